@@ -64,9 +64,7 @@ class Block:
                 )
             object.__setattr__(self, "side", side)
         if self.labels is not None and len(self.labels) != self.n_levels:
-            raise ValueError(
-                f"block {self.name!r}: {len(self.labels)} labels for {self.n_levels} levels"
-            )
+            raise ValueError(f"block {self.name!r}: {len(self.labels)} labels for {self.n_levels} levels")
         if self.side_labels is not None and len(self.side_labels) != self.n_side:
             raise ValueError(
                 f"block {self.name!r}: {len(self.side_labels)} side labels for {self.n_side} columns"

@@ -29,7 +29,9 @@ def check_integer(name: str, value: object, *, low: int) -> None:
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """One of `choices`; the message names the nearest."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}"
+        )
 
 
 def nearest(value: object, choices: Collection[str]) -> str:

@@ -1,0 +1,37 @@
+# Everything is set up by the first target that needs it: a virtual environment with pinned versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install reproduce test test-fast ui lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## make .venv and install what is pinned in .ci/constraints.txt
+
+$(READY): pyproject.toml .ci/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test]'
+	@touch $@
+
+reproduce: $(READY) ## the published gap, measured again: table, plot, tracked runs (minutes)
+	@$(BIN)/python -m bench experiment=published_gap
+
+test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## the tests that need no data
+	$(BIN)/python -m pytest -m 'not ml100k and not slow'
+
+ui: $(READY) ## the MLflow dashboard over the tracked runs, on loopback
+	@$(BIN)/python -m bench.ui
+
+lint: $(READY) ## ruff's opinion
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+
+clean: ## remove the environment; tracked runs stay
+	rm -rf $(VENV)

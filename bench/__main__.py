@@ -1,0 +1,5 @@
+import sys
+
+from bench.app import main
+
+sys.exit(main())

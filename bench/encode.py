@@ -1,0 +1,121 @@
+"""From a data set to what models are fitted on: named features, each a function, all models alike.
+
+A feature gives blocks (a categorical variable: a level per rating) or side columns of a block (what
+is known about each level). `FEATURES` is the list of those there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from bench.data.dataset import Dataset, Rows
+from bench.errors import UserError, checked
+from fm.design import Block, Design
+from fm.params import check_choice
+
+N_BINS = 10
+"""Quantile bins of a number (age, year) that becomes 0/1 columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a feature may look at: every rating's user, item and time, and of `train_rows` alone
+    also the fact that they were given. Never a rating's value."""
+
+    dataset: Dataset
+    train_rows: Rows
+
+    @cached_property
+    def users(self) -> Block:
+        return _identity("user", self.dataset.ratings["user"], self.dataset.users)
+
+    @cached_property
+    def items(self) -> Block:
+        return _identity("item", self.dataset.ratings["item"], self.dataset.items)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Side columns of `block`: `matrix` (n_levels, n_columns) and their names."""
+
+    block: str
+    matrix: sparse.csr_array
+    labels: tuple[str, ...]
+
+
+def ids(context: Context) -> Iterator[Block]:
+    """Blocks `user` and `item`; a level for every id in ratings or tables."""
+    yield context.users
+    yield context.items
+
+
+def side(context: Context) -> Iterator[Side]:
+    """What the user and item tables say of each level."""
+    dataset = context.dataset
+    if dataset.users is None and dataset.items is None:
+        raise UserError(f"{dataset.name} has no user or item table, which the feature 'side' needs")
+    for block, table in ((context.users, dataset.users), (context.items, dataset.items)):
+        if table is not None:
+            yield _described(block, table)
+
+
+FEATURES: dict[str, Callable[[Context], Iterable[Block | Side]]] = {"ids": ids, "side": side}
+
+
+def encode(dataset: Dataset, features: Sequence[str], train_rows: Rows) -> Design:
+    """The design of every rating of `dataset`, in order; take rows of it for train and test.
+
+    Raises
+    ------
+    UserError : an unknown or repeated feature, or one that this data set cannot give.
+    """
+    with checked():
+        for name in features:
+            check_choice("feature", name, FEATURES)
+    if len(set(features)) < len(features):
+        raise UserError(f"each feature can be named once, got {', '.join(features)}")
+    context = Context(dataset, train_rows)
+    parts = [part for name in features for part in FEATURES[name](context)]
+    blocks = [part for part in parts if isinstance(part, Block)]
+    sides = [part for part in parts if isinstance(part, Side)]
+    missing = {s.block for s in sides} - {b.name for b in blocks}
+    if missing or not blocks:
+        raise UserError(f"features {', '.join(features)} need 'ids' among them")
+    return Design(tuple(_joined(block, [s for s in sides if s.block == block.name]) for block in blocks))
+
+
+def _joined(block: Block, sides: list[Side]) -> Block:
+    if not sides:
+        return block
+    matrix = sparse.hstack([s.matrix for s in sides], format="csr")
+    return replace(block, side=matrix, side_labels=sum((s.labels for s in sides), ()))
+
+
+def _identity(name: str, column: pd.Series, table: pd.DataFrame | None) -> Block:
+    labels = pd.Index(column.unique())
+    if table is not None:
+        labels = labels.union(table.index)
+    labels = labels.sort_values()
+    return Block(name, labels.get_indexer(column), len(labels), labels=labels.to_numpy())
+
+
+def _described(block: Block, table: pd.DataFrame) -> Side:
+    """0/1 columns of a table's booleans, categories and (in quantile bins) numbers; a level without a
+    value has none. Text and dates are left out."""
+    table = table.reindex(block.labels)
+    flags = table.select_dtypes("bool").astype("boolean")
+    numbers = table.select_dtypes("number").apply(_binned)
+    categories = table.select_dtypes("category").join(numbers)
+    columns = pd.get_dummies(categories, prefix_sep=":").join(flags)
+    dense = columns.to_numpy(dtype=np.float64, na_value=0.0)
+    return Side(block.name, sparse.csr_array(dense), tuple(columns.columns))
+
+
+def _binned(values: pd.Series) -> pd.Series:
+    return pd.qcut(values, N_BINS, duplicates="drop")

@@ -1,0 +1,81 @@
+"""What is timed and weighed: the body of `with Measured(threads) as cost`, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from threadpoolctl import threadpool_info, threadpool_limits
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+
+
+class Measured:
+    """Wall seconds (`seconds`) and additional resident memory (`peak_memory`, bytes) of a block.
+
+    BLAS and OpenMP run with `threads` threads inside it. Memory is the process's peak within the
+    block over its size before it, from Linux's own accounting; None where there is none.
+    """
+
+    seconds: float
+    peak_memory: int | None
+
+    def __init__(self, threads: int) -> None:
+        self._limits = threadpool_limits(limits=threads)
+
+    def __enter__(self) -> Self:
+        self._before = _reset_peak()
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._start
+        self._limits.restore_original_limits()
+        self.peak_memory = None if self._before is None else max(0, _resident("VmHWM") - self._before)
+
+
+def _reset_peak() -> int | None:
+    """Sets the peak to the present size (proc_pid_clear_refs(5), value 5) and returns that size."""
+    try:
+        CLEAR_REFS.write_text("5")
+        return _resident("VmRSS")
+    except OSError:
+        return None
+
+
+def _resident(field: str) -> int:
+    """Bytes of a field of /proc/self/status, which counts in KiB."""
+    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())[1])
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Machine and versions, for the tags of a run and the foot of a table."""
+    return {
+        "host": platform.node(),
+        "platform": platform.platform(terse=True),
+        "cpu": _cpu(),
+        "cores": str(os.cpu_count()),
+        "blas": ", ".join(
+            sorted(
+                {f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in threadpool_info()}
+            )
+        ),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "scipy", "scikit-learn", "vowpalwabbit")},
+    }
+
+
+def _cpu() -> str:
+    try:
+        names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()

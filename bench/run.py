@@ -1,0 +1,125 @@
+"""One run: fit on train, choose on validation, refit on both, read test once.
+
+    split.train  --fit-->  model  --predict-->  validation metrics
+                             |
+                 refit (train + validation, in published order, with what early stopping settled)
+                             |
+    split.test   --predict-->  test metrics
+
+With `refit=False`, or without a validation part, the first fit is the one that is tested. Only
+`fit` and `predict` are timed; encoding, evaluation and logging are outside.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from bench.data.dataset import Dataset
+from bench.encode import encode
+from bench.identity import digest, source_digest
+from bench.measure import Measured
+from bench.metrics import evaluate
+from bench.split import Split
+from fm.design import Design
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run computes. `names` are the chosen data, split, features and model; `config` is
+    everything resolved that can change the result, and nothing else. `first_rows` asks for the test
+    error on that many first rows too: what a program shows that reports at powers of two."""
+
+    names: dict[str, str]
+    config: dict[str, object]
+    dataset: Dataset
+    split: Callable[[Dataset], Split]
+    features: tuple[str, ...]
+    model: BaseEstimator
+    refit: bool = True
+    threads: int = 1
+    first_rows: int | None = None
+
+    @property
+    def digest(self) -> str:
+        return digest({"config": self.config, "data": self.dataset.digest, "code": source_digest()})
+
+
+@dataclass(frozen=True)
+class Result:
+    """`metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
+    `rows` and `prediction` are the test rows, in order, and what the model said of them."""
+
+    metrics: dict[str, float]
+    rows: NDArray[np.int64]
+    prediction: NDArray[np.float64]
+    curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def run(job: Job) -> Result:
+    """Fits and evaluates copies of `job.model`; the job itself is left as it was."""
+    split = job.split(job.dataset)
+    y = job.dataset.ratings["rating"].to_numpy(np.float64)
+    scale = job.dataset.scale
+    metrics: dict[str, float] = {}
+
+    X = encode(job.dataset, job.features, split.train)
+    model, cost = _fit(job.model, X, y, split.train, split.validation, job.threads)
+    curves = getattr(model, "history_", {})
+    if len(split.validation):
+        prediction = model.predict(X[split.validation])
+        metrics |= _grouped("validation", evaluate(y[split.validation], prediction, scale))
+        metrics["time/selection_fit_seconds"] = cost.seconds
+        if job.refit:
+            X = encode(job.dataset, job.features, split.development)
+            settled = clone(model).set_params(**getattr(model, "refit_params_", {}))
+            model, cost = _fit(settled, X, y, split.development, split.development[:0], job.threads)
+
+    X_test = X[split.test]
+    with Measured(job.threads) as predicting:
+        prediction = np.asarray(model.predict(X_test), dtype=np.float64)
+    metrics |= _grouped("test", evaluate(y[split.test], prediction, scale))
+    if job.first_rows is not None:
+        first = slice(job.first_rows)
+        part = evaluate(y[split.test[first]], prediction[first], scale)
+        metrics[f"test/mse_first_{job.first_rows}_rows"] = part["mse_clipped"]
+    if job.dataset.expected is not None:
+        oracle = evaluate(y[split.test], job.dataset.expected[split.test], scale)
+        metrics["test/noise_floor"] = oracle["mse_raw"]
+    metrics |= {
+        "time/fit_seconds": cost.seconds,
+        "time/predict_seconds": predicting.seconds,
+        "size/parameters": float(model.n_parameters_),
+    }
+    memory = getattr(model, "peak_memory_", cost.peak_memory)
+    if memory is not None:
+        metrics["size/peak_memory_mib"] = memory / 2**20
+    return Result(metrics=metrics, rows=split.test, prediction=prediction, curves=curves)
+
+
+def _fit(
+    model: BaseEstimator,
+    X: Design,
+    y: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    validation: NDArray[np.int64],
+    threads: int,
+) -> tuple[BaseEstimator, Measured]:
+    """A copy of `model` fitted on `rows`, and its cost; iterative ones are shown `validation`."""
+    model = clone(model)
+    shown = {}
+    if len(validation) and "validation" in inspect.signature(model.fit).parameters:
+        shown = {"validation": (X[validation], y[validation])}
+    X_fit, y_fit = X[rows], y[rows]
+    with Measured(threads) as cost:
+        model.fit(X_fit, y_fit, **shown)
+    return model, cost
+
+
+def _grouped(group: str, metrics: dict[str, float]) -> dict[str, float]:
+    return {f"{group}/{name}": value for name, value in metrics.items()}

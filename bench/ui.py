@@ -1,0 +1,68 @@
+"""`python -m bench.ui`: the MLflow dashboard over the tracked runs, on loopback only."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+from bench.track import MLflowTracker
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.ui", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="default: any free one")
+    parser.add_argument("--directory", default="results", help="folder of the store (default: results)")
+    arguments = parser.parse_args()
+    tracker = MLflowTracker(directory=arguments.directory)
+    if not tracker.uri.startswith("sqlite:"):
+        print(f"The dashboard is where the runs are: {tracker.uri}")
+        return 0
+    port = arguments.port or free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracker.uri]
+    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    with tempfile.TemporaryFile("w+") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            if not answers(port, server):
+                log.seek(0)
+                print(f"bench.ui: the MLflow server did not start:\n{log.read()}", file=sys.stderr)
+                return 1
+            for name, page in tracker.pages().items():
+                print(f"{name}: http://{HOST}:{port}/{page}")
+            print(f"all: http://{HOST}:{port}/?workflowType=machine_learning  (Ctrl-C ends it)", flush=True)
+            return server.wait()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            server.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def answers(port: int, server: subprocess.Popen) -> bool:
+    """Waits until the server answers; False when it ended or took too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=1):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+import pytest
+
+from bench.tables import markdown_table, number, seconds, signed
+
+
+def test_table_is_markdown_and_aligned() -> None:
+    text = markdown_table(["model", "MSE"], [["linear", "0.9183"], ["fm", "0.87"]])
+    assert text.splitlines() == [
+        "| model  |    MSE |",
+        "| ------ | -----: |",
+        "| linear | 0.9183 |",
+        "| fm     |   0.87 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (number(None), "–"),
+        (number(0.90511), "0.9051"),
+        (number(28876.0, 0), "28,876"),
+        (signed(-0.05, -0.06, -0.04), "-0.0500 [-0.0600, -0.0400]"),
+        (seconds(6.1234), "6.12"),
+        (seconds(0.0123456), "0.0123"),
+        (seconds(123.4), "123"),
+        (seconds(None), "–"),
+    ],
+)
+def test_numbers(shown: str, expected: str) -> None:
+    assert shown == expected

@@ -1,0 +1,58 @@
+"""Who may know whom: the directions in which the project's rooms import."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ALLOWED = {
+    "fm": {"fm", "numpy", "scipy", "sklearn", "threadpoolctl"},
+    "baselines": {"baselines", "fm", "numpy", "scipy", "sklearn", "vowpalwabbit"},
+}
+ONLY_IN = {"hydra": "bench/app.py", "omegaconf": "bench/app.py", "mlflow": "bench/track.py"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of everything a file imports, also inside its functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." if node.level else node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_room_knows_only_what_it_may(room: str) -> None:
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        strangers = imported(path) - ALLOWED[room] - sys.stdlib_module_names
+        assert not strangers, f"{path.relative_to(ROOT)} imports {sorted(strangers)}"
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_one_file_knows(package: str) -> None:
+    files = [p for room in ("fm", "baselines", "bench", "conf") for p in (ROOT / room).rglob("*.py")]
+    knowing = {p.relative_to(ROOT).as_posix() for p in files if package in imported(p)}
+    assert knowing == {ONLY_IN[package]}
+
+
+def test_baselines_know_of_fm_only_its_design_and_checks() -> None:
+    known = set()
+    for path in (ROOT / "baselines").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "fm":
+                known.add(node.module)
+    assert known <= {"fm.design", "fm.params"}
+
+
+def test_the_library_does_not_load_the_harness() -> None:
+    import subprocess
+
+    code = "import sys, fm, baselines; sys.exit(sorted({'hydra', 'mlflow', 'bench', 'pandas'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
