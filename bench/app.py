@@ -30,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench import gap, report
 from bench.data.dataset import Dataset
 from bench.encode import FEATURES
-from bench.errors import UserError
+from bench.errors import UserError, checked
 from bench.identity import digest
 from bench.run import Job, run
 from bench.track import Experiment, MLflowTracker, flatten
@@ -285,13 +285,11 @@ def _check(cfg: DictConfig) -> None:
         instantiate(cfg.model).check_params()
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(f"model={model}: {_sentence(error.__cause__ or error)}") from error
-    try:
+    with checked():
         for name in cfg.features.names:
             check_choice("features.names", name, FEATURES)
         for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
             check_integer(key, cfg[key], low=low)
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error)) from error
 
 
 def _sentence(error: BaseException) -> str:

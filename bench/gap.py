@@ -10,6 +10,7 @@ import numpy as np
 
 from bench import figures
 from bench.compare import paired_gap
+from bench.files import write_text
 from bench.metrics import squared_errors
 from bench.tables import MISSING, markdown_table, number, seconds, signed
 from bench.track import Record
@@ -162,7 +163,5 @@ def write(gap: Gap, records: Sequence[Record], directory: Path, name: str) -> li
     for path in plots:
         figures.systems(points, gap.title, gap.reference, path)
     page = directory / f"{name}.md"
-    aside = page.with_suffix(".aside")
-    aside.write_text(document(gap, records, plots[0].name), encoding="utf-8")
-    aside.replace(page)
+    write_text(page, document(gap, records, plots[0].name))
     return [page, *plots]
