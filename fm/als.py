@@ -10,38 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
 from fm.design import Design
-
-
-class Coefficients(NamedTuple):
-    """What one prediction needs; `w` and `V` may be views of the solver's own arrays: copy to keep.
-
-    w0 : intercept.
-    w : (n_features,) in the column order of `X.to_csr()`.
-    V : (n_features, k).
-    unknown : (n_blocks, k + 1), the (w, v) of level -1 of each block of a `Design`; no rows for a matrix.
-        Zero for ALS; for Gibbs the block's prior mean.
-    cut_points : (n_classes - 1,) for ordered probit, else empty.
-    alpha : precision of the noise (1 for probit; nan for ALS).
-    """
-
-    w0: float
-    w: NDArray
-    V: NDArray
-    unknown: NDArray
-    cut_points: NDArray
-    alpha: float
+from fm.model import Coefficients
 
 
 Callback = Callable[[int, Coefficients], bool | None]
 """Called after every sweep with the number of sweeps done (counted over continuations) and the
-current coefficients; a true answer ends the fit after that sweep. Its time is not in `seconds`."""
+current coefficients, whose arrays may be the solver's own: copy to keep. A true answer ends the fit after
+that sweep. The callback's time is not in `seconds`."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.als import Callback
 from fm.design import Design
+
+
+class Draw(NamedTuple):
+    """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
+
+    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean (zero if
+        training rows had that level). No rows for a matrix.
+    alpha : precision of the noise; 1 for probit and ordered probit.
+    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
+    """
+
+    w0: float
+    w: NDArray
+    V: NDArray
+    unknown: NDArray
+    alpha: float
+    cut_points: NDArray
+
+
+Callback = Callable[[int, Draw], bool | None]
+"""As `fm.als.Callback`, with the sweep's draw."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +48,7 @@ class GibbsFit:
     """Kept draws (first axis S), traces over all sweeps of this call (first axis n_iter), last state.
 
     w0 (S,), w (S, n_features), V (S, n_features, k), unknown (S, n_blocks, k + 1),
-    alpha (S,), cut_points (S, n_classes - 1): one `Coefficients` per s.
+    alpha (S,), cut_points (S, n_classes - 1): one `Draw` per s.
     trace : `alpha`, `w0`, `train_mse` (Gaussian: of the current draw), `seconds`, each (n_iter,);
         `cut_points` (n_iter, n_classes - 1) for ordered probit.
     """
