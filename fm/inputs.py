@@ -1,0 +1,60 @@
+"""Checks of what is given to `fit` and `predict`, for matrices and designs alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
+
+from fm.design import Design
+
+
+def check_X(
+    estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = False
+) -> Design | NDArray | sparse.csr_array:
+    """X as a Design, a float array or a CSR matrix of floats; finite, with the columns of `fit` unless `reset`."""
+    if not isinstance(X, Design):
+        X = validate_data(
+            estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32)
+        )
+        if reset:
+            estimator.blocks_ = None
+        return X.tocsr() if sparse.issparse(X) else X
+    if not len(X):
+        raise ValueError("the design has no rows")
+    for block in X:
+        if block.side is not None and not np.isfinite(block.side.data).all():
+            raise ValueError(f"block {block.name!r}: side contains NaN or infinity")
+    blocks = [(block.name, block.n_levels, block.n_side) for block in X]
+    if reset:
+        estimator.blocks_, estimator.n_features_in_ = blocks, X.shape[1]
+    elif X.shape[1] != estimator.n_features_in_ or estimator.blocks_ not in (None, blocks):
+        raise ValueError(
+            f"the design's blocks (name, levels, side features) are {blocks}, "
+            f"those of fit were {estimator.blocks_ or f'a matrix of {estimator.n_features_in_} columns'}"
+        )
+    return X
+
+
+def check_target(y: ArrayLike, X: Design | NDArray | sparse.csr_array) -> NDArray:
+    """y as a one-dimensional array of finite numbers or of labels, one for each row of X."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+    if len(y) != X.shape[0]:
+        raise ValueError(f"inconsistent numbers of samples: X has {X.shape[0]} rows, y has {len(y)}")
+    return y
+
+
+def check_weight(
+    sample_weight: ArrayLike | None, X: Design | NDArray | sparse.csr_array
+) -> NDArray[np.float64] | None:
+    """Finite, not negative, (n_rows,), not all zero."""
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError("sample_weight is zero in every row")
+    return weight

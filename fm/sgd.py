@@ -1,0 +1,200 @@
+"""Stochastic gradient descent for factorization machines: mini-batches, three step rules, two losses.
+
+Minimises, for the model of `fm.model`,
+
+    sum_rows weight loss(y, f(x)) + (l2_w |w|^2 + l2 |V|^2) / 2       (w0 is never penalized)
+
+with loss (y - f)^2 / 2 or, for y in {0, 1}, log(1 + exp(f)) - y f. A step sees a batch of B of the n rows,
+in an order drawn anew each epoch. With e = weight dloss/df (B,) and q = x V its gradient is
+
+    w_j : sum_rows e x_j               + (B / n) l2_w w_j
+    v_j : sum_rows e x_j (q - x_j v_j) + (B / n) l2 v_j
+
+which is two sparse products for the whole batch and no loop over rows or features. Steps:
+
+    constant    theta -= learning_rate c g                   c_j = 1 / max(1, mean over batches of sum x_j^2)
+    invscaling  theta -= learning_rate c g / epoch^power_t
+    adagrad     theta -= learning_rate g / sqrt(sum of all g^2 so far)    (Duchi, Hazan & Singer, JMLR 2011)
+
+c makes a column that is active in every row take the batch's mean gradient, and one active in at most one
+row of it the classic step of one row, so that one learning rate suits frequent and rare columns and every
+batch size. w0 always takes the mean. Regression is fitted to y standardized to mean 0 and variance 1, which
+makes the learning rate free of y's unit; l2 keeps its meaning in the unit of y.
+
+Cost of an epoch: O(k nnz) + O(k n_features) per batch. A `Design`'s side features are multiplied once per
+level and batch, not once per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+from scipy.special import expit, logit
+
+from fm.design import Design
+from fm.features import Features
+from fm.model import Coefficients
+
+SCHEDULES = ("adagrad", "constant", "invscaling")
+
+RESIDUALS = {"squared": lambda f, y: f - y, "logistic": lambda f, y: expit(f) - y}
+"""dloss/df."""
+
+
+@dataclass
+class SGDState:
+    """All that the next epoch depends on, in the unit of the standardized y.
+
+    theta : (n_features, 1 + k), the columns of w and V side by side.
+    squares : (n_features, 1 + k), AdaGrad's sums of squared gradients.
+    seen : (n_features,) columns with a nonzero entry so far; the others contribute nothing.
+    offset, scale : f(x) = offset + scale * (standardized prediction).
+    """
+
+    w0: float
+    theta: NDArray
+    squares: NDArray
+    seen: NDArray[np.bool_]
+    offset: float
+    scale: float
+    rng: np.random.Generator
+    n_epochs: int = 0
+
+    def coefficients(self) -> Coefficients:
+        """In the unit of y, in arrays of their own; columns never seen have zeros."""
+        theta = np.where(self.seen[:, None], self.theta, 0)
+        return Coefficients(
+            self.offset + self.scale * self.w0, self.scale * theta[:, 0], np.sqrt(self.scale) * theta[:, 1:]
+        )
+
+
+@dataclass(frozen=True)
+class SGDFit:
+    """`state` goes on from here, bit for bit; `seconds` (epochs,) are cumulative, callbacks excluded."""
+
+    coefficients: Coefficients
+    state: SGDState
+    seconds: NDArray[np.float64]
+
+
+def sgd(
+    X: Design | NDArray | sparse.csr_array,
+    y: NDArray,
+    *,
+    k: int,
+    n_iter: int,
+    learning_rate: float,
+    l2: float,
+    l2_w: float,
+    rng: np.random.Generator,
+    schedule: Literal["adagrad", "constant", "invscaling"] = "adagrad",
+    power_t: float = 0.25,
+    batch_size: int | None = None,
+    loss: Literal["squared", "logistic"] = "squared",
+    sample_weight: NDArray | None = None,
+    init_std: float = 0.1,
+    start: SGDState | None = None,
+    callback: Callable[[int, Coefficients], bool | None] | None = None,
+    dtype: DTypeLike = np.float64,
+) -> SGDFit:
+    """`n_iter` epochs from V ~ N(0, init_std^2) and w = 0, or from `start` (and then its generator).
+
+    X, y, sample_weight : checked by the caller: finite, at least one row, y in {0, 1} for logistic loss.
+    batch_size : rows per step; None for `default_batch_size`.
+    callback : called after every epoch with the number of epochs done (those of `start` included) and the
+        coefficients; a true answer ends the fit.
+    Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges.
+    """
+    n, p = X.shape
+    weight = np.ones(n) if sample_weight is None else sample_weight
+    state = deepcopy(start) or _initial_state(y, weight, (p, 1 + k), loss, init_std, rng, dtype)
+    batch_size = min(n, batch_size or default_batch_size(n, p))
+    features = Features.of(X, dtype)
+    weight = weight.astype(dtype)
+    column_squares = features.column_squares(weight)
+    state.seen |= column_squares > 0
+    target = ((y - state.offset) / state.scale).astype(dtype)
+    # In the unit of y the objective and |w|^2 are scale^2 times what they are here, |V|^2 is scale times.
+    penalty = np.array([l2_w] + k * [l2 / state.scale], dtype=dtype) / n
+    if schedule == "adagrad":
+        direction = partial(_adagrad, squares=state.squares)
+    else:
+        damping = 1 / np.maximum(1, batch_size / n * column_squares)
+        direction = partial(np.multiply, damping.astype(dtype)[:, None])
+    power = power_t if schedule == "invscaling" else 0
+    limit, seconds, elapsed = np.inf, [], 0.0
+    for _ in range(n_iter):
+        began = perf_counter()
+        rate = learning_rate / (1 + state.n_epochs) ** power
+        errors = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for x, t, a in _batches(state.rng.permutation(n), batch_size, features, target, weight):
+                f, z = x.forward(state.w0, state.theta)
+                e = RESIDUALS[loss](f, t)
+                errors.append(np.dot(e, e) / len(e))
+                e *= a
+                gradient = x.backward(e, z, state.theta)
+                gradient += len(e) * penalty * state.theta
+                state.theta -= rate * direction(gradient)
+                state.w0 -= rate * float(e.sum() / a.sum())
+        state.n_epochs += 1
+        limit = min(limit, 100 * max(1.0, errors[0]))
+        if not (np.mean(errors) < limit and np.isfinite(state.theta).all()):
+            raise FloatingPointError(
+                f"SGD diverged in epoch {state.n_epochs} with learning_rate={learning_rate:g} "
+                f"(schedule={schedule!r}); try learning_rate={learning_rate / 10:g}, or scale the columns of X"
+            )
+        elapsed += perf_counter() - began
+        seconds.append(elapsed)
+        if callback is not None and callback(state.n_epochs, state.coefficients()):
+            break
+    return SGDFit(state.coefficients(), state, np.array(seconds))
+
+
+def default_batch_size(n_rows: int, n_features: int) -> int:
+    """One row per feature, so that updating all features costs no more than the products; but at least 16 steps
+    an epoch, and at least 128 rows."""
+    return max(128, min(n_features, n_rows // 16))
+
+
+def _batches(order: NDArray, size: int, *arrays: Features | NDArray) -> Iterator[tuple]:
+    """The arrays in that order, `size` rows at a time."""
+    arrays = [a[order] for a in arrays]
+    for first in range(0, len(order), size):
+        yield tuple(a[first : first + size] for a in arrays)
+
+
+def _adagrad(gradient: NDArray, squares: NDArray) -> NDArray:
+    """The gradient over the root of the sum of all squared gradients so far; overwrites both."""
+    root = gradient * gradient
+    squares += root
+    np.sqrt(squares, out=root)
+    return np.divide(gradient, root, out=gradient)
+
+
+def _initial_state(y, weight, shape, loss, init_std, rng, dtype) -> SGDState:
+    mean = np.average(y, weights=weight)
+    if loss == "logistic":
+        margin = 1 / (2 + len(y))
+        w0, offset, scale = logit(np.clip(mean, margin, 1 - margin)), 0.0, 1.0
+    else:
+        w0, offset, scale = 0.0, mean, np.sqrt(np.average((y - mean) ** 2, weights=weight))
+    theta = rng.normal(0, init_std, shape).astype(dtype)
+    theta[:, 0] = 0
+    return SGDState(
+        w0=float(w0),
+        theta=theta,
+        squares=np.full(shape, 1e-10, dtype=dtype),
+        seen=np.zeros(shape[0], dtype=bool),
+        offset=float(offset),
+        scale=float(scale) or 1.0,
+        rng=rng,
+    )
