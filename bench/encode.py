@@ -108,14 +108,11 @@ def _identity(name: str, column: pd.Series, table: pd.DataFrame | None) -> Block
 def _described(block: Block, table: pd.DataFrame) -> Side:
     """0/1 columns of a table's booleans, categories and (in quantile bins) numbers; a level without a
     value has none. Text and dates are left out."""
-    table = table.reindex(block.labels)
-    flags = table.select_dtypes("bool").astype("boolean")
-    numbers = table.select_dtypes("number").apply(_binned)
+    numbers = table.select_dtypes("number").apply(pd.qcut, q=N_BINS, duplicates="drop")
     categories = table.select_dtypes("category").join(numbers)
-    columns = pd.get_dummies(categories, prefix_sep=":").join(flags)
-    dense = columns.to_numpy(dtype=np.float64, na_value=0.0)
-    return Side(block.name, sparse.csr_array(dense), tuple(columns.columns))
-
-
-def _binned(values: pd.Series) -> pd.Series:
-    return pd.qcut(values, N_BINS, duplicates="drop")
+    columns = pd.get_dummies(categories, prefix_sep=":", dtype=bool).join(table.select_dtypes("bool"))
+    row, column = np.nonzero(columns.to_numpy())
+    level = pd.Index(block.labels).get_indexer(table.index)
+    shape = (block.n_levels, columns.shape[1])
+    matrix = sparse.csr_array((np.ones(len(row)), (level[row], column)), shape=shape)
+    return Side(block.name, matrix, tuple(columns.columns))

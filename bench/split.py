@@ -41,12 +41,14 @@ class Split:
     test: Rows
 
     def __post_init__(self) -> None:
-        rows = np.concatenate([self.development, self.test])
-        seen, count = np.unique(rows, return_counts=True)
-        if len(seen) < len(rows):
-            repeated = seen[count > 1]
-            what = "test overlaps train" if np.isin(repeated, self.test).any() else "rows are repeated"
-            raise UserError(f"split {self.name}: {what} in {len(repeated)} rows, the first is {repeated[0]}")
+        both = np.intersect1d(self.development, self.test)
+        if len(both):
+            raise UserError(
+                f"split {self.name}: test overlaps train in {len(both)} rows, first in row {both[0]}"
+            )
+        for rows in (self.development, self.test):
+            if len(np.unique(rows)) < len(rows):
+                raise UserError(f"split {self.name}: a row occurs twice in train or in test")
         if not len(self.test):
             raise UserError(f"split {self.name}: there is no test row")
         if self.validation_mask.all():

@@ -1,0 +1,194 @@
+"""Ratings drawn from a known factorization machine, so that the best possible error is known.
+
+    m_ui = mean + b_u + c_i + sum_f p_uf q_if          biases and k factors of user u and item i
+    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5
+
+Biases and factors of a user are in part linear in her age, gender and occupation, those of an item
+in its genres and year: the FM with these as features, their terms folded into the levels'. Popular
+items are better, as films are. Time has no effect.
+
+A rating exceeds the edge e (1.5, ..., 4.5) with probability S_e = Phi((m - e) / noise): its conditional
+mean is exactly 1 + sum_e S_e, and its variance follows from the same numbers. The mean of that
+variance is the noise floor, below which no model's MSE is but by luck.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from bench.data.dataset import Dataset, LazySplits, Rows, array_digest
+from bench.data.longtail import MIN_RATINGS, activity, distinct_items, popularity, timestamps
+from bench.errors import UserError, checked
+from bench.seeds import derive_rng
+from fm.params import check_integer, check_number
+
+MEAN = 3.26
+USER_BIAS, ITEM_BIAS, INTERACTION = 0.44, 0.55, 0.38
+"""Standard deviations of b, c, and sum_f p_f q_f, in which the variance of factor f falls as 1 / f^2."""
+FROM_SIDE = 0.3
+"""Share of the variance of biases and factors that is linear in the side tables."""
+FROM_POPULARITY = 0.5
+"""Correlation of an item's bias with its rank of popularity."""
+EDGES = np.array([1.5, 2.5, 3.5, 4.5])
+CHUNK = 2**20
+"""Ratings drawn together."""
+
+OCCUPATIONS = """administrator artist doctor educator engineer entertainment executive healthcare
+    homemaker lawyer librarian marketing none other programmer retired salesman scientist student
+    technician writer""".split()
+GENRES = """Action Adventure Animation Children Comedy Crime Documentary Drama Fantasy Film-Noir Horror
+    Musical Mystery Romance Sci-Fi Thriller War Western""".split()
+
+
+def planted(
+    n_users: int = 943,
+    n_items: int = 1682,
+    n_ratings: int = 100_000,
+    *,
+    k: int = 4,
+    noise: float = 0.95,
+    seed: int = 0,
+) -> Dataset:
+    """Simulated ratings of the shape of MovieLens-100K, with splits `ua ub u1..u5` of the same form.
+
+    Parameters
+    ----------
+    n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs.
+    k : number of factors of the FM that the ratings are drawn from.
+    noise : standard deviation of a rating before it is rounded, in stars.
+    seed : of everything drawn; the same seed gives the same ratings everywhere.
+
+    Raises
+    ------
+    UserError : parameters out of range, or that do not fit each other.
+    """
+    _check(n_users, n_items, n_ratings, k, noise, seed)
+    rng = derive_rng(seed, "users")
+    users = _user_table(rng, n_users)
+    b, *P = _latent(rng, users, 1 + k)
+
+    rng = derive_rng(seed, "items")
+    items = _item_table(rng, n_items)
+    c, *Q = _latent(rng, items, 1 + k)
+    rank = rng.permutation(n_items) / n_items
+    liked = np.sqrt(12) * (0.5 - rank)
+    c = FROM_POPULARITY * liked + np.sqrt(1 - FROM_POPULARITY**2) * c
+    share = 1 / np.arange(1, k + 1) ** 2
+    weights = INTERACTION * np.sqrt(share / share.sum())
+
+    rng = derive_rng(seed, "pairs")
+    counts = activity(rng, n_users, n_items, n_ratings)
+    order = rng.permutation(n_ratings)
+    user = np.repeat(np.arange(n_users), counts)[order]
+    item = distinct_items(rng, counts, popularity(rank))[order]
+    timestamp = timestamps(rng, counts)[order]
+
+    rng = derive_rng(seed, "ratings")
+    rating, expected, variance = np.empty((3, n_ratings))
+    for first in range(0, n_ratings, CHUNK):
+        rows = slice(first, first + CHUNK)
+        u, i = user[rows], item[rows]
+        mean = MEAN + USER_BIAS * b[u] + ITEM_BIAS * c[i]
+        for weight, p, q in zip(weights, P, Q, strict=True):
+            mean += weight * p[u] * q[i]
+        rating[rows], expected[rows], variance[rows] = _rate(rng, mean, noise)
+
+    ratings = pd.DataFrame({"user": user + 1, "item": item + 1, "rating": rating, "timestamp": timestamp})
+    return Dataset(
+        name="planted",
+        ratings=ratings,
+        scale=(1.0, 5.0),
+        digest=array_digest(user, item, rating, timestamp),
+        source=f"simulated ratings ({n_ratings:,} of {n_users:,} users and {n_items:,} items, seed {seed})",
+        users=users,
+        items=items,
+        splits=_splits(user, item, seed),
+        simulated=True,
+        expected=expected,
+        variance=variance,
+    )
+
+
+def _check(n_users: int, n_items: int, n_ratings: int, k: int, noise: float, seed: int) -> None:
+    with checked():
+        for name, value in (("n_users", n_users), ("n_ratings", n_ratings)):
+            check_integer(name, value, low=1)
+        check_integer("n_items", n_items, low=2 * MIN_RATINGS)
+        check_integer("k", k, low=0)
+        check_number("noise", noise, above=0)
+        check_integer("seed", seed, low=0)
+    low, high = MIN_RATINGS * n_users, n_users * n_items // 2
+    if not low <= n_ratings <= high:
+        raise UserError(
+            f"n_ratings must be from {low} ({MIN_RATINGS} a user) to {high} (half of all pairs) "
+            f"for {n_users} users and {n_items} items, got {n_ratings}"
+        )
+
+
+def _rate(
+    rng: np.random.Generator, mean: NDArray[np.float64], noise: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Ratings about `mean`, their conditional means and variances."""
+    exceeds = ndtr((mean[:, None] - EDGES) / noise)
+    rating = 1.0 + np.count_nonzero(rng.random((len(mean), 1)) < exceeds, axis=1)
+    above = exceeds.sum(axis=1)
+    return rating, 1 + above, exceeds @ [1.0, 3.0, 5.0, 7.0] - above**2
+
+
+def _user_table(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    age = np.exp(3.43 + 0.36 * rng.standard_normal(n)).clip(7, 73).astype(np.int64)
+    gender = np.where(rng.random(n) < 0.71, "M", "F")
+    occupation = np.array(OCCUPATIONS)[rng.integers(len(OCCUPATIONS), size=n)]
+    index = pd.RangeIndex(1, n + 1, name="user")
+    columns = {"age": age, "gender": gender, "occupation": occupation}
+    return pd.DataFrame(columns, index).astype({"gender": "category", "occupation": "category"})
+
+
+def _item_table(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    year = (1998 - rng.exponential(9, n)).clip(1922).astype(np.int64)
+    frequency = 0.4 * 0.85 ** rng.permutation(len(GENRES))
+    flags = rng.random((n, len(GENRES))) < frequency
+    index = pd.RangeIndex(1, n + 1, name="item")
+    return pd.DataFrame({"year": year}, index).join(pd.DataFrame(flags, index, GENRES))
+
+
+def _latent(rng: np.random.Generator, table: pd.DataFrame, n_columns: int) -> NDArray[np.float64]:
+    """(n_columns, n_levels) of unit variance, `FROM_SIDE` of which is linear in the table."""
+    side = _standard(pd.get_dummies(table).to_numpy(np.float64))
+    told = _standard(side @ rng.standard_normal((side.shape[1], n_columns)))
+    own = rng.standard_normal((len(table), n_columns))
+    return (np.sqrt(FROM_SIDE) * told + np.sqrt(1 - FROM_SIDE) * own).T
+
+
+def _standard(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread = columns.std(axis=0)
+    return (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
+
+
+def _splits(user: NDArray[np.int64], item: NDArray[np.int64], seed: int) -> LazySplits:
+    """`ua` and `ub` test ten ratings of each user, `u1..u5` a fifth of all; no row is tested twice in
+    either family. Rows are ordered by user, then item, as MovieLens' files are."""
+
+    @cache
+    def drawn() -> tuple[Rows, NDArray[np.int64], NDArray[np.int64]]:
+        """Published order; each row's turn among its user's ratings; its fold."""
+        lot = derive_rng(seed, "splits").permutation(len(user))
+        by_user = np.lexsort((lot, user))
+        counts = np.bincount(user)
+        turn = np.empty_like(lot)
+        turn[by_user] = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.lexsort((item, user)), turn, lot % 5
+
+    def make(name: str) -> tuple[Rows, Rows]:
+        order, turn, fold = drawn()
+        part = {"ua": turn // 10 == 0, "ub": turn // 10 == 1}
+        is_test = part[name] if name in part else fold == int(name[1]) - 1
+        is_test = is_test[order]
+        return order[~is_test], order[is_test]
+
+    return LazySplits(("ua", "ub", "u1", "u2", "u3", "u4", "u5"), make)
