@@ -17,6 +17,7 @@ import base64
 import fcntl
 import io
 import json
+import logging
 import os
 import sqlite3
 import tempfile
@@ -51,8 +52,7 @@ VIEW_COLUMNS = (
     "metrics.`validation/mse_clipped`",
     "metrics.`test/mse_clipped`",
     "metrics.`time/fit_seconds`",
-    "metrics.`size/parameters`",
-    "tags.`model`",
+    "attributes.`Dataset`",
 )
 """MLflow shows no metric by default: runs are shown with these columns, best validation error first."""
 STOPPED = (KeyboardInterrupt, SystemExit)
@@ -101,11 +101,11 @@ class MLflowTracker:
     @cached_property
     def _client(self) -> MlflowClient:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        os.environ.setdefault("ALEMBIC_LOGGING_LEVEL", "WARNING")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         if not self.uri.startswith("sqlite:"):
             try:
                 client = MlflowClient(self.uri)
@@ -147,7 +147,7 @@ class MLflowTracker:
     def pages(self) -> dict[str, str]:
         """Of each experiment, the dashboard's page with the runs in order of their validation error."""
         return {
-            e.name: f"?workflowType=machine_learning#/experiments/{e.experiment_id}/runs?viewStateShareKey={VIEW}"
+            e.name: f"#/experiments/{e.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
             for e in self._client.search_experiments()
             if f"mlflow.sharedViewState.{VIEW}" in e.tags
         }
@@ -163,10 +163,10 @@ class MLflowTracker:
         return self._client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
 
     def end_sweep(self, run_id: str, metrics: Mapping[str, float], files: list[Path], failed: bool) -> None:
-        """Closes the parent run with the best job's `metrics` and the report's `files`."""
+        """Closes the parent run with the best job's `metrics` (curves are the children's) and `files`."""
         for path in files:
             self._client.log_artifact(run_id, str(path))
-        self._log_metrics(run_id, metrics, {})
+        self._log_metrics(run_id, {n: v for n, v in metrics.items() if not n.startswith("curve/")}, {})
         self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
 
     def find(self, experiment: Experiment, digest: str) -> str | None:
@@ -324,7 +324,7 @@ def _view() -> str:
         "modelVersionFilter": "All Runs",
         "columnOrder": [],
         "columnWidths": {},
-        "selectedColumns": ["attributes.`Duration`", "attributes.`Dataset`", *VIEW_COLUMNS],
+        "selectedColumns": list(VIEW_COLUMNS),
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     now = int(1000 * time.time())

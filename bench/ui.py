@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def main() -> int:
     port = arguments.port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracker.uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -38,12 +40,16 @@ def main() -> int:
                 return 1
             for name, page in tracker.pages().items():
                 print(f"{name}: http://{HOST}:{port}/{page}")
-            print(f"all: http://{HOST}:{port}/?workflowType=machine_learning  (Ctrl-C ends it)", flush=True)
+            print(
+                f"all: http://{HOST}:{port}/#/experiments?workflowType=machine_learning  (Ctrl-C ends it)",
+                flush=True,
+            )
             return server.wait()
         except KeyboardInterrupt:
             return 0
         finally:
             server.terminate()
+            server.wait()
 
 
 def free_port() -> int:

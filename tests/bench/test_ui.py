@@ -1,0 +1,81 @@
+"""The dashboard as a person sees it, in headless Chromium."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.identity import ROOT
+from bench.track import MLflowTracker
+from tests.bench.test_track import EXPERIMENT, RESULT, job
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        BROWSER is None, reason="no chromium on this machine (Debian: apt-get install chromium)"
+    ),
+]
+FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-dev-shm-usage --window-size=2400,1200"
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The experiment's page and the address of a run's, from the address that `bench.ui` prints."""
+    directory = tmp_path_factory.mktemp("results")
+    tracker = MLflowTracker(directory=str(directory))
+    parent = tracker.begin_sweep(EXPERIMENT, "s", "2 runs", "model.l2=1,2")
+    for l2 in (1.0, 2.0):
+        with tracker.job(EXPERIMENT, job(l2), f"dummy l2={l2:g}", "s", parent) as run_id:
+            tracker.log_result(run_id, job(l2), RESULT)
+    tracker.end_sweep(parent, RESULT.metrics, [], failed=False)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "bench.ui", "--directory", str(directory)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        page = re.fullmatch(r"question: (http://127\.0\.0\.1:\d+/\S+)\n", server.stdout.readline())[1]
+        yield page, re.sub(r"/runs.*", f"/runs/{run_id}?workflowType=machine_learning", page)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def text(address: str, profile: Path) -> str:
+    """The page's text after its scripts have run."""
+    command = [BROWSER, *FLAGS.split(), f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
+    done = subprocess.run(
+        [*command, "--timeout=20000", "--dump-dom", address],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return re.sub(r"<[^>]+>", " ", done.stdout)
+
+
+def test_leaderboard_shows_runs_with_readable_names_and_metrics(
+    dashboard: tuple[str, str], tmp_path: Path
+) -> None:
+    shown = text(dashboard[0], tmp_path)
+    for expected in ("Question", "dummy l2=1", "dummy l2=2", "2 runs", "validation/mse_clipped", "0.142"):
+        assert expected in shown, expected
+
+
+def test_run_shows_its_parameters_metrics_and_curves(dashboard: tuple[str, str], tmp_path: Path) -> None:
+    shown = text(dashboard[1], tmp_path)
+    for expected in (
+        "dummy l2=2",
+        "model.l2",
+        "test/mse_clipped",
+        "curve/validation_mse",
+        "tiny (simulated)",
+    ):
+        assert expected in shown, expected
+    assert "0.300" in shown

@@ -1,0 +1,109 @@
+"""What every model of the registry `conf/model` keeps to, ours and others' alike."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from sklearn.base import BaseEstimator, clone
+
+import bench.data
+from bench.encode import encode
+from bench.split import random
+from fm.design import UNKNOWN, Block, Design
+
+MODELS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Design, np.ndarray, Design, np.ndarray]:
+    dataset = bench.data.planted(n_users=80, n_items=60, n_ratings=2400, seed=1)
+    split = random(dataset, test=0.2, validation=0.0, seed=0)
+    X = encode(dataset, ("ids",), split.train)
+    y = dataset.ratings["rating"].to_numpy()
+    return X[split.train], y[split.train], X[split.test], y[split.test]
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> BaseEstimator:
+    """As configured, but quick: the conventions don't depend on convergence."""
+    with initialize_config_module("conf", version_base="1.3"):
+        model = instantiate(compose("config", overrides=[f"model={request.param}"]).model)
+    short = {"n_iter": 8, "passes": 4, "early_stopping": None}
+    return model.set_params(**{name: v for name, v in short.items() if name in model.get_params()})
+
+
+def test_fit_returns_self_and_keeps_hyperparameters(model: BaseEstimator, data: tuple) -> None:
+    X, y, *_ = data
+    before = {key: repr(value) for key, value in model.get_params().items()}
+    assert model.fit(X, y) is model
+    assert {key: repr(value) for key, value in model.get_params().items()} == before
+
+
+def test_beats_the_mean(model: BaseEstimator, data: tuple) -> None:
+    X, y, X_test, y_test = data
+    prediction = model.fit(X, y).predict(X_test)
+    assert prediction.dtype == np.float64 and prediction.shape == y_test.shape
+    assert np.mean((prediction - y_test) ** 2) < np.mean((y.mean() - y_test) ** 2)
+
+
+def test_same_seed_same_bits_also_after_clone_and_pickle(model: BaseEstimator, data: tuple) -> None:
+    X, y, X_test, _ = data
+    fitted = model.fit(X, y)
+    expected = fitted.predict(X_test)
+    np.testing.assert_array_equal(clone(model).fit(X, y).predict(X_test), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict(X_test), expected)
+
+
+def test_a_second_fit_forgets_the_first(model: BaseEstimator, data: tuple) -> None:
+    X, y, X_test, _ = data
+    expected = clone(model).fit(X, y).predict(X_test)
+    twice = model.fit(X[:500], 6 - y[:500]).fit(X, y)
+    np.testing.assert_array_equal(twice.predict(X_test), expected)
+
+
+def test_levels_without_information_are_legal(model: BaseEstimator, data: tuple) -> None:
+    X, y, *_ = data
+    fewer = (X.blocks[0].levels != 3) & (X.blocks[1].levels != 5)
+    model.fit(X[fewer], y[fewer])
+    user, item = X.blocks
+    strangers = Design(
+        [
+            Block(user.name, [3, UNKNOWN, UNKNOWN, 3], user.n_levels, labels=user.labels),
+            Block(item.name, [5, UNKNOWN, 5, UNKNOWN], item.n_levels, labels=item.labels),
+        ]
+    )
+    prediction = model.predict(strangers)
+    assert np.isfinite(prediction).all()
+    assert (np.abs(prediction - y[fewer].mean()) < 1).all()
+
+
+def test_counts_its_parameters_and_records_its_history(model: BaseEstimator, data: tuple) -> None:
+    X, y, *_ = data
+    model.fit(X, y)
+    assert model.n_parameters_ >= 2 and model.n_parameters_ == int(model.n_parameters_)
+    lengths = {len(values) for values in getattr(model, "history_", {}).values()}
+    assert len(lengths) <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("k", 5), ("learning_rate", 0.003), ("l2", 40.0), ("n_iter", 3), ("passes", 2)]
+)
+def test_knob_bites(model: BaseEstimator, data: tuple, name: str, value: float) -> None:
+    if model.get_params().get(name) is None:
+        pytest.skip(f"has no {name}")
+    X, y, X_test, _ = data
+    changed = clone(model).set_params(**{name: value})
+    assert not np.array_equal(model.fit(X, y).predict(X_test), changed.fit(X, y).predict(X_test))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("k", -1), ("learning_rate", -0.1), ("l2", -1.0), ("n_iter", 0), ("passes", 0)]
+)
+def test_bad_hyperparameter_is_named_before_any_work(model: BaseEstimator, name: str, value: float) -> None:
+    if name not in model.get_params():
+        pytest.skip(f"has no {name}")
+    with pytest.raises(ValueError, match=name):
+        model.set_params(**{name: value}).check_params()
