@@ -1,0 +1,15 @@
+"""The models a factorization machine is compared with; one short file each, all with scikit-learn's manners."""
+
+from baselines.linear import RidgeRegression
+from baselines.mf import MatrixFactorization
+from baselines.nmf import NonNegativeMatrixFactorization
+from baselines.quadratic import QuadraticRegression
+from baselines.vw import VowpalWabbit
+
+__all__ = [
+    "MatrixFactorization",
+    "NonNegativeMatrixFactorization",
+    "QuadraticRegression",
+    "RidgeRegression",
+    "VowpalWabbit",
+]

@@ -1,0 +1,138 @@
+"""What matrix factorizations share: the cells they are fitted on, learning curve and early stopping.
+
+All of them predict
+
+    y(u, i) = w0 + <U_u, V_i>
+
+and are fitted to observed cells (u, i) alone: a cell without a rating is unknown, not zero.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from itertools import islice
+from time import perf_counter
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from baselines.inputs import check_design, check_target
+from fm.design import Design
+from fm.params import check_integer
+
+
+class Factors(NamedTuple):
+    """w0, U (n_users + 1, d), V (n_items + 1, d); the last rows are those of the unknown level, -1."""
+
+    w0: float
+    U: NDArray[np.float64]
+    V: NDArray[np.float64]
+
+    def predict(self, users: NDArray[np.intp], items: NDArray[np.intp]) -> NDArray[np.float64]:
+        return self.w0 + np.einsum("nd,nd->n", self.U[users], self.V[items])
+
+
+class Ratings(NamedTuple):
+    """Both (n_users + 1, n_items + 1) with the same cells: number and sum of the ratings in each."""
+
+    counts: sparse.csr_array
+    sums: sparse.csr_array
+
+
+class Factorization(RegressorMixin, BaseEstimator, ABC):
+    """Base of the estimators, which have parameters k, n_iter, early_stopping and random_state.
+
+    Attributes
+    ----------
+    factors_ : the fitted `Factors`.
+    n_iter_ : sweeps they took; with `early_stopping`, those up to the lowest validation error.
+    refit_params_ : hyperparameters with which to fit train and validation rows together.
+    history_ : `train_mse`, `validation_mse` if validation rows were given, `seconds` (cumulative,
+        without evaluation); each (sweeps,).
+    blocks_ : name and number of levels of the two blocks.
+    n_seen_levels_ : levels, of both blocks, with a training row.
+    """
+
+    def check_params(self) -> None:
+        check_integer("k", self.k, low=1)
+        check_integer("n_iter", self.n_iter, low=1)
+        if self.early_stopping is not None:
+            check_integer("early_stopping", self.early_stopping, low=1)
+
+    @abstractmethod
+    def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
+        """New factors after each sweep, without end."""
+
+    def fit(self, X: Design, y: ArrayLike, *, validation: tuple[Design, ArrayLike] | None = None) -> Self:
+        """Fit to a Design of two blocks without side features, for at most `n_iter` sweeps.
+
+        With `early_stopping`, ends after that many sweeps without a lower error on `validation`.
+
+        Raises
+        ------
+        TypeError, ValueError : X is no such Design, y is not finite or of another length, or
+            `early_stopping` has no `validation` to watch.
+        """
+        self.check_params()
+        if self.early_stopping is not None and validation is None:
+            raise ValueError(f"early_stopping={self.early_stopping} needs validation=(X, y) in fit")
+        self.blocks_ = _blocks(X)
+        rows = {"train_mse": self._rows(X, y)}
+        if validation is not None:
+            rows["validation_mse"] = self._rows(*validation)
+        users, items, y = rows["train_mse"]
+        self.n_seen_levels_ = sum(len(np.unique(levels[levels >= 0])) for levels in (users, items))
+
+        history = {name: [] for name in (*rows, "seconds")}
+        seconds, start = 0.0, perf_counter()
+        rng = np.random.default_rng(self.random_state)
+        sweeps = self._sweeps(self._ratings(users, items, y), rng)
+        for n_sweeps, factors in enumerate(islice(sweeps, self.n_iter), start=1):
+            seconds += perf_counter() - start
+            history["seconds"].append(seconds)
+            for name, (users, items, y) in rows.items():
+                history[name].append(np.mean((y - factors.predict(users, items)) ** 2))
+            if self.early_stopping is None or np.argmin(history["validation_mse"]) == n_sweeps - 1:
+                self.factors_, self.n_iter_ = factors, n_sweeps
+            elif n_sweeps - self.n_iter_ >= self.early_stopping:
+                break
+            start = perf_counter()
+        self.history_ = {name: np.array(values) for name, values in history.items()}
+        self.refit_params_ = {"n_iter": self.n_iter_, "early_stopping": None}
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,). ValueError unless X has the blocks of `fit`."""
+        return self.factors_.predict(*self._levels(X))
+
+    def _rows(
+        self, X: Design, y: ArrayLike
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+        return *self._levels(X), check_target(X, y)
+
+    def _levels(self, X: Design) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        blocks = _blocks(X)
+        if blocks != self.blocks_:
+            raise ValueError(
+                f"X has the blocks (name, levels) {blocks}, the model was fitted on {self.blocks_}"
+            )
+        users, items = X
+        return users.levels, items.levels
+
+    def _ratings(self, users: NDArray[np.intp], items: NDArray[np.intp], y: NDArray[np.float64]) -> Ratings:
+        (_, n_users), (_, n_items) = self.blocks_
+        cells = np.where(users < 0, n_users, users), np.where(items < 0, n_items, items)
+        shape = (n_users + 1, n_items + 1)
+        return Ratings(*(sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y)))
+
+
+def _blocks(X: Design) -> list[tuple[str, int]]:
+    blocks = check_design(X).blocks
+    if len(blocks) != 2 or any(block.side is not None for block in blocks):
+        given = ", ".join(b.name + (" with side features" if b.side is not None else "") for b in blocks)
+        raise ValueError(f"a matrix has two sides: X must be two blocks without side features, got {given}")
+    return [(block.name, block.n_levels) for block in blocks]

@@ -1,0 +1,35 @@
+"""What baselines accept as X and y."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from fm.design import Design
+
+
+def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
+    """X as float64 (n_rows, n_features); ValueError for NaN, infinity, or another number of columns."""
+    matrix = X.to_csr() if isinstance(X, Design) else X
+    matrix = check_array(matrix, accept_sparse="csr", dtype=np.float64, input_name="X")
+    if n_features is not None and matrix.shape[1] != n_features:
+        raise ValueError(f"X has {matrix.shape[1]} features, the model was fitted on {n_features}")
+    return sparse.csr_array(matrix)
+
+
+def check_design(X: object) -> Design:
+    """X, if it is a Design; TypeError otherwise."""
+    if not isinstance(X, Design):
+        raise TypeError(
+            f"X must be a fm.design.Design, which names its categorical blocks, got {type(X).__name__}"
+        )
+    return X
+
+
+def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
+    """y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
+    y = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
+    check_consistent_length(X, y)
+    return y

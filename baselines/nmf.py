@@ -1,0 +1,101 @@
+"""Non-negative matrix factorization of the observed cells.
+
+Model and objective, P and Q non-negative, no intercept and no biases, sums over observed cells only:
+
+    y(u, i) = <p_u, q_i>,     sum (y - y(u, i))^2 + l2 (|P|^2 + |Q|^2)
+
+Update (Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4, with the sums
+restricted to observed cells and the penalty's gradient in the denominator):
+
+    p_uf <- p_uf (sum_i y_ui q_if) / (sum_i y(u, i) q_if + l2 p_uf),     then Q in the same way.
+
+It multiplies, so that nothing turns negative, and minimises an upper bound that touches the objective
+at the present P (their lemma 2, to which the penalty adds a term that is its own bound), so that the
+objective never rises. Cost of a sweep: O(n_ratings k).
+
+What isn't known to be non-negative can't be a deviation from a mean: a level without information gets the
+average factors of the training rows, so that an unknown user is predicted an item's average over users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from baselines.factorization import Factorization, Factors, Ratings
+from fm.params import check_number
+
+
+class NonNegativeMatrixFactorization(Factorization):
+    """Non-negative matrix factorization by multiplicative updates.
+
+    Training rows must have y >= 0; one with an unknown level (-1) teaches nothing.
+
+    Parameters
+    ----------
+    k : number of factors.
+    l2 : penalty on the squared factors, in the sum objective above.
+    n_iter : sweeps.
+    early_stopping : sweeps without a lower validation error before fitting ends; None: never.
+    random_state : int, Generator or None; of the first P and Q, uniform within a factor 2 of each other
+        about sqrt(mean(y) / k).
+    """
+
+    def __init__(
+        self,
+        *,
+        k: int = 10,
+        l2: float = 10.0,
+        n_iter: int = 100,
+        early_stopping: int | None = None,
+        random_state: int | np.random.Generator | None = None,
+    ) -> None:
+        self.k = k
+        self.l2 = l2
+        self.n_iter = n_iter
+        self.early_stopping = early_stopping
+        self.random_state = random_state
+
+    def check_params(self) -> None:
+        super().check_params()
+        check_number("l2", self.l2, low=0)
+
+    @property
+    def n_parameters_(self) -> int:
+        """Factors of each level that has a training row."""
+        return self.n_seen_levels_ * self.factors_.U.shape[1]
+
+    def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
+        counts, sums = (matrix[:-1, :-1] for matrix in ratings)
+        if sums.data.min(initial=0) < 0:
+            raise ValueError(
+                f"non-negative factorization needs y >= 0, got ratings down to {sums.data.min():g}"
+            )
+        if not counts.nnz:
+            raise ValueError("no training row has both levels known")
+        cells = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr)), counts.indices
+        fitted = counts.copy()
+        size = np.sqrt(sums.sum() / counts.sum() / self.k)
+        P, Q = (rng.uniform(2 / 3, 4 / 3, (n, self.k)) * size for n in counts.shape)
+        while True:
+            fitted.data = counts.data * np.einsum("nk,nk->n", P[cells[0]], Q[cells[1]])
+            P = _scaled(P, sums @ Q, fitted @ Q + self.l2 * P)
+            fitted.data = counts.data * np.einsum("nk,nk->n", P[cells[0]], Q[cells[1]])
+            Q = _scaled(Q, sums.T @ P, fitted.T @ P + self.l2 * Q)
+            yield Factors(0.0, _completed(P, counts.sum(axis=1)), _completed(Q, counts.sum(axis=0)))
+
+
+def _scaled(
+    factors: NDArray[np.float64], up: NDArray[np.float64], down: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """factors * up / down; 0 where down is 0, which factors or all of a level's fitted ratings then are too."""
+    return np.divide(factors * up, down, out=np.zeros_like(factors), where=down > 0)
+
+
+def _completed(factors: NDArray[np.float64], n_rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`factors`, and a last row for the unknown level, with their average over rows where there are no rows."""
+    average = n_rows @ factors / n_rows.sum()
+    return np.vstack([np.where(n_rows[:, np.newaxis] > 0, factors, average), average])

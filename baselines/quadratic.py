@@ -1,0 +1,82 @@
+"""Ridge regression on every pairwise product of features: the model a factorization machine replaces.
+
+    y(x) = w0 + sum_j w_j x_j + sum_{i<j} W_ij x_i x_j
+    minimise  sum_rows (y - y(x))^2 + l2 |w|^2 + l2_pairs |W|^2
+
+Each of the n (n - 1) / 2 pairs has a weight of its own, which only rows with both features can teach;
+a pair that no training row has keeps W_ij = 0 (Rendle, "Factorization Machines", ICDM 2010, section III-B).
+So with one-hot ids, each pair rated once, W says nothing of the pairs to be predicted: minimising over
+W_ij first turns a row's loss into (y - w0 - <w, x>)^2 l2_pairs / (1 + l2_pairs), and what is left is the
+linear model with penalty l2 (1 + 1 / l2_pairs), at the price of one more parameter a row.
+
+Only pairs that occur are kept, at most the sum over rows of (features in the row)^2 / 2.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.preprocessing import PolynomialFeatures
+
+from baselines.inputs import as_csr, check_target
+from baselines.linear import solve_ridge
+from fm.design import Design
+from fm.params import check_number
+
+
+class QuadraticRegression(RegressorMixin, BaseEstimator):
+    """Linear model of all features and all their pairwise products.
+
+    Parameters
+    ----------
+    l2 : penalty on the squared weights of single features, in the sum objective above.
+    l2_pairs : the same for the products' weights; None: as `l2`.
+
+    Attributes
+    ----------
+    coef_ : (n_features,) w; 0 for a feature that no training row has.
+    pairs_ : (n_pairs,) positions, in W's upper triangle read row by row, of pairs some training row has.
+    pair_coef_ : (n_pairs,) their W_ij.
+    intercept_ : w0.
+    n_parameters_ : weights that are not zero, and the intercept.
+    """
+
+    def __init__(self, *, l2: float = 4.0, l2_pairs: float | None = None) -> None:
+        self.l2 = l2
+        self.l2_pairs = l2_pairs
+
+    def check_params(self) -> None:
+        check_number("l2", self.l2, low=0)
+        if self.l2_pairs is not None:
+            check_number("l2_pairs", self.l2_pairs, low=0)
+
+    def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
+        """X : Design, or matrix (n_rows, n_features). ValueError for NaN or lengths that differ."""
+        self.check_params()
+        X = as_csr(X)
+        y = check_target(X, y)
+        n_features = X.shape[1]
+        products = _products(X)
+        self.pairs_ = np.unique(products.indices)
+        l2_pairs = self.l2 if self.l2_pairs is None else self.l2_pairs
+        penalty = np.repeat([float(self.l2), float(l2_pairs)], [n_features, len(self.pairs_)])
+        X = sparse.hstack([X, products[:, self.pairs_]], format="csr")
+        w, self.intercept_ = solve_ridge(X, y, penalty)
+        self.coef_, self.pair_coef_ = w[:n_features], w[n_features:]
+        self.n_parameters_ = np.count_nonzero(w) + 1
+        return self
+
+    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows,). ValueError unless X has as many columns as in `fit`."""
+        X = as_csr(X, n_features=len(self.coef_))
+        return X @ self.coef_ + _products(X)[:, self.pairs_] @ self.pair_coef_ + self.intercept_
+
+
+def _products(X: sparse.csr_array) -> sparse.csr_array:
+    """(n_rows, n_features * (n_features - 1) / 2): x_i x_j for i < j, j running faster."""
+    expanded = PolynomialFeatures(degree=2, interaction_only=True, include_bias=False).fit_transform(X)
+    return sparse.csr_array(expanded)[:, X.shape[1] :]

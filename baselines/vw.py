@@ -1,0 +1,259 @@
+"""Vowpal Wabbit (VW), run as a program of its own on files of its own format.
+
+VW reads one line a rating, `RATING |u USER |i ITEM`: a namespace a block, named by the block's first letter,
+and in it the level's label and its side features. Labels that are whole numbers are not hashed but added to
+the namespace's hash, as in every published run on MovieLens. What its arguments make of the lines is VW's
+affair; three of its habits decide what is compared, so this adapter passes them explicitly, always:
+
+- with more than one pass VW withholds every tenth row and stops early on them: `holdout`;
+- features are hashed into 2^bits weights, and `-q ui` soon fills the 2^18 that VW takes by default: `bits`;
+- `--lrq` lays a feature's n-th factor at the weight n after the feature's own, which with whole numbers for
+  labels is another feature's bias: it needs `--hash all`, and bits enough.
+
+Sources: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Input-format and .../Command-line-arguments.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from baselines.inputs import check_design, check_target
+from fm.design import Block, Design
+from fm.params import check_integer
+
+_FILES = "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"
+_FILES += " -c --cache --cache_file -k --kill_cache -t --testonly --readable_model --invert_hash -P --progress --quiet"
+_OWNERS = {
+    **dict.fromkeys(_FILES.split(), "the adapter passes it"),
+    **dict.fromkeys(("-b", "--bit_precision"), "set bits"),
+    "--passes": "set passes",
+    "--holdout_off": "set holdout",
+    "--random_seed": "set random_state",
+}
+
+
+class VowpalWabbit(RegressorMixin, BaseEstimator):
+    """A regression by Vowpal Wabbit; `fit` and `predict` include writing and reading its files.
+
+    Parameters
+    ----------
+    arguments : what else stands on VW's command line, as in a shell or as a list (`"-q ui --rank 10"`).
+        Hyperparameters in it have VW's own meaning: its --l2 is a penalty per row, for instance.
+    passes : times VW goes over the rows; it may stop earlier if `holdout`.
+    holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from all.
+    bits : log2 of the number of weights.
+    random_state : int (VW's --random_seed as it stands), Generator or None.
+
+    Attributes
+    ----------
+    model_ : VW's model file.
+    history_ : an entry for each pass: `train_mse`, error on each row before learning from it; where rows are
+        withheld `validation_mse`, error on those (from the second pass on). As VW prints them, to 6 digits.
+    peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
+    """
+
+    def __init__(
+        self,
+        arguments: str | Sequence[str] = "",
+        *,
+        passes: int = 1,
+        holdout: bool = False,
+        bits: int = 18,
+        random_state: int | np.random.Generator | None = None,
+    ) -> None:
+        self.arguments = arguments
+        self.passes = passes
+        self.holdout = holdout
+        self.bits = bits
+        self.random_state = random_state
+
+    def check_params(self) -> None:
+        check_integer("passes", self.passes, low=1)
+        check_integer("bits", self.bits, low=1)
+        if not isinstance(self.holdout, bool):
+            raise TypeError(f"holdout must be True or False, got {self.holdout!r}")
+        if isinstance(self.random_state, Integral):
+            check_integer("random_state", self.random_state, low=0)
+        for argument in self._arguments():
+            option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
+            if option in _OWNERS:
+                raise ValueError(f"arguments must do without {option}, got {argument!r}: {_OWNERS[option]}")
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Learn from the rows in their order.
+
+        Raises
+        ------
+        TypeError, ValueError : X is no Design, two blocks begin with the same letter, y is not finite or of
+            another length.
+        RuntimeError : VW failed, or did not see every row; with what VW said.
+        """
+        self.check_params()
+        y = check_target(check_design(X), y)
+        rng = self.random_state
+        seed = rng if isinstance(rng, Integral) else np.random.default_rng(rng).integers(2**31)
+        # VW prints a line each time it has learned from this many rows: once a pass.
+        rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
+        command = [*self._arguments(), f"--bit_precision={self.bits}", f"--passes={self.passes}"]
+        command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
+        command += ["--data=rows.vw", "--final_regressor=model"]
+        command += [] if self.holdout else ["--holdout_off"]
+        command += ["--cache_file=cache"] if self.passes > 1 else []
+        with TemporaryDirectory() as folder:
+            Path(folder, "rows.vw").write_text(_lines(X, y), "ascii")
+            log, self.peak_memory_ = _run(command, folder)
+            _check_count(log, rows_per_pass)
+            self.model_ = Path(folder, "model").read_bytes()
+        self.history_ = _history(log)
+        self._n_seen_features = sum(map(_n_seen_features, X))
+        self._names = [block.name for block in X]
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,), which VW clips to the range of ratings it has seen and 0.
+
+        Raises
+        ------
+        ValueError : X has other blocks than in `fit`.
+        RuntimeError : VW failed, or its predictions are not one finite number a row.
+        """
+        if [block.name for block in check_design(X)] != self._names:
+            raise ValueError(f"X has blocks {[b.name for b in X]}, the model was fitted on {self._names}")
+        with TemporaryDirectory() as folder:
+            Path(folder, "model").write_bytes(self.model_)
+            Path(folder, "rows.vw").write_text(_lines(X), "ascii")
+            command = [
+                "--testonly",
+                "--initial_regressor=model",
+                "--data=rows.vw",
+                "--predictions=predictions",
+            ]
+            log, _ = _run(command, folder)
+            _check_count(log, len(X))
+            prediction = np.array(Path(folder, "predictions").read_text().split(), dtype=np.float64)
+        if len(prediction) != len(X) or not np.isfinite(prediction).all():
+            raise RuntimeError(f"Vowpal Wabbit gave no finite prediction for each of {len(X)} rows:\n{log}")
+        return prediction
+
+    @property
+    def n_parameters_(self) -> int:
+        """Weights that are not zero in VW's model.
+
+        Under --rank VW stores factors for every hash, used or not; there it is the constant, and the weight and
+        factors of each feature seen, every namespace standing on one side of -q.
+        """
+        rank = re.search(r"--rank[= ](\d+)", shlex.join(self._arguments()))
+        if rank:
+            return 1 + self._n_seen_features * (1 + int(rank[1]))
+        with TemporaryDirectory() as folder:
+            Path(folder, "model").write_bytes(self.model_)
+            Path(folder, "rows.vw").touch()
+            command = ["--testonly", "--initial_regressor=model", "--data=rows.vw"]
+            _run([*command, "--predict_only_model", "--readable_model=weights"], folder)
+            return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
+
+    def _arguments(self) -> list[str]:
+        return shlex.split(self.arguments) if isinstance(self.arguments, str) else list(self.arguments)
+
+
+def _lines(X: Design, y: NDArray[np.float64] | None = None) -> str:
+    """X, and y where it is known, in VW's format."""
+    letters = [block.name[:1] for block in X]
+    if len(set(letters)) < len(letters) or not "".join(letters).isalnum():
+        raise ValueError(f"VW needs blocks that begin with different letters, got {[b.name for b in X]}")
+    if y is None:
+        lines = np.full(len(X), "", dtype=object)
+    else:
+        values, rows = np.unique(y, return_inverse=True)
+        lines = np.array([f"{value:.9g}" for value in values], dtype=object)[rows]
+    for block in X:
+        lines = lines + _level_texts(block)[block.levels]
+    return "".join(f"{line}\n" for line in lines.tolist())
+
+
+def _level_texts(block: Block) -> NDArray[np.object_]:
+    """(n_levels + 1,) a level's part of a line; last, where -1 finds it, that of no information.
+
+    Names are percent-encoded, since blanks, colons and bars mean something to VW; the @ before a side
+    feature's keeps it apart from any level's.
+    """
+    labels = range(block.n_levels) if block.labels is None else block.labels
+    texts = [f" |{block.name[0]} {quote(str(label), safe='') or '%'}" for label in labels]
+    if block.side is not None:
+        names = range(block.n_side) if block.side_labels is None else block.side_labels
+        names = np.array([f" @{quote(str(name), safe='')}:" for name in names], dtype=object)
+        features = [f"{name}{value:.9g}" for name, value in zip(names[block.side.indices], block.side.data)]
+        ends = block.side.indptr.tolist()
+        texts = [text + "".join(features[i:j]) for text, i, j in zip(texts, ends, ends[1:])]
+    return np.array([*texts, f" |{block.name[0]}"], dtype=object)
+
+
+def _n_seen_features(block: Block) -> int:
+    """Levels that occur, and side features of those levels."""
+    levels = np.unique(block.levels[block.levels >= 0])
+    return len(levels) + (0 if block.side is None else len(np.unique(block.side[levels].indices)))
+
+
+def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
+    """What VW printed, and its peak memory in bytes; RuntimeError with the former if it failed."""
+    log = Path(folder, "log")
+    command = [sys.executable, "-m", "vowpalwabbit", *arguments]
+    peak = None
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                peak = _peak_memory(process.pid) or peak
+                time.sleep(0.005)
+        except BaseException:
+            process.kill()
+            raise
+    said = log.read_text("utf-8", errors="replace")
+    if process.returncode:
+        raise RuntimeError(
+            f"Vowpal Wabbit failed with exit status {process.returncode}: vw {shlex.join(arguments)}\n{said}"
+        )
+    return said, peak
+
+
+def _peak_memory(pid: int) -> int | None:
+    """High-water mark of a running process. (`ru_maxrss`, from `os.wait4`, begins at that of the parent.)"""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        return None
+    return 1024 * int(found[1]) if found else None
+
+
+def _check_count(log: str, n_rows: int) -> None:
+    """RuntimeError unless VW says that it saw (a pass, where it says so) n_rows examples."""
+    seen = re.search(r"^number of examples(?: per pass)? = (\d+)$", log, re.MULTILINE)
+    if seen is None or int(seen[1]) != n_rows:
+        raise RuntimeError(f"Vowpal Wabbit did not see the {n_rows} rows it was given:\n{log}")
+
+
+def _history(log: str) -> dict[str, NDArray[np.float64]]:
+    """Loss since the last line, from VW's progress lines; those that end in `h` are of withheld rows."""
+    lines = re.findall(r"^[\d.]+ +([\d.]+) +\d+ .*?( h)?$", log, re.MULTILINE)
+    withheld = [float(loss) for loss, mark in lines if mark]
+    if withheld:
+        return {"validation_mse": np.array(withheld)}
+    return {"train_mse": np.array([float(loss) for loss, _ in lines])}
