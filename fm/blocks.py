@@ -48,56 +48,55 @@ class Blocks:
             for b, layout in enumerate(self.layouts)
         ]
         self._tables = [np.zeros((size + 1, k + 2), dtype) for size in sizes]
-        self._buffers = np.empty((2, SLAB_SLOTS, k + 2), dtype)
+        self._buffers = np.empty((3, SLAB_SLOTS, k + 2), dtype)
         self._scale = None if scale is None else np.append(scale, 0).astype(dtype)
-        self._w0 = 0.0
+        self._factors = np.array([0] + [1] * k + [0], dtype)
         self.set_target(target)
 
     def set_target(self, target: NDArray) -> None:
         self._target = np.append(target, 0)
+        self._centred = self._target.copy()
 
     def start(self, w0: float, theta: NDArray) -> None:
         """Begin a sweep from these coefficients; `theta` (n_features, k + 1) is [w V]."""
-        self._w0 = w0
+        np.subtract(self._target, w0, out=self._centred)
         for b, columns in enumerate(self.columns):
             self.absorb(b, theta[columns])
 
     def absorb(self, b: int, theta: NDArray) -> None:
         """Take over the new coefficients of block b."""
-        v = theta[:, 1:]
-        self._tables[b][:-1, 1:-1] = v
-        self._tables[b][:-1, -1] = theta[:, 0] - np.vecdot(v, v) / 2
+        self._tables[b][:-1, 1:-1] = theta[:, 1:]
+        self._tables[b][:-1, -1] = theta[:, 0]
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """(chunks, length, k + 2): scale (h, r) of each slot, h = 0 where it is empty. Valid until the next call."""
         slots = self.layouts[b].slots[slab.chunks]
-        rest = ((c, rows[slab.chunks].ravel()) for c, rows in enumerate(self._elsewhere[b]) if c != b)
+        rest = [(c, rows[slab.chunks].ravel()) for c, rows in enumerate(self._elsewhere[b]) if c != b]
         x = self._sum(rest, slots.size).reshape(*slots.shape, -1)
-        x[..., -1] = self._target[slots] - self._w0 - x[..., -1]
-        if self._scale is None:
-            x[..., 0] = slots < len(self._target) - 1
-        else:
-            x[..., 0] = 1
-            x *= self._scale[slots][..., None]
+        np.subtract(self._centred.take(slots), x[..., -1], out=x[..., -1])
+        x[..., 0] = slots < len(self._target) - 1
+        if self._scale is not None:
+            x *= self._scale.take(slots)[..., None]
         return x
 
     def residual(self) -> NDArray[np.float64]:
         """(n_rows,) target less prediction."""
-        e = self._target[:-1] - self._w0
+        e = self._centred[:-1].copy()
         for start in range(0, len(e), SLAB_SLOTS):
             rows = slice(start, min(start + SLAB_SLOTS, len(e)))
-            e[rows] -= self._sum(((b, level[rows]) for b, level in enumerate(self._levels)), rows.stop - start)[:, -1]
+            e[rows] -= self._sum([(b, level[rows]) for b, level in enumerate(self._levels)], rows.stop - start)[:, -1]
         return e
 
     def _sum(self, lookups: Iterable[tuple[int, NDArray]], n: int) -> NDArray:
-        """(n, k + 2), the sum over blocks b of (0, q_b, w_b - |q_b|^2 / 2), and |q|^2 / 2 added to the last."""
-        total, term = self._buffers[:, :n]
-        total[...] = 0
-        for b, rows in lookups:
+        """(n, k + 2): (0, q, sum of biases and of pairs of factors) of each row over the blocks looked up."""
+        total, term, product = self._buffers[:, :n]
+        (b, rows), *others = lookups or [(0, )]
+        self._tables[b].take(rows, axis=0, out=total, mode="clip")
+        for b, rows in others:
             self._tables[b].take(rows, axis=0, out=term, mode="clip")
+            np.multiply(total, term, out=product)
             total += term
-        q = total[:, 1:-1]
-        total[:, -1] += np.vecdot(q, q) / 2
+            total[:, -1] += product @ self._factors
         return total
 
 

@@ -44,43 +44,42 @@ def update(
     precision : (k + 1, k + 1), Lambda.
     """
     shift = np.broadcast_to(mean @ precision, theta.shape)
-    n_coordinates = theta.shape[1]
-    for start in range(0, n_coordinates, WIDTH):
-        part = slice(start, min(start + WIDTH, n_coordinates))
+    for start in range(0, theta.shape[1], WIDTH):
+        part = slice(start, min(start + WIDTH, theta.shape[1]))
+        rest = theta.copy()
+        rest[:, part] = 0
         for batch in layout.batches:
-            own = theta[batch.levels].copy()
-            own[:, part] = 0
-            system = _system(regressors, batch, own, part)
+            at = batch.levels
+            system = _system(regressors, batch, rest, part)
             system *= alpha
-            system[:, :-1] += precision[part, part]
-            system[:, -1] += shift[batch.levels, part] - own @ precision[:, part]
-            theta[batch.levels, part] = _solve(system, rng)
+            system[:, :-1, :-1] += precision[part, part]
+            system[:, -1, :-1] += shift[at, part] - rest[at] @ precision[:, part]
+            theta[at, part] = _solve(system, rng)
 
 
-def _system(regressors: Callable[[Slab], NDArray], batch: Batch, own: NDArray, part: slice) -> NDArray:
-    """(levels, c + 1, c): sums of h h' over those of r h for coordinates `part`, r less what `own` explains."""
-    c = part.stop - part.start
-    system = np.zeros((len(own), c + 1, c))
+def _system(regressors: Callable[[Slab], NDArray], batch: Batch, rest: NDArray, part: slice) -> NDArray:
+    """(levels, c + 1, c + 1): [[sum h h', .], [sum r h', .]] of coordinates `part`, r without what `rest` explains."""
+    start, c = batch.levels.start, part.stop - part.start
+    system = np.zeros((batch.levels.stop - start, c + 1, c + 1))
     for slab in batch.slabs:
         x = regressors(slab)
-        if c < own.shape[1]:
-            x[..., -1:] -= x[..., :-1] @ own[slab.owner, :, None].astype(x.dtype, copy=False)
+        if c < rest.shape[1]:
+            x[..., -1:] -= x[..., :-1] @ rest[slab.owner, :, None].astype(x.dtype, copy=False)
             x = np.concatenate((x[..., part], x[..., -1:]), axis=-1)
         gram = x.transpose(0, 2, 1) @ x[..., :-1]
-        system[slab.levels] += (slab.add @ gram.reshape(len(gram), -1)).reshape(-1, c + 1, c)
+        levels = slice(slab.levels.start - start, slab.levels.stop - start)
+        system[levels, :, :-1] += (slab.add @ gram.reshape(len(gram), -1)).reshape(-1, c + 1, c)
     return system
 
 
 def _solve(system: NDArray, rng: np.random.Generator | None) -> NDArray:
-    """Draws from N(A^-1 b, A^-1), or A^-1 b, for every (A; b) in `system` (n, c + 1, c)."""
-    n, c = system.shape[0], system.shape[2]
-    bordered = np.empty((n, c + 1, c + 1))
-    bordered[:, :, :c] = system
-    bordered[:, c, c] = np.finfo(np.float64).max
-    factor = np.linalg.cholesky(bordered)
+    """(n, c), of each [[A, .], [b', .]] in `system` a draw from N(A^-1 b, A^-1), or A^-1 b; overwrites it."""
+    c = system.shape[-1] - 1
+    system[:, c, c] = np.finfo(np.float64).max
+    factor = np.linalg.cholesky(system)
     x = factor[:, c, :c].copy()
     if rng is not None:
-        x += rng.standard_normal((n, c))
+        x += rng.standard_normal(x.shape)
     for j in reversed(range(c)):
         x[:, j] /= factor[:, j, j]
         x[:, :j] -= factor[:, j, :j] * x[:, j, None]

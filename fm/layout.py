@@ -23,7 +23,7 @@ CHUNK_COST = 12
 SLAB_SLOTS = 8192
 """Slots worked on at a time: 0.8 MB of regressors at k = 10 in float64."""
 
-BATCH_LEVELS = 2048
+BATCH_LEVELS = 512
 """Levels solved at a time: 2.4 MB of linear systems at k = 10 in float64."""
 
 
@@ -31,8 +31,7 @@ BATCH_LEVELS = 2048
 class Slab:
     """A run of chunks and the levels that own them.
 
-    levels : counted within the batch, as are owners.
-    owner : (chunks,) the level that owns each chunk.
+    owner : (chunks,) level that owns each chunk.
     add : (levels, chunks), 1 where the level owns the chunk.
     """
 
@@ -90,7 +89,7 @@ def index_type(n: int) -> type[np.integer]:
 
 
 def _batch(first: NDArray[np.intp], start: int, stop: int, length: int) -> Batch:
-    owner = np.repeat(np.arange(stop - start), np.diff(first[start : stop + 1]))
+    owner = np.repeat(np.arange(start, stop), np.diff(first[start : stop + 1]))
     width = SLAB_SLOTS // length
     cuts = range(0, len(owner), width)
     return Batch(slice(start, stop), tuple(_slab(owner[at : at + width], first[start] + at) for at in cuts))

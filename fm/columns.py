@@ -1,0 +1,94 @@
+"""Rows of any sparse matrix, whose columns are updated in sets that share no row.
+
+A set's columns are independent given the rest of the model, so a set is updated like a one-hot block, its
+values being x instead of 1. Per row are kept the residual e and the summed factors q: a set then costs
+O((k + 1)^2) per nonzero of its own, however many sets there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+
+from fm.layout import Layout, Slab
+
+
+class Columns:
+    """Rows of a matrix; its methods, and the remaining parameters, are those of `fm.blocks.Blocks`.
+
+    X : (n_rows, n_features).
+    columns : sets of columns that together are all columns; no two of a set share a row.
+    """
+
+    def __init__(
+        self,
+        X: sparse.csc_array,
+        columns: Sequence[NDArray[np.intp]],
+        target: NDArray,
+        scale: NDArray | None,
+        *,
+        k: int,
+        dtype: DTypeLike,
+    ) -> None:
+        n_rows, n_features = X.shape
+        self.columns = columns
+        self.layouts, self._values = [], []
+        for members in columns:
+            part = X[:, members]
+            entries = np.arange(part.nnz)
+            layout = Layout.of_sorted(entries, part.indptr, empty=part.nnz)
+            self.layouts.append(replace(layout, slots=np.append(part.indices, n_rows)[layout.slots]))
+            self._values.append(np.append(part.data, 0.0)[layout.slots])
+        self._scale = None if scale is None else np.append(scale, 0)
+        self._dtype = dtype
+        self._theta = np.zeros((n_features, k + 1))
+        self._q = np.zeros((n_rows + 1, k))
+        self.set_target(target)
+
+    def set_target(self, target: NDArray) -> None:
+        self._target = np.append(target, 0)
+
+    def start(self, w0: float, theta: NDArray) -> None:
+        self._e = self._target - w0
+        self._q[:] = 0
+        self._theta[:] = 0
+        for s, members in enumerate(self.columns):
+            self.absorb(s, theta[members])
+
+    def absorb(self, s: int, theta: NDArray) -> None:
+        change = theta - self._theta[self.columns[s]]
+        for batch in self.layouts[s].batches:
+            for slab in batch.slabs:
+                rows = self.layouts[s].slots[slab.chunks]
+                h = self._h(s, slab)
+                own = change[slab.owner]
+                self._e[rows] -= (h @ own[..., None])[..., 0]
+                self._q[rows] += h[..., :1] * own[:, None, 1:]
+        self._theta[self.columns[s]] = theta
+
+    def regressors(self, s: int, slab: Slab) -> NDArray:
+        rows = self.layouts[s].slots[slab.chunks]
+        h = self._h(s, slab)
+        own = self._theta[self.columns[s]][slab.owner]
+        x = np.concatenate((h, (h @ own[..., None]) + self._e[rows][..., None]), axis=-1, dtype=self._dtype)
+        if self._scale is not None:
+            x *= self._scale[rows][..., None]
+        return x
+
+    def residual(self) -> NDArray[np.float64]:
+        return self._e[:-1].copy()
+
+    def _h(self, s: int, slab: Slab) -> NDArray:
+        """(chunks, length, k + 1): x (1, q), with q the factors summed over the rest of the row."""
+        x = self._values[s][slab.chunks, :, None]
+        own = self._theta[self.columns[s]][slab.owner]
+        h = np.empty((*x.shape[:2], own.shape[1]))
+        h[..., :1] = x
+        h[..., 1:] = self._q[self.layouts[s].slots[slab.chunks]]
+        h[..., 1:] -= x * own[:, None, 1:]
+        h[..., 1:] *= x
+        return h

@@ -1,0 +1,101 @@
+"""Which columns can be updated at once, which share a prior, and in what form their rows are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy import sparse
+
+from fm.blocks import Blocks
+from fm.columns import Columns
+from fm.design import Design
+
+MAX_BLOCKS = 8
+"""One-hot sets up to which a row's sums are made anew at each update instead of being kept."""
+
+
+def rows_of(
+    X: Design | sparse.csr_array,
+    target: NDArray,
+    weight: NDArray | None,
+    groups: ArrayLike | None,
+    *,
+    k: int,
+    dtype: DTypeLike,
+) -> tuple[Blocks | Columns, list[NDArray[np.intp]]]:
+    """The rows of `X` in the form the block update wants, and the groups of columns that share a prior.
+
+    A design's groups are its blocks' levels and side columns. A matrix's are those of equal number in
+    `groups` (n_features,); if that is None, every one-hot set of more than one column is a group, and
+    the remaining columns are one.
+    """
+    scale = None if weight is None else np.sqrt(weight)
+    if isinstance(X, Design) and all(block.side is None for block in X):
+        ends = np.cumsum([block.n_levels for block in X])
+        columns = [np.arange(end - block.n_levels, end) for block, end in zip(X, ends, strict=True)]
+        return Blocks([b.levels for b in X], columns, target, scale, k=k, dtype=dtype), columns
+    if isinstance(X, Design):
+        sizes = [size for block in X for size in (block.n_levels, block.n_side)]
+        X, groups = X.to_csr(), np.repeat(np.arange(len(sizes)), sizes)
+    X = sparse.csc_array(X)
+    X.sum_duplicates()
+    numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
+    members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+    sets = [group[subset] for group in members for subset in conflict_free_sets(X[:, group])]
+    one_hot = [bool(np.all(X[:, subset].data == 1)) for subset in sets]
+    if groups is None:
+        members = [subset for subset, hot in zip(sets, one_hot, strict=True) if hot and len(subset) > 1]
+        others = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([*members, []]).astype(np.intp))
+        members += [others] if len(others) else []
+    if all(one_hot) and len(sets) <= MAX_BLOCKS:
+        levels = [_levels(X[:, subset]) for subset in sets]
+        return Blocks(levels, sets, target, scale, k=k, dtype=dtype), members
+    return Columns(X, sets, target, scale, k=k, dtype=dtype), members
+
+
+def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:
+    """The columns of `X` split into sets of which no two members share a row.
+
+    A run of neighbouring columns is taken as long as it goes without conflict, so that one-hot groups
+    side by side are found in one pass over the nonzeros; each run then joins the first set it fits.
+    """
+    sets: list[list[NDArray[np.intp]]] = []
+    taken: list[NDArray[np.bool_]] = []
+    n_taken = np.zeros(0, np.intp)
+    for start, stop in _runs(X):
+        rows = X.indices[X.indptr[start] : X.indptr[stop]]
+        candidates = np.flatnonzero(n_taken + len(rows) <= X.shape[0])
+        fits = next((s for s in candidates if not taken[s][rows].any()), len(sets))
+        if fits == len(sets):
+            sets.append([])
+            taken.append(np.zeros(X.shape[0], bool))
+            n_taken = np.append(n_taken, 0)
+        sets[fits].append(np.arange(start, stop))
+        taken[fits][rows] = True
+        n_taken[fits] += len(rows)
+    return [np.concatenate(runs) for runs in sets]
+
+
+def _runs(X: sparse.csc_array) -> list[tuple[int, int]]:
+    """Longest runs [start, stop) of columns without a row in common, from the left."""
+    n = X.shape[1]
+    by_row = X.tocsr()
+    by_row.sort_indices()
+    follows = np.full(n + 1, n)
+    same_row = np.ones(by_row.nnz, bool)
+    same_row[by_row.indptr[:-1][np.diff(by_row.indptr) > 0]] = False
+    later = np.flatnonzero(same_row)
+    np.minimum.at(follows, by_row.indices[later - 1], by_row.indices[later])
+    nearest = np.minimum.accumulate(follows[::-1])[::-1]
+    runs, start = [], 0
+    while start < n:
+        runs.append((start, int(nearest[start])))
+        start = int(nearest[start])
+    return runs
+
+
+def _levels(X: sparse.csc_array) -> NDArray[np.intp]:
+    """(n_rows,) the column of each row's single entry, -1 where it has none."""
+    levels = np.full(X.shape[0], -1)
+    levels[X.indices] = np.repeat(np.arange(X.shape[1]), np.diff(X.indptr))
+    return levels
