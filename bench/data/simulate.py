@@ -38,11 +38,8 @@ EDGES = np.array([1.5, 2.5, 3.5, 4.5])
 CHUNK = 2**20
 """Ratings drawn together."""
 
-OCCUPATIONS = """administrator artist doctor educator engineer entertainment executive healthcare
-    homemaker lawyer librarian marketing none other programmer retired salesman scientist student
-    technician writer""".split()
-GENRES = """Action Adventure Animation Children Comedy Crime Documentary Drama Fantasy Film-Noir Horror
-    Musical Mystery Romance Sci-Fi Thriller War Western""".split()
+OCCUPATIONS = [f"occupation {number}" for number in range(1, 22)]
+GENRES = [f"genre {number}" for number in range(1, 19)]
 
 
 def planted(
