@@ -1,6 +1,6 @@
 """Factorization machines in NumPy."""
 
 from fm.design import UNKNOWN, Block, Design
-from fm.estimators import FMClassifier, FMRegressor
+from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
 
-__all__ = ["UNKNOWN", "Block", "Design", "FMClassifier", "FMRegressor"]
+__all__ = ["UNKNOWN", "Block", "Design", "FMClassifier", "FMOrdinal", "FMRegressor"]

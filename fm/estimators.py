@@ -1,30 +1,61 @@
-"""The factorization machine as scikit-learn estimators."""
+"""Factorization machines as scikit-learn estimators: real values, two classes, ordered classes.
+
+Hyperparameters, the same in every solver that has them (a solver refuses those it has no use for):
+
+k : number of factors; 0 makes the model linear.
+solver : "gibbs" samples the posterior (nothing to tune), "als" minimises the penalized error block by block,
+    "sgd" by gradient descent.
+n_iter : epochs (sgd, 30) or sweeps (als, 20; gibbs, 200).
+l2, l2_w : penalties on V and on w (1; l2_w is l2 unless given): the solvers minimise, over all rows,
+    sum (y - f(x))^2 + l2_w |w|^2 + l2 |V|^2, or for two classes sum 2 log(1 + exp(-y f(x))) + ..., y = +-1.
+learning_rate, schedule, power_t, batch_size : of sgd, see `fm.sgd` (0.1, "adagrad", 0.25, about n_features).
+burn_in, thin : of gibbs: sweeps before the first draw that is kept (10, at most half of n_iter), and sweeps
+    from one kept draw to the next (1).
+groups : (n_features,) number of the group of each column of a matrix; each group has a prior of its own.
+early_stopping : stop after so many epochs in which the validation loss found no new low (never).
+init_std : standard deviation of the first V.
+warm_start : `fit` goes on from where the last one ended; n then m epochs are n + m, bit for bit.
+callback : called as callback(epoch, estimator) after each epoch or sweep; a true answer ends the fit.
+dtype : "float64" or "float32", of the computation.
+verbose : a progress bar, if standard error is a terminal.
+random_state : None, a seed, or a `numpy.random.Generator`.
+
+Fitted attributes: `machine_` (`fm.model.Coefficients`, or `fm.draws.Draws` from gibbs), `coefficients_`,
+`n_iter_`, `n_parameters_`, `history_` (a number for each epoch of the last fit: losses, and seconds of
+fitting without them), `state_` for `warm_start`, and from gibbs `trace_`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from scipy.special import expit, ndtr, ndtri
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from fm import hyperparameters
+from fm.base import FactorizationMachine
 from fm.design import Design
-from fm.inputs import check_target, check_weight, check_X
-from fm.model import Coefficients, predict
-from fm.monitor import Monitor, Progress
-from fm.sgd import sgd
+from fm.draws import Draws, class_probabilities
+from fm.gibbs import Draw
+from fm.inputs import check_X, class_numbers
+from fm.model import Coefficients
 
 
-class _FactorizationMachine(BaseEstimator):
-    """What regression and classification share: hyperparameters, solvers, learning curve."""
+OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
+"""Bounds of the probabilities that have a finite logarithm and a finite inverse of Phi."""
 
+
+def _by_gradient_descent(estimator: _ManySolvers) -> bool:
+    return estimator.solver == "sgd"
+
+
+class _ManySolvers(FactorizationMachine):
     def __init__(
         self,
         *,
@@ -68,130 +99,81 @@ class _FactorizationMachine(BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def check_params(self) -> None:
-        """ValueError or TypeError names the first hyperparameter that is out of range or has no use."""
-        hyperparameters.check(self.get_params(deep=False), self._solvers)
-
-    def fit(
-        self,
-        X: Design | ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        validation: tuple[Design | ArrayLike, ArrayLike] | None = None,
-    ) -> Self:
-        """Fit to the rows of X; with `warm_start`, go on for `n_iter` more epochs or sweeps.
-
-        validation : (X, y) whose loss is written to `history_` after every epoch; `early_stopping` needs it.
-        """
+    def _epoch(self, X, y, sample_weight, classes=None) -> Self:
+        """One epoch of gradient descent, going on from what was fitted before."""
         self.check_params()
-        warm = self.warm_start and hasattr(self, "state_")
-        X = check_X(self, X, reset=not warm)
-        y = self._encode(check_target(y, X), reset=not warm)
-        settings = hyperparameters.resolve(self.get_params(deep=False))
-        return self._solve(X, y, check_weight(sample_weight, X), validation, settings, warm)
+        settings = hyperparameters.resolve(self._params()) | {"n_iter": 1, "early_stopping": None}
+        return self._fit(X, y, sample_weight, None, settings, hasattr(self, "state_"), classes)
 
-    @available_if(lambda self: self.solver == "sgd")
+    @property
+    def refit_params_(self) -> dict[str, int | None]:
+        """Hyperparameters with which to fit training and validation rows together."""
+        return {"n_iter": self.n_iter_, "early_stopping": None}
+
+
+class FMRegressor(RegressorMixin, _ManySolvers):
+    """Factorization machine for real y; see `fm.estimators` for the hyperparameters."""
+
+    _solvers = ("gibbs", "als", "sgd")
+    _likelihood = "gaussian"
+    _sgd_loss = "squared"
+    _loss_name = "mse"
+
+    @available_if(_by_gradient_descent)
     def partial_fit(
         self, X: Design | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
         """One epoch over the rows of X, going on from what was fitted before (`solver="sgd"`)."""
-        self.check_params()
-        warm = hasattr(self, "state_")
-        X = check_X(self, X, reset=not warm)
-        y = self._encode(check_target(y, X), reset=not warm)
-        settings = hyperparameters.resolve(self.get_params(deep=False)) | {
-            "n_iter": 1,
-            "early_stopping": None,
-        }
-        return self._solve(X, y, check_weight(sample_weight, X), None, settings, warm)
+        return self._epoch(X, y, sample_weight)
 
-    def _solve(self, X, y, sample_weight, validation, settings, warm) -> Self:
-        if self.solver != "sgd":
-            raise NotImplementedError(f"solver={self.solver!r} is not there yet")
-        patience = settings.pop("early_stopping")
-        if patience is not None and validation is None:
-            raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
-        losses = {f"train_{self._loss_name}": partial(self._loss, X, y)}
-        watched = None
-        if validation is not None:
-            X_val = check_X(self, validation[0])
-            watched = f"validation_{self._loss_name}"
-            losses[watched] = partial(self._loss, X_val, self._encode(check_target(validation[1], X_val)))
-        monitor = Monitor(
-            losses,
-            watched,
-            patience,
-            callback=self._after_epoch,
-            progress=Progress(settings["n_iter"]) if self.verbose else None,
+    def predict(
+        self, X: Design | ArrayLike, return_std: bool = False
+    ) -> NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """f(x) of each row, (n_rows,), averaged over draws if there are any.
+
+        return_std : also the standard deviation of y given the data, noise included (`solver="gibbs"`).
+        """
+        mean = self._expect(X)
+        if not return_std:
+            return mean
+        variance = self._draws("return_std").mean(
+            check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha
         )
-        fit = sgd(
-            X,
-            y,
-            k=self.k,
-            rng=np.random.default_rng(self.random_state),
-            loss=self._sgd_loss,
-            sample_weight=sample_weight,
-            init_std=self.init_std,
-            start=self.state_ if warm else None,
-            callback=monitor,
-            dtype=self.dtype,
-            **settings,
-        )
-        self.state_ = fit.state
-        self.n_iter_, self.coefficients_ = fit.state.n_epochs, fit.coefficients
-        if patience is not None:
-            _, self.n_iter_, self.coefficients_ = monitor.best
-        self.refit_params_ = {"n_iter": self.n_iter_, "early_stopping": None}
-        self.history_ = {name: np.array(values) for name, values in monitor.history.items()}
-        self.history_["seconds"] = fit.seconds
-        return self
+        return mean, np.sqrt(variance)
 
-    def _after_epoch(self, epoch: int, coefficients: Coefficients) -> bool | None:
-        if self.callback is not None:
-            self.coefficients_ = coefficients
-            return self.callback(epoch, self)
+    def predict_quantiles(
+        self, X: Design | ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)
+    ) -> NDArray[np.float64]:
+        """Quantiles of y given the data, noise included, (n_rows, n_quantiles) (`solver="gibbs"`)."""
+        quantiles = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+        if not np.all((quantiles > 0) & (quantiles < 1)):
+            raise ValueError(f"quantiles must lie between 0 and 1, got {quantiles}")
+        return self._draws("predict_quantiles").quantiles(check_X(self, X), quantiles)
 
-    @property
-    def n_parameters_(self) -> int:
-        """How many fitted numbers prediction uses."""
-        check_is_fitted(self)
-        return 1 + self.coefficients_.w.size + self.coefficients_.V.size
+    def _draws(self, wanted: str) -> Draws:
+        check_is_fitted(self, "machine_")
+        if not isinstance(self.machine_, Draws):
+            raise ValueError(f"{wanted} needs draws from the posterior: fit with solver='gibbs'")
+        return self.machine_
 
-    def _predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
-        """f(x) for each row."""
-        check_is_fitted(self)
-        return predict(check_X(self, X), self.coefficients_)
-
-
-class FMRegressor(RegressorMixin, _FactorizationMachine):
-    """Factorization machine for real y."""
-
-    _solvers = ("gibbs", "als", "sgd")
-    _sgd_loss = "squared"
-    _loss_name = "mse"
-
-    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
-        """(n_rows,)"""
-        return self._predict(X)
-
-    def _encode(self, y: NDArray, *, reset: bool = False) -> NDArray[np.float64]:
+    def _encode(self, y: NDArray) -> NDArray[np.float64]:
         return y.astype(np.float64)
 
-    @staticmethod
-    def _loss(X, y: NDArray, coefficients: Coefficients) -> float:
-        return float(np.mean((predict(X, coefficients) - y) ** 2))
+    def _expectation(self, f: NDArray, coefficients: Coefficients | Draw) -> NDArray[np.float64]:
+        return f
+
+    def _loss(self, y: NDArray, expectation: NDArray) -> float:
+        return float(np.mean((y - expectation) ** 2))
 
 
-class FMClassifier(ClassifierMixin, _FactorizationMachine):
-    """Factorization machine for two classes."""
+class FMClassifier(ClassifierMixin, _ManySolvers):
+    """Factorization machine for two classes; see `fm.estimators` for the hyperparameters.
+
+    P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x))) (sgd).
+    """
 
     _solvers = ("gibbs", "sgd")
+    _likelihood = "probit"
     _sgd_loss = "logistic"
     _loss_name = "log_loss"
 
@@ -200,33 +182,107 @@ class FMClassifier(ClassifierMixin, _FactorizationMachine):
         tags.classifier_tags.multi_class = False
         return tags
 
+    @available_if(_by_gradient_descent)
+    def partial_fit(
+        self,
+        X: Design | ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """One epoch over the rows of X, going on from what was fitted before (`solver="sgd"`).
+
+        classes : the two labels, needed in the first call if its y has not both.
+        """
+        return self._epoch(X, y, sample_weight, classes)
+
     def decision_function(self, X: Design | ArrayLike) -> NDArray[np.float64]:
-        """f(x), positive where the second class is the likelier one."""
-        return self._predict(X)
+        """Phi^-1(P(second class)), positive where that class is the likelier one."""
+        return ndtri(np.clip(self._expect(X), *OPEN_UNIT_INTERVAL))
 
     def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows, 2), columns in the order of `classes_`."""
-        p = expit(self._predict(X))
+        p = self._expect(X)
         return np.column_stack([1 - p, p])
 
     def predict(self, X: Design | ArrayLike) -> NDArray:
         """The likelier class of each row."""
-        return self.classes_[(self._predict(X) > 0).astype(np.intp)]
+        second = self._expect(X) > 0.5
+        return self.classes_[second.astype(np.intp)]
 
-    def _encode(self, y: NDArray, *, reset: bool = False) -> NDArray[np.float64]:
-        check_classification_targets(y)
-        if reset:
-            self.classes_ = np.unique(y)
-            if len(self.classes_) != 2:
-                raise ValueError(
-                    f"Only binary classification is supported: y has {len(self.classes_)} class(es)"
-                )
-        outside = ~np.isin(y, self.classes_)
-        if outside.any():
-            raise ValueError(f"label {y[outside][0]!r} is outside the classes of fit, {self.classes_}")
-        return np.searchsorted(self.classes_, y).astype(np.float64)
+    def _learn_classes(self, labels: ArrayLike) -> None:
+        check_classification_targets(labels)
+        self.classes_ = np.unique(labels)
+        if len(self.classes_) != 2:
+            raise ValueError(f"Only binary classification is supported; y has {len(self.classes_)} class(es)")
 
-    @staticmethod
-    def _loss(X, y: NDArray, coefficients: Coefficients) -> float:
-        f = predict(X, coefficients)
-        return float(np.mean(np.logaddexp(0, f) - y * f))
+    def _encode(self, y: NDArray) -> NDArray[np.float64]:
+        return class_numbers(y, self.classes_).astype(np.float64)
+
+    def _expectation(self, f: NDArray, coefficients: Coefficients | Draw) -> NDArray[np.float64]:
+        return ndtr(f) if isinstance(coefficients, Draw) else expit(f)
+
+    def _loss(self, y: NDArray, expectation: NDArray) -> float:
+        p = np.clip(expectation, *OPEN_UNIT_INTERVAL)
+        return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+class FMOrdinal(RegressorMixin, FactorizationMachine):
+    """Factorization machine for ordered classes, such as ratings, by ordered probit and Gibbs sampling.
+
+    P(y = c) = Phi(cut_c - f(x)) - Phi(cut_{c-1} - f(x)), cut points sampled along with f. See `fm.estimators`
+    for the hyperparameters.
+    """
+
+    solver = "gibbs"
+    _solvers = ("gibbs",)
+    _likelihood = "ordered"
+    _loss_name = "mse"
+
+    def __init__(
+        self,
+        *,
+        k: int = 8,
+        n_iter: int | None = None,
+        burn_in: int | None = None,
+        thin: int | None = None,
+        groups: ArrayLike | None = None,
+        init_std: float = 0.1,
+        warm_start: bool = False,
+        callback: Callable[[int, Self], bool | None] | None = None,
+        dtype: str = "float64",
+        verbose: bool = False,
+        random_state: int | np.random.Generator | None = None,
+    ) -> None:
+        self.k = k
+        self.n_iter = n_iter
+        self.burn_in = burn_in
+        self.thin = thin
+        self.groups = groups
+        self.init_std = init_std
+        self.warm_start = warm_start
+        self.callback = callback
+        self.dtype = dtype
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """The expectation of y, (n_rows,): classes weighted by their probabilities."""
+        probabilities = self._expect(X)
+        return probabilities @ self.classes_
+
+    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows, n_classes), columns in the order of `classes_`."""
+        return self._expect(X)
+
+    def _learn_classes(self, labels: ArrayLike) -> None:
+        self.classes_ = np.unique(labels).astype(np.float64)
+
+    def _encode(self, y: NDArray) -> NDArray[np.intp]:
+        return class_numbers(y.astype(np.float64), self.classes_)
+
+    def _expectation(self, f: NDArray, coefficients: Draw) -> NDArray[np.float64]:
+        return class_probabilities(f, coefficients)
+
+    def _loss(self, y: NDArray, expectation: NDArray) -> float:
+        return float(np.mean((self.classes_[y] - expectation @ self.classes_) ** 2))

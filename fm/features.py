@@ -1,8 +1,11 @@
-"""Rows of features in the form that gradient descent wants: products with a batch, and back.
+"""Rows of features in the forms that gradient descent wants: a batch's predictions, and its gradient.
 
-The matrix of features is kept as X = rows @ levels. For a plain matrix `levels` is the identity and left
-out. For a `Design` with side features `rows` is one-hot and `levels` has a row per level with that level's
-own column and its side columns, so that side features cost once per level of a product, not once per row.
+Both classes offer, for theta = [w V] (n_features, 1 + k):
+
+    x[rows]                        some of the rows
+    x.forward(w0, theta)           f (n_rows,), and an array that `backward` needs and overwrites
+    x.backward(e, saved, theta)    sum_rows e df/dtheta, (n_features, 1 + k)
+    x.column_squares(weight)       sum_rows weight x_j^2, (n_features,)
 """
 
 from __future__ import annotations
@@ -10,39 +13,45 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from fm.design import Block, Design
+from fm.design import UNKNOWN, Block, Design
 from fm.model import squared
 
 
+def features(X: Design | NDArray | sparse.csr_array, dtype: DTypeLike) -> MatrixFeatures | OneHotFeatures:
+    """X in the form that suits it."""
+    if not isinstance(X, Design):
+        rows = X.astype(dtype, copy=False)
+        return MatrixFeatures(rows, squared(rows))
+    if all(block.side is None and UNKNOWN not in block.levels for block in X):
+        first = np.cumsum([0] + [block.n_levels for block in X])
+        columns = np.array([block.levels + start for block, start in zip(X, first, strict=False)])
+        return OneHotFeatures(columns.astype(np.int32), X.shape[1], dtype)
+    rows = Design(replace(block, side=None, side_labels=None) for block in X).to_csr(dtype)
+    levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
+    return MatrixFeatures(rows, rows, levels, squared(levels))
+
+
 @dataclass(frozen=True)
-class Features:
-    """X = rows @ levels, and X with squared entries = rows2 @ levels2; `levels` None for the identity."""
+class MatrixFeatures:
+    """X = rows @ levels, and X with squared entries = rows2 @ levels2; `levels` None for the identity.
+
+    In a `Design` with side features `rows` is one-hot and `levels` has each level's own column and side
+    columns, so that side features cost once per level of a product, not once per row.
+    """
 
     rows: NDArray | sparse.csr_array
     rows2: NDArray | sparse.csr_array
     levels: sparse.csr_array | None = None
     levels2: sparse.csr_array | None = None
 
-    @classmethod
-    def of(cls, X: Design | NDArray | sparse.csr_array, dtype: DTypeLike) -> Features:
-        if not isinstance(X, Design):
-            rows = X.astype(dtype, copy=False)
-            return cls(rows, squared(rows))
-        rows = Design(replace(block, side=None, side_labels=None) for block in X).to_csr(dtype)
-        if all(block.side is None for block in X):
-            return cls(rows, rows)
-        levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
-        return cls(rows, rows, levels, squared(levels))
-
-    def __getitem__(self, index: slice | NDArray) -> Features:
+    def __getitem__(self, index: slice | NDArray) -> MatrixFeatures:
         rows = self.rows[index]
         return replace(self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[index])
 
     def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
-        """f(x) (n_rows,), and X theta (n_rows, 1 + k) for theta = [w V]."""
         norms = np.vecdot(theta[:, 1:], theta[:, 1:])
         if self.levels is not None:
             theta, norms = self.levels @ theta, self.levels2 @ norms
@@ -50,7 +59,6 @@ class Features:
         return w0 + z[:, 0] + (np.vecdot(z[:, 1:], z[:, 1:]) - self.rows2 @ norms) / 2, z
 
     def backward(self, e: NDArray, z: NDArray, theta: NDArray) -> NDArray:
-        """sum_rows e df/dtheta (n_features, 1 + k), with z from `forward`, which is overwritten."""
         z[:, 0] = 1
         z *= e[:, None]
         gradient = self.rows.T @ z
@@ -59,10 +67,45 @@ class Features:
         gradient[:, 1:] -= self.column_squares(e)[:, None] * theta[:, 1:]
         return gradient
 
-    def column_squares(self, weight: ArrayLike) -> NDArray:
-        """sum_rows weight x_j^2, (n_features,)."""
+    def column_squares(self, weight: NDArray) -> NDArray:
         squares = self.rows2.T @ weight
         return squares if self.levels is None else self.levels2.T @ squares
+
+
+@dataclass(frozen=True)
+class OneHotFeatures:
+    """One column with a 1 per block: products are gathers, and no v_j has to be taken out of its own sum.
+
+    columns : (n_blocks, n_rows)
+    """
+
+    columns: NDArray[np.int32]
+    n_features: int
+    dtype: DTypeLike
+
+    def __getitem__(self, index: slice | NDArray) -> OneHotFeatures:
+        if not isinstance(index, slice):
+            return replace(self, columns=self.columns.take(index, axis=1))
+        return replace(self, columns=self.columns[:, index])
+
+    def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
+        own = theta.take(self.columns, axis=0)
+        z = own.sum(axis=0)
+        others = z - own
+        return w0 + z[:, 0] + np.einsum("brk,brk->r", own[..., 1:], others[..., 1:]) / 2, others
+
+    def backward(self, e: NDArray, others: NDArray, theta: NDArray) -> NDArray:
+        others[..., 0] = 1
+        return self._scatter(e) @ others.reshape(-1, theta.shape[1])
+
+    def column_squares(self, weight: NDArray) -> NDArray:
+        return self._scatter(weight).sum(axis=1)
+
+    def _scatter(self, weight: NDArray) -> sparse.csc_array:
+        """(n_features, n_blocks * n_rows), in each column the row's weight at the feature of block and row."""
+        size = self.columns.size
+        parts = np.tile(weight, len(self.columns)), self.columns.ravel(), np.arange(size + 1, dtype=np.int32)
+        return sparse.csc_array(parts, shape=(self.n_features, size), dtype=self.dtype)
 
 
 def _level_features(block: Block, dtype: DTypeLike) -> sparse.csr_array:

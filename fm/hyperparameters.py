@@ -22,7 +22,7 @@ DEFAULTS = {
         "early_stopping": None,
     },
     "als": {"n_iter": 20, "l2": 1.0, "l2_w": None, "groups": None, "early_stopping": None},
-    "gibbs": {"n_iter": 200, "burn_in": 10, "thin": 1, "groups": None},
+    "gibbs": {"n_iter": 200, "burn_in": None, "thin": 1, "groups": None},
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None."""
 
@@ -66,7 +66,11 @@ def check(params: dict[str, object], solvers: Collection[str]) -> None:
 def resolve(params: dict[str, object]) -> dict[str, object]:
     """The solver's own hyperparameters, defaults filled in."""
     defaults = DEFAULTS[params["solver"]]
-    settings = {name: default if params[name] is None else params[name] for name, default in defaults.items()}
+    settings = {
+        name: default if params.get(name) is None else params[name] for name, default in defaults.items()
+    }
     if "l2_w" in settings and settings["l2_w"] is None:
         settings["l2_w"] = settings["l2"]
+    if "burn_in" in settings and settings["burn_in"] is None:
+        settings["burn_in"] = min(10, settings["n_iter"] // 2)
     return settings

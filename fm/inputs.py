@@ -9,11 +9,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
 from fm.design import Design
+from fm.model import Matrix
 
 
-def check_X(
-    estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = False
-) -> Design | NDArray | sparse.csr_array:
+def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = False) -> Matrix:
     """X as a Design, a float array or a CSR matrix of floats; finite, with the columns of `fit` unless `reset`."""
     if not isinstance(X, Design):
         X = validate_data(
@@ -38,7 +37,7 @@ def check_X(
     return X
 
 
-def check_target(y: ArrayLike, X: Design | NDArray | sparse.csr_array) -> NDArray:
+def check_target(y: ArrayLike, X: Matrix) -> NDArray:
     """y as a one-dimensional array of finite numbers or of labels, one for each row of X."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
@@ -48,9 +47,15 @@ def check_target(y: ArrayLike, X: Design | NDArray | sparse.csr_array) -> NDArra
     return y
 
 
-def check_weight(
-    sample_weight: ArrayLike | None, X: Design | NDArray | sparse.csr_array
-) -> NDArray[np.float64] | None:
+def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
+    """Places of the labels y in the sorted `classes`."""
+    outside = ~np.isin(y, classes)
+    if outside.any():
+        raise ValueError(f"label {y[outside][0]!r} is outside the classes of fit, {classes}")
+    return np.searchsorted(classes, y)
+
+
+def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> NDArray[np.float64] | None:
     """Finite, not negative, (n_rows,), not all zero."""
     if sample_weight is None:
         return None
@@ -58,3 +63,18 @@ def check_weight(
     if not weight.any():
         raise ValueError("sample_weight is zero in every row")
     return weight
+
+
+def check_groups(groups: ArrayLike | None, X: Matrix) -> NDArray | None:
+    """(n_features,) whole numbers; a Design's groups are its blocks."""
+    if groups is None:
+        return None
+    if isinstance(X, Design):
+        raise ValueError("groups is for matrices: the groups of a design are its blocks")
+    groups = column_or_1d(groups)
+    if len(groups) != X.shape[1] or not np.issubdtype(groups.dtype, np.integer):
+        raise ValueError(
+            f"groups must be {X.shape[1]} whole numbers, one for each column of X; "
+            f"got {len(groups)} of type {groups.dtype}"
+        )
+    return groups

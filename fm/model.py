@@ -32,6 +32,10 @@ CHUNK = 2**17
 """Numbers in an intermediate result of `predict`: 1 MiB of float64, what a core's second cache holds."""
 
 
+Matrix = Design | NDArray | sparse.csr_array
+"""What rows come in, once checked."""
+
+
 class Coefficients(NamedTuple):
     """What one prediction needs.
 
@@ -47,9 +51,7 @@ class Coefficients(NamedTuple):
     unknown: NDArray | None = None
 
 
-def predict(
-    X: Design | NDArray | sparse.csr_array | sparse.csc_array, coefficients: Coefficients
-) -> NDArray[np.float64]:
+def predict(X: Matrix, coefficients: Coefficients) -> NDArray[np.float64]:
     """y(x) for each row of X, (n_rows,). Intermediates are bounded by `CHUNK`, whatever the number of rows."""
     if X.shape[1] != len(coefficients.w):
         raise ValueError(f"X has {X.shape[1]} features, the model {len(coefficients.w)}")

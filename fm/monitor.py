@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -11,17 +12,20 @@ import numpy as np
 
 from fm.model import Coefficients
 
+Curve = Callable[[int, Coefficients], float]
+"""(number of epochs done, coefficients) -> a point of the learning curve."""
+
 
 @dataclass
 class Monitor:
     """Called by a solver after each epoch; a true answer stops it.
 
-    losses : name in the history -> loss of the current coefficients; evaluated every epoch, in this order.
-    patience : epochs without a new lowest `watched` loss before stopping; None: never.
-    best : (loss, epoch, coefficients) of the lowest `watched` loss so far.
+    curves : name in the history -> curve, each evaluated after every epoch.
+    watched, patience : stop after `patience` epochs without a new low of that curve; patience None: never.
+    best : (value, epoch, coefficients) of the low.
     """
 
-    losses: dict[str, Callable[[Coefficients], float]]
+    curves: dict[str, Curve]
     watched: str | None = None
     patience: int | None = None
     callback: Callable[[int, Coefficients], bool | None] | None = None
@@ -30,14 +34,16 @@ class Monitor:
     best: tuple[float, int, Coefficients | None] = (np.inf, 0, None)
 
     def __call__(self, epoch: int, coefficients: Coefficients) -> bool:
-        values = {name: loss(coefficients) for name, loss in self.losses.items()}
-        for name, value in values.items():
+        point = {name: curve(epoch, coefficients) for name, curve in self.curves.items()}
+        for name, value in point.items():
             self.history.setdefault(name, []).append(value)
-        if self.watched is not None and values[self.watched] < self.best[0]:
-            self.best = values[self.watched], epoch, coefficients
-        stop = self.patience is not None and epoch - self.best[1] >= self.patience
+        stop = False
+        if self.patience is not None:
+            if point[self.watched] < self.best[0]:
+                self.best = point[self.watched], epoch, deepcopy(coefficients)
+            stop = epoch - self.best[1] >= self.patience
         if self.progress is not None:
-            self.progress(epoch, values)
+            self.progress.show(epoch, point)
         if self.callback is not None:
             stop |= bool(self.callback(epoch, coefficients))
         return stop
@@ -51,10 +57,16 @@ class Progress:
         self.done = 0
         self.stream = sys.stderr if stream is None else stream
 
-    def __call__(self, epoch: int, values: dict[str, float]) -> None:
+    def show(self, epoch: int, point: dict[str, float]) -> None:
         self.done += 1
+        bar = ("#" * (20 * self.done // self.n_epochs)).ljust(20, ".")
+        values = "  ".join(f"{name} {value:.4f}" for name, value in point.items())
+        self._write(f"\r[{bar}] {epoch:>4}  {values}\x1b[K")
+
+    def close(self) -> None:
+        self._write("\n")
+
+    def _write(self, text: str) -> None:
         if self.stream.isatty():
-            bar = ("#" * (20 * self.done // self.n_epochs)).ljust(20, ".")
-            numbers = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-            end = "\n" if self.done == self.n_epochs else ""
-            print(f"\r[{bar}] {epoch:>4}  {numbers}\x1b[K", end=end, file=self.stream, flush=True)
+            self.stream.write(text)
+            self.stream.flush()

@@ -5,14 +5,14 @@ Minimises, for the model of `fm.model`,
     sum_rows weight loss(y, f(x)) + (l2_w |w|^2 + l2 |V|^2) / 2       (w0 is never penalized)
 
 with loss (y - f)^2 / 2 or, for y in {0, 1}, log(1 + exp(f)) - y f. A step sees a batch of B of the n rows,
-in an order drawn anew each epoch. With e = weight dloss/df (B,) and q = x V its gradient is
+in an order drawn anew each epoch. With e = weight dloss/df (B,) and q = x V its gradient is, per row,
 
-    w_j : sum_rows e x_j               + (B / n) l2_w w_j
-    v_j : sum_rows e x_j (q - x_j v_j) + (B / n) l2 v_j
+    w_j : (1/B) sum_rows e x_j               + (l2_w / n) w_j
+    v_j : (1/B) sum_rows e x_j (q - x_j v_j) + (l2 / n) v_j
 
 which is two sparse products for the whole batch and no loop over rows or features. Steps:
 
-    constant    theta -= learning_rate c g                   c_j = 1 / max(1, mean over batches of sum x_j^2)
+    constant    theta -= learning_rate c g                   c_j = 1 / max(1/B, mean over rows of x_j^2)
     invscaling  theta -= learning_rate c g / epoch^power_t
     adagrad     theta -= learning_rate g / sqrt(sum of all g^2 so far)    (Duchi, Hazan & Singer, JMLR 2011)
 
@@ -40,7 +40,7 @@ from scipy import sparse
 from scipy.special import expit, logit
 
 from fm.design import Design
-from fm.features import Features
+from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
@@ -57,6 +57,7 @@ class SGDState:
     squares : (n_features, 1 + k), AdaGrad's sums of squared gradients.
     seen : (n_features,) columns with a nonzero entry so far; the others contribute nothing.
     offset, scale : f(x) = offset + scale * (standardized prediction).
+    limit : mean squared residual above which the iteration counts as diverging.
     """
 
     w0: float
@@ -67,6 +68,7 @@ class SGDState:
     scale: float
     rng: np.random.Generator
     n_epochs: int = 0
+    limit: float = np.inf
 
     def coefficients(self) -> Coefficients:
         """In the unit of y, in arrays of their own; columns never seen have zeros."""
@@ -113,49 +115,51 @@ def sgd(
         coefficients; a true answer ends the fit.
     Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges.
     """
+    began, seconds = perf_counter(), []
     n, p = X.shape
     weight = np.ones(n) if sample_weight is None else sample_weight
     state = deepcopy(start) or _initial_state(y, weight, (p, 1 + k), loss, init_std, rng, dtype)
     batch_size = min(n, batch_size or default_batch_size(n, p))
-    features = Features.of(X, dtype)
-    weight = weight.astype(dtype)
-    column_squares = features.column_squares(weight)
+    rows = features(X, dtype)
+    unit = weight.mean()
+    weight = (weight / unit).astype(dtype)
+    column_squares = rows.column_squares(weight)
     state.seen |= column_squares > 0
     target = ((y - state.offset) / state.scale).astype(dtype)
-    # In the unit of y the objective and |w|^2 are scale^2 times what they are here, |V|^2 is scale times.
-    penalty = np.array([l2_w] + k * [l2 / state.scale], dtype=dtype) / n
+    # The objective here is that of y over unit * scale^2; here |w|^2 is that of y over scale^2, |V|^2 over scale.
+    penalty = np.array([l2_w] + k * [l2 / state.scale], dtype=dtype) / (n * unit)
     if schedule == "adagrad":
         direction = partial(_adagrad, squares=state.squares)
     else:
-        damping = 1 / np.maximum(1, batch_size / n * column_squares)
-        direction = partial(np.multiply, damping.astype(dtype)[:, None])
+        curvature = np.maximum(1 / batch_size, column_squares / n)
+        direction = partial(np.multiply, (1 / curvature).astype(dtype)[:, None])
     power = power_t if schedule == "invscaling" else 0
-    limit, seconds, elapsed = np.inf, [], 0.0
     for _ in range(n_iter):
-        began = perf_counter()
         rate = learning_rate / (1 + state.n_epochs) ** power
         errors = []
         with np.errstate(over="ignore", invalid="ignore"):
-            for x, t, a in _batches(state.rng.permutation(n), batch_size, features, target, weight):
-                f, z = x.forward(state.w0, state.theta)
+            for x, t, a in _batches(state.rng.permutation(n), batch_size, rows, target, weight):
+                f, saved = x.forward(state.w0, state.theta)
                 e = RESIDUALS[loss](f, t)
-                errors.append(np.dot(e, e) / len(e))
-                e *= a
-                gradient = x.backward(e, z, state.theta)
-                gradient += len(e) * penalty * state.theta
-                state.theta -= rate * direction(gradient)
-                state.w0 -= rate * float(e.sum() / a.sum())
+                weighted = e * a / len(e)
+                errors.append(np.dot(e, weighted))
+                gradient = x.backward(weighted, saved, state.theta)
+                gradient += penalty * state.theta
+                gradient = direction(gradient)
+                gradient *= rate
+                state.theta -= gradient
+                state.w0 -= rate * float(weighted.sum())
         state.n_epochs += 1
-        limit = min(limit, 100 * max(1.0, errors[0]))
-        if not (np.mean(errors) < limit and np.isfinite(state.theta).all()):
+        state.limit = min(state.limit, 100 * max(1.0, errors[0]))
+        if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
             raise FloatingPointError(
                 f"SGD diverged in epoch {state.n_epochs} with learning_rate={learning_rate:g} "
                 f"(schedule={schedule!r}); try learning_rate={learning_rate / 10:g}, or scale the columns of X"
             )
-        elapsed += perf_counter() - began
-        seconds.append(elapsed)
+        seconds.append(perf_counter() - began)
         if callback is not None and callback(state.n_epochs, state.coefficients()):
             break
+        began = perf_counter() - seconds[-1]
     return SGDFit(state.coefficients(), state, np.array(seconds))
 
 
@@ -165,7 +169,9 @@ def default_batch_size(n_rows: int, n_features: int) -> int:
     return max(128, min(n_features, n_rows // 16))
 
 
-def _batches(order: NDArray, size: int, *arrays: Features | NDArray) -> Iterator[tuple]:
+def _batches(
+    order: NDArray, size: int, *arrays: MatrixFeatures | OneHotFeatures | NDArray
+) -> Iterator[tuple]:
     """The arrays in that order, `size` rows at a time."""
     arrays = [a[order] for a in arrays]
     for first in range(0, len(order), size):
@@ -192,7 +198,7 @@ def _initial_state(y, weight, shape, loss, init_std, rng, dtype) -> SGDState:
     return SGDState(
         w0=float(w0),
         theta=theta,
-        squares=np.full(shape, 1e-10, dtype=dtype),
+        squares=np.full(shape, 1e-14, dtype=dtype),
         seen=np.zeros(shape[0], dtype=bool),
         offset=float(offset),
         scale=float(scale) or 1.0,

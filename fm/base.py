@@ -1,0 +1,184 @@
+"""What the estimators share: hyperparameters, the frame around the solvers, the learning curve."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from fm import hyperparameters
+from fm.als import als
+from fm.design import Design
+from fm.draws import Draws, RunningMean
+from fm.gibbs import Draw, gibbs
+from fm.inputs import check_groups, check_target, check_weight, check_X
+from fm.model import Coefficients, Matrix, predict
+from fm.monitor import Curve, Monitor, Progress
+from fm.sgd import sgd
+
+
+class FactorizationMachine(BaseEstimator):
+    """Base of the estimators, which add `__init__` and
+
+    _solvers : names of the solvers they have.
+    _likelihood, _sgd_loss : what `fm.gibbs.gibbs` and `fm.sgd.sgd` are told to fit.
+    _loss_name : name of the loss in `history_`.
+    _encode(y) : y as a solver wants it.
+    _expectation(f, coefficients) : the expectation of the encoded y, given f(x).
+    _loss(y, expectation) : the loss in `history_`.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def check_params(self) -> None:
+        """ValueError or TypeError names the first hyperparameter that is out of range or has no use."""
+        hyperparameters.check(self._params(), self._solvers)
+
+    def fit(
+        self,
+        X: Design | ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        validation: tuple[Design | ArrayLike, ArrayLike] | None = None,
+    ) -> Self:
+        """Fit to the rows of X; with `warm_start`, go on for `n_iter` more epochs or sweeps.
+
+        Parameters
+        ----------
+        X : Design, or array or sparse matrix (n_rows, n_features).
+        y : (n_rows,)
+        sample_weight : (n_rows,) not negative; a weight of 2 is a row that occurs twice.
+        validation : (X, y) whose loss goes to `history_` after every epoch; `early_stopping` watches it.
+
+        Raises
+        ------
+        ValueError, TypeError : what was given is not usable; the message names it.
+        FloatingPointError : gradient descent diverged; the message names epoch and learning rate.
+        """
+        self.check_params()
+        warm = self.warm_start and hasattr(self, "state_")
+        return self._fit(X, y, sample_weight, validation, hyperparameters.resolve(self._params()), warm)
+
+    @property
+    def coefficients_(self) -> Coefficients:
+        """w0, w and V; for draws, of the machine with S k factors that predicts their mean."""
+        check_is_fitted(self, "machine_")
+        return self.machine_.averaged() if isinstance(self.machine_, Draws) else self.machine_
+
+    @property
+    def n_parameters_(self) -> int:
+        """How many numbers w0, w and V hold, in all draws together."""
+        check_is_fitted(self, "machine_")
+        return sum(np.size(part) for part in self.machine_[:3])
+
+    def _params(self) -> dict[str, object]:
+        return {"solver": self.solver, **self.get_params(deep=False)}
+
+    def _learn_classes(self, labels: ArrayLike) -> None:
+        """Nothing to learn where y is a number."""
+
+    def _fit(
+        self, X, y, sample_weight, validation, settings: dict[str, object], warm: bool, classes=None
+    ) -> Self:
+        X = check_X(self, X, reset=not warm)
+        y = check_target(y, X)
+        if not warm:
+            self._learn_classes(y if classes is None else classes)
+        y = self._encode(y)
+        sample_weight = check_weight(sample_weight, X)
+        if validation is not None:
+            X_val = check_X(self, validation[0])
+            validation = X_val, self._encode(check_target(validation[1], X_val))
+        patience = settings.pop("early_stopping", None)
+        if patience is not None and validation is None:
+            raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
+        if "groups" in settings:
+            settings["groups"] = check_groups(settings["groups"], X)
+        monitor = Monitor(
+            curves=self._curves((X, y), validation, settings, warm),
+            watched=f"validation_{self._loss_name}",
+            patience=patience,
+            callback=None if self.callback is None else self._call_back,
+            progress=Progress(settings["n_iter"]) if self.verbose else None,
+        )
+        solve = {"sgd": self._sgd, "als": self._als, "gibbs": self._gibbs}[self.solver]
+        self.n_iter_, self.machine_, self.state_, self.history_ = solve(
+            X,
+            y,
+            sample_weight=sample_weight,
+            k=self.k,
+            init_std=self.init_std,
+            start=self.state_ if warm else None,
+            rng=np.random.default_rng(self.random_state),
+            callback=monitor,
+            dtype=self.dtype,
+            **settings,
+        )
+        self.history_ |= {name: np.array(values) for name, values in monitor.history.items()}
+        if patience is not None:
+            _, self.n_iter_, self.machine_ = monitor.best
+        return self
+
+    def _sgd(self, X: Matrix, y: NDArray, **settings) -> tuple:
+        fit = sgd(X, y, loss=self._sgd_loss, **settings)
+        return fit.state.n_epochs, fit.coefficients, fit.state, {"seconds": fit.seconds}
+
+    def _als(self, X: Matrix, y: NDArray, **settings) -> tuple:
+        fit = als(_blocks_or_csr(X), y, **settings)
+        return fit.n_sweeps, fit.coefficients, fit, _learning_curve(fit.history)
+
+    def _gibbs(self, X: Matrix, y: NDArray, **settings) -> tuple:
+        earlier = None if settings["start"] is None else self.machine_
+        fit = gibbs(_blocks_or_csr(X), y, likelihood=self._likelihood, **settings)
+        draws = Draws.of(fit) if earlier is None else earlier.followed_by(Draws.of(fit))
+        self.trace_ = fit.trace
+        return fit.state.n_sweeps, draws, fit.state, _learning_curve(fit.trace)
+
+    def _curves(self, training, validation, settings, warm: bool) -> dict[str, Curve]:
+        def current(X, y):
+            return lambda _, c: self._loss(y, self._expectation(predict(X, c), c))
+
+        def average(X, y):
+            burn_in, thin = settings["burn_in"], settings["thin"]
+            mean = RunningMean(
+                X,
+                self._expectation,
+                keeps=lambda sweep: sweep > burn_in and (sweep - burn_in) % thin == 0,
+                earlier=self.machine_ if warm else None,
+            )
+            return lambda sweep, draw: self._loss(y, mean(sweep, draw))
+
+        curves = {f"train_{self._loss_name}": current(*training)} if self.solver == "sgd" else {}
+        if validation is not None:
+            curve = average if self.solver == "gibbs" else current
+            curves[f"validation_{self._loss_name}"] = curve(*validation)
+        return curves
+
+    def _call_back(self, epoch: int, coefficients: Coefficients | Draw) -> bool | None:
+        """The user's callback, with an estimator that predicts by the current coefficients."""
+        self.machine_ = Draws.of_one(coefficients) if isinstance(coefficients, Draw) else coefficients
+        return self.callback(epoch, self)
+
+    def _expect(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """The expectation of the encoded y in each row."""
+        check_is_fitted(self, "machine_")
+        X = check_X(self, X)
+        if isinstance(self.machine_, Draws):
+            return self.machine_.mean(X, self._expectation)
+        return self._expectation(predict(X, self.machine_), self.machine_)
+
+
+def _blocks_or_csr(X: Matrix) -> Design | sparse.csr_array:
+    return X if isinstance(X, Design) else sparse.csr_array(X)
+
+
+def _learning_curve(trace: dict[str, NDArray]) -> dict[str, NDArray]:
+    return {name: trace[name] for name in ("train_mse", "seconds") if name in trace}
