@@ -1,6 +1,30 @@
-"""Factorization machines in NumPy."""
+"""Factorization machines in NumPy.
+
+    from fm import FMRegressor
+    FMRegressor(k=8).fit(X, y).predict(X_new)
+
+Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, or as a `Design` of `Block`s.
+"""
 
 from fm.design import UNKNOWN, Block, Design
 from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
+from fm.io import load, save
+from fm.recommend import predict_pairs, recommend
+from fm.similar import similar
+from fm.svmlight import read_svmlight, write_svmlight
 
-__all__ = ["UNKNOWN", "Block", "Design", "FMClassifier", "FMOrdinal", "FMRegressor"]
+__all__ = [
+    "UNKNOWN",
+    "Block",
+    "Design",
+    "FMClassifier",
+    "FMOrdinal",
+    "FMRegressor",
+    "load",
+    "predict_pairs",
+    "read_svmlight",
+    "recommend",
+    "save",
+    "similar",
+    "write_svmlight",
+]

@@ -30,6 +30,7 @@ class FactorizationMachine(BaseEstimator):
     _encode(y) : y as a solver wants it.
     _expectation(f, coefficients) : the expectation of the encoded y, given f(x).
     _loss(y, expectation) : the loss in `history_`.
+    _value(expectation) : a number for each row, if the expectation is more than that.
     """
 
     def __sklearn_tags__(self):
@@ -74,6 +75,14 @@ class FactorizationMachine(BaseEstimator):
         return self.machine_.averaged() if isinstance(self.machine_, Draws) else self.machine_
 
     @property
+    def draws_(self) -> Draws:
+        """The draws from the posterior (`solver="gibbs"`)."""
+        check_is_fitted(self, "machine_")
+        if not hasattr(self.machine_, "alpha"):
+            raise AttributeError("there are no draws from the posterior: fit with solver='gibbs'")
+        return self.machine_
+
+    @property
     def n_parameters_(self) -> int:
         """How many numbers w0, w and V hold, in all draws together."""
         check_is_fitted(self, "machine_")
@@ -84,6 +93,9 @@ class FactorizationMachine(BaseEstimator):
 
     def _learn_classes(self, labels: ArrayLike) -> None:
         """Nothing to learn where y is a number."""
+
+    def _value(self, expectation: NDArray) -> NDArray[np.float64]:
+        return expectation
 
     def _fit(
         self, X, y, sample_weight, validation, settings: dict[str, object], warm: bool, classes=None

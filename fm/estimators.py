@@ -36,16 +36,14 @@ from scipy.special import expit, ndtr, ndtri
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 
 from fm import hyperparameters
 from fm.base import FactorizationMachine
 from fm.design import Design
-from fm.draws import Draws, class_probabilities
+from fm.draws import class_probabilities
 from fm.gibbs import Draw
 from fm.inputs import check_X, class_numbers
 from fm.model import Coefficients
-
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
 """Bounds of the probabilities that have a finite logarithm and a finite inverse of Phi."""
@@ -136,9 +134,7 @@ class FMRegressor(RegressorMixin, _ManySolvers):
         mean = self._expect(X)
         if not return_std:
             return mean
-        variance = self._draws("return_std").mean(
-            check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha
-        )
+        variance = self.draws_.mean(check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha)
         return mean, np.sqrt(variance)
 
     def predict_quantiles(
@@ -148,13 +144,7 @@ class FMRegressor(RegressorMixin, _ManySolvers):
         quantiles = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if not np.all((quantiles > 0) & (quantiles < 1)):
             raise ValueError(f"quantiles must lie between 0 and 1, got {quantiles}")
-        return self._draws("predict_quantiles").quantiles(check_X(self, X), quantiles)
-
-    def _draws(self, wanted: str) -> Draws:
-        check_is_fitted(self, "machine_")
-        if not isinstance(self.machine_, Draws):
-            raise ValueError(f"{wanted} needs draws from the posterior: fit with solver='gibbs'")
-        return self.machine_
+        return self.draws_.quantiles(check_X(self, X), quantiles)
 
     def _encode(self, y: NDArray) -> NDArray[np.float64]:
         return y.astype(np.float64)
@@ -268,8 +258,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
 
     def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """The expectation of y, (n_rows,): classes weighted by their probabilities."""
-        probabilities = self._expect(X)
-        return probabilities @ self.classes_
+        return self._value(self._expect(X))
 
     def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows, n_classes), columns in the order of `classes_`."""
@@ -285,4 +274,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         return class_probabilities(f, coefficients)
 
     def _loss(self, y: NDArray, expectation: NDArray) -> float:
-        return float(np.mean((self.classes_[y] - expectation @ self.classes_) ** 2))
+        return float(np.mean((self.classes_[y] - self._value(expectation)) ** 2))
+
+    def _value(self, expectation: NDArray) -> NDArray[np.float64]:
+        return expectation @ self.classes_

@@ -70,7 +70,7 @@ def check_groups(groups: ArrayLike | None, X: Matrix) -> NDArray | None:
     if groups is None:
         return None
     if isinstance(X, Design):
-        raise ValueError("groups is for matrices: the groups of a design are its blocks")
+        raise TypeError("groups is for matrices: the groups of a design are its blocks")
     groups = column_or_1d(groups)
     if len(groups) != X.shape[1] or not np.issubdtype(groups.dtype, np.integer):
         raise ValueError(

@@ -27,6 +27,7 @@ level and batch, not once per row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class SGDState:
         """In the unit of y, in arrays of their own; columns never seen have zeros."""
         theta = np.where(self.seen[:, None], self.theta, 0)
         return Coefficients(
-            self.offset + self.scale * self.w0, self.scale * theta[:, 0], np.sqrt(self.scale) * theta[:, 1:]
+            self.offset + self.scale * self.w0, self.scale * theta[:, 0], math.sqrt(self.scale) * theta[:, 1:]
         )
 
 

@@ -7,28 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from fm import Block, Design
 from fm.model import Coefficients, averaged, predict
+from tests.fm.data import random_coefficients, random_design
 from tests.oracles import fm_predict
 
 MATRICES = [np.asarray, sparse.csr_array, sparse.csc_array, sparse.csr_matrix, sparse.csc_matrix]
-
-
-def random_coefficients(rng, n_features, k, n_blocks=0):
-    return Coefficients(
-        rng.normal(),
-        rng.normal(size=n_features),
-        rng.normal(size=(n_features, k)),
-        rng.normal(size=(n_blocks, k + 1)) if n_blocks else None,
-    )
-
-
-def random_design(rng, n_rows=30):
-    def block(name, n_levels, n_side=0):
-        side = sparse.random_array((n_levels, n_side), density=0.6, rng=rng) if n_side else None
-        return Block(name, rng.integers(-1, n_levels, n_rows), n_levels, side)
-
-    return Design((block("user", 5, 3), block("item", 7), block("day", 4, 2)))
 
 
 @pytest.mark.parametrize("as_matrix", MATRICES)

@@ -1,0 +1,227 @@
+"""Gradient descent: its gradients, its objective, its steps, and how it goes on and gives up."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from fm.features import MatrixFeatures, OneHotFeatures, features
+from fm.model import Coefficients, predict
+from fm.sgd import RESIDUALS, SCHEDULES, default_batch_size, sgd
+from tests.fm.data import random_design, ratings
+from tests.oracles import numerical_gradient
+
+LOSSES = {"squared": lambda f, y: (f - y) ** 2 / 2, "logistic": lambda f, y: np.logaddexp(0, f) - y * f}
+SETTINGS = {"k": 2, "n_iter": 5, "learning_rate": 0.1, "l2": 1.0, "l2_w": 1.0}
+
+
+def rows_of(kind, rng):
+    match kind:
+        case "dense":
+            return rng.normal(size=(12, 5)) * (rng.random((12, 5)) < 0.7)
+        case "sparse":
+            return sparse.random_array((12, 5), density=0.4, rng=rng, format="csr")
+        case "binary":
+            return sparse.csr_array((rng.random((12, 5)) < 0.4).astype(float))
+        case "one-hot":
+            return random_design(rng, 12, side=False, unknown=False)
+        case "unknown levels":
+            return random_design(rng, 12, side=False)
+        case "side features":
+            return random_design(rng, 12)
+
+
+KINDS = ["dense", "sparse", "binary", "one-hot", "unknown levels", "side features"]
+
+
+def fit(X, y, seed=0, **settings):
+    return sgd(X, y, rng=np.random.default_rng(seed), **(SETTINGS | settings))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forward_is_the_model(kind):
+    rng = np.random.default_rng(0)
+    X = rows_of(kind, rng)
+    theta = rng.normal(size=(X.shape[1], 4))
+    f, _ = features(X, np.float64).forward(0.7, theta)
+    np.testing.assert_allclose(f, predict(X, Coefficients(0.7, theta[:, 0], theta[:, 1:])), rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_backward_is_the_gradient(kind, loss):
+    rng = np.random.default_rng(0)
+    X = rows_of(kind, rng)
+    x, y, weight = features(X, np.float64), rng.integers(0, 2, 12), rng.random(12)
+    theta = rng.normal(size=(X.shape[1], 3))
+    f, saved = x.forward(0.7, theta)
+    e = weight * RESIDUALS[loss](f, y)
+
+    def total(w0, theta):
+        return np.sum(weight * LOSSES[loss](x.forward(w0, theta)[0], y))
+
+    expected = numerical_gradient(lambda t: total(0.7, t), theta)
+    np.testing.assert_allclose(x.backward(e, saved, theta), expected, atol=1e-7)
+    at_w0 = numerical_gradient(lambda w0: total(w0, theta), np.array(0.7))
+    np.testing.assert_allclose(e.sum(), at_w0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_column_squares_and_selection(kind):
+    rng = np.random.default_rng(0)
+    X = rows_of(kind, rng)
+    matrix = X.to_csr().toarray() if hasattr(X, "to_csr") else sparse.csr_array(X).toarray()
+    weight, some = rng.random(12), rng.permutation(12)[:7]
+    x = features(X, np.float64)
+    np.testing.assert_allclose(x.column_squares(weight), weight @ matrix**2)
+    np.testing.assert_allclose(x[some].column_squares(weight[some]), weight[some] @ matrix[some] ** 2)
+    np.testing.assert_allclose(x[3:9].column_squares(weight[3:9]), weight[3:9] @ matrix[3:9] ** 2)
+
+
+def test_plain_one_hot_rows_take_the_fast_path():
+    rng = np.random.default_rng(0)
+    assert isinstance(features(rows_of("one-hot", rng), np.float64), OneHotFeatures)
+    assert isinstance(features(rows_of("unknown levels", rng), np.float64), MatrixFeatures)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("as_matrix", [lambda X: X.to_csr(), lambda X: X.to_csr().toarray()])
+def test_every_form_of_the_rows_gives_the_same_fit(schedule, as_matrix):
+    X, y = ratings(np.random.default_rng(0), n_rows=300)
+    design, matrix = fit(X, y, schedule=schedule), fit(as_matrix(X), y, schedule=schedule)
+    np.testing.assert_allclose(design.coefficients.V, matrix.coefficients.V, atol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_linear_model_ends_at_ridge_regression(schedule):
+    """k = 0, whole-data steps: the minimum of sum weight (y - f)^2 + l2_w |w|^2, in the unit of y."""
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.normal(size=(60, 3)), rng.normal(5, 20, size=60), rng.random(60) * 3
+    Xc, yc = X - np.average(X, axis=0, weights=weight), y - np.average(y, weights=weight)
+    w = np.linalg.solve(Xc.T @ (weight[:, None] * Xc) + 7 * np.eye(3), Xc.T @ (weight * yc))
+    found = fit(
+        X,
+        y,
+        k=0,
+        l2_w=7.0,
+        n_iter=3000,
+        learning_rate=0.3,
+        power_t=0.1,
+        schedule=schedule,
+        sample_weight=weight,
+    )
+    np.testing.assert_allclose(found.coefficients.w, w, rtol=1e-6)
+    np.testing.assert_allclose(found.coefficients.w0, np.average(y - X @ w, weights=weight), rtol=1e-6)
+
+
+def test_minimum_is_a_stationary_point_of_the_stated_objective():
+    """With factors: the gradient of sum (y - f)^2 + l2_w |w|^2 + l2 |V|^2 vanishes in the unit of y."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 4)), rng.normal(3, 10, size=40)
+    found = fit(X, y, n_iter=20_000, learning_rate=0.1, l2=4.0, l2_w=2.0, schedule="constant", init_std=0.5)
+    w0, w, V, _ = found.coefficients
+
+    def objective(theta):
+        f = predict(X, Coefficients(w0, theta[:, 0], theta[:, 1:]))
+        return np.sum((y - f) ** 2) + 2 * np.sum(theta[:, 0] ** 2) + 4 * np.sum(theta[:, 1:] ** 2)
+
+    theta = np.column_stack([w, V])
+    assert np.abs(V).max() > 0.1
+    np.testing.assert_allclose(numerical_gradient(objective, theta), 0, atol=1e-3)
+
+
+def test_a_weight_of_two_is_two_rows():
+    rng = np.random.default_rng(0)
+    X, y, times = rng.normal(size=(50, 3)), rng.normal(size=50), rng.integers(0, 4, 50)
+    weighted = fit(X, y, sample_weight=times.astype(float)).coefficients
+    repeated = fit(np.repeat(X, times, axis=0), np.repeat(y, times)).coefficients
+    np.testing.assert_allclose(weighted.V, repeated.V, rtol=1e-7)
+    np.testing.assert_allclose(weighted.w, repeated.w, rtol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e4])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_unit_of_y_does_not_matter(schedule, scale):
+    """y in another unit with the penalties that go with it: |w|^2 scales as y^2, |V|^2 as y."""
+    X, y = ratings(np.random.default_rng(0))
+    one = fit(X, y, schedule=schedule, l2=2.0)
+    other = fit(X, scale * y, schedule=schedule, l2=2.0 * scale)
+    np.testing.assert_allclose(
+        predict(X, other.coefficients), scale * predict(X, one.coefficients), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_n_then_m_epochs_are_n_plus_m(schedule, loss):
+    X, y = ratings(np.random.default_rng(0))
+    y = (y > 3).astype(float) if loss == "logistic" else y
+    settings = {"schedule": schedule, "loss": loss, "batch_size": 100}
+    whole = fit(X, y, n_iter=5, **settings)
+    part = fit(X, y, n_iter=2, **settings)
+    before = predict(X, part.coefficients)
+    rest = sgd(X, y, rng=None, start=part.state, **(SETTINGS | settings | {"n_iter": 3}))
+    np.testing.assert_array_equal(predict(X, rest.coefficients), predict(X, whole.coefficients))
+    np.testing.assert_array_equal(predict(X, part.state.coefficients()), before, "a start is left as it was")
+
+
+def test_same_seed_same_bits():
+    X, y = ratings(np.random.default_rng(0))
+    first, second, other = (fit(X, y, seed=seed).coefficients.V for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - other).max() > 1e-3
+
+
+@pytest.mark.parametrize("as_matrix", [lambda X: X, lambda X: X.to_csr()])
+def test_levels_without_rows_contribute_nothing(as_matrix):
+    X, y = ratings(np.random.default_rng(0))
+    absent = X.block("user").levels == 7
+    seen = fit(as_matrix(X[~absent]), y[~absent]).coefficients
+    assert seen.w[7] == 0 and not seen.V[7].any()
+    np.testing.assert_array_equal(
+        predict(as_matrix(X[absent][:1]), seen), seen.w0 + seen.w[40 + X.block("item").levels[absent][0]]
+    )
+
+
+def test_a_planted_machine_is_recovered():
+    rng = np.random.default_rng(0)
+    X, y = ratings(rng, n_rows=3000, noise=0.1)
+    rows = rng.permutation(3000)
+    train, test = rows[:2400], rows[2400:]
+    found = fit(X[train], y[train], n_iter=100, l2=0.1, l2_w=0.1, init_std=0.3)
+    assert np.mean((predict(X[test], found.coefficients) - y[test]) ** 2) < 0.1 * np.var(y[test])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "invscaling"])
+def test_divergence_is_reported(schedule):
+    X, y = ratings(np.random.default_rng(0))
+    with pytest.raises(FloatingPointError, match=r"epoch \d+ with learning_rate=9 .*; try learning_rate=0.9"):
+        fit(X, y, learning_rate=9.0, schedule=schedule, power_t=0.1, n_iter=300)
+
+
+def test_callback_sees_every_epoch_and_can_stop():
+    X, y = ratings(np.random.default_rng(0))
+    seen = []
+    found = fit(X, y, n_iter=10, callback=lambda epoch, c: seen.append((epoch, c)) or epoch == 3)
+    assert [epoch for epoch, _ in seen] == [1, 2, 3] and found.state.n_epochs == len(found.seconds) == 3
+    np.testing.assert_array_equal(seen[-1][1].V, found.coefficients.V)
+    assert np.abs(seen[0][1].V - found.coefficients.V).max() > 0, "coefficients are arrays of their own"
+
+
+def test_float32_is_close_to_float64():
+    X, y = ratings(np.random.default_rng(0))
+    double, single = fit(X, y), fit(X, y, dtype=np.float32)
+    assert single.coefficients.V.dtype == np.float32
+    np.testing.assert_allclose(predict(X, single.coefficients), predict(X, double.coefficients), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "expected"),
+    [(90_570, 2625, 2625), (100, 10, 128), (16_000, 10**6, 1000), (10**6, 3, 128)],
+)
+def test_default_batch_size(n_rows, n_features, expected):
+    assert default_batch_size(n_rows, n_features) == expected
+
+
+def test_constant_y():
+    X, _ = ratings(np.random.default_rng(0))
+    np.testing.assert_allclose(predict(X, fit(X, np.full(len(X), 4.0), n_iter=50).coefficients), 4, atol=0.1)
