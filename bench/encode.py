@@ -106,13 +106,20 @@ def _identity(name: str, column: pd.Series, table: pd.DataFrame | None) -> Block
 
 
 def _described(block: Block, table: pd.DataFrame) -> Side:
-    """0/1 columns of a table's booleans, categories and (in quantile bins) numbers; a level without a
-    value has none. Text and dates are left out."""
-    numbers = table.select_dtypes("number").apply(pd.qcut, q=N_BINS, duplicates="drop")
-    categories = table.select_dtypes("category").join(numbers)
-    columns = pd.get_dummies(categories, prefix_sep=":", dtype=bool).join(table.select_dtypes("bool"))
-    row, column = np.nonzero(columns.to_numpy())
+    """0/1 columns of a table's booleans, categories and (in bins) numbers; a level without a value has
+    none. Text and dates are left out."""
+    numbers = table.select_dtypes("number").apply(_binned)
+    described = table.select_dtypes(["bool", "category"]).join(numbers)
+    columns = pd.get_dummies(described, prefix_sep=":", dtype=bool) if len(described.columns) else described
+    row, column = np.nonzero(columns.to_numpy(bool))
     level = pd.Index(block.labels).get_indexer(table.index)
     shape = (block.n_levels, columns.shape[1])
     matrix = sparse.csr_array((np.ones(len(row)), (level[row], column)), shape=shape)
     return Side(block.name, matrix, tuple(columns.columns))
+
+
+def _binned(values: pd.Series) -> pd.Series:
+    """Quantile bins; of few values, each is its own."""
+    if values.nunique() <= N_BINS:
+        return values.astype("category")
+    return pd.qcut(values, N_BINS, duplicates="drop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import sys
@@ -112,7 +113,7 @@ def _read(folder: Path, sha256: Mapping[str, str]) -> Dataset:
         ratings=ratings,
         scale=(1.0, 5.0),
         digest=hashlib.sha256(manifest.encode()).hexdigest(),
-        source=f"MovieLens-100K in {folder}",
+        source="MovieLens-100K, as published by GroupLens",
         users=_users(folder / "u.user"),
         items=_items(folder / "u.item", folder / "u.genre"),
         splits=_splits(folder, ratings),
@@ -142,7 +143,7 @@ def _items(path: Path, genre_path: Path) -> pd.DataFrame:
         dtype=dict.fromkeys(genres, "bool"),
         true_values=["1"],
         false_values=["0"],
-        quoting=3,
+        quoting=csv.QUOTE_NONE,
     )
     for date in ("release_date", "video_release_date"):
         items[date] = pd.to_datetime(items[date], format="%d-%b-%Y")

@@ -93,7 +93,7 @@ def planted(
         mean = MEAN + USER_BIAS * b[u] + ITEM_BIAS * c[i]
         for weight, p, q in zip(weights, P, Q, strict=True):
             mean += weight * p[u] * q[i]
-        rating[rows], expected[rows], variance[rows] = _rate(rng, mean, noise)
+        rating[rows], expected[rows], variance[rows] = draw_ratings(rng, mean, noise)
 
     ratings = pd.DataFrame({"user": user + 1, "item": item + 1, "rating": rating, "timestamp": timestamp})
     return Dataset(
@@ -127,7 +127,7 @@ def _check(n_users: int, n_items: int, n_ratings: int, k: int, noise: float, see
         )
 
 
-def _rate(
+def draw_ratings(
     rng: np.random.Generator, mean: NDArray[np.float64], noise: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Ratings about `mean`, their conditional means and variances."""

@@ -1,0 +1,66 @@
+"""A server of archives that can misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+
+@dataclass
+class Server:
+    """Serves `content` at `url`, after one of `faults` for each of the first requests: "cut" ends the
+    answer half way, "hang" never begins it, a number is an HTTP status. `ranges` keeps what was asked."""
+
+    url: str = ""
+    content: bytes = b""
+    resumable: bool = True
+    faults: list[str | int] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+
+    @property
+    def md5(self) -> str:
+        return hashlib.md5(self.content).hexdigest()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+    stopped = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = self.headers["Range"]
+            state.ranges.append(asked)
+            fault = state.faults.pop(0) if state.faults else None
+            if fault == "hang":
+                stopped.wait(10)
+                return
+            if isinstance(fault, int):
+                self.send_error(fault)
+                return
+            begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.resumable else 0
+            if begin and begin >= len(state.content):
+                self.send_error(416)
+                return
+            body = state.content[begin:]
+            self.send_response(206 if begin else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if fault == "cut" else body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        state.url = f"http://127.0.0.1:{httpd.server_port}/ml-100k.zip"
+        yield state
+        stopped.set()
+        httpd.shutdown()
+        thread.join()

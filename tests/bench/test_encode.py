@@ -1,0 +1,124 @@
+"""Features as blocks: every rating's user and item, and what tables say of them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.data import planted
+from bench.data.dataset import Dataset
+from bench.encode import encode
+from bench.errors import UserError
+from fm.design import Design
+
+NOTHING = np.array([], dtype=np.int64)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    ratings = pd.DataFrame({"user": [30, 10, 30, 40], "item": ["b", "a", "c", "b"], "rating": 3.0})
+    users = pd.DataFrame(
+        {
+            "age": [20.0, np.nan, 60.0],
+            "job": pd.Categorical(["x", "y", None], categories=["x", "y", "z"]),
+            "zip": ["0", "1", "2"],
+        },
+        index=[30, 20, 10],
+    )
+    items = pd.DataFrame(
+        {"fun": [True, False], "since": pd.to_datetime(["1995-01-01", None])}, index=["b", "z"]
+    )
+    return Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test", users, items)
+
+
+def column(design: Design, name: str) -> list[float]:
+    return design.to_csr()[:, [design.feature_names().index(name)]].toarray().ravel().tolist()
+
+
+def test_levels_cover_ratings_and_tables(dataset: Dataset) -> None:
+    user, item = encode(dataset, ["ids"], NOTHING)
+    assert user.labels.tolist() == [10, 20, 30, 40]
+    assert user.levels.tolist() == [2, 0, 2, 3]
+    assert item.labels.tolist() == ["a", "b", "c", "z"]
+    assert item.levels.tolist() == [1, 0, 2, 1]
+    assert user.side is None
+
+
+def test_side_columns_say_what_the_tables_say(dataset: Dataset) -> None:
+    design = encode(dataset, ["ids", "side"], NOTHING)
+    side = [name for name in design.feature_names() if "." in name.partition("=")[0]]
+    assert [name for name in side if "age" not in name] == [
+        "user.job:x",
+        "user.job:y",
+        "user.job:z",
+        "item.fun",
+    ]
+    assert column(design, "user.job:x") == [1, 0, 1, 0]
+    assert column(design, "user.job:y") == [0, 0, 0, 0]
+    assert column(design, "item.fun") == [1, 0, 0, 1]
+    ages = [column(design, name) for name in side if "age" in name]
+    assert np.sum(ages, axis=0).tolist() == [1, 1, 1, 0]
+    assert [1, 0, 1, 0] in ages
+    assert [0, 1, 0, 0] in ages
+
+
+def test_numbers_of_many_values_are_binned_and_of_few_are_not() -> None:
+    n = 200
+    ratings = pd.DataFrame({"user": np.arange(n), "item": 0, "rating": 3.0})
+    users = pd.DataFrame({"many": np.arange(n) ** 2, "flag": np.arange(n) % 2, "name": "text"})
+    dataset = Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test", users)
+    side = encode(dataset, ["ids", "side"], NOTHING).block("user").side.toarray()
+    assert side.shape == (n, 12)
+    assert sorted(side.sum(axis=0)) == [20] * 10 + [100, 100]
+
+
+def test_ids_come_first_whatever_the_order(dataset: Dataset) -> None:
+    names = [encode(dataset, order, NOTHING).feature_names() for order in (["ids", "side"], ["side", "ids"])]
+    assert names[0] == names[1]
+
+
+def test_every_planted_level_is_described() -> None:
+    dataset = planted(60, 50, 1300)
+    user, item = encode(dataset, ["ids", "side"], NOTHING)
+    assert user.side.shape[0] == 60
+    assert (user.side.sum(axis=1) == 3).all()
+    year = [label.startswith("year") for label in item.side_labels]
+    assert (item.side[:, year].sum(axis=1) == 1).all()
+    genres = dataset.items.select_dtypes("bool")
+    assert np.array_equal(item.side[:, np.invert(year)].toarray(), genres)
+
+
+def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
+    before = encode(dataset, ["ids", "side"], NOTHING).to_csr().toarray()
+    dataset.ratings["rating"] = 1.0
+    assert np.array_equal(before, encode(dataset, ["ids", "side"], NOTHING).to_csr().toarray())
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (["ids", "sides"], r"feature must be one of ids, side.*, got 'sides' \(did you mean 'side'\?\)"),
+        (["ids", "ids"], "each feature can be named once, got ids, ids"),
+        (["side"], "features side need 'ids' among them"),
+        ([], "need 'ids'"),
+    ],
+)
+def test_bad_features(dataset: Dataset, features: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        encode(dataset, features, NOTHING)
+
+
+def test_side_needs_tables() -> None:
+    ratings = pd.DataFrame({"user": [1], "item": [1], "rating": [1.0]})
+    bare = Dataset("bare", ratings, (1.0, 5.0), "0" * 64, "a test")
+    with pytest.raises(UserError, match="bare has no user or item table, which the feature 'side' needs"):
+        encode(bare, ["ids", "side"], NOTHING)
+
+
+@pytest.mark.ml100k
+def test_real_data(ml100k: Dataset) -> None:
+    user, item = encode(ml100k, ["ids", "side"], NOTHING)
+    assert (user.n_levels, item.n_levels) == (943, 1682)
+    assert np.array_equal(user.labels[user.levels], ml100k.ratings["user"])
+    assert np.array_equal(item.labels[item.levels], ml100k.ratings["item"])
+    assert (user.side.sum(axis=1) == 3).all()
+    assert item.side.shape[1] == 19 + sum(label.startswith("year") for label in item.side_labels)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.data import ml100k as load_ml100k
+from bench.data.dataset import Dataset
+from bench.errors import DataUnavailable
+
+
+@pytest.fixture(scope="session")
+def ml100k() -> Dataset:
+    """The real MovieLens-100K; tests that ask for it are skipped where it cannot be had."""
+    try:
+        return load_ml100k()
+    except DataUnavailable as error:
+        pytest.skip(str(error))
