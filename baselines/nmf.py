@@ -23,7 +23,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from baselines.factorization import Factorization, Factors, Ratings
 from fm.params import check_number

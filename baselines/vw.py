@@ -46,6 +46,10 @@ _OWNERS = {
 }
 
 
+LOG_SHOWN = 4000
+"""Characters, from its end, of what VW said that an error repeats."""
+
+
 class VowpalWabbit(RegressorMixin, BaseEstimator):
     """A regression by Vowpal Wabbit; `fit` and `predict` include writing and reading its files.
 
@@ -56,7 +60,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     passes : times VW goes over the rows; it may stop earlier if `holdout`.
     holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from all.
     bits : log2 of the number of weights.
-    random_state : int (VW's --random_seed as it stands), Generator or None.
+    random_state : int, Generator or None; VW's --random_seed is drawn from it.
 
     Attributes
     ----------
@@ -99,13 +103,13 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError : X is no Design, two blocks begin with the same letter, y is not finite or of
-            another length.
+            another length, the arguments ask for other than a regression.
         RuntimeError : VW failed, or did not see every row; with what VW said.
         """
         self.check_params()
         y = check_target(check_design(X), y)
-        rng = self.random_state
-        seed = rng if isinstance(rng, Integral) else np.random.default_rng(rng).integers(2**31)
+        # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it is given.
+        seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
         rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
         command = [*self._arguments(), f"--bit_precision={self.bits}", f"--passes={self.passes}"]
@@ -116,7 +120,11 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         with TemporaryDirectory() as folder:
             Path(folder, "rows.vw").write_text(_lines(X, y), "ascii")
             log, self.peak_memory_ = _run(command, folder)
-            _check_count(log, rows_per_pass)
+            _check_log(log, rows_per_pass)
+            if "\nOutput pred = SCALAR\n" not in log:
+                raise ValueError(
+                    f"arguments {self.arguments!r} make Vowpal Wabbit predict other than a number:\n{log}"
+                )
             self.model_ = Path(folder, "model").read_bytes()
         self.history_ = _history(log)
         self._n_seen_features = sum(map(_n_seen_features, X))
@@ -143,10 +151,10 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
                 "--predictions=predictions",
             ]
             log, _ = _run(command, folder)
-            _check_count(log, len(X))
+            _check_log(log, len(X))
             prediction = np.array(Path(folder, "predictions").read_text().split(), dtype=np.float64)
         if len(prediction) != len(X) or not np.isfinite(prediction).all():
-            raise RuntimeError(f"Vowpal Wabbit gave no finite prediction for each of {len(X)} rows:\n{log}")
+            raise RuntimeError(f"Vowpal Wabbit gave no finite prediction for each of {len(X)} rows")
         return prediction
 
     @property
@@ -229,7 +237,7 @@ def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
     said = log.read_text("utf-8", errors="replace")
     if process.returncode:
         raise RuntimeError(
-            f"Vowpal Wabbit failed with exit status {process.returncode}: vw {shlex.join(arguments)}\n{said}"
+            f"Vowpal Wabbit failed with exit status {process.returncode}: vw {shlex.join(arguments)}\n{said[-LOG_SHOWN:]}"
         )
     return said, peak
 
@@ -243,11 +251,16 @@ def _peak_memory(pid: int) -> int | None:
     return 1024 * int(found[1]) if found else None
 
 
-def _check_count(log: str, n_rows: int) -> None:
-    """RuntimeError unless VW says that it saw (a pass, where it says so) n_rows examples."""
+def _check_log(log: str, n_rows: int) -> None:
+    """RuntimeError unless VW says that it saw (a pass, where it says so) n_rows examples, all with a prediction."""
     seen = re.search(r"^number of examples(?: per pass)? = (\d+)$", log, re.MULTILINE)
     if seen is None or int(seen[1]) != n_rows:
-        raise RuntimeError(f"Vowpal Wabbit did not see the {n_rows} rows it was given:\n{log}")
+        raise RuntimeError(f"Vowpal Wabbit did not see the {n_rows} rows it was given:\n{log[-LOG_SHOWN:]}")
+    diverged = re.search(r"NAN prediction in example \d+", log)
+    if diverged:
+        raise RuntimeError(
+            f"Vowpal Wabbit diverged (its own words: {diverged[0]}): lower its learning rate or --l2"
+        )
 
 
 def _history(log: str) -> dict[str, NDArray[np.float64]]:

@@ -1,0 +1,199 @@
+"""Vowpal Wabbit as a program: what it is told, what it is given, what is made of its answer."""
+
+import pickle
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from baselines import RidgeRegression, VowpalWabbit, vw
+from baselines.vw import _lines
+from fm.design import UNKNOWN, Block, Design
+
+RANK = "-q ui --rank 3 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0"
+
+
+@pytest.fixture(autouse=True)
+def no_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert not list(tmp_path.iterdir())
+
+
+def fitted(X: Design, y: np.ndarray, arguments: str = "", **parameters: object) -> VowpalWabbit:
+    return VowpalWabbit(arguments, **{"random_state": 0, **parameters}).fit(X, y)
+
+
+def test_lines_are_those_of_the_published_runs() -> None:
+    user = Block("user", [0, 1, 0, UNKNOWN], 2, labels=np.array([196, 22]))
+    item = Block("item", [1, 1, UNKNOWN, UNKNOWN], 2, labels=np.array([242, 377]))
+    X = Design((user, item))
+    lines = "5 |u 196 |i 377\n3.5 |u 22 |i 377\n-1 |u 196 |i\n0.333333333 |u |i\n"
+    assert _lines(X, np.array([5, 3.5, -1, 1 / 3])) == lines
+    assert _lines(X[:1]) == " |u 196 |i 377\n"
+
+
+def test_names_keep_apart_what_differs() -> None:
+    """Blanks, colons, bars, an empty name, and a side feature called like a level."""
+    labels = np.array(["a b", "a%20b", "a:2", "a|b", "", "%", "é"])
+    side = np.vstack([[1.0, 0.25], np.zeros((6, 2))])
+    block = Block("user", np.arange(7), 7, side=side, labels=labels, side_labels=("a%20b", "age:18 to 24"))
+    lines = _lines(Design([block])).splitlines()
+    assert lines[0] == " |u a%20b @a%2520b:1 @age%3A18%20to%2024:0.25"
+    names = [name for line in lines for name in line.removeprefix(" |u ").split(" ")]
+    assert len(set(names)) == 9 and all(name.isascii() and "|" not in name for name in names)
+
+
+def test_learns_the_rows_in_their_order(design: Design, y: np.ndarray) -> None:
+    """One pass of online learning depends on the order; y = f(user) is learned by many."""
+    forward = fitted(design, y).predict(design)
+    assert np.abs(fitted(design[::-1], y[::-1]).predict(design) - forward).max() > 1e-3
+    y = 1.0 + design.blocks[0].levels % 5
+    model = fitted(design, y, passes=60)
+    np.testing.assert_allclose(model.predict(design), y, atol=0.05)
+    np.testing.assert_allclose(model.predict(design[::-1]), model.predict(design)[::-1])
+
+
+def test_finds_the_least_squares_solution(rng: np.random.Generator) -> None:
+    """An independent solver of the same linear model."""
+    X = Design((Block("user", rng.integers(6, size=600), 6), Block("item", rng.integers(5, size=600), 5)))
+    y = (
+        rng.normal(3, 0.5, size=6)[X.blocks[0].levels]
+        + rng.normal(size=5)[X.blocks[1].levels]
+        + rng.normal(size=600)
+    )
+    y += 1 - y.min()
+    expected = RidgeRegression(l2=1e-6).fit(X, y).predict(X)
+    np.testing.assert_allclose(fitted(X, y, passes=100).predict(X), expected, atol=0.1)
+
+
+def test_side_features_reach_vw(rng: np.random.Generator) -> None:
+    side = rng.uniform(size=(200, 1))
+    X = Design([Block("user", np.arange(200), 200, side=side)])
+    y = 1 + 3 * side[:, 0]
+    model = fitted(X[:150], y[:150], passes=50)
+    assert np.mean((model.predict(X[150:]) - y[150:]) ** 2) < 0.2 * np.var(y)
+
+
+@pytest.mark.parametrize("arguments", ["", "-q ui", RANK, "--hash all --lrq ui3 --lrqdropout"])
+def test_same_seed_same_predictions_also_pickled(design: Design, y: np.ndarray, arguments: str) -> None:
+    model = fitted(design, y, arguments, passes=3)
+    expected = model.predict(design)
+    np.testing.assert_array_equal(fitted(design, y, arguments, passes=3).predict(design), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(design), expected)
+    strangers = Design((Block("user", [29, UNKNOWN], 30), Block("item", [UNKNOWN, UNKNOWN], 20)))
+    assert np.isfinite(model.predict(strangers)).all()
+    assert model.predict(design[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"arguments": "-q ui"}, {"passes": 2}, {"passes": 5, "holdout": True}, {"bits": 2}, {"random_state": 1}],
+)
+def test_every_knob_bites(design: Design, y: np.ndarray, changed: dict) -> None:
+    base = {"arguments": "--lrq ui2 --lrqdropout", "passes": 5, "random_state": 0}
+    expected = VowpalWabbit(**base).fit(design, y).predict(design)
+    assert not np.array_equal(VowpalWabbit(**base | changed).fit(design, y).predict(design), expected)
+
+
+def test_random_state_none_and_generator(design: Design, y: np.ndarray) -> None:
+    def predict(random_state: np.random.Generator | None) -> np.ndarray:
+        return (
+            VowpalWabbit("--lrq ui2 --lrqdropout", random_state=random_state).fit(design, y).predict(design)
+        )
+
+    np.testing.assert_array_equal(predict(np.random.default_rng(5)), predict(np.random.default_rng(5)))
+    assert not np.array_equal(predict(None), predict(None))
+
+
+def test_arguments_as_a_list(design: Design, y: np.ndarray) -> None:
+    as_list = fitted(design, y, ["-q", "ui", "--l2", "1e-3"]).predict(design)
+    np.testing.assert_array_equal(as_list, fitted(design, y, "-q ui --l2 1e-3").predict(design))
+
+
+def test_history_has_an_entry_a_pass(design: Design, y: np.ndarray) -> None:
+    model = fitted(design, y, passes=4)
+    assert list(model.history_) == ["train_mse"] and len(model.history_["train_mse"]) == 4
+    assert (np.diff(model.history_["train_mse"]) < 0).all()
+    withheld = fitted(design, y, passes=4, holdout=True).history_
+    assert list(withheld) == ["validation_mse"] and 1 <= len(withheld["validation_mse"]) <= 3
+
+
+def test_parameters_and_memory(design: Design, y: np.ndarray) -> None:
+    n_pairs = len(np.unique(design.blocks[0].levels * 20 + design.blocks[1].levels))
+    assert fitted(design, y, bits=24).n_parameters_ == 29 + 19 + 1
+    assert fitted(design, y, "-q ui", bits=24).n_parameters_ == 29 + 19 + 1 + n_pairs
+    assert fitted(design, y, RANK).n_parameters_ == (29 + 19) * (1 + 3) + 1
+    small, large = (fitted(design, y, arguments).peak_memory_ for arguments in ("", RANK))
+    if small is not None:
+        assert 2**20 < small < small + 3 * 2**20 < large < 2**30
+
+
+def test_memory_is_that_of_vw_not_of_its_parent(design: Design, y: np.ndarray) -> None:
+    ballast = np.ones(2**27 // 8)
+    memory = fitted(design, y).peak_memory_
+    assert memory is None or memory < ballast.nbytes
+
+
+def test_failure_shows_what_vw_said(design: Design, y: np.ndarray) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"(?s)failed with exit status.*unrecognised option '--no_such_option'"
+    ):
+        VowpalWabbit("--no_such_option").fit(design, y)
+
+
+def test_rows_that_vw_skips_are_noticed(design: Design, y: np.ndarray) -> None:
+    with pytest.raises(RuntimeError, match="did not see the 400 rows"):
+        VowpalWabbit("--examples 100").fit(design, y)
+
+
+def test_only_regression(design: Design, y: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="(?s)predict other than a number.*MULTICLASS"):
+        VowpalWabbit("--oaa 5").fit(design, y)
+
+
+def test_divergence_is_an_error(design: Design, y: np.ndarray) -> None:
+    """VW puts 0 for a prediction that is not a number, and ends as if all were well."""
+    with pytest.raises(RuntimeError, match="diverged .*NAN prediction in example"):
+        fitted(design, y, "--sgd --learning_rate 1e30 --l2 1e30", passes=2)
+
+
+@pytest.mark.parametrize("answer", ["1.0\n" * 399, "1.0\n" * 399 + "nan\n"])
+def test_every_row_needs_a_finite_prediction(
+    design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    def run(arguments: list[str], folder: str) -> tuple[str, None]:
+        Path(folder, "predictions").write_text(answer)
+        return "number of examples = 400\n", None
+
+    model = fitted(design, y)
+    monkeypatch.setattr(vw, "_run", run)
+    with pytest.raises(RuntimeError, match="no finite prediction for each of 400 rows"):
+        model.predict(design)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"passes": 0}, ValueError, "passes must be at least 1, got 0"),
+        ({"bits": 18.5}, TypeError, "bits must be a whole number"),
+        ({"holdout": 1}, TypeError, "holdout must be True or False, got 1"),
+        ({"random_state": -1}, ValueError, "random_state must be at least 0"),
+        ({"arguments": "-q ui --passes 3"}, ValueError, "without --passes, got '--passes': set passes"),
+        ({"arguments": "-b18"}, ValueError, "without -b, got '-b18': set bits"),
+        ({"arguments": ["--cache_file=x"]}, ValueError, "without --cache_file"),
+    ],
+)
+def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        VowpalWabbit(**parameters).check_params()
+
+
+def test_bad_input(design: Design, y: np.ndarray) -> None:
+    with pytest.raises(TypeError, match=r"fm\.design\.Design"):
+        VowpalWabbit().fit(design.to_csr(), y)
+    with pytest.raises(ValueError, match="begin with different letters"):
+        VowpalWabbit().fit(Design((Block("user", [0], 1), Block("uploader", [0], 1))), [3.0])
+    with pytest.raises(ValueError, match=r"X has blocks \['user'\]"):
+        fitted(design, y).predict(Design(design.blocks[:1]))
