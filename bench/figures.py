@@ -71,7 +71,7 @@ def systems(points: Sequence[System], title: str, reference: str, path: Path) ->
                 )
         for point in points:
             if point.name == reference and point.whole is not None:
-                axes.axvline(point.whole, color=GREY, linestyle=":", zorder=0, label=f"`{reference}`")
+                axes.axvline(point.whole, color=GREY, linestyle=":", zorder=0, label=reference)
         axes.set_yticks(height, [p.name for p in points])
         axes.set_ylim(-0.6, len(points) - 0.4)
         axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.14), ncols=4, fontsize=9)

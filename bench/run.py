@@ -32,8 +32,8 @@ from fm.design import Design
 @dataclass(frozen=True)
 class Job:
     """What one run computes. `names` are the chosen data, split, features and model; `config` is
-    everything resolved that can change the result, and nothing else. `first_rows` asks for the test
-    error on that many first rows too: what a program shows that reports at powers of two."""
+    everything resolved that can change the result, and nothing else. `first_rows` asks for the raw
+    test MSE on that many first rows too: what a program shows that reports at powers of two."""
 
     names: dict[str, str]
     config: dict[str, object]
@@ -87,7 +87,7 @@ def run(job: Job) -> Result:
     if job.first_rows is not None:
         first = slice(job.first_rows)
         part = evaluate(y[split.test[first]], prediction[first], scale)
-        metrics[f"test/mse_first_{job.first_rows}_rows"] = part["mse_clipped"]
+        metrics[f"test/mse_first_{job.first_rows}_rows"] = part["mse_raw"]
     if job.dataset.expected is not None:
         oracle = evaluate(y[split.test], job.dataset.expected[split.test], scale)
         metrics["test/noise_floor"] = oracle["mse_raw"]
