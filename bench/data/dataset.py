@@ -27,7 +27,7 @@ class Dataset:
     digest : sha256, hexadecimal, of what was read.
     source : where it came from, for a person.
     users, items : tables indexed by id, or None. Numbers, booleans and categories describe; text and
-        dates are for people. An id may lack ratings, but no rating's id may be absent.
+        dates are for people. An id may be without ratings, and one with ratings without a row here.
     splits : published splits, name -> (train rows, test rows), each in the published file's order.
     simulated : whether the ratings were drawn rather than given by people.
     expected, variance : (n_ratings,) true mean and variance of each rating given the model it was

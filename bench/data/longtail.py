@@ -42,25 +42,24 @@ def distinct_items(
     of which is noted who owns it.
     """
     bound = weight.cumsum()
-    items = np.empty(counts.sum(), dtype=np.int64)
-    ends = np.cumsum(counts)
+    chunks = []
     n_chunk = max(1, CHUNK_CELLS // len(weight))
     for first in range(0, len(counts), n_chunk):
         chunk = counts[first : first + n_chunk]
         row = np.repeat(np.arange(len(chunk)) * len(weight), chunk)
         owner = np.full(len(chunk) * len(weight), -1, dtype=np.int32)
         drawn = np.empty(len(row), dtype=np.int64)
-        open_ = np.arange(len(row), dtype=np.int32)
-        while len(open_):
-            item = bound.searchsorted(rng.random(len(open_)) * bound[-1], side="right")
-            cell = row[open_] + item
+        pending = np.arange(len(row), dtype=np.int32)
+        while len(pending):
+            item = bound.searchsorted(rng.random(len(pending)) * bound[-1], side="right")
+            cell = row[pending] + item
             free = owner[cell] < 0
-            owner[cell[free]] = open_[free]
-            won = owner[cell] == open_
-            drawn[open_[won]] = item[won]
-            open_ = open_[~won]
-        items[ends[first] - chunk[0] :][: len(drawn)] = drawn
-    return items
+            owner[cell[free]] = pending[free]
+            won = owner[cell] == pending
+            drawn[pending[won]] = item[won]
+            pending = pending[~won]
+        chunks.append(drawn)
+    return np.concatenate(chunks)
 
 
 def timestamps(rng: np.random.Generator, counts: NDArray[np.int64]) -> NDArray[np.int64]:
