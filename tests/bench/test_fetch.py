@@ -119,7 +119,7 @@ def test_truncated_archive(server: Server, folder: Path) -> None:
     assert_nothing_else(folder)
 
 
-@pytest.mark.parametrize("member", ["../evil", "ml-100k/../../evil", "/tmp/evil-member-of-an-archive"])
+@pytest.mark.parametrize("member", ["../evil", "ml-100k/../../evil", "/evil"])
 def test_no_member_leaves_the_folder(server: Server, folder: Path, member: str) -> None:
     server.content = zip_of(
         {f"ml-100k/{name}": content for name, content in FILES.items()} | {member: b"!"}, ""
