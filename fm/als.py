@@ -78,7 +78,7 @@ def als(
         columns that can be updated at once. None: found.
     """
     began = time.perf_counter()
-    rows, _ = rows_of(X, y, sample_weight, groups, k=k, dtype=dtype)
+    rows, _ = rows_of(X, sample_weight, groups, k=k, dtype=dtype)
     weight = np.ones(len(y)) if sample_weight is None else sample_weight
     penalty = np.array([l2_w] + [l2] * k, np.float64)
     proximal = PROXIMAL * _mean_square(X) * (penalty.min() == 0)
@@ -89,7 +89,7 @@ def als(
     first = 0 if start is None else start.n_sweeps
     history = {"objective": [], "train_mse": [], "seconds": []}
     for sweep in range(first + 1, first + n_iter + 1):
-        rows.start(w0, theta)
+        rows.start(y, w0, theta)
         for s, columns in enumerate(rows.columns):
             block = theta[columns]
             mean = block * (proximal / (penalty + proximal))

@@ -25,7 +25,6 @@ class Blocks:
     ----------
     levels : each block's (n_rows,) level per row, -1 where the row has none.
     columns : each block's (n_levels,) columns among the coefficients.
-    target : (n_rows,) what the rows sum to.
     scale : (n_rows,) square root of the rows' weights, or None for 1.
     """
 
@@ -33,7 +32,6 @@ class Blocks:
         self,
         levels: Sequence[NDArray[np.integer]],
         columns: Sequence[NDArray[np.intp]],
-        target: NDArray,
         scale: NDArray | None,
         *,
         k: int,
@@ -51,15 +49,11 @@ class Blocks:
         self._buffers = np.empty((3, SLAB_SLOTS, k + 2), dtype)
         self._scale = None if scale is None else np.append(scale, 0).astype(dtype)
         self._factors = np.array([0] + [1] * k + [0], dtype)
-        self.set_target(target)
+        self._target = np.zeros(len(levels[0]) + 1)
 
-    def set_target(self, target: NDArray) -> None:
-        self._target = np.append(target, 0)
-        self._centred = self._target.copy()
-
-    def start(self, w0: float, theta: NDArray) -> None:
-        """Begin a sweep from these coefficients; `theta` (n_features, k + 1) is [w V]."""
-        np.subtract(self._target, w0, out=self._centred)
+    def start(self, target: NDArray, w0: float, theta: NDArray) -> None:
+        """Begin a sweep: rows (n_rows,) to be explained, w0, and [w V] = `theta` (n_features, k + 1)."""
+        np.subtract(target, w0, out=self._target[:-1])
         for b, columns in enumerate(self.columns):
             self.absorb(b, theta[columns])
 
@@ -73,7 +67,7 @@ class Blocks:
         slots = self.layouts[b].slots[slab.chunks]
         rest = [(c, rows[slab.chunks].ravel()) for c, rows in enumerate(self._elsewhere[b]) if c != b]
         x = self._sum(rest, slots.size).reshape(*slots.shape, -1)
-        np.subtract(self._centred.take(slots), x[..., -1], out=x[..., -1])
+        np.subtract(self._target.take(slots), x[..., -1], out=x[..., -1])
         x[..., 0] = slots < len(self._target) - 1
         if self._scale is not None:
             x *= self._scale.take(slots)[..., None]
@@ -81,7 +75,7 @@ class Blocks:
 
     def residual(self) -> NDArray[np.float64]:
         """(n_rows,) target less prediction."""
-        e = self._centred[:-1].copy()
+        e = self._target[:-1].copy()
         for start in range(0, len(e), SLAB_SLOTS):
             rows = slice(start, min(start + SLAB_SLOTS, len(e)))
             e[rows] -= self._sum([(b, level[rows]) for b, level in enumerate(self._levels)], rows.stop - start)[:, -1]

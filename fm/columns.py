@@ -28,7 +28,6 @@ class Columns:
         self,
         X: sparse.csc_array,
         columns: Sequence[NDArray[np.intp]],
-        target: NDArray,
         scale: NDArray | None,
         *,
         k: int,
@@ -47,13 +46,9 @@ class Columns:
         self._dtype = dtype
         self._theta = np.zeros((n_features, k + 1))
         self._q = np.zeros((n_rows + 1, k))
-        self.set_target(target)
 
-    def set_target(self, target: NDArray) -> None:
-        self._target = np.append(target, 0)
-
-    def start(self, w0: float, theta: NDArray) -> None:
-        self._e = self._target - w0
+    def start(self, target: NDArray, w0: float, theta: NDArray) -> None:
+        self._e = np.append(target - w0, 0)
         self._q[:] = 0
         self._theta[:] = 0
         for s, members in enumerate(self.columns):

@@ -1,46 +1,40 @@
-"""Gibbs sampling for Bayesian factorization machines: nothing to tune."""
+"""Gibbs sampling for Bayesian factorization machines: nothing to tune.
+
+Model: that of `fm.model`, with y observed through one of `fm.likelihoods`, and for the columns of each group
+
+    theta_j = (w_j, v_j) ~ N(mu, Lambda^-1)
+    mu, Lambda           ~ Normal-Wishart           (full covariance over bias and factors)
+
+A sweep draws, each from its conditional given all the rest,
+
+    1. theta, all levels of a block at once (`fm.conditional`), block after block;
+    2. w0, the noise precision, cut points and latent targets (`fm.likelihoods`);
+    3. mu and Lambda of each group (`fm.group`);
+    4. the share of the general level that w0 and the groups' w have: for a group whose values add up to 1 in
+       every row, (w0 - c, w + c, mu_w + c) predicts the same for every c, so that c is drawn from its prior.
+       Without this w0 and mu_w creep (Liu & Sabatti, Biometrika 2000, on such moves).
+
+Rendle, "Factorization Machines with libFM" (ACM TIST 2012) draws one coordinate at a time under diagonal
+priors; Salakhutdinov & Mnih (ICML 2008) have 1 and 3 for a matrix of users and items without biases.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
+from fm.chain import Chain, Draw, GibbsState
 from fm.design import Design
-
-
-class Draw(NamedTuple):
-    """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
-
-    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean (zero if
-        training rows had that level). No rows for a matrix.
-    alpha : precision of the noise; 1 for probit and ordered probit.
-    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
-    """
-
-    w0: float
-    w: NDArray
-    V: NDArray
-    unknown: NDArray
-    alpha: float
-    cut_points: NDArray
-
+from fm.likelihoods import Prior
 
 Callback = Callable[[int, Draw], bool | None]
 """As `fm.als.Callback`, with the sweep's draw."""
-
-
-@dataclass(frozen=True)
-class GibbsState:
-    """All that the next sweep depends on: arrays, and the generator's state (`bit_generator.state`)."""
-
-    arrays: dict[str, NDArray]
-    generator: dict
-    n_sweeps: int
 
 
 @dataclass(frozen=True)
@@ -49,8 +43,8 @@ class GibbsFit:
 
     w0 (S,), w (S, n_features), V (S, n_features, k), unknown (S, n_blocks, k + 1),
     alpha (S,), cut_points (S, n_classes - 1): one `Draw` per s.
-    trace : `alpha`, `w0`, `train_mse` (Gaussian: of the current draw), `seconds`, each (n_iter,);
-        `cut_points` (n_iter, n_classes - 1) for ordered probit.
+    trace : `alpha`, `w0`, `train_mse` (of the sweep's draw; nan for probit), `seconds`, each (n_iter,);
+        `cut_points` (n_iter, n_classes - 1).
     """
 
     w0: NDArray
@@ -76,6 +70,7 @@ def gibbs(
     sample_weight: NDArray | None = None,
     groups: ArrayLike | None = None,
     init_std: float = 0.1,
+    prior: Prior | None = None,
     start: GibbsState | None = None,
     callback: Callback | None = None,
     dtype: DTypeLike = np.float64,
@@ -87,7 +82,40 @@ def gibbs(
     burn_in, thin : counted in sweeps since the very first (`start.n_sweeps` included), so that n + m
         sweeps keep the same draws as n, then m. Memory: S * (n_features * (k + 1)) numbers; burn_in
         >= n_iter keeps none (the callback still sees every sweep's draw).
+    prior : None for `Prior()`, in the unit of y.
     rng : None exactly when `start` is given, whose generator state it then goes on from.
     callback : sees the current draw after every sweep, burn-in too; see `fm.als.Callback`.
     """
-    raise NotImplementedError
+    began = time.perf_counter()
+    chain = Chain(
+        X, y, k=k, likelihood=likelihood, weight=sample_weight, groups=groups, prior=prior, dtype=dtype
+    )
+    if start is None:
+        chain.initialize(init_std, rng)
+    else:
+        chain.restore(start)
+    first = 0 if start is None else start.n_sweeps
+    sweeps = range(first + 1, first + n_iter + 1)
+    kept = [sweep for sweep in sweeps if sweep > burn_in and (sweep - burn_in) % thin == 0]
+    draws = Draw(*(np.empty((len(kept), *np.shape(x)), dtype) for x in chain.current()))
+    trace: dict[str, list] = {"alpha": [], "w0": [], "train_mse": [], "seconds": [], "cut_points": []}
+    n_kept = 0
+    for sweep in sweeps:
+        chain.sweep()
+        draw = chain.current()
+        if n_kept < len(kept) and sweep == kept[n_kept]:
+            for all_draws, x in zip(draws, draw, strict=True):
+                all_draws[n_kept] = x
+            n_kept += 1
+        trace["alpha"].append(draw.alpha)
+        trace["w0"].append(draw.w0)
+        trace["train_mse"].append(chain.train_mse)
+        trace["cut_points"].append(draw.cut_points)
+        trace["seconds"].append(time.perf_counter() - began)
+        paused = time.perf_counter()
+        stop = callback is not None and callback(sweep, draw)
+        began += time.perf_counter() - paused
+        if stop:
+            break
+    traces = {name: np.array(values) for name, values in trace.items()}
+    return GibbsFit(*(x[:n_kept] for x in draws), traces, chain.state(sweep))

@@ -16,7 +16,6 @@ MAX_BLOCKS = 8
 
 def rows_of(
     X: Design | sparse.csr_array,
-    target: NDArray,
     weight: NDArray | None,
     groups: ArrayLike | None,
     *,
@@ -25,18 +24,15 @@ def rows_of(
 ) -> tuple[Blocks | Columns, list[NDArray[np.intp]]]:
     """The rows of `X` in the form the block update wants, and the groups of columns that share a prior.
 
-    A design's groups are its blocks' levels and side columns. A matrix's are those of equal number in
-    `groups` (n_features,); if that is None, every one-hot set of more than one column is a group, and
-    the remaining columns are one.
+    Columns are those of `X`, of a design only its levels (side features are left to the prior). A design's
+    groups are its blocks. A matrix's are the columns of equal number in `groups` (n_features,); if that is
+    None, every one-hot set of more than one column is a group, and the remaining columns are one.
     """
     scale = None if weight is None else np.sqrt(weight)
-    if isinstance(X, Design) and all(block.side is None for block in X):
+    if isinstance(X, Design):
         ends = np.cumsum([block.n_levels for block in X])
         columns = [np.arange(end - block.n_levels, end) for block, end in zip(X, ends, strict=True)]
-        return Blocks([b.levels for b in X], columns, target, scale, k=k, dtype=dtype), columns
-    if isinstance(X, Design):
-        sizes = [size for block in X for size in (block.n_levels, block.n_side)]
-        X, groups = X.to_csr(), np.repeat(np.arange(len(sizes)), sizes)
+        return Blocks([block.levels for block in X], columns, scale, k=k, dtype=dtype), columns
     X = sparse.csc_array(X)
     X.sum_duplicates()
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
@@ -49,8 +45,8 @@ def rows_of(
         members += [others] if len(others) else []
     if all(one_hot) and len(sets) <= MAX_BLOCKS:
         levels = [_levels(X[:, subset]) for subset in sets]
-        return Blocks(levels, sets, target, scale, k=k, dtype=dtype), members
-    return Columns(X, sets, target, scale, k=k, dtype=dtype), members
+        return Blocks(levels, sets, scale, k=k, dtype=dtype), members
+    return Columns(X, sets, scale, k=k, dtype=dtype), members
 
 
 def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:

@@ -1,0 +1,169 @@
+"""The chain of `fm.gibbs`: its state, and one sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy import sparse
+
+from fm.conditional import update
+from fm.design import Design
+from fm.group import Group, SideGroup
+from fm.likelihoods import Gaussian, OrderedProbit, Prior, Probit
+from fm.partition import rows_of
+
+
+class Draw(NamedTuple):
+    """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
+
+    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean (zero if
+        training rows had that level). No rows for a matrix.
+    alpha : precision of the noise; 1 for probit and ordered probit.
+    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
+    """
+
+    w0: float
+    w: NDArray
+    V: NDArray
+    unknown: NDArray
+    alpha: float
+    cut_points: NDArray
+
+
+@dataclass(frozen=True)
+class GibbsState:
+    """All that the next sweep depends on: arrays, and the generator's state (`bit_generator.state`)."""
+
+    arrays: dict[str, NDArray]
+    generator: dict
+    n_sweeps: int
+
+
+
+LATENT = {"probit": Probit, "ordered": OrderedProbit}
+
+
+class Chain:
+    """Rows, groups and likelihood, with the coefficients `theta` (n_columns, k + 1) = [w V] of the columns.
+
+    Parameters : as those of `fm.gibbs.gibbs`. Columns are those of `X`, of a design its levels.
+    """
+
+    def __init__(
+        self,
+        X: Design | sparse.csr_array,
+        y: NDArray,
+        *,
+        k: int,
+        likelihood: str,
+        weight: NDArray | None,
+        groups: ArrayLike | None,
+        prior: Prior | None,
+        dtype: DTypeLike,
+    ) -> None:
+        gaussian = likelihood == "gaussian"
+        prior = prior or (Prior.of(y, weight) if gaussian else Prior())
+        self._likelihood = Gaussian(y, weight, prior) if gaussian else LATENT[likelihood](y, prior)
+        self._rows, members = rows_of(X, weight, groups, k=k, dtype=dtype)
+        self.theta = np.zeros((sum(len(columns) for columns in members), k + 1))
+        seen = np.zeros(len(self.theta), bool)
+        for columns, layout in zip(self._rows.columns, self._rows.layouts, strict=True):
+            seen[columns] = layout.counts > 0
+        sides = [block.side for block in X] if isinstance(X, Design) else [None] * len(members)
+        self._groups = [
+            Group(columns, seen[columns], k, prior)
+            if side is None
+            else SideGroup(columns, seen[columns], k, prior, side)
+            for columns, side in zip(members, sides, strict=True)
+        ]
+        self._in_every_row = [_sums_to_one(X, columns, g) for g, columns in enumerate(members)]
+        self._is_design = isinstance(X, Design)
+        self._group_of = np.zeros(len(self.theta), np.intp)
+        for g, columns in enumerate(members):
+            self._group_of[columns] = g
+
+    def initialize(self, std: float, rng: np.random.Generator) -> None:
+        """V ~ N(0, std^2), everything else at a plain guess."""
+        self.rng = rng
+        self.theta[:, 1:] = std * rng.standard_normal(self.theta[:, 1:].shape)
+
+    def sweep(self) -> None:
+        rows, likelihood, rng = self._rows, self._likelihood, self.rng
+        rows.start(likelihood.target, likelihood.w0, self.theta)
+        means = np.empty_like(self.theta)
+        for group in self._groups:
+            means[group.columns] = group.means()
+        for s, columns in enumerate(rows.columns):
+            theta = self.theta[columns]
+            group = self._groups[self._group_of[columns[0]]]
+            regressors = partial(rows.regressors, s)
+            update(rows.layouts[s], regressors, theta, means[columns], group.precision, likelihood.alpha, rng)
+            rows.absorb(s, theta)
+            self.theta[columns] = theta
+        likelihood.draw(rows.residual(), rng)
+        for group, in_every_row in zip(self._groups, self._in_every_row, strict=True):
+            theta = self.theta[group.columns]
+            group.draw(theta, rng)
+            if in_every_row:
+                self._share_level(group, theta)
+                self.theta[group.columns] = theta
+
+    def _share_level(self, group: Group, theta: NDArray) -> None:
+        """Draw how much of the general level the group's w have."""
+        (p, g), (q, h) = self._likelihood.shift_prior(), group.shift_prior()
+        c = (g + h) / (p + q) + self.rng.standard_normal() / np.sqrt(p + q)
+        self._likelihood.shift(c)
+        group.shift(theta, c)
+
+    def current(self) -> Draw:
+        parts = [group.flat(self.theta[group.columns]) for group in self._groups]
+        theta = np.concatenate(parts) if self._is_design else self.theta.copy()
+        unknown = [
+            group.unknown() if everywhere else np.zeros(theta.shape[1])
+            for group, everywhere in zip(self._groups, self._in_every_row, strict=True)
+        ]
+        likelihood = self._likelihood
+        return Draw(
+            likelihood.w0,
+            theta[:, 0],
+            theta[:, 1:],
+            np.array(unknown if self._is_design else []).reshape(-1, theta.shape[1]),
+            likelihood.alpha,
+            likelihood.cut_points,
+        )
+
+    def state(self, n_sweeps: int) -> GibbsState:
+        arrays = {name: np.array(getattr(owner, key)) for name, owner, key in self._state()}
+        return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps)
+
+    def restore(self, state: GibbsState) -> None:
+        for name, owner, key in self._state():
+            setattr(owner, key, state.arrays[name].copy())
+        bits = getattr(np.random, state.generator["bit_generator"])()
+        bits.state = state.generator
+        self.rng = np.random.Generator(bits)
+
+    @property
+    def train_mse(self) -> float:
+        """Of the current draw; nan where y is not the target."""
+        return self._likelihood.train_mse
+
+    def _state(self) -> Iterator[tuple[str, object, str]]:
+        """(name of the array, object that has it, its attribute)."""
+        yield "theta", self, "theta"
+        for key in self._likelihood.state:
+            yield key, self._likelihood, key
+        for g, group in enumerate(self._groups):
+            for key in group.state:
+                yield f"{key}{g}", group, key
+
+
+def _sums_to_one(X: Design | sparse.csr_array, columns: NDArray[np.intp], g: int) -> bool:
+    if isinstance(X, Design):
+        return bool(np.all(X.blocks[g].levels >= 0))
+    return bool(np.all(X[:, columns].sum(axis=1) == 1))

@@ -1,0 +1,143 @@
+"""How y is observed from the machine's prediction eta: the part of a Gibbs sweep that looks at y.
+
+    Gaussian        y = eta + noise of precision alpha weight
+    Probit          y = [z > 0],                        z = eta + noise of precision 1
+    OrderedProbit   y = number of cut points below z,   z as above; the cut points do the work of w0
+
+The latent z takes y's place as the target of the blocks, and given z all is Gaussian (Albert & Chib, JASA
+1993). Cut points drawn given z hardly move when there are many rows, so they are drawn given eta alone, z
+integrated out, and then z given them (as Cowles, Statistics and Computing 1996, does): Metropolis-Hastings
+with a proposal that is close to the conditional itself (`fm.cut_points`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from fm.cut_points import draw_cut_points
+from fm.truncated_normal import FAR, TruncatedNormal
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The prior of everything, in units of y's spread, which makes the fit independent of y's unit.
+
+    centre, unit : location and spread of y; 0 and 1 for probit.
+    location : w0 ~ N(centre, unit^2 / location); each cut point ~ N(0, 1 / location), in order.
+    noise : shape and rate of Gamma, alpha unit^2 ~ Gamma(shape, rate).
+    strength, df, scatter : per group of columns, the mean and precision of (w, v) are Normal-Wishart with
+        mean 0, `strength`, k + `df` degrees of freedom and W^-1 = scatter diag(unit^2, unit, ..., unit).
+    side : shape and rate of Gamma for the precision of the coefficients of a block's side features.
+    """
+
+    centre: float = 0.0
+    unit: float = 1.0
+    location: float = 0.01
+    noise: tuple[float, float] = (1.0, 1.0)
+    strength: float = 1.0
+    df: float = 1.0
+    scatter: float = 0.1
+    side: tuple[float, float] = (1.0, 1.0)
+
+    @classmethod
+    def of(cls, y: NDArray, weight: NDArray | None) -> Prior:
+        """In the unit of `y` (1 if it is constant)."""
+        centre = np.average(y, weights=weight)
+        return cls(centre, np.sqrt(np.average((y - centre) ** 2, weights=weight)) or 1.0)
+
+
+class Gaussian:
+    """y ~ N(eta, 1 / (alpha weight)); a row of weight 2 counts as two rows.
+
+    target : (n_rows,) what the blocks are to explain.
+    w0, alpha, cut_points : as in `fm.gibbs.Draw`.
+    train_mse : of the last draw.
+    """
+
+    state = ("w0", "alpha")
+
+    def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
+        self._weight = np.ones(len(y)) if weight is None else weight
+        self._total = self._weight.sum()
+        self._prior = prior
+        self.target = y
+        self.w0 = prior.centre
+        self.alpha = 1 / prior.unit**2
+        self.cut_points = np.empty(0)
+        self.train_mse = np.nan
+
+    def draw(self, e: NDArray, rng: np.random.Generator) -> None:
+        """w0 and alpha given e = target - eta."""
+        e = e - self._draw_w0(e, rng)
+        shape, rate = self._prior.noise
+        loss = np.dot(self._weight, e * e)
+        self.alpha = rng.gamma(shape + self._total / 2) / (rate * self._prior.unit**2 + loss / 2)
+        self.train_mse = loss / self._total
+
+    def _draw_w0(self, e: NDArray, rng: np.random.Generator) -> float:
+        """The change in w0."""
+        precision, slope = self.shift_prior()
+        precision += self.alpha * self._total
+        mean = (self.alpha * np.dot(self._weight, e) - slope) / precision
+        change = mean + rng.standard_normal() / np.sqrt(precision)
+        self.w0 += change
+        return change
+
+    def shift(self, c: float) -> None:
+        """Leave c of the general level to a group of columns."""
+        self.w0 -= c
+
+    def shift_prior(self) -> tuple[float, float]:
+        """(p, g) of the log prior of `shift(c)`, which is const + g c - p c^2 / 2."""
+        precision = self._prior.location / self._prior.unit**2
+        return precision, precision * (self.w0 - self._prior.centre)
+
+
+class Probit(Gaussian):
+    """P(y = 1) = Phi(eta), for y in {0, 1}."""
+
+    state = ("w0", "target")
+
+    def __init__(self, y: NDArray, prior: Prior) -> None:
+        super().__init__(y, None, prior)
+        self._lower = np.where(y == 1, 0.0, -FAR)
+        self._upper = np.where(y == 1, FAR, 0.0)
+        self.target = TruncatedNormal(self._lower, self._upper).mean()
+
+    def draw(self, e: NDArray, rng: np.random.Generator) -> None:
+        """z and w0 given e = target - eta."""
+        eta = self.target - e
+        noise = TruncatedNormal(self._lower - eta, self._upper - eta).draw(rng)
+        self.target = eta + noise
+        self._draw_w0(noise, rng)
+
+
+class OrderedProbit(Gaussian):
+    """P(y <= c) = Phi(cut_points[c] - eta), for y in 0..n_classes - 1, each class present."""
+
+    state = ("cut_points", "target")
+
+    def __init__(self, y: NDArray, prior: Prior) -> None:
+        super().__init__(y, None, prior)
+        self._y = y.astype(np.intp)
+        self.cut_points = ndtri(np.cumsum(np.bincount(self._y))[:-1] / len(y))
+        bounds = np.concatenate(([-FAR], self.cut_points, [FAR]))
+        self.target = TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()
+
+    def draw(self, e: NDArray, rng: np.random.Generator) -> None:
+        """Cut points given eta, then z given both, from e = target - eta."""
+        eta = self.target - e
+        self.cut_points, noise = draw_cut_points(self.cut_points, self._y, eta, self._prior.location, rng)
+        self.target = eta + noise.draw(rng)
+
+    def shift(self, c: float) -> None:
+        self.cut_points = self.cut_points + c
+        self.target = self.target + c
+
+    def shift_prior(self) -> tuple[float, float]:
+        precision = self._prior.location
+        return precision * len(self.cut_points), -precision * self.cut_points.sum()
