@@ -22,7 +22,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -208,7 +208,12 @@ def load_data(cfg: DictConfig) -> Dataset:
 
 @lru_cache(maxsize=1)
 def _load_data(yaml: str) -> Dataset:
-    return instantiate(OmegaConf.create(yaml))
+    try:
+        return instantiate(OmegaConf.create(yaml))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def plan(overrides: list[str], multirun: bool) -> Plan:

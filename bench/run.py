@@ -90,7 +90,8 @@ def run(job: Job) -> Result:
         metrics[f"test/mse_first_{job.first_rows}_rows"] = part["mse_raw"]
     if job.dataset.expected is not None:
         oracle = evaluate(y[split.test], job.dataset.expected[split.test], scale)
-        metrics["test/noise_floor"] = oracle["mse_raw"]
+        metrics["test/oracle_mse"] = oracle["mse_raw"]
+        metrics["test/noise_floor"] = float(job.dataset.variance[split.test].mean())
     metrics |= {
         "time/fit_seconds": cost.seconds,
         "time/predict_seconds": predicting.seconds,
