@@ -4,10 +4,13 @@ Minimises, for the model of `fm.model`,
 
     sum_rows weight (y - yhat)^2 + l2_w |w|^2 + l2 |V|^2            (w0 is never penalized)
 
-by turns over (w, v) of all levels of a block at once (`fm.conditional`: the mean of its conditional with
-noise precision 1 and prior precision diag(l2_w, l2, ..., l2)) and w0. Each step is exact, so the
+by turns over theta = (w, v) of all levels of a block at once, the mean of their conditional (`fm.conditional`)
+with noise precision 1 and prior precision diag(l2_w, l2, ..., l2), and over w0. Each step is exact, so the
 objective never rises. Rendle et al., "Fast Context-aware Recommendations with Factorization Machines"
 (SIGIR 2011), take the coordinates one at a time.
+
+Side features of a block enter as the levels' prior mean S B (`fm.side`), under the same penalty on theta - S B
+and on B; what interactions of a level with its own features would add is part of its bias.
 
 Where a penalty is 0 a level with few rows leaves its system singular. Its step is then proximal: the
 same plus a small multiple of |change|^2, under which the objective still never rises.
@@ -30,6 +33,7 @@ from fm.conditional import update
 from fm.design import Design
 from fm.model import Coefficients
 from fm.partition import rows_of
+from fm.side import Ridge, flat
 
 PROXIMAL = 1e-9
 """Weight of the proximal term, as a share of the mean column's sum of squares."""
@@ -45,11 +49,15 @@ class ALSFit:
     """Result of `als`, and what `als(..., start=)` goes on from, bit for bit.
 
     coefficients : those of the last sweep.
+    theta : (n_columns, k + 1) = [w V] of the columns of a matrix or of the levels of a design's blocks.
+    sides : coefficients (n_side, k + 1) of each block's side features, n_side being 0 where it has none.
     n_sweeps : sweeps done, those of `start` included.
     history : `objective`, `train_mse`, `seconds` (cumulative), each (sweeps of this call,).
     """
 
     coefficients: Coefficients
+    theta: NDArray[np.float64]
+    sides: tuple[NDArray[np.float64], ...]
     n_sweeps: int
     history: dict[str, NDArray[np.float64]]
 
@@ -70,57 +78,86 @@ def als(
     callback: Callback | None = None,
     dtype: DTypeLike = np.float64,
 ) -> ALSFit:
-    """`n_iter` sweeps over all blocks from V ~ N(0, init_std^2), or from `start`.
+    """`n_iter` >= 1 sweeps over all blocks from V ~ N(0, init_std^2), or from `start`.
 
     X : Design, or CSR matrix (n_rows, n_features); dense callers convert. Checked by the caller:
         finite, y (n_rows,), at least one row, sample_weight (n_rows,) >= 0 and not all 0.
     groups : (n_features,) group numbers of a matrix's columns; ALS uses them only to find sets of
         columns that can be updated at once. None: found.
+    dtype : of the regressors; sums over levels and their solution are in float64.
     """
     began = time.perf_counter()
     rows, _ = rows_of(X, sample_weight, groups, k=k, dtype=dtype)
+    ridges = _ridges(X, len(rows.columns))
     weight = np.ones(len(y)) if sample_weight is None else sample_weight
     penalty = np.array([l2_w] + [l2] * k, np.float64)
     proximal = PROXIMAL * _mean_square(X) * (penalty.min() == 0)
+    precision = penalty + proximal
     if start is None:
-        w0, theta = np.average(y, weights=weight), _initial(rows, X.shape[1], k, init_std, rng)
+        first, w0, theta = 0, np.average(y, weights=weight), _initial(rows, k, init_std, rng)
+        sides = [np.zeros((ridge.S.shape[1] if ridge else 0, k + 1)) for ridge in ridges]
     else:
-        w0, theta = start.coefficients.w0, np.column_stack(start.coefficients[1:3])
-    first = 0 if start is None else start.n_sweeps
+        first, w0, theta, sides = start.n_sweeps, start.coefficients.w0, start.theta.copy(), list(start.sides)
     history = {"objective": [], "train_mse": [], "seconds": []}
     for sweep in range(first + 1, first + n_iter + 1):
         rows.start(y, w0, theta)
-        for s, columns in enumerate(rows.columns):
+        penalized = 0.0
+        for s, (columns, ridge) in enumerate(zip(rows.columns, ridges, strict=True)):
             block = theta[columns]
-            mean = block * (proximal / (penalty + proximal))
-            update(rows.layouts[s], partial(rows.regressors, s), block, mean, np.diag(penalty + proximal), 1.0, None)
-            theta[columns] = block
+            centre = ridge.S @ sides[s] if ridge else np.zeros(k + 1)
+            mean = (penalty * centre + proximal * block) / precision
+            update(rows.layouts[s], partial(rows.regressors, s), block, mean, np.diag(precision), 1.0, None)
             rows.absorb(s, block)
+            theta[columns] = block
+            if ridge:
+                sides[s] = ridge.fit(block, 1.0)
+                block = np.concatenate([block - ridge.S @ sides[s], sides[s]])
+            penalized += np.sum(block**2 @ penalty)
         e = rows.residual()
         step = np.average(e, weights=weight)
         w0 += step
         loss = np.dot(weight, (e - step) ** 2)
-        history["objective"].append(loss + np.sum(theta**2 @ penalty))
+        history["objective"].append(loss + penalized)
         history["train_mse"].append(loss / weight.sum())
         history["seconds"].append(time.perf_counter() - began)
-        coefficients = Coefficients(float(w0), theta[:, 0].copy(), theta[:, 1:].copy())
+        coefficients = _coefficients(X, w0, theta, sides)
         paused = time.perf_counter()
         stop = callback is not None and callback(sweep, coefficients)
         began += time.perf_counter() - paused
         if stop:
             break
-    return ALSFit(coefficients, sweep, {name: np.array(values) for name, values in history.items()})
+    return ALSFit(
+        coefficients, theta, tuple(sides), sweep, {name: np.array(x) for name, x in history.items()}
+    )
 
 
 def _initial(
-    rows: Blocks | Columns, n_features: int, k: int, init_std: float, rng: np.random.Generator
+    rows: Blocks | Columns, k: int, init_std: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """[0 V] with V ~ N(0, init_std^2), 0 for columns without rows."""
-    theta = np.zeros((n_features, k + 1))
-    theta[:, 1:] = init_std * rng.standard_normal((n_features, k))
+    theta = np.zeros((sum(map(len, rows.columns)), k + 1))
+    theta[:, 1:] = init_std * rng.standard_normal((len(theta), k))
     for columns, layout in zip(rows.columns, rows.layouts, strict=True):
         theta[columns[layout.counts == 0]] = 0
     return theta
+
+
+def _ridges(X: Design | sparse.csr_array, n_sets: int) -> list[Ridge | None]:
+    """For each set of columns its regression on side features, if it has any."""
+    if not isinstance(X, Design):
+        return [None] * n_sets
+    return [None if block.side is None else Ridge(block.side) for block in X]
+
+
+def _coefficients(
+    X: Design | sparse.csr_array, w0: float, theta: NDArray, sides: list[NDArray]
+) -> Coefficients:
+    """In the columns of `X`, in arrays of their own."""
+    if isinstance(X, Design) and any(block.side is not None for block in X):
+        levels = np.split(theta, np.cumsum([block.n_levels for block in X])[:-1])
+        parts = zip(X, levels, sides, strict=True)
+        theta = np.concatenate([own if b.side is None else flat(own, B, b.side) for b, own, B in parts])
+    return Coefficients(float(w0), theta[:, 0].copy(), theta[:, 1:].copy())
 
 
 def _mean_square(X: Design | sparse.csr_array) -> float:

@@ -78,13 +78,15 @@ class Blocks:
         e = self._target[:-1].copy()
         for start in range(0, len(e), SLAB_SLOTS):
             rows = slice(start, min(start + SLAB_SLOTS, len(e)))
-            e[rows] -= self._sum([(b, level[rows]) for b, level in enumerate(self._levels)], rows.stop - start)[:, -1]
+            e[rows] -= self._sum(
+                [(b, level[rows]) for b, level in enumerate(self._levels)], rows.stop - start
+            )[:, -1]
         return e
 
     def _sum(self, lookups: Iterable[tuple[int, NDArray]], n: int) -> NDArray:
         """(n, k + 2): (0, q, sum of biases and of pairs of factors) of each row over the blocks looked up."""
         total, term, product = self._buffers[:, :n]
-        (b, rows), *others = lookups or [(0, )]
+        (b, rows), *others = lookups or [(0,)]
         self._tables[b].take(rows, axis=0, out=total, mode="clip")
         for b, rows in others:
             self._tables[b].take(rows, axis=0, out=term, mode="clip")

@@ -44,7 +44,6 @@ class GibbsState:
     n_sweeps: int
 
 
-
 LATENT = {"probit": Probit, "ordered": OrderedProbit}
 
 

@@ -69,4 +69,3 @@ def draw_cut_points(
         if log_uniform < log_odds:
             return proposal, there.noise
     return c, here.noise
-

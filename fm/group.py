@@ -102,7 +102,9 @@ class SideGroup(Group):
         """mu, Lambda given B; B given these; strength given all."""
         theta, side = theta[self._seen], self._ridge.S
         prior = self._hyperprior
-        prior = replace(prior, df=prior.df + len(self.B), scatter=prior.scatter + self.strength * self.B.T @ self.B)
+        prior = replace(
+            prior, df=prior.df + len(self.B), scatter=prior.scatter + self.strength * self.B.T @ self.B
+        )
         self.mean, self.precision = prior.given(theta - side @ self.B).draw(rng)
         root = np.linalg.inv(np.linalg.cholesky(self.precision)).T
         self.B = self._ridge.draw(theta - self.mean, self.strength, root, rng)
