@@ -9,8 +9,8 @@ Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, or as
 from fm.design import UNKNOWN, Block, Design
 from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
 from fm.io import load, save
-from fm.recommend import predict_pairs, recommend
-from fm.similar import similar
+from fm.recommendation import predict_pairs, recommend
+from fm.similarity import similar
 from fm.svmlight import read_svmlight, write_svmlight
 
 __all__ = [

@@ -15,7 +15,7 @@ from fm.als import als
 from fm.design import Design
 from fm.draws import Draws, RunningMean
 from fm.gibbs import Draw, gibbs
-from fm.inputs import check_groups, check_target, check_weight, check_X
+from fm.inputs import check_groups, check_target, check_weight, check_X, repeated_rows
 from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
 from fm.sgd import sgd
@@ -122,18 +122,19 @@ class FactorizationMachine(BaseEstimator):
             progress=Progress(settings["n_iter"]) if self.verbose else None,
         )
         solve = {"sgd": self._sgd, "als": self._als, "gibbs": self._gibbs}[self.solver]
-        self.n_iter_, self.machine_, self.state_, self.history_ = solve(
-            X,
-            y,
-            sample_weight=sample_weight,
-            k=self.k,
-            init_std=self.init_std,
-            start=self.state_ if warm else None,
-            rng=np.random.default_rng(self.random_state),
-            callback=monitor,
-            dtype=self.dtype,
-            **settings,
-        )
+        with monitor:
+            self.n_iter_, self.machine_, self.state_, self.history_ = solve(
+                X,
+                y,
+                sample_weight=sample_weight,
+                k=self.k,
+                init_std=self.init_std,
+                start=self.state_ if warm else None,
+                rng=np.random.default_rng(self.random_state),
+                callback=monitor,
+                dtype=self.dtype,
+                **settings,
+            )
         self.history_ |= {name: np.array(values) for name, values in monitor.history.items()}
         if patience is not None:
             _, self.n_iter_, self.machine_ = monitor.best
@@ -145,14 +146,28 @@ class FactorizationMachine(BaseEstimator):
 
     def _als(self, X: Matrix, y: NDArray, **settings) -> tuple:
         fit = als(_blocks_or_csr(X), y, **settings)
-        return fit.n_sweeps, fit.coefficients, fit, _learning_curve(fit.history)
+        curve = {name: fit.history[name] for name in ("train_mse", "seconds")}
+        return fit.n_sweeps, fit.coefficients, fit, curve
 
-    def _gibbs(self, X: Matrix, y: NDArray, **settings) -> tuple:
-        earlier = None if settings["start"] is None else self.machine_
-        fit = gibbs(_blocks_or_csr(X), y, likelihood=self._likelihood, **settings)
+    def _gibbs(self, X: Matrix, y: NDArray, *, sample_weight: NDArray | None, **settings) -> tuple:
+        if self._likelihood != "gaussian" and sample_weight is not None:
+            rows = repeated_rows(sample_weight)
+            X, y, sample_weight = X[rows], y[rows], None
+        start, earlier = settings["start"], None
+        if start is not None:
+            earlier, settings["rng"] = self.machine_, None
+        fit = gibbs(
+            _blocks_or_csr(X), y, sample_weight=sample_weight, likelihood=self._likelihood, **settings
+        )
         draws = Draws.of(fit) if earlier is None else earlier.followed_by(Draws.of(fit))
+        if not len(draws.w0):
+            raise ValueError(
+                f"no draw to predict from: burn_in={settings['burn_in']} and thin={settings['thin']} "
+                f"leave none of {fit.state.n_sweeps} sweeps"
+            )
         self.trace_ = fit.trace
-        return fit.state.n_sweeps, draws, fit.state, _learning_curve(fit.trace)
+        names = ("train_mse", "seconds") if self._likelihood == "gaussian" else ("seconds",)
+        return fit.state.n_sweeps, draws, fit.state, {name: fit.trace[name] for name in names}
 
     def _curves(self, training, validation, settings, warm: bool) -> dict[str, Curve]:
         def current(X, y):
@@ -190,7 +205,3 @@ class FactorizationMachine(BaseEstimator):
 
 def _blocks_or_csr(X: Matrix) -> Design | sparse.csr_array:
     return X if isinstance(X, Design) else sparse.csr_array(X)
-
-
-def _learning_curve(trace: dict[str, NDArray]) -> dict[str, NDArray]:
-    return {name: trace[name] for name in ("train_mse", "seconds") if name in trace}

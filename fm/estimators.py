@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtr, ndtri
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -255,6 +256,11 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         self.dtype = dtype
         self.verbose = verbose
         self.random_state = random_state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags()
+        return tags
 
     def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """The expectation of y, (n_rows,): classes weighted by their probabilities."""

@@ -51,7 +51,7 @@ def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
     """Places of the labels y in the sorted `classes`."""
     outside = ~np.isin(y, classes)
     if outside.any():
-        raise ValueError(f"label {y[outside][0]!r} is outside the classes of fit, {classes}")
+        raise ValueError(f"label {y[outside].tolist()[0]!r} is outside the classes of fit, {classes}")
     return np.searchsorted(classes, y)
 
 
@@ -59,10 +59,18 @@ def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> NDArray[np.float
     """Finite, not negative, (n_rows,), not all zero."""
     if sample_weight is None:
         return None
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError("sample_weight is zero in every row")
-    return weight
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+
+def repeated_rows(sample_weight: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Row numbers, each as often as its weight says, for a likelihood that knows whole rows only."""
+    counts = sample_weight.astype(np.intp)
+    if np.any(counts != sample_weight):
+        raise ValueError(
+            "sample_weight must be whole numbers, which say how often a row occurs, for classes by solver='gibbs'; "
+            f"got {sample_weight[counts != sample_weight][0]:g}"
+        )
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 def check_groups(groups: ArrayLike | None, X: Matrix) -> NDArray | None:

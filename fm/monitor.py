@@ -33,6 +33,12 @@ class Monitor:
     history: dict[str, list[float]] = field(default_factory=dict)
     best: tuple[float, int, Coefficients | None] = (np.inf, 0, None)
 
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.close()
+
     def __call__(self, epoch: int, coefficients: Coefficients) -> bool:
         point = {name: curve(epoch, coefficients) for name, curve in self.curves.items()}
         for name, value in point.items():

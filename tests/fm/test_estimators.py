@@ -1,0 +1,431 @@
+"""Scikit-learn's manners, hyperparameters, and what every solver's estimator promises."""
+
+import inspect
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fm import Block, Design, FMClassifier, FMOrdinal, FMRegressor
+from fm.hyperparameters import DEFAULTS
+from tests.fm.data import random_design, ratings
+
+SOLVERS = ["sgd", "als", "gibbs"]
+EVERY = [
+    FMRegressor(solver="sgd", n_iter=4),
+    FMRegressor(solver="als", n_iter=4),
+    FMRegressor(solver="gibbs", n_iter=4),
+    FMClassifier(solver="sgd", n_iter=4),
+    FMClassifier(solver="gibbs", n_iter=4),
+    FMOrdinal(n_iter=4),
+]
+NAMES = [f"{type(e).__name__}-{e.solver}" for e in EVERY]
+
+
+@pytest.fixture
+def data():
+    return ratings(np.random.default_rng(0))
+
+
+@pytest.fixture(params=EVERY, ids=NAMES)
+def estimator(request):
+    return clone(request.param).set_params(random_state=0)
+
+
+def target(estimator, y):
+    """y as the estimator wants it: as it is, two classes, or the ratings 1 to 5."""
+    if isinstance(estimator, FMClassifier):
+        return np.where(y > np.median(y), "good", "bad")
+    return np.clip(np.round(y), 1, 5) if isinstance(estimator, FMOrdinal) else y
+
+
+def scores(estimator, X):
+    """The finest thing the estimator predicts."""
+    return estimator.predict(X) if isinstance(estimator, FMRegressor) else estimator.predict_proba(X)
+
+
+def expected_failures(estimator):
+    """Checks that cannot pass, and why."""
+    reasons = {}
+    if not isinstance(estimator, FMRegressor) and estimator.solver == "gibbs":
+        reason = "a row's latent draws depend on its place among the rows, which the check shuffles"
+        reasons |= {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
+    if isinstance(estimator, FMOrdinal):
+        reasons["check_regressors_no_decision_function"] = "an ordinal regressor has class probabilities"
+    return reasons
+
+
+@parametrize_with_checks(
+    [
+        FMRegressor(solver="sgd"),
+        FMRegressor(solver="als"),
+        FMRegressor(solver="gibbs", n_iter=30),
+        FMClassifier(solver="sgd"),
+        FMClassifier(solver="gibbs", n_iter=30),
+        FMOrdinal(n_iter=30),
+    ],
+    expected_failed_checks=expected_failures,
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_signature_has_every_hyperparameter_of_every_solver():
+    names = set(inspect.signature(FMRegressor).parameters)
+    assert names >= {name for settings in DEFAULTS.values() for name in settings}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"k": -1}, "k must be at least 0, got -1"),
+        ({"k": 2.0}, "k must be a whole number"),
+        ({"solver": "sdg"}, r"solver must be one of .*did you mean 'sgd'"),
+        ({"solver": "sgd", "n_iter": 0}, "n_iter must be at least 1"),
+        ({"solver": "sgd", "learning_rate": 0}, "learning_rate must be above 0, got 0"),
+        ({"solver": "sgd", "learning_rate": np.inf}, "learning_rate"),
+        ({"solver": "sgd", "learning_rate": "fast"}, "learning_rate must be a number"),
+        ({"solver": "als", "l2": -1.0}, "l2 must be at least 0"),
+        ({"solver": "als", "l2_w": -1.0}, "l2_w must be at least 0"),
+        ({"solver": "sgd", "batch_size": 0}, "batch_size"),
+        ({"solver": "sgd", "schedule": "adagrat"}, "did you mean 'adagrad'"),
+        ({"solver": "sgd", "power_t": 0.5}, "power_t=0.5 has no meaning without schedule='invscaling'"),
+        ({"solver": "sgd", "early_stopping": 0}, "early_stopping"),
+        ({"solver": "gibbs", "thin": 0}, "thin"),
+        ({"solver": "gibbs", "burn_in": -1}, "burn_in"),
+        ({"init_std": -0.1}, "init_std"),
+        ({"dtype": "float16"}, "dtype must be one of"),
+    ],
+)
+def test_bad_hyperparameters_are_named(params, message, data):
+    with pytest.raises((ValueError, TypeError), match=message):
+        FMRegressor(**params).fit(*data)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_word_the_solver_has_no_use_for_is_refused(solver):
+    values = {"schedule": "constant", "groups": [0]}
+    for name in set().union(*DEFAULTS.values()) - DEFAULTS[solver].keys():
+        with pytest.raises(ValueError, match=f"{name}=.* has no meaning for solver='{solver}'"):
+            FMRegressor(solver=solver, **{name: values.get(name, 1)}).check_params()
+
+
+def test_classifier_has_no_als():
+    with pytest.raises(ValueError, match="solver must be one of gibbs, sgd"):
+        FMClassifier(solver="als").check_params()
+
+
+@pytest.mark.parametrize(
+    ("solver", "name", "one", "other"),
+    [
+        ("sgd", "learning_rate", 0.1, 0.2),
+        ("sgd", "l2", 1.0, 2.0),
+        ("sgd", "l2_w", 1.0, 2.0),
+        ("sgd", "batch_size", 100, 200),
+        ("sgd", "schedule", "adagrad", "constant"),
+        ("als", "l2", 1.0, 2.0),
+        ("als", "l2_w", 1.0, 2.0),
+        ("gibbs", "burn_in", 0, 2),
+        ("gibbs", "thin", 1, 2),
+        *[
+            (s, *change)
+            for s in SOLVERS
+            for change in [("k", 2, 3), ("n_iter", 4, 5), ("random_state", 0, 1)]
+        ],
+        *[(s, "init_std", 0.1, 0.3) for s in SOLVERS],
+        *[(s, "dtype", "float64", "float32") for s in SOLVERS],
+    ],
+)
+def test_every_hyperparameter_bites(solver, name, one, other, data):
+    X, y = data
+    common = {"solver": solver, "k": 2, "n_iter": 5, "random_state": 0}
+    fits = [FMRegressor(**(common | {name: value})).fit(X, y).predict(X) for value in (one, other)]
+    assert not np.array_equal(*fits)
+
+
+def test_power_t_bites(data):
+    X, y = data
+    fits = [
+        FMRegressor(solver="sgd", schedule="invscaling", power_t=t, random_state=0).fit(X, y).predict(X)
+        for t in (0.1, 0.5)
+    ]
+    assert not np.array_equal(*fits)
+
+
+def test_groups_bite():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
+    fits = [
+        FMRegressor(n_iter=5, groups=g, random_state=0).fit(X, y).predict(X) for g in (None, [0, 0, 1, 1])
+    ]
+    assert not np.array_equal(*fits)
+
+
+@pytest.mark.parametrize(
+    ("groups", "error", "message"),
+    [([0, 1], ValueError, "groups must be 4 whole numbers"), ([0.5] * 4, ValueError, "groups must be 4")],
+)
+def test_bad_groups(groups, error, message):
+    with pytest.raises(error, match=message):
+        FMRegressor(groups=groups).fit(np.ones((3, 4)), [1, 2, 3])
+
+
+def test_groups_of_a_design_are_its_blocks(data):
+    with pytest.raises(TypeError, match="groups is for matrices"):
+        FMRegressor(groups=[0] * 70).fit(*data)
+
+
+def test_fit_leaves_hyperparameters_alone(estimator, data):
+    X, y = data
+    before = estimator.get_params()
+    assert estimator.fit(X, target(estimator, y)) is estimator
+    assert estimator.get_params() == before
+
+
+def test_same_seed_same_bits(estimator, data):
+    X, y = data
+    fits = [scores(clone(estimator).fit(X, target(estimator, y)), X) for _ in range(2)]
+    np.testing.assert_array_equal(*fits)
+
+
+def test_a_generator_is_used_and_moves_on(estimator, data):
+    X, y = data
+    rng = np.random.default_rng(0)
+    seeded = scores(clone(estimator).fit(X, target(estimator, y)), X)
+    estimator.random_state = rng
+    first, second = (scores(estimator.fit(X, target(estimator, y)), X) for _ in range(2))
+    np.testing.assert_array_equal(first, seeded)
+    assert not np.array_equal(first, second)
+
+
+def test_n_then_m_are_n_plus_m(estimator, data):
+    X, y = data
+    y = target(estimator, y)
+    fixed = {"burn_in": 1} if estimator.solver == "gibbs" else {}
+    whole = clone(estimator).set_params(n_iter=5, **fixed).fit(X, y)
+    parts = estimator.set_params(warm_start=True, n_iter=2, **fixed).fit(X, y)
+    parts.set_params(n_iter=3).fit(X, y)
+    assert parts.n_iter_ == whole.n_iter_ == 5 and parts.n_parameters_ == whole.n_parameters_
+    np.testing.assert_array_equal(scores(parts, X), scores(whole, X))
+
+
+def test_fit_without_warm_start_starts_anew(estimator, data):
+    X, y = data
+    y = target(estimator, y)
+    once = scores(clone(estimator).fit(X, y), X)
+    np.testing.assert_array_equal(scores(estimator.fit(X, y).fit(X, y), X), once)
+
+
+@pytest.mark.parametrize("cls", [FMRegressor, FMClassifier])
+def test_partial_fit_is_one_epoch(cls, data):
+    X, y = data
+    model = cls(solver="sgd", n_iter=3, random_state=0)
+    y = target(model, y)
+    whole, steps = clone(model).fit(X, y), clone(model)
+    for _ in range(3):
+        steps.partial_fit(X, y)
+    np.testing.assert_array_equal(scores(steps, X), scores(whole, X))
+    assert not hasattr(cls(solver="gibbs"), "partial_fit")
+
+
+def test_partial_fit_learns_classes_beforehand(data):
+    X, y = data
+    model = FMClassifier(solver="sgd").partial_fit(X, np.zeros(len(y)), classes=[0, 1])
+    model.partial_fit(X, (y > 3).astype(int))
+    np.testing.assert_array_equal(model.classes_, [0, 1])
+
+
+def test_callback_sees_a_predicting_estimator_and_can_stop(estimator, data):
+    X, y = data
+    seen = []
+
+    def callback(epoch, model):
+        seen.append((epoch, scores(model, X)))
+        return epoch == 3
+
+    estimator.set_params(callback=callback).fit(X, target(estimator, y))
+    assert [epoch for epoch, _ in seen] == [1, 2, 3] and estimator.n_iter_ == 3
+    assert not np.array_equal(seen[0][1], seen[1][1])
+
+
+def test_history(estimator, data):
+    X, y = data
+    y = target(estimator, y)
+    estimator.fit(X[:600], y[:600], validation=(X[600:], y[600:]))
+    history = estimator.history_
+    validation = f"validation_{'log_loss' if isinstance(estimator, FMClassifier) else 'mse'}"
+    assert {len(values) for values in history.values()} == {4} and validation in history
+    assert np.all(np.diff(history["seconds"]) > 0)
+    if isinstance(estimator, FMClassifier):
+        p = estimator.predict_proba(X[600:])
+        loss = -np.mean(np.log(np.where(y[600:] == "good", p[:, 1], p[:, 0])))
+    else:
+        loss = np.mean((estimator.predict(X[600:]) - y[600:]) ** 2)
+    np.testing.assert_allclose(history[validation][-1], loss, rtol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "als"])
+def test_early_stopping_keeps_the_best_epoch(solver, data):
+    X, y = data
+    train, val = (X[:500], y[:500]), (X[500:], y[500:])
+    model = FMRegressor(
+        solver=solver, k=4, l2=0.01, n_iter=200, init_std=0.5, early_stopping=3, random_state=0
+    ).fit(*train, validation=val)
+    curve = model.history_["validation_mse"]
+    assert model.n_iter_ == 1 + np.argmin(curve) == len(curve) - 3
+    np.testing.assert_allclose(np.mean((model.predict(val[0]) - val[1]) ** 2), curve.min(), rtol=1e-9)
+    again = clone(model).set_params(**model.refit_params_).fit(*train)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_early_stopping_needs_a_validation_set(data):
+    with pytest.raises(ValueError, match="early_stopping=2 needs"):
+        FMRegressor(solver="sgd", early_stopping=2).fit(*data)
+
+
+@pytest.mark.parametrize("as_matrix", [lambda X: X.to_csr(), lambda X: X.to_csr().toarray()])
+def test_design_and_matrix_agree(as_matrix, data):
+    X, y = data
+    for solver in ("sgd", "als"):
+        model = FMRegressor(solver=solver, n_iter=3, random_state=0)
+        of_design, of_matrix = clone(model).fit(X, y), clone(model).fit(as_matrix(X), y)
+        np.testing.assert_allclose(of_design.predict(X), of_matrix.predict(as_matrix(X)), atol=1e-8)
+
+
+def test_unknown_and_unseen_levels_are_legal(estimator):
+    rng = np.random.default_rng(0)
+    X = random_design(rng, 60)
+    y = target(estimator, rng.normal(3, 1, 60))
+    estimator.fit(X, y)
+    nothing = Design(
+        tuple(Block(b.name, np.full(3, -1), b.n_levels, b.side, b.labels, b.side_labels) for b in X)
+    )
+    assert np.isfinite(scores(estimator, nothing)).all()
+    assert len(np.unique(scores(estimator, nothing), axis=0)) == 1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_no_factors_is_a_linear_model(solver, data):
+    X, y = data
+    model = FMRegressor(k=0, solver=solver, n_iter=20, random_state=0).fit(X, y)
+    assert model.coefficients_.V.shape == (70, 0)
+    assert np.mean((model.predict(X) - y) ** 2) < np.var(y)
+
+
+def test_exclusive_or_is_learned(estimator):
+    """Not linear in its two columns; the product of their factors is what separates the classes."""
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], size=(200, 2))
+    y = X[:, 0] * X[:, 1]
+    fitted = estimator.set_params(n_iter=100, k=2).fit(X, np.where(y > 0, 2, 1))
+    likes = fitted.predict(np.array([[1.0, 1], [-1, -1], [1, -1], [-1, 1]]))
+    np.testing.assert_allclose(likes, [2, 2, 1, 1], atol=0.2)
+
+
+def test_predictions_of_a_missing_or_other_design_are_refused(estimator, data):
+    X, y = data
+    with pytest.raises(NotFittedError):
+        estimator.predict(X)
+    estimator.fit(X, target(estimator, y))
+    swapped = Design(X.blocks[::-1])
+    with pytest.raises(ValueError, match=r"the design's blocks .* those of fit"):
+        estimator.predict(swapped)
+    with pytest.raises(ValueError, match="70 features"):
+        estimator.predict(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(bad):
+    X, y = np.ones((4, 2)), np.arange(4.0)
+    X[1, 1] = bad
+    model = FMRegressor(solver="sgd")
+    for matrix in (X, sparse.csr_array(X)):
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            model.fit(matrix, y)
+    with pytest.raises(ValueError, match=r"NaN|infinity"):
+        model.fit(np.ones((4, 2)), [1, 2, 3, bad])
+    side = Design((Block("user", [0, 1, 0, 1], 2, sparse.csr_array([[1.0], [bad]])),))
+    with pytest.raises(ValueError, match="block 'user': side contains NaN or infinity"):
+        model.fit(side, y)
+
+
+def test_shapes_that_do_not_fit_are_refused(data):
+    X, y = data
+    model = FMRegressor(solver="sgd", n_iter=1)
+    with pytest.raises(ValueError, match="X has 800 rows, y has 799"):
+        model.fit(X, y[1:])
+    with pytest.raises(ValueError, match="no rows"):
+        model.fit(X[:0], y[:0])
+    with pytest.raises(ValueError, match="1d array"):
+        model.fit(X, np.column_stack([y, y]))
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(X, y, sample_weight=np.ones(3))
+    with pytest.raises(ValueError, match="non-zero"):
+        model.fit(X, y, sample_weight=np.zeros(len(y)))
+    with pytest.raises(ValueError, match="[Nn]egative"):
+        model.fit(X, y, sample_weight=-np.ones(len(y)))
+
+
+def test_labels_outside_the_classes_are_refused(data):
+    X, y = data
+    model = FMClassifier(solver="sgd", n_iter=1)
+    with pytest.raises(ValueError, match="binary classification is supported; y has 3 class"):
+        model.fit(X, np.arange(len(y)) % 3)
+    with pytest.raises(ValueError, match=r"label 2 is outside the classes of fit, \[0 1\]"):
+        model.fit(X, np.arange(len(y)) % 2, validation=(X, np.full(len(y), 2)))
+
+
+def test_classifier_predicts_labels_and_probabilities(data):
+    X, y = data
+    for model in EVERY:
+        if isinstance(model, FMClassifier):
+            model = clone(model).set_params(n_iter=30, random_state=0)
+            labels = target(model, y)
+            p = model.fit(X, labels).predict_proba(X)
+            np.testing.assert_allclose(p.sum(axis=1), 1)
+            np.testing.assert_array_equal(model.predict(X), np.where(p[:, 1] > 0.5, "good", "bad"))
+            np.testing.assert_array_equal(model.decision_function(X) > 0, p[:, 1] > 0.5)
+            assert model.score(X, labels) > 0.8
+
+
+def test_clone_and_pickle(estimator, data):
+    X, y = data
+    estimator.fit(X, target(estimator, y))
+    assert not hasattr(clone(estimator), "machine_")
+    np.testing.assert_array_equal(scores(pickle.loads(pickle.dumps(estimator)), X), scores(estimator, X))
+
+
+def test_pipeline_and_grid_search(data):
+    X, y = data
+    ids = np.column_stack([block.levels for block in X])
+    pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore"), FMRegressor(solver="als", n_iter=5))
+    search = GridSearchCV(pipeline, {"fmregressor__k": [0, 2], "fmregressor__l2": [1.0, 1000.0]}, cv=3).fit(
+        ids, y
+    )
+    assert search.best_params_ == {"fmregressor__k": 2, "fmregressor__l2": 1.0}
+    scaled = make_pipeline(StandardScaler(), FMRegressor(solver="sgd"))
+    assert np.isfinite(cross_val_score(scaled, ids, y, cv=3)).all()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_float32_computes_in_single_precision(solver, data):
+    X, y = data
+    double, single = (
+        FMRegressor(solver=solver, dtype=dtype, n_iter=3, random_state=0).fit(X, y).predict(X)
+        for dtype in ("float64", "float32")
+    )
+    assert single.dtype == np.float64
+    assert 0 < np.abs(single - double).max() < 0.01
+
+
+def test_n_parameters(data):
+    X, y = data
+    assert FMRegressor(k=3, solver="sgd", n_iter=1).fit(X, y).n_parameters_ == 1 + 70 + 3 * 70
+    assert FMRegressor(k=3, n_iter=6, burn_in=2).fit(X, y).n_parameters_ == 4 * (1 + 70 + 3 * 70)
