@@ -36,7 +36,10 @@ from bench.run import Job, run
 from bench.track import Experiment, MLflowTracker, flatten
 from fm.params import check_choice, check_integer, nearest
 
-GROUPS = ("data", "split", "features", "model", "tracking", "experiment")
+CHOSEN = ("data", "split", "features", "model")
+"""The groups that say what a run computes."""
+
+GROUPS = (*CHOSEN, "tracking", "experiment")
 COMPUTED = ("model", "split", "features", "seed", "data_seed", "refit", "threads", "first_rows")
 """The part of the configuration that enters a run's identity."""
 
@@ -171,7 +174,7 @@ def _job(cfg: DictConfig) -> float:
 def job_of(cfg: DictConfig, choices: DictConfig, dataset: Dataset) -> Job:
     """The job that a composed configuration describes."""
     return Job(
-        names={group: choices[group] for group in ("data", "split", "features", "model")},
+        names={group: choices[group] for group in CHOSEN},
         config={
             key: OmegaConf.to_container(cfg[key], resolve=True) if OmegaConf.is_config(cfg[key]) else cfg[key]
             for key in COMPUTED
@@ -211,9 +214,7 @@ def _load_data(yaml: str) -> Dataset:
     try:
         return instantiate(OmegaConf.create(yaml))
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
+        raise error.__cause__ or error from None
 
 
 def plan(overrides: list[str], multirun: bool) -> Plan:
@@ -285,6 +286,9 @@ def _compose(overrides: list[str]) -> DictConfig:
 
 def _check(cfg: DictConfig) -> None:
     """A model that refuses its hyperparameters, or a harness value out of range, is a UserError."""
+    for group in CHOSEN:
+        for key in OmegaConf.missing_keys(cfg[group]):
+            raise UserError(f"{key} must be given: {key}=...")
     model = cfg.hydra.runtime.choices.model
     try:
         instantiate(cfg.model).check_params()

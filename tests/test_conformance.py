@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from sklearn.base import BaseEstimator, clone
@@ -14,7 +15,12 @@ from bench.encode import encode
 from bench.split import random
 from fm.design import UNKNOWN, Block, Design
 
-MODELS = sorted(path.stem for path in (Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
+REGISTRY = {
+    path.stem: yaml.safe_load(path.read_text("utf-8"))
+    for path in sorted((Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
+}
+KNOBS = {"k": (5, -1), "learning_rate": (0.003, -0.1), "l2": (40.0, -1.0), "n_iter": (3, 0), "passes": (2, 0)}
+"""Hyperparameter -> another value than any configured one, and one that makes no sense."""
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +32,16 @@ def data() -> tuple[Design, np.ndarray, Design, np.ndarray]:
     return X[split.train], y[split.train], X[split.test], y[split.test]
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=REGISTRY)
 def model(request: pytest.FixtureRequest) -> BaseEstimator:
-    """As configured, but quick: the conventions don't depend on convergence."""
+    return quick(request.param)
+
+
+def quick(name: str) -> BaseEstimator:
+    """As configured, but with few iterations: the conventions don't depend on convergence."""
     with initialize_config_module("conf", version_base="1.3"):
-        model = instantiate(compose("config", overrides=[f"model={request.param}"]).model)
-    short = {"n_iter": 8, "passes": 4, "early_stopping": None}
+        model = instantiate(compose("config", overrides=[f"model={name}"]).model)
+    short = {"n_iter": 30, "passes": 4, "bits": 16, "early_stopping": None}
     return model.set_params(**{name: v for name, v in short.items() if name in model.get_params()})
 
 
@@ -89,21 +99,12 @@ def test_counts_its_parameters_and_records_its_history(model: BaseEstimator, dat
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("k", 5), ("learning_rate", 0.003), ("l2", 40.0), ("n_iter", 3), ("passes", 2)]
+    ("name", "knob"), [(name, knob) for name, config in REGISTRY.items() for knob in KNOBS if knob in config]
 )
-def test_knob_bites(model: BaseEstimator, data: tuple, name: str, value: float) -> None:
-    if model.get_params().get(name) is None:
-        pytest.skip(f"has no {name}")
+def test_knob_bites_and_nonsense_is_refused_by_name(name: str, knob: str, data: tuple) -> None:
     X, y, X_test, _ = data
-    changed = clone(model).set_params(**{name: value})
+    model, (other, nonsense) = quick(name), KNOBS[knob]
+    changed = clone(model).set_params(**{knob: other})
     assert not np.array_equal(model.fit(X, y).predict(X_test), changed.fit(X, y).predict(X_test))
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("k", -1), ("learning_rate", -0.1), ("l2", -1.0), ("n_iter", 0), ("passes", 0)]
-)
-def test_bad_hyperparameter_is_named_before_any_work(model: BaseEstimator, name: str, value: float) -> None:
-    if name not in model.get_params():
-        pytest.skip(f"has no {name}")
-    with pytest.raises(ValueError, match=name):
-        model.set_params(**{name: value}).check_params()
+    with pytest.raises(ValueError, match=knob):
+        model.set_params(**{knob: nonsense}).check_params()

@@ -13,9 +13,11 @@ from bench.track import Experiment, MLflowTracker
 
 CONF = Path(__file__).parents[2] / "conf"
 CHOICES = [
-    f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name != "experiment"
+    f"{path.parent.name}={path.stem}"
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name != "experiment"
 ]
-TINY = ["data=planted", "data.n_users=40", "data.n_items=30", "data.n_ratings=900", "split=random"]
+TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000", "split=random"]
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -42,6 +44,7 @@ def test_every_experiment_is_a_legal_sweep(experiment: str) -> None:
         (["model=linear", "model.l2=1,2"], "model.l2 has several values: a sweep needs -m"),
         (["features.names=[ids,sied]"], "got 'sied' (did you mean 'side'?)"),
         (["seed=-1"], "seed must be at least 0"),
+        (["data=file"], "data.path must be given: data.path=..."),
         (["model.k=[1"], "cannot read the command line"),
     ],
 )
