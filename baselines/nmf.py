@@ -39,16 +39,15 @@ class NonNegativeMatrixFactorization(Factorization):
     l2 : penalty on the squared factors, in the sum objective above.
     n_iter : sweeps.
     early_stopping : sweeps without a lower validation error before fitting ends; None: never.
-    random_state : int, Generator or None; of the first P and Q, uniform within a factor 2 of each other
-        about sqrt(mean(y) / k).
+    random_state : int, Generator or None; of the first P and Q, uniform with mean sqrt(mean(y) / k).
     """
 
     def __init__(
         self,
         *,
-        k: int = 10,
-        l2: float = 10.0,
-        n_iter: int = 100,
+        k: int = 5,
+        l2: float = 4.0,
+        n_iter: int = 300,
         early_stopping: int | None = None,
         random_state: int | np.random.Generator | None = None,
     ) -> None:
@@ -78,7 +77,7 @@ class NonNegativeMatrixFactorization(Factorization):
         cells = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr)), counts.indices
         fitted = counts.copy()
         size = np.sqrt(sums.sum() / counts.sum() / self.k)
-        P, Q = (rng.uniform(2 / 3, 4 / 3, (n, self.k)) * size for n in counts.shape)
+        P, Q = (rng.uniform(0, 2 * size, (n, self.k)) for n in counts.shape)
         while True:
             fitted.data = counts.data * np.einsum("nk,nk->n", P[cells[0]], Q[cells[1]])
             P = _scaled(P, sums @ Q, fitted @ Q + self.l2 * P)
