@@ -154,7 +154,8 @@ class FMRegressor(RegressorMixin, _ManySolvers):
         return f
 
     def _loss(self, y: NDArray, expectation: NDArray) -> float:
-        return float(np.mean((y - expectation) ** 2))
+        error = y - expectation
+        return float(error @ error) / len(y)
 
 
 class FMClassifier(ClassifierMixin, _ManySolvers):

@@ -27,8 +27,8 @@ def features(X: Design | NDArray | sparse.csr_array, dtype: DTypeLike) -> Matrix
         return MatrixFeatures(rows, squared(rows))
     if all(block.side is None and UNKNOWN not in block.levels for block in X):
         first = np.cumsum([0] + [block.n_levels for block in X])
-        columns = np.array([block.levels + start for block, start in zip(X, first, strict=False)])
-        return OneHotFeatures(columns.astype(np.int32), X.shape[1], dtype)
+        columns = [(block.levels + start).astype(np.int32) for block, start in zip(X, first, strict=False)]
+        return OneHotFeatures(np.array(columns), X.shape[1])
     rows = Design(replace(block, side=None, side_labels=None) for block in X).to_csr(dtype)
     levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
     return MatrixFeatures(rows, rows, levels, squared(levels))
@@ -47,9 +47,9 @@ class MatrixFeatures:
     levels: sparse.csr_array | None = None
     levels2: sparse.csr_array | None = None
 
-    def __getitem__(self, index: slice | NDArray) -> MatrixFeatures:
-        rows = self.rows[index]
-        return replace(self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[index])
+    def __getitem__(self, chosen: NDArray[np.intp]) -> MatrixFeatures:
+        rows = self.rows[chosen]
+        return replace(self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[chosen])
 
     def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
         norms = np.vecdot(theta[:, 1:], theta[:, 1:])
@@ -81,12 +81,9 @@ class OneHotFeatures:
 
     columns: NDArray[np.int32]
     n_features: int
-    dtype: DTypeLike
 
-    def __getitem__(self, index: slice | NDArray) -> OneHotFeatures:
-        if not isinstance(index, slice):
-            return replace(self, columns=self.columns.take(index, axis=1))
-        return replace(self, columns=self.columns[:, index])
+    def __getitem__(self, rows: NDArray[np.intp]) -> OneHotFeatures:
+        return replace(self, columns=self.columns.take(rows, axis=1))
 
     def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
         own = theta.take(self.columns, axis=0)
@@ -96,16 +93,13 @@ class OneHotFeatures:
 
     def backward(self, e: NDArray, others: NDArray, theta: NDArray) -> NDArray:
         others[..., 0] = 1
-        return self._scatter(e) @ others.reshape(-1, theta.shape[1])
+        size = self.columns.size
+        one_per_column = np.tile(e, len(self.columns)), self.columns.ravel(), np.arange(size + 1)
+        scatter = sparse.csc_array(one_per_column, shape=(self.n_features, size))
+        return scatter @ others.reshape(size, -1)
 
     def column_squares(self, weight: NDArray) -> NDArray:
-        return self._scatter(weight).sum(axis=1)
-
-    def _scatter(self, weight: NDArray) -> sparse.csc_array:
-        """(n_features, n_blocks * n_rows), in each column the row's weight at the feature of block and row."""
-        size = self.columns.size
-        parts = np.tile(weight, len(self.columns)), self.columns.ravel(), np.arange(size + 1, dtype=np.int32)
-        return sparse.csc_array(parts, shape=(self.n_features, size), dtype=self.dtype)
+        return sum(np.bincount(column, weight, self.n_features) for column in self.columns)
 
 
 def _level_features(block: Block, dtype: DTypeLike) -> sparse.csr_array:

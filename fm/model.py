@@ -28,8 +28,8 @@ from scipy import sparse
 
 from fm.design import Block, Design
 
-CHUNK = 2**17
-"""Numbers in an intermediate result of `predict`: 1 MiB of float64, what a core's second cache holds."""
+CHUNK = 2**16
+"""Numbers in an intermediate result of `predict`: 512 KiB of float64, which a core's second cache holds."""
 
 
 Matrix = Design | NDArray | sparse.csr_array
@@ -73,11 +73,14 @@ def _predict_matrix(X, coefficients: Coefficients) -> NDArray[np.float64]:
 def _predict_design(X: Design, coefficients: Coefficients) -> NDArray[np.float64]:
     tables = level_tables(X, coefficients)
     k = coefficients.V.shape[1]
-    y = np.empty(len(X))
+    y = np.full(len(X), coefficients.w0, dtype=np.float64)
     for rows in _chunks(len(X), k + 1):
-        q = sum(table.take(block.levels[rows], axis=0) for block, table in zip(X, tables, strict=True))
-        y[rows] = np.vecdot(q[:, :k], q[:, :k]) / 2 + q[:, k]
-    return y + coefficients.w0
+        q = tables[0].take(X.blocks[0].levels[rows], axis=0)
+        for block, table in zip(X.blocks[1:], tables[1:], strict=True):
+            q += table.take(block.levels[rows], axis=0)
+        y[rows] += np.vecdot(q[:, :k], q[:, :k]) / 2
+        y[rows] += q[:, k]
+    return y
 
 
 def level_tables(X: Design, coefficients: Coefficients) -> list[NDArray]:

@@ -41,10 +41,14 @@ from scipy import sparse
 from scipy.special import expit, logit
 
 from fm.design import Design
-from fm.features import MatrixFeatures, OneHotFeatures, features
+from fm.features import features
 from fm.model import Coefficients
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
+
+SEGMENT = 2**17
+"""Rows that an epoch visits together, few enough to stay in cache. More rows than this are put in a random
+order once, and an epoch draws the order of the segments and the order within each."""
 
 RESIDUALS = {"squared": lambda f, y: f - y, "logistic": lambda f, y: expit(f) - y}
 """dloss/df."""
@@ -118,17 +122,23 @@ def sgd(
     """
     began, seconds = perf_counter(), []
     n, p = X.shape
-    weight = np.ones(n) if sample_weight is None else sample_weight
+    unit = 1.0 if sample_weight is None else sample_weight.mean()
+    weight = np.broadcast_to(1.0, n) if sample_weight is None else sample_weight / unit
     state = deepcopy(start) or _initial_state(y, weight, (p, 1 + k), loss, init_std, rng, dtype)
     batch_size = min(n, batch_size or default_batch_size(n, p))
     rows = features(X, dtype)
-    unit = weight.mean()
-    weight = (weight / unit).astype(dtype)
     column_squares = rows.column_squares(weight)
     state.seen |= column_squares > 0
-    target = ((y - state.offset) / state.scale).astype(dtype)
+    target = y - state.offset
+    target /= state.scale
+    if n > SEGMENT:
+        mixed = np.random.default_rng(0).permutation(n)
+        rows = rows[mixed]
+        target = target[mixed]
+        weight = weight if sample_weight is None else weight[mixed]
+        del mixed
     # The objective here is that of y over unit * scale^2; here |w|^2 is that of y over scale^2, |V|^2 over scale.
-    penalty = np.array([l2_w] + k * [l2 / state.scale], dtype=dtype) / (n * unit)
+    penalty = (np.array([l2_w] + k * [l2 / state.scale]) / (n * unit)).astype(dtype)
     if schedule == "adagrad":
         direction = partial(_adagrad, squares=state.squares)
     else:
@@ -139,12 +149,13 @@ def sgd(
         rate = learning_rate / (1 + state.n_epochs) ** power
         errors = []
         with np.errstate(over="ignore", invalid="ignore"):
-            for x, t, a in _batches(state.rng.permutation(n), batch_size, rows, target, weight):
+            for chosen in _batches(n, batch_size, state.rng):
+                x = rows[chosen]
                 f, saved = x.forward(state.w0, state.theta)
-                e = RESIDUALS[loss](f, t)
-                weighted = e * a / len(e)
+                e = RESIDUALS[loss](f, target[chosen])
+                weighted = e * weight[chosen] / len(e)
                 errors.append(np.dot(e, weighted))
-                gradient = x.backward(weighted, saved, state.theta)
+                gradient = x.backward(weighted.astype(dtype, copy=False), saved, state.theta)
                 gradient += penalty * state.theta
                 gradient = direction(gradient)
                 gradient *= rate
@@ -170,13 +181,12 @@ def default_batch_size(n_rows: int, n_features: int) -> int:
     return max(128, min(n_features, n_rows // 16))
 
 
-def _batches(
-    order: NDArray, size: int, *arrays: MatrixFeatures | OneHotFeatures | NDArray
-) -> Iterator[tuple]:
-    """The arrays in that order, `size` rows at a time."""
-    arrays = [a[order] for a in arrays]
-    for first in range(0, len(order), size):
-        yield tuple(a[first : first + size] for a in arrays)
+def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
+    """Each row once, in random order, `size` rows at a time and all of these out of one segment."""
+    segment = size * max(1, SEGMENT // size)
+    for start in rng.permutation(np.arange(0, n_rows, segment)):
+        order = start + rng.permutation(min(segment, n_rows - start))
+        yield from (order[first : first + size] for first in range(0, len(order), size))
 
 
 def _adagrad(gradient: NDArray, squares: NDArray) -> NDArray:
@@ -188,12 +198,16 @@ def _adagrad(gradient: NDArray, squares: NDArray) -> NDArray:
 
 
 def _initial_state(y, weight, shape, loss, init_std, rng, dtype) -> SGDState:
-    mean = np.average(y, weights=weight)
+    w0, offset, scale = 0.0, np.dot(y, weight) / len(y), 1.0
     if loss == "logistic":
         margin = 1 / (2 + len(y))
-        w0, offset, scale = logit(np.clip(mean, margin, 1 - margin)), 0.0, 1.0
+        w0, offset = logit(np.clip(offset, margin, 1 - margin)), 0.0
     else:
-        w0, offset, scale = 0.0, mean, np.sqrt(np.average((y - mean) ** 2, weights=weight))
+        deviation = y - offset
+        deviation *= deviation
+        scale = math.sqrt(np.dot(deviation, weight) / len(y))
+        if scale <= 1e-12 * abs(offset):  # y is constant but for rounding
+            scale = 1.0
     theta = rng.normal(0, init_std, shape).astype(dtype)
     theta[:, 0] = 0
     return SGDState(
@@ -202,6 +216,6 @@ def _initial_state(y, weight, shape, loss, init_std, rng, dtype) -> SGDState:
         squares=np.full(shape, 1e-14, dtype=dtype),
         seen=np.zeros(shape[0], dtype=bool),
         offset=float(offset),
-        scale=float(scale) or 1.0,
+        scale=scale,
         rng=rng,
     )
