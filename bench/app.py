@@ -31,7 +31,7 @@ from bench import gap, report
 from bench.data.dataset import Dataset
 from bench.encode import FEATURES
 from bench.errors import UserError, checked
-from bench.identity import digest
+from bench.identity import digest, source_digest
 from bench.run import Job, run
 from bench.track import Experiment, MLflowTracker, flatten
 from fm.params import check_choice, check_integer, nearest
@@ -42,6 +42,9 @@ CHOSEN = ("data", "split", "features", "model")
 GROUPS = (*CHOSEN, "tracking", "experiment")
 COMPUTED = ("model", "split", "features", "seed", "data_seed", "refit", "threads", "first_rows")
 """The part of the configuration that enters a run's identity."""
+
+HOW = ("jobs", "rerun", "fail_fast", "results")
+"""Keys that say how to compute, not what."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def _start(overrides: list[str], multirun: bool) -> int:
     experiment = experiment_of(cfg, dataset)
     tracker: MLflowTracker = instantiate(cfg.tracking)
     print(f"{cfg.experiment.title}: {planned.total} runs on {dataset.source}", flush=True)
-    sweep = digest({"overrides": sorted(overrides), "data": dataset.digest})[:12]
+    asked = sorted(o for o in overrides if o.partition("=")[0] not in HOW)
+    sweep = digest({"overrides": asked, "data": dataset.digest, "code": source_digest()})[:12]
     parent = None
     if planned.multirun:
         parent = tracker.begin_sweep(experiment, sweep, f"{planned.total} runs", " ".join(overrides))
@@ -96,7 +100,15 @@ def _start(overrides: list[str], multirun: bool) -> int:
         *(f"sweep.{key}={value}".replace("'", "").replace(" ", "") for key, value in told.items()),
         *(["-m"] if multirun else []),
     ]
-    _job()
+    try:
+        _job()
+    except KeyboardInterrupt:
+        if parent is not None:
+            tracker.end(parent, "KILLED")
+        raise
+    except SystemExit:
+        # Hydra's answer to a run that raised, which only `fail_fast` lets it do: report it as any other.
+        pass
     return _finish(cfg, dataset, tracker, experiment, sweep, parent)
 
 
@@ -122,7 +134,8 @@ def _finish(
     else:
         print("", report.leaderboard(records), sep="\n")
     best = min((r for r in records if r.finished), key=report.by_validation, default=None)
-    tracker.end_sweep(parent, best.metrics if best else {}, files, failed)
+    tracker.log_sweep(parent, best.metrics if best else {}, files)
+    tracker.end(parent, "FAILED" if failed else "FINISHED")
     print("Dashboard: make ui")
     return int(failed)
 
@@ -158,12 +171,14 @@ def _job(cfg: DictConfig) -> float:
         metrics = tracker.metrics(run_id)
         print(f"{place}: {report.headline(metrics)} (already computed)", flush=True)
         return metrics.get("validation/mse_clipped", math.nan)
+    if sys.stdout.isatty():
+        print(f"{place} ...", end="\r", flush=True)
     try:
         with tracker.job(experiment, job, name, cfg.sweep.id, cfg.sweep.parent) as run_id:
             result = run(job)
             tracker.log_result(run_id, job, result)
     except Exception as error:
-        print(f"{place}: FAILED, {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"{place}: FAILED, {type(error).__name__}: {_sentence(error)}", flush=True)
         if cfg.fail_fast:
             raise
         return math.nan
@@ -201,7 +216,10 @@ def run_name(cfg: DictConfig, job: Job) -> str:
     """The model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
     values = flatten(job.config)
     varied = [key for key in cfg.sweep.varied if key in values]
-    return " ".join([job.names["model"], *(f"{key.rpartition('.')[2]}={values[key]}" for key in varied)])
+    simulated = ["(simulated)"] if job.dataset.simulated else []
+    return " ".join(
+        [job.names["model"], *(f"{key.rpartition('.')[2]}={values[key]}" for key in varied), *simulated]
+    )
 
 
 def load_data(cfg: DictConfig) -> Dataset:

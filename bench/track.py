@@ -162,12 +162,15 @@ class MLflowTracker:
         tags = {"role": "sweep", "sweep": sweep, "mlflow.note.content": description}
         return self._client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
 
-    def end_sweep(self, run_id: str, metrics: Mapping[str, float], files: list[Path], failed: bool) -> None:
-        """Closes the parent run with the best job's `metrics` (curves are the children's) and `files`."""
+    def log_sweep(self, run_id: str, metrics: Mapping[str, float], files: list[Path]) -> None:
+        """Gives the parent run its best job's `metrics` (curves are the children's) and the report's `files`."""
         for path in files:
             self._client.log_artifact(run_id, str(path))
         self._log_metrics(run_id, {n: v for n, v in metrics.items() if not n.startswith("curve/")}, {})
-        self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+
+    def end(self, run_id: str, status: str) -> None:
+        """Closes a run as FINISHED, FAILED or KILLED."""
+        self._client.set_terminated(run_id, status)
 
     def find(self, experiment: Experiment, digest: str) -> str | None:
         """Run id of a finished job with this digest."""
@@ -208,9 +211,9 @@ class MLflowTracker:
         except BaseException as error:
             self._client.set_tag(run_id, "reason", _first_line(error))
             self._client.log_text(run_id, traceback.format_exc(), "traceback.txt")
-            self._client.set_terminated(run_id, "KILLED" if isinstance(error, STOPPED) else "FAILED")
+            self.end(run_id, "KILLED" if isinstance(error, STOPPED) else "FAILED")
             raise
-        self._client.set_terminated(run_id, "FINISHED")
+        self.end(run_id, "FINISHED")
 
     def log_result(self, run_id: str, job: Job, result: Result) -> None:
         """Metrics, learning curves as steps, test predictions, and a plot of the curves."""

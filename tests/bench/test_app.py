@@ -1,6 +1,7 @@
 """The command line: what is refused before any work, and what a sweep does from end to end."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,7 +96,9 @@ def test_sweep_from_end_to_end_and_again(tmp_path: Path) -> None:
     again = bench(*command, results=tmp_path)
     assert again.returncode == 0 and again.stdout.count("(already computed)") == 2
     wider = bench("-m", *TINY, "model=linear", "model.l2=1,4,9", results=tmp_path)
-    assert wider.stdout.count("(already computed)") == 2 and "[3/3] linear l2=9: MSE" in wider.stdout
+    assert (
+        wider.stdout.count("(already computed)") == 2 and "[3/3] linear l2=9 (simulated): MSE" in wider.stdout
+    )
 
 
 @pytest.mark.slow
@@ -111,10 +114,26 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path, stop: signal.Signals) -> None:
+    command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear,fm_gibbs", f"results={tmp_path}"]
+    sweep = subprocess.Popen([*command, "seed=0,1"], stdout=subprocess.PIPE, text=True, cwd=CONF.parent)
+    while not sweep.stdout.readline().startswith("[1/4]"):
+        assert sweep.poll() is None
+    sweep.send_signal(stop)
+    sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+    assert {r.status for r in all_records(tmp_path)} <= {"FINISHED", "KILLED"}
+    again = bench("-m", *TINY, "model=linear,fm_gibbs", "seed=0,1", results=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "[1/4]" in again.stdout and "(already computed)" in again.stdout
+
+
+@pytest.mark.slow
 def test_one_bad_run_ends_neither_sweep_nor_report(tmp_path: Path) -> None:
     done = bench("-m", *TINY, "model=fm_sgd", "model.learning_rate=1e6,0.02", results=tmp_path)
     assert done.returncode == 1
-    assert "FAILED fm_sgd learning_rate=1e6" in done.stdout.replace("1000000.0", "1e6")
+    assert "FAILED fm_sgd learning_rate=1000000.0" in done.stdout and "diverged" in done.stdout
     assert sorted(r.status for r in all_records(tmp_path)) == ["FAILED", "FINISHED"]
 
 

@@ -104,7 +104,8 @@ def test_newest_attempt_counts(tracker: MLflowTracker) -> None:
 
 def test_sweep_is_resumed_not_repeated(tracker: MLflowTracker) -> None:
     first = tracker.begin_sweep(EXPERIMENT, "s8", "two runs", "")
-    tracker.end_sweep(first, {"test/mse_clipped": 0.5}, [], failed=False)
+    tracker.log_sweep(first, {"test/mse_clipped": 0.5}, [])
+    tracker.end(first, "FINISHED")
     assert tracker.begin_sweep(EXPERIMENT, "s8", "two runs", "") == first
     assert tracker.metrics(first) == {"test/mse_clipped": 0.5}
 

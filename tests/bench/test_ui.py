@@ -32,7 +32,8 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     for l2 in (1.0, 2.0):
         with tracker.job(EXPERIMENT, job(l2), f"dummy l2={l2:g}", "s", parent) as run_id:
             tracker.log_result(run_id, job(l2), RESULT)
-    tracker.end_sweep(parent, RESULT.metrics, [], failed=False)
+    tracker.log_sweep(parent, RESULT.metrics, [])
+    tracker.end(parent, "FINISHED")
     server = subprocess.Popen(
         [sys.executable, "-m", "bench.ui", "--directory", str(directory)],
         stdout=subprocess.PIPE,
