@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from baselines import MatrixFactorization, NonNegativeMatrixFactorization, QuadraticRegression
-from baselines import RidgeRegression, VowpalWabbit
+from baselines import (
+    MatrixFactorization,
+    NonNegativeMatrixFactorization,
+    QuadraticRegression,
+    RidgeRegression,
+    VowpalWabbit,
+)
 from bench.data.dataset import Dataset
 from bench.encode import encode
 from bench.split import published
