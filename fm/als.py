@@ -21,7 +21,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -29,11 +28,11 @@ from scipy import sparse
 
 from fm.blocks import Blocks
 from fm.columns import Columns
-from fm.conditional import update
 from fm.design import Design
 from fm.model import Coefficients
 from fm.partition import rows_of
 from fm.side import Ridge, flat
+from fm.sweep import FACTORS, sweep
 
 PROXIMAL = 1e-9
 """Weight of the proximal term, as a share of the mean column's sum of squares."""
@@ -87,7 +86,7 @@ def als(
     dtype : of the regressors; sums over levels and their solution are in float64.
     """
     began = time.perf_counter()
-    rows, _ = rows_of(X, sample_weight, groups, k=k, dtype=dtype)
+    rows, _ = rows_of(X, sample_weight, groups, k=min(k, FACTORS), dtype=dtype)
     ridges = _ridges(X, len(rows.columns))
     weight = np.ones(len(y)) if sample_weight is None else sample_weight
     penalty = np.array([l2_w] + [l2] * k, np.float64)
@@ -99,21 +98,20 @@ def als(
     else:
         first, w0, theta, sides = start.n_sweeps, start.coefficients.w0, start.theta.copy(), list(start.sides)
     history = {"objective": [], "train_mse": [], "seconds": []}
-    for sweep in range(first + 1, first + n_iter + 1):
-        rows.start(y, w0, theta)
+    for n_sweeps in range(first + 1, first + n_iter + 1):
         penalized = 0.0
+        centres = [ridge.S @ B if ridge else 0.0 for ridge, B in zip(ridges, sides, strict=True)]
+        priors = [
+            ((penalty * centre + proximal * theta[columns]) / precision, np.diag(precision))
+            for columns, centre in zip(rows.columns, centres, strict=True)
+        ]
+        e = sweep(rows, y, w0, theta, priors, 1.0, None)
         for s, (columns, ridge) in enumerate(zip(rows.columns, ridges, strict=True)):
             block = theta[columns]
-            centre = ridge.S @ sides[s] if ridge else np.zeros(k + 1)
-            mean = (penalty * centre + proximal * block) / precision
-            update(rows.layouts[s], partial(rows.regressors, s), block, mean, np.diag(precision), 1.0, None)
-            rows.absorb(s, block)
-            theta[columns] = block
             if ridge:
                 sides[s] = ridge.fit(block, 1.0)
                 block = np.concatenate([block - ridge.S @ sides[s], sides[s]])
             penalized += np.sum(block**2 @ penalty)
-        e = rows.residual()
         step = np.average(e, weights=weight)
         w0 += step
         loss = np.dot(weight, (e - step) ** 2)
@@ -122,12 +120,12 @@ def als(
         history["seconds"].append(time.perf_counter() - began)
         coefficients = _coefficients(X, w0, theta, sides)
         paused = time.perf_counter()
-        stop = callback is not None and callback(sweep, coefficients)
+        stop = callback is not None and callback(n_sweeps, coefficients)
         began += time.perf_counter() - paused
         if stop:
             break
     return ALSFit(
-        coefficients, theta, tuple(sides), sweep, {name: np.array(x) for name, x in history.items()}
+        coefficients, theta, tuple(sides), n_sweeps, {name: np.array(x) for name, x in history.items()}
     )
 
 

@@ -10,12 +10,12 @@ updated, the row's regressors (1, q) and what the rest of the model says of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fm.layout import SLAB_SLOTS, Layout, Slab, index_type
+from fm.layout import Layout, Slab, index_type, slab_slots
 
 
 class Blocks:
@@ -39,54 +39,70 @@ class Blocks:
     ) -> None:
         self.columns = columns
         sizes = [len(cols) for cols in columns]
-        self.layouts = [Layout.of_levels(*block) for block in zip(levels, sizes, strict=True)]
+        self.layouts = [Layout.of_levels(*block, slab_slots(k)) for block in zip(levels, sizes, strict=True)]
+        if len(levels) == 1:  # the rest of the model is then one level that adds nothing
+            levels, sizes = [*levels, np.zeros_like(levels[0])], [*sizes, 1]
+        self._sizes = sizes
         self._levels = [_table_rows(*block) for block in zip(levels, sizes, strict=True)]
         self._elsewhere = [
             [None if b == c else rows[layout.slots] for c, rows in enumerate(self._levels)]
             for b, layout in enumerate(self.layouts)
         ]
-        self._tables = [np.zeros((size + 1, k + 2), dtype) for size in sizes]
-        self._buffers = np.empty((3, SLAB_SLOTS, k + 2), dtype)
+        self._tables = [np.empty(0)] * len(sizes)
+        self._buffers = np.empty((3, slab_slots(k) * (k + 2)), dtype)
         self._scale = None if scale is None else np.append(scale, 0).astype(dtype)
-        self._factors = np.array([0] + [1] * k + [0], dtype)
-        self._target = np.zeros(len(levels[0]) + 1)
+        self._target, self._targets, self._w0 = None, [], 0.0
 
-    def start(self, target: NDArray, w0: float, theta: NDArray) -> None:
-        """Begin a sweep: rows (n_rows,) to be explained, w0, and [w V] = `theta` (n_features, k + 1)."""
-        np.subtract(target, w0, out=self._target[:-1])
+    def load(self, theta: NDArray) -> None:
+        """Take over the coefficients [w V] = `theta` (n_columns, at most k + 1)."""
+        width = theta.shape[1] + 1
+        self._factors = np.array([0] + [1] * (width - 2) + [0], self._buffers.dtype)
+        for b, rows in enumerate(self._sizes):
+            self._tables[b] = np.zeros((rows + 2, width), self._buffers.dtype)
+            self._tables[b][:-1, 0] = 1 / (len(self._sizes) - 1)
         for b, columns in enumerate(self.columns):
             self.absorb(b, theta[columns])
 
     def absorb(self, b: int, theta: NDArray) -> None:
-        """Take over the new coefficients of block b."""
-        self._tables[b][:-1, 1:-1] = theta[:, 1:]
-        self._tables[b][:-1, -1] = theta[:, 0]
+        """Take over new coefficients of block b."""
+        self._tables[b][:-2, 1:-1] = theta[:, 1:]
+        self._tables[b][:-2, -1] = theta[:, 0]
+
+    def explain(self, target: NDArray, w0: float) -> None:
+        """Have the rows sum to `target` (n_rows,) less `w0`."""
+        self._w0 = w0
+        if target is not self._target:
+            self._target = target
+            padded = np.append(target, 0)
+            self._targets = [padded.take(layout.slots) for layout in self.layouts]
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """(chunks, length, k + 2): scale (h, r) of each slot, h = 0 where it is empty. Valid until the next call."""
-        slots = self.layouts[b].slots[slab.chunks]
+        target = self._targets[b][slab.chunks] - self._w0
         rest = [(c, rows[slab.chunks].ravel()) for c, rows in enumerate(self._elsewhere[b]) if c != b]
-        x = self._sum(rest, slots.size).reshape(*slots.shape, -1)
-        np.subtract(self._target.take(slots), x[..., -1], out=x[..., -1])
-        x[..., 0] = slots < len(self._target) - 1
+        x = self._sum(rest).reshape(*target.shape, -1)
+        np.subtract(target, x[..., -1], out=x[..., -1])
         if self._scale is not None:
-            x *= self._scale.take(slots)[..., None]
+            x *= self._scale[self.layouts[b].slots[slab.chunks]][..., None]
         return x
 
-    def residual(self) -> NDArray[np.float64]:
-        """(n_rows,) target less prediction."""
-        e = self._target[:-1].copy()
-        for start in range(0, len(e), SLAB_SLOTS):
-            rows = slice(start, min(start + SLAB_SLOTS, len(e)))
-            e[rows] -= self._sum(
-                [(b, level[rows]) for b, level in enumerate(self._levels)], rows.stop - start
-            )[:, -1]
-        return e
+    def prediction(self) -> NDArray[np.float64]:
+        """(n_rows,) what the loaded coefficients sum to."""
+        total = np.empty(len(self._levels[0]) - 1)
+        step = self._buffers.shape[1] // self._tables[0].shape[1]
+        for start in range(0, len(total), step):
+            rows = slice(start, min(start + step, len(total)))
+            total[rows] = self._sum([(b, levels[rows]) for b, levels in enumerate(self._levels)])[:, -1]
+        return total
 
-    def _sum(self, lookups: Iterable[tuple[int, NDArray]], n: int) -> NDArray:
-        """(n, k + 2): (0, q, sum of biases and of pairs of factors) of each row over the blocks looked up."""
-        total, term, product = self._buffers[:, :n]
-        (b, rows), *others = lookups or [(0,)]
+    def _sum(self, lookups: Sequence[tuple[int, NDArray]]) -> NDArray:
+        """(n, k + 2): (., q, sum of biases and of pairs of factors) of each row over the blocks looked up.
+
+        The first is 1 when all blocks but one are looked up, 0 for no row.
+        """
+        (b, rows), *others = lookups
+        shape = len(rows), self._tables[b].shape[1]
+        total, term, product = self._buffers[:, : shape[0] * shape[1]].reshape(3, *shape)
         self._tables[b].take(rows, axis=0, out=total, mode="clip")
         for b, rows in others:
             self._tables[b].take(rows, axis=0, out=term, mode="clip")
@@ -97,7 +113,7 @@ class Blocks:
 
 
 def _table_rows(levels: NDArray[np.integer], n_levels: int) -> NDArray[np.integer]:
-    """(n_rows + 1,): the table row of each row's level; the zero row for level -1 and for empty slots."""
-    rows = np.append(levels, -1).astype(index_type(n_levels))
+    """(n_rows + 1,): the table row of each row's level; the last but one for level -1, the last for no row."""
+    rows = np.append(levels, n_levels + 1).astype(index_type(n_levels + 1))
     rows[rows < 0] = n_levels
     return rows

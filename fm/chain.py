@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.conditional import update
 from fm.design import Design
 from fm.group import Group, SideGroup
 from fm.likelihoods import Gaussian, OrderedProbit, Prior, Probit
 from fm.partition import rows_of
+from fm.sweep import FACTORS, sweep
 
 
 class Draw(NamedTuple):
@@ -68,7 +67,7 @@ class Chain:
         gaussian = likelihood == "gaussian"
         prior = prior or (Prior.of(y, weight) if gaussian else Prior())
         self._likelihood = Gaussian(y, weight, prior) if gaussian else LATENT[likelihood](y, prior)
-        self._rows, members = rows_of(X, weight, groups, k=k, dtype=dtype)
+        self._rows, members = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype)
         self.theta = np.zeros((sum(len(columns) for columns in members), k + 1))
         seen = np.zeros(len(self.theta), bool)
         for columns, layout in zip(self._rows.columns, self._rows.layouts, strict=True):
@@ -93,18 +92,12 @@ class Chain:
 
     def sweep(self) -> None:
         rows, likelihood, rng = self._rows, self._likelihood, self.rng
-        rows.start(likelihood.target, likelihood.w0, self.theta)
         means = np.empty_like(self.theta)
         for group in self._groups:
             means[group.columns] = group.means()
-        for s, columns in enumerate(rows.columns):
-            theta = self.theta[columns]
-            group = self._groups[self._group_of[columns[0]]]
-            regressors = partial(rows.regressors, s)
-            update(rows.layouts[s], regressors, theta, means[columns], group.precision, likelihood.alpha, rng)
-            rows.absorb(s, theta)
-            self.theta[columns] = theta
-        likelihood.draw(rows.residual(), rng)
+        priors = [(means[columns], self._groups[self._group_of[columns[0]]].precision) for columns in rows.columns]
+        e = sweep(rows, likelihood.target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
+        likelihood.draw(e, rng)
         for group, in_every_row in zip(self._groups, self._in_every_row, strict=True):
             theta = self.theta[group.columns]
             group.draw(theta, rng)

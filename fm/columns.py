@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from fm.layout import Layout, Slab
+from fm.layout import Layout, Slab, slab_slots
 
 
 class Columns:
@@ -39,18 +39,17 @@ class Columns:
         for members in columns:
             part = X[:, members]
             entries = np.arange(part.nnz)
-            layout = Layout.of_sorted(entries, part.indptr, empty=part.nnz)
+            layout = Layout.of_sorted(entries, part.indptr, slab_slots(k), empty=part.nnz)
             self.layouts.append(replace(layout, slots=np.append(part.indices, n_rows)[layout.slots]))
             self._values.append(np.append(part.data, 0.0)[layout.slots])
         self._scale = None if scale is None else np.append(scale, 0)
         self._dtype = dtype
-        self._theta = np.zeros((n_features, k + 1))
-        self._q = np.zeros((n_rows + 1, k))
+        self._n_rows = n_rows
 
-    def start(self, target: NDArray, w0: float, theta: NDArray) -> None:
-        self._e = np.append(target - w0, 0)
-        self._q[:] = 0
-        self._theta[:] = 0
+    def load(self, theta: NDArray) -> None:
+        self._theta = np.zeros_like(theta)
+        self._q = np.zeros((self._n_rows + 1, theta.shape[1] - 1))
+        self._prediction = np.zeros(self._n_rows + 1)
         for s, members in enumerate(self.columns):
             self.absorb(s, theta[members])
 
@@ -61,21 +60,25 @@ class Columns:
                 rows = self.layouts[s].slots[slab.chunks]
                 h = self._h(s, slab)
                 own = change[slab.owner]
-                self._e[rows] -= (h @ own[..., None])[..., 0]
+                self._prediction[rows] += (h @ own[..., None])[..., 0]
                 self._q[rows] += h[..., :1] * own[:, None, 1:]
         self._theta[self.columns[s]] = theta
+
+    def explain(self, target: NDArray, w0: float) -> None:
+        self._target = np.append(target - w0, 0)
 
     def regressors(self, s: int, slab: Slab) -> NDArray:
         rows = self.layouts[s].slots[slab.chunks]
         h = self._h(s, slab)
         own = self._theta[self.columns[s]][slab.owner]
-        x = np.concatenate((h, (h @ own[..., None]) + self._e[rows][..., None]), axis=-1, dtype=self._dtype)
+        r = (self._target[rows] - self._prediction[rows])[..., None] + h @ own[..., None]
+        x = np.concatenate((h, r), axis=-1, dtype=self._dtype)
         if self._scale is not None:
             x *= self._scale[rows][..., None]
         return x
 
-    def residual(self) -> NDArray[np.float64]:
-        return self._e[:-1].copy()
+    def prediction(self) -> NDArray[np.float64]:
+        return self._prediction[:-1].copy()
 
     def _h(self, s: int, slab: Slab) -> NDArray:
         """(chunks, length, k + 1): x (1, q), with q the factors summed over the rest of the row."""

@@ -20,11 +20,11 @@ CHUNKS = (4, 8, 16, 32, 64)
 CHUNK_COST = 12
 """What a chunk costs besides its slots, in slots."""
 
-SLAB_SLOTS = 8192
-"""Slots worked on at a time: 0.8 MB of regressors at k = 10 in float64."""
+SLAB = 2**17
+"""Numbers in the regressors of a slab: 1 MB in float64."""
 
 BATCH_LEVELS = 512
-"""Levels solved at a time: 2.4 MB of linear systems at k = 10 in float64."""
+"""Levels solved at a time: 0.6 MB of linear systems at k = 10."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class Layout:
     batches: tuple[Batch, ...]
 
     @classmethod
-    def of_levels(cls, levels: NDArray[np.intp], n_levels: int) -> Layout:
-        """From each row's level; rows of level -1 are left out."""
+    def of_levels(cls, levels: NDArray[np.intp], n_levels: int, slab: int) -> Layout:
+        """From each row's level; rows of level -1 are left out. A slab has `slab` slots."""
         known = np.flatnonzero(levels >= 0)
         by_row = (known.astype(index_type(len(levels))), levels[known], np.arange(len(known) + 1))
         by_level = sparse.csr_array(by_row, shape=(len(known), n_levels)).tocsc()
-        return cls.of_sorted(by_level.data, by_level.indptr, empty=len(levels))
+        return cls.of_sorted(by_level.data, by_level.indptr, slab, empty=len(levels))
 
     @classmethod
-    def of_sorted(cls, rows: NDArray[np.integer], starts: NDArray[np.integer], *, empty: int) -> Layout:
+    def of_sorted(cls, rows: NDArray[np.integer], starts: NDArray[np.integer], slab: int, *, empty: int) -> Layout:
         """From rows sorted by level, those of level j being `rows[starts[j]:starts[j + 1]]`."""
         counts = np.diff(starts).astype(np.intp)
         length = min(CHUNKS, key=lambda m: -(-counts // m).sum() * (m + CHUNK_COST))
@@ -79,8 +79,13 @@ class Layout:
         slots = np.full(first[-1] * length, empty, dtype=index_type(empty))
         slots[np.arange(len(rows)) + np.repeat(first[:-1] * length - starts[:-1], counts)] = rows
         cuts = range(0, len(counts), BATCH_LEVELS)
-        batches = tuple(_batch(first, a, min(a + BATCH_LEVELS, len(counts)), length) for a in cuts)
+        batches = tuple(_batch(first, a, min(a + BATCH_LEVELS, len(counts)), slab // length) for a in cuts)
         return cls(slots.reshape(-1, length), counts, batches)
+
+
+def slab_slots(k: int) -> int:
+    """Slots whose regressors, k + 2 numbers each, make a slab."""
+    return max(SLAB // (k + 2), max(CHUNKS))
 
 
 def index_type(n: int) -> type[np.integer]:
@@ -88,9 +93,8 @@ def index_type(n: int) -> type[np.integer]:
     return np.int32 if n <= np.iinfo(np.int32).max else np.int64
 
 
-def _batch(first: NDArray[np.intp], start: int, stop: int, length: int) -> Batch:
+def _batch(first: NDArray[np.intp], start: int, stop: int, width: int) -> Batch:
     owner = np.repeat(np.arange(start, stop), np.diff(first[start : stop + 1]))
-    width = SLAB_SLOTS // length
     cuts = range(0, len(owner), width)
     return Batch(slice(start, stop), tuple(_slab(owner[at : at + width], first[start] + at) for at in cuts))
 

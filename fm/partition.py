@@ -9,6 +9,7 @@ from scipy import sparse
 from fm.blocks import Blocks
 from fm.columns import Columns
 from fm.design import Design
+from fm.memory import reuse_freed_memory
 
 MAX_BLOCKS = 8
 """One-hot sets up to which a row's sums are made anew at each update instead of being kept."""
@@ -28,6 +29,7 @@ def rows_of(
     groups are its blocks. A matrix's are the columns of equal number in `groups` (n_features,); if that is
     None, every one-hot set of more than one column is a group, and the remaining columns are one.
     """
+    reuse_freed_memory()
     scale = None if weight is None else np.sqrt(weight)
     if isinstance(X, Design):
         ends = np.cumsum([block.n_levels for block in X])
