@@ -43,10 +43,8 @@ def conditional(
     """
     theta = np.empty(linear.shape)
     for batch in layout.batches:
-        system = alpha * _gram(regressors, batch, len(precision))
-        system[:, :-1] += precision
-        system[:, -1] += linear[batch.levels]
-        theta[batch.levels] = _solve(system, rng)
+        gram = _gram(regressors, batch, len(precision))
+        theta[batch.levels] = _solve(gram, linear[batch.levels], precision, alpha, rng)
     return theta
 
 
@@ -61,13 +59,17 @@ def _gram(regressors: Regressors, batch: Batch, c: int) -> NDArray:
     return total.reshape(-1, c + 1, c)
 
 
-def _solve(system: NDArray, rng: np.random.Generator | None) -> NDArray:
-    """(n, c), of each [A; b'] in `system` (n, c + 1, c) a draw from N(A^-1 b, A^-1), or A^-1 b."""
-    n, c = system.shape[0], system.shape[2]
-    bordered = np.empty((n, c + 1, c + 1))
-    bordered[:, :, :c] = system
-    bordered[:, c, c] = np.finfo(np.float64).max
-    factor = np.linalg.cholesky(bordered)
+def _solve(
+    gram: NDArray, linear: NDArray, precision: NDArray, alpha: float, rng: np.random.Generator | None
+) -> NDArray:
+    """(levels, c), draws from N(A^-1 b, A^-1), or A^-1 b."""
+    n, c = linear.shape
+    system = np.empty((n, c + 1, c + 1))
+    np.multiply(gram, alpha, out=system[:, :, :c])
+    system[:, :c, :c] += precision
+    system[:, c, :c] += linear
+    system[:, c, c] = np.finfo(np.float64).max
+    factor = np.linalg.cholesky(system)
     x = factor[:, c, :c].copy()
     if rng is not None:
         x += rng.standard_normal(x.shape)

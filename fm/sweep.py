@@ -40,13 +40,14 @@ def sweep(
     Returns (n_rows,) target less the new prediction.
     """
     first, *others = _parts(theta.shape[1])
+    predictions = []
     for part in others:
         rows.load(_machine(theta, part))
-        target = target - rows.prediction()
+        predictions.append(rows.prediction())
+        target = target - predictions[-1]
     e = _sweep(rows, target, w0, theta, first, priors, alpha, rng)
-    for part in others:
-        rows.load(_machine(theta, part))
-        e = _sweep(rows, e + rows.prediction(), 0.0, theta, part, priors, alpha, rng)
+    for part, prediction in zip(others, predictions, strict=True):
+        e = _sweep(rows, e + prediction, 0.0, theta, part, priors, alpha, rng)
     return e
 
 
