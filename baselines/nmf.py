@@ -89,7 +89,7 @@ class NonNegativeMatrixFactorization(Factorization):
 def _scaled(
     factors: NDArray[np.float64], up: NDArray[np.float64], down: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """factors * up / down; 0 where down is 0, which factors or all of a level's fitted ratings then are too."""
+    """factors * up / down; 0 where down is 0, since there the factors or all they multiply are 0 as well."""
     return np.divide(factors * up, down, out=np.zeros_like(factors), where=down > 0)
 
 

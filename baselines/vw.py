@@ -1,16 +1,16 @@
 """Vowpal Wabbit (VW), run as a program of its own on files of its own format.
 
-VW reads one line a rating, `RATING |u USER |i ITEM`: a namespace a block, named by the block's first letter,
-and in it the level's label and its side features. Labels that are whole numbers are not hashed but added to
-the namespace's hash, as in every published run on MovieLens. What its arguments make of the lines is VW's
-affair; three of its habits decide what is compared, so this adapter passes them explicitly, always:
+What its arguments make of the rows is VW's affair. Three of its habits decide what is compared, so that this
+adapter passes them always, explicitly:
 
 - with more than one pass VW withholds every tenth row and stops early on them: `holdout`;
 - features are hashed into 2^bits weights, and `-q ui` soon fills the 2^18 that VW takes by default: `bits`;
-- `--lrq` lays a feature's n-th factor at the weight n after the feature's own, which with whole numbers for
-  labels is another feature's bias: it needs `--hash all`, and bits enough.
+- dropout and random weights depend on a seed: `random_state`.
 
-Sources: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Input-format and .../Command-line-arguments.
+A fourth is in the arguments: `--lrq` lays a feature's n-th factor at the weight n after the feature's own,
+which with whole numbers for labels is another feature's bias. It needs `--hash all`, and bits enough.
+
+Source: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Command-line-arguments.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from baselines.inputs import check_design, check_target
+from baselines.vw_format import vw_lines
 from fm.design import Block, Design
 from fm.params import check_integer
 
@@ -45,9 +45,11 @@ _OWNERS = {
     "--random_seed": "set random_state",
 }
 
-
 LOG_SHOWN = 4000
 """Characters, from its end, of what VW said that an error repeats."""
+
+MODEL_HEADER = 4000
+"""Bytes of a model file among which VW keeps the options that it needs to predict, as text."""
 
 
 class VowpalWabbit(RegressorMixin, BaseEstimator):
@@ -66,7 +68,8 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     ----------
     model_ : VW's model file.
     history_ : an entry for each pass: `train_mse`, error on each row before learning from it; where rows are
-        withheld `validation_mse`, error on those (from the second pass on). As VW prints them, to 6 digits.
+        withheld `validation_mse`, error on those (from the second pass on). To the 6 digits that VW prints;
+        where the arguments choose another loss than the squared, it is that.
     peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
     """
 
@@ -104,7 +107,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         ------
         TypeError, ValueError : X is no Design, two blocks begin with the same letter, y is not finite or of
             another length, the arguments ask for other than a regression.
-        RuntimeError : VW failed, or did not see every row; with what VW said.
+        RuntimeError : VW failed, diverged, or did not see every row; with what VW said.
         """
         self.check_params()
         y = check_target(check_design(X), y)
@@ -118,7 +121,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         command += [] if self.holdout else ["--holdout_off"]
         command += ["--cache_file=cache"] if self.passes > 1 else []
         with TemporaryDirectory() as folder:
-            Path(folder, "rows.vw").write_text(_lines(X, y), "ascii")
+            Path(folder, "rows.vw").write_text(vw_lines(X, y), "ascii")
             log, self.peak_memory_ = _run(command, folder)
             _check_log(log, rows_per_pass)
             if "\nOutput pred = SCALAR\n" not in log:
@@ -142,15 +145,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         if [block.name for block in check_design(X)] != self._names:
             raise ValueError(f"X has blocks {[b.name for b in X]}, the model was fitted on {self._names}")
         with TemporaryDirectory() as folder:
-            Path(folder, "model").write_bytes(self.model_)
-            Path(folder, "rows.vw").write_text(_lines(X), "ascii")
-            command = [
-                "--testonly",
-                "--initial_regressor=model",
-                "--data=rows.vw",
-                "--predictions=predictions",
-            ]
-            log, _ = _run(command, folder)
+            log = self._test(vw_lines(X), ["--predictions=predictions"], folder)
             _check_log(log, len(X))
             prediction = np.array(Path(folder, "predictions").read_text().split(), dtype=np.float64)
         if len(prediction) != len(X) or not np.isfinite(prediction).all():
@@ -164,50 +159,21 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         Under --rank VW stores factors for every hash, used or not; there it is the constant, and the weight and
         factors of each feature seen, every namespace standing on one side of -q.
         """
-        rank = re.search(r"--rank[= ](\d+)", shlex.join(self._arguments()))
+        rank = re.search(rb"--rank (\d+)", self.model_[:MODEL_HEADER])
         if rank:
             return 1 + self._n_seen_features * (1 + int(rank[1]))
         with TemporaryDirectory() as folder:
-            Path(folder, "model").write_bytes(self.model_)
-            Path(folder, "rows.vw").touch()
-            command = ["--testonly", "--initial_regressor=model", "--data=rows.vw"]
-            _run([*command, "--predict_only_model", "--readable_model=weights"], folder)
+            self._test("", ["--predict_only_model", "--readable_model=weights"], folder)
             return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
+
+    def _test(self, lines: str, arguments: list[str], folder: str) -> str:
+        """What VW printed while going through `lines` without learning."""
+        Path(folder, "model").write_bytes(self.model_)
+        Path(folder, "rows.vw").write_text(lines, "ascii")
+        return _run(["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder)[0]
 
     def _arguments(self) -> list[str]:
         return shlex.split(self.arguments) if isinstance(self.arguments, str) else list(self.arguments)
-
-
-def _lines(X: Design, y: NDArray[np.float64] | None = None) -> str:
-    """X, and y where it is known, in VW's format."""
-    letters = [block.name[:1] for block in X]
-    if len(set(letters)) < len(letters) or not "".join(letters).isalnum():
-        raise ValueError(f"VW needs blocks that begin with different letters, got {[b.name for b in X]}")
-    if y is None:
-        lines = np.full(len(X), "", dtype=object)
-    else:
-        values, rows = np.unique(y, return_inverse=True)
-        lines = np.array([f"{value:.9g}" for value in values], dtype=object)[rows]
-    for block in X:
-        lines = lines + _level_texts(block)[block.levels]
-    return "".join(f"{line}\n" for line in lines.tolist())
-
-
-def _level_texts(block: Block) -> NDArray[np.object_]:
-    """(n_levels + 1,) a level's part of a line; last, where -1 finds it, that of no information.
-
-    Names are percent-encoded, since blanks, colons and bars mean something to VW; the @ before a side
-    feature's keeps it apart from any level's.
-    """
-    labels = range(block.n_levels) if block.labels is None else block.labels
-    texts = [f" |{block.name[0]} {quote(str(label), safe='') or '%'}" for label in labels]
-    if block.side is not None:
-        names = range(block.n_side) if block.side_labels is None else block.side_labels
-        names = np.array([f" @{quote(str(name), safe='')}:" for name in names], dtype=object)
-        features = [f"{name}{value:.9g}" for name, value in zip(names[block.side.indices], block.side.data)]
-        ends = block.side.indptr.tolist()
-        texts = [text + "".join(features[i:j]) for text, i, j in zip(texts, ends, ends[1:])]
-    return np.array([*texts, f" |{block.name[0]}"], dtype=object)
 
 
 def _n_seen_features(block: Block) -> int:
@@ -222,10 +188,8 @@ def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
     command = [sys.executable, "-m", "vowpalwabbit", *arguments]
     peak = None
     with (
-        log.open("wb") as output,
-        subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
+        log.open("wb") as said,
+        subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process,
     ):
         try:
             while process.poll() is None:
@@ -236,9 +200,8 @@ def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
             raise
     said = log.read_text("utf-8", errors="replace")
     if process.returncode:
-        raise RuntimeError(
-            f"Vowpal Wabbit failed with exit status {process.returncode}: vw {shlex.join(arguments)}\n{said[-LOG_SHOWN:]}"
-        )
+        failure = f"Vowpal Wabbit failed with exit status {process.returncode}: vw {shlex.join(arguments)}"
+        raise RuntimeError(f"{failure}\n{said[-LOG_SHOWN:]}")
     return said, peak
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from baselines import MatrixFactorization, NonNegativeMatrixFactorization
+from baselines import MatrixFactorization, NonNegativeMatrixFactorization, RidgeRegression
 from baselines.factorization import Factorization
+from fm import FMRegressor
 from fm.design import UNKNOWN, Block, Design
 
 BOTH = [MatrixFactorization(random_state=1), NonNegativeMatrixFactorization(random_state=1)]
@@ -151,10 +152,21 @@ def test_mf_recovers_planted_factors(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(centred(U[:-1, 2:] @ V[:-1, 2:].T), centred(interaction), atol=1e-3)
 
 
-def test_mf_noise_free_of_interactions_is_ridge(design: Design, y: np.ndarray) -> None:
-    """Factors held at zero by their penalty leave the linear model."""
-    from baselines import RidgeRegression
+@pytest.mark.parametrize("l2_w", [None, 0.5])
+def test_mf_is_the_factorization_machine_of_two_blocks(rng: np.random.Generator, l2_w: float | None) -> None:
+    """The same objective, minimised by code that shares nothing with this one."""
+    X = grid(40, 30)
+    u, i = (block.levels for block in X)
+    y = 3 + rng.normal(size=40)[u] + (rng.normal(size=(40, 2)) @ rng.normal(size=(2, 30)))[u, i]
+    observed = rng.random(len(y)) < 0.5
+    parameters = {"k": 2, "l2": 1.0, "l2_w": l2_w, "n_iter": 500, "random_state": 0}
+    mf = MatrixFactorization(**parameters).fit(X[observed], y[observed])
+    fm = FMRegressor(solver="als", **parameters).fit(X[observed], y[observed])
+    np.testing.assert_allclose(mf.predict(X), fm.predict(X), atol=1e-5)
 
+
+def test_mf_without_factors_is_ridge(design: Design, y: np.ndarray) -> None:
+    """Factors held at zero by their penalty leave the linear model."""
     model = MatrixFactorization(k=1, l2=1e9, l2_w=3.0, n_iter=200, random_state=0).fit(design, y)
     np.testing.assert_allclose(
         model.predict(design), RidgeRegression(l2=3.0).fit(design, y).predict(design), atol=1e-6

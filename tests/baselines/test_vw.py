@@ -1,5 +1,6 @@
 """Vowpal Wabbit as a program: what it is told, what it is given, what is made of its answer."""
 
+import os
 import pickle
 import tempfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from baselines import RidgeRegression, VowpalWabbit, vw
-from baselines.vw import _lines
+from baselines.vw_format import vw_lines
 from fm.design import UNKNOWN, Block, Design
 
 RANK = "-q ui --rank 3 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0"
@@ -30,8 +31,8 @@ def test_lines_are_those_of_the_published_runs() -> None:
     item = Block("item", [1, 1, UNKNOWN, UNKNOWN], 2, labels=np.array([242, 377]))
     X = Design((user, item))
     lines = "5 |u 196 |i 377\n3.5 |u 22 |i 377\n-1 |u 196 |i\n0.333333333 |u |i\n"
-    assert _lines(X, np.array([5, 3.5, -1, 1 / 3])) == lines
-    assert _lines(X[:1]) == " |u 196 |i 377\n"
+    assert vw_lines(X, np.array([5, 3.5, -1, 1 / 3])) == lines
+    assert vw_lines(X[:1]) == " |u 196 |i 377\n"
 
 
 def test_names_keep_apart_what_differs() -> None:
@@ -39,7 +40,7 @@ def test_names_keep_apart_what_differs() -> None:
     labels = np.array(["a b", "a%20b", "a:2", "a|b", "", "%", "é"])
     side = np.vstack([[1.0, 0.25], np.zeros((6, 2))])
     block = Block("user", np.arange(7), 7, side=side, labels=labels, side_labels=("a%20b", "age:18 to 24"))
-    lines = _lines(Design([block])).splitlines()
+    lines = vw_lines(Design([block])).splitlines()
     assert lines[0] == " |u a%20b @a%2520b:1 @age%3A18%20to%2024:0.25"
     names = [name for line in lines for name in line.removeprefix(" |u ").split(" ")]
     assert len(set(names)) == 9 and all(name.isascii() and "|" not in name for name in names)
@@ -136,6 +137,22 @@ def test_memory_is_that_of_vw_not_of_its_parent(design: Design, y: np.ndarray) -
     assert memory is None or memory < ballast.nbytes
 
 
+def test_interrupted_fit_leaves_no_process(
+    design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def interrupt(pid: int) -> None:
+        started.append(pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vw, "_peak_memory", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        VowpalWabbit(passes=100_000).fit(design, y)
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[0], 0)
+
+
 def test_failure_shows_what_vw_said(design: Design, y: np.ndarray) -> None:
     with pytest.raises(
         RuntimeError, match=r"(?s)failed with exit status.*unrecognised option '--no_such_option'"
@@ -193,7 +210,8 @@ def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> Non
 def test_bad_input(design: Design, y: np.ndarray) -> None:
     with pytest.raises(TypeError, match=r"fm\.design\.Design"):
         VowpalWabbit().fit(design.to_csr(), y)
-    with pytest.raises(ValueError, match="begin with different letters"):
-        VowpalWabbit().fit(Design((Block("user", [0], 1), Block("uploader", [0], 1))), [3.0])
+    for names in (("user", "uploader"), ("user", ""), ("user", "élan")):
+        with pytest.raises(ValueError, match="begin with different ASCII letters"):
+            VowpalWabbit().fit(Design([Block(name, [0], 1) for name in names]), [3.0])
     with pytest.raises(ValueError, match=r"X has blocks \['user'\]"):
         fitted(design, y).predict(Design(design.blocks[:1]))
