@@ -88,12 +88,12 @@ def als(
     began = time.perf_counter()
     rows, _ = rows_of(X, sample_weight, groups, k=min(k, FACTORS), dtype=dtype)
     ridges = _ridges(X, len(rows.columns))
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight
+    n = len(y) if sample_weight is None else sample_weight.sum()
     penalty = np.array([l2_w] + [l2] * k, np.float64)
     proximal = PROXIMAL * _mean_square(X) * (penalty.min() == 0)
     precision = penalty + proximal
     if start is None:
-        first, w0, theta = 0, np.average(y, weights=weight), _initial(rows, k, init_std, rng)
+        first, w0, theta = 0, np.average(y, weights=sample_weight), _initial(rows, k, init_std, rng)
         sides = [np.zeros((ridge.S.shape[1] if ridge else 0, k + 1)) for ridge in ridges]
     else:
         first, w0, theta, sides = start.n_sweeps, start.coefficients.w0, start.theta.copy(), list(start.sides)
@@ -105,18 +105,18 @@ def als(
             ((penalty * centre + proximal * theta[columns]) / precision, np.diag(precision))
             for columns, centre in zip(rows.columns, centres, strict=True)
         ]
-        e = sweep(rows, y, w0, theta, priors, 1.0, None)
+        residual = sweep(rows, y, w0, theta, priors, 1.0, None)
         for s, (columns, ridge) in enumerate(zip(rows.columns, ridges, strict=True)):
             block = theta[columns]
             if ridge:
                 sides[s] = ridge.fit(block, 1.0)
                 block = np.concatenate([block - ridge.S @ sides[s], sides[s]])
             penalized += np.sum(block**2 @ penalty)
-        step = np.average(e, weights=weight)
-        w0 += step
-        loss = np.dot(weight, (e - step) ** 2)
+        total, squares = residual.sums()
+        w0 += total / n
+        loss = squares - total**2 / n
         history["objective"].append(loss + penalized)
-        history["train_mse"].append(loss / weight.sum())
+        history["train_mse"].append(loss / n)
         history["seconds"].append(time.perf_counter() - began)
         coefficients = _coefficients(X, w0, theta, sides)
         paused = time.perf_counter()

@@ -25,14 +25,14 @@ class Blocks:
     ----------
     levels : each block's (n_rows,) level per row, -1 where the row has none.
     columns : each block's (n_levels,) columns among the coefficients.
-    scale : (n_rows,) square root of the rows' weights, or None for 1.
+    weight : (n_rows,) of the squared errors, or None for 1.
     """
 
     def __init__(
         self,
         levels: Sequence[NDArray[np.integer]],
         columns: Sequence[NDArray[np.intp]],
-        scale: NDArray | None,
+        weight: NDArray | None,
         *,
         k: int,
         dtype: DTypeLike,
@@ -50,27 +50,29 @@ class Blocks:
         ]
         self._tables = [np.empty(0)] * len(sizes)
         self._buffers = np.empty((3, slab_slots(k) * (k + 2)), dtype)
-        self._scale = None if scale is None else np.append(scale, 0).astype(dtype)
-        self._target, self._targets, self._w0 = None, [], 0.0
+        self.weight = weight
+        self._scale = None if weight is None else np.sqrt(np.append(weight, 0)).astype(dtype)
+        self._target, self._targets = None, []
 
-    def load(self, theta: NDArray) -> None:
-        """Take over the coefficients [w V] = `theta` (n_columns, at most k + 1)."""
-        width = theta.shape[1] + 1
+    def load(self, w0: float, theta: NDArray) -> None:
+        """Take over w0 and [w V] = `theta` (n_columns, at most k + 1)."""
+        width, share = theta.shape[1] + 1, 1 / (len(self._sizes) - 1)
         self._factors = np.array([0] + [1] * (width - 2) + [0], self._buffers.dtype)
-        for b, rows in enumerate(self._sizes):
-            self._tables[b] = np.zeros((rows + 2, width), self._buffers.dtype)
-            self._tables[b][:-1, 0] = 1 / (len(self._sizes) - 1)
+        self._w0_share = share * w0
+        for b, size in enumerate(self._sizes):
+            self._tables[b] = np.zeros((size + 2, width), self._buffers.dtype)
+            self._tables[b][:-1, 0] = share
+            self._tables[b][:-1, -1] = self._w0_share
         for b, columns in enumerate(self.columns):
             self.absorb(b, theta[columns])
 
     def absorb(self, b: int, theta: NDArray) -> None:
         """Take over new coefficients of block b."""
         self._tables[b][:-2, 1:-1] = theta[:, 1:]
-        self._tables[b][:-2, -1] = theta[:, 0]
+        self._tables[b][:-2, -1] = theta[:, 0] + self._w0_share
 
-    def explain(self, target: NDArray, w0: float) -> None:
-        """Have the rows sum to `target` (n_rows,) less `w0`."""
-        self._w0 = w0
+    def explain(self, target: NDArray) -> None:
+        """Have the rows sum to `target` (n_rows,)."""
         if target is not self._target:
             self._target = target
             padded = np.append(target, 0)
@@ -78,13 +80,17 @@ class Blocks:
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """(chunks, length, k + 2): scale (h, r) of each slot, h = 0 where it is empty. Valid until the next call."""
-        target = self._targets[b][slab.chunks] - self._w0
+        target = self._targets[b][slab.chunks]
         rest = [(c, rows[slab.chunks].ravel()) for c, rows in enumerate(self._elsewhere[b]) if c != b]
         x = self._sum(rest).reshape(*target.shape, -1)
         np.subtract(target, x[..., -1], out=x[..., -1])
         if self._scale is not None:
             x *= self._scale[self.layouts[b].slots[slab.chunks]][..., None]
         return x
+
+    def in_every_row(self, b: int) -> bool:
+        """Whether block b has a level, of value 1, in every row."""
+        return self.layouts[b].counts.sum() == len(self._levels[b]) - 1
 
     def prediction(self) -> NDArray[np.float64]:
         """(n_rows,) what the loaded coefficients sum to."""
@@ -93,12 +99,12 @@ class Blocks:
         for start in range(0, len(total), step):
             rows = slice(start, min(start + step, len(total)))
             total[rows] = self._sum([(b, levels[rows]) for b, levels in enumerate(self._levels)])[:, -1]
-        return total
+        return total - self._w0_share
 
     def _sum(self, lookups: Sequence[tuple[int, NDArray]]) -> NDArray:
-        """(n, k + 2): (., q, sum of biases and of pairs of factors) of each row over the blocks looked up.
+        """(n, k + 2): (1, q, w0 + biases + pairs of factors) of each row, for all blocks but one; 0 for no row.
 
-        The first is 1 when all blocks but one are looked up, 0 for no row.
+        Every block brings an equal share of the 1 and of w0; for all blocks the sum has a share too much.
         """
         (b, rows), *others = lookups
         shape = len(rows), self._tables[b].shape[1]

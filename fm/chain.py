@@ -95,9 +95,11 @@ class Chain:
         means = np.empty_like(self.theta)
         for group in self._groups:
             means[group.columns] = group.means()
-        priors = [(means[columns], self._groups[self._group_of[columns[0]]].precision) for columns in rows.columns]
-        e = sweep(rows, likelihood.target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
-        likelihood.draw(e, rng)
+        priors = [
+            (means[columns], self._groups[self._group_of[columns[0]]].precision) for columns in rows.columns
+        ]
+        left = sweep(rows, likelihood.target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
+        likelihood.draw(left, rng)
         for group, in_every_row in zip(self._groups, self._in_every_row, strict=True):
             theta = self.theta[group.columns]
             group.draw(theta, rng)

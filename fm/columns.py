@@ -28,12 +28,12 @@ class Columns:
         self,
         X: sparse.csc_array,
         columns: Sequence[NDArray[np.intp]],
-        scale: NDArray | None,
+        weight: NDArray | None,
         *,
         k: int,
         dtype: DTypeLike,
     ) -> None:
-        n_rows, n_features = X.shape
+        n_rows = X.shape[0]
         self.columns = columns
         self.layouts, self._values = [], []
         for members in columns:
@@ -42,14 +42,15 @@ class Columns:
             layout = Layout.of_sorted(entries, part.indptr, slab_slots(k), empty=part.nnz)
             self.layouts.append(replace(layout, slots=np.append(part.indices, n_rows)[layout.slots]))
             self._values.append(np.append(part.data, 0.0)[layout.slots])
-        self._scale = None if scale is None else np.append(scale, 0)
+        self.weight = weight
+        self._scale = None if weight is None else np.sqrt(np.append(weight, 0))
         self._dtype = dtype
         self._n_rows = n_rows
 
-    def load(self, theta: NDArray) -> None:
+    def load(self, w0: float, theta: NDArray) -> None:
         self._theta = np.zeros_like(theta)
         self._q = np.zeros((self._n_rows + 1, theta.shape[1] - 1))
-        self._prediction = np.zeros(self._n_rows + 1)
+        self._prediction = np.append(np.full(self._n_rows, w0), 0)
         for s, members in enumerate(self.columns):
             self.absorb(s, theta[members])
 
@@ -64,8 +65,8 @@ class Columns:
                 self._q[rows] += h[..., :1] * own[:, None, 1:]
         self._theta[self.columns[s]] = theta
 
-    def explain(self, target: NDArray, w0: float) -> None:
-        self._target = np.append(target - w0, 0)
+    def explain(self, target: NDArray) -> None:
+        self._target = np.append(target, 0)
 
     def regressors(self, s: int, slab: Slab) -> NDArray:
         rows = self.layouts[s].slots[slab.chunks]
@@ -76,6 +77,9 @@ class Columns:
         if self._scale is not None:
             x *= self._scale[rows][..., None]
         return x
+
+    def in_every_row(self, s: int) -> bool:
+        return False  # not with value 1
 
     def prediction(self) -> NDArray[np.float64]:
         return self._prediction[:-1].copy()

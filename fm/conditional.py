@@ -18,6 +18,7 @@ Cost per block: O(rows c^2 + levels c^3), for c coordinates.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,18 @@ Regressors = Callable[[Slab], NDArray]
 """Gives sqrt(s) (h, r) of a slab's slots, (chunks, length, c + 1); h = 0 where a slot is empty."""
 
 
+class Conditional(NamedTuple):
+    """theta (n_levels, c), and sums over the rows of their levels, e = r - h theta being what is left of r.
+
+    total : sum s h_0 e.
+    gain : sum s r^2 - sum s e^2.
+    """
+
+    theta: NDArray[np.float64]
+    total: float
+    gain: float
+
+
 def conditional(
     layout: Layout,
     regressors: Regressors,
@@ -35,17 +48,21 @@ def conditional(
     precision: NDArray,
     alpha: float,
     rng: np.random.Generator | None,
-) -> NDArray[np.float64]:
-    """A draw of all levels' theta (n_levels, c) from their conditional; its mean if `rng` is None.
+) -> Conditional:
+    """A draw of all levels' theta from their conditional; its mean if `rng` is None.
 
     linear : (n_levels, c), Lambda m of each level.
     precision : (c, c), Lambda.
     """
-    theta = np.empty(linear.shape)
+    theta, total, gain = np.empty(linear.shape), 0.0, 0.0
     for batch in layout.batches:
         gram = _gram(regressors, batch, len(precision))
-        theta[batch.levels] = _solve(gram, linear[batch.levels], precision, alpha, rng)
-    return theta
+        x = _solve(gram, linear[batch.levels], precision, alpha, rng)
+        left = gram[:, -1] - (gram[:, :-1] @ x[..., None])[..., 0]
+        total += left[:, 0].sum()
+        gain += np.vdot(x, gram[:, -1] + left)
+        theta[batch.levels] = x
+    return Conditional(theta, total, gain)
 
 
 def _gram(regressors: Regressors, batch: Batch, c: int) -> NDArray:

@@ -70,7 +70,9 @@ class Layout:
         return cls.of_sorted(by_level.data, by_level.indptr, slab, empty=len(levels))
 
     @classmethod
-    def of_sorted(cls, rows: NDArray[np.integer], starts: NDArray[np.integer], slab: int, *, empty: int) -> Layout:
+    def of_sorted(
+        cls, rows: NDArray[np.integer], starts: NDArray[np.integer], slab: int, *, empty: int
+    ) -> Layout:
         """From rows sorted by level, those of level j being `rows[starts[j]:starts[j + 1]]`."""
         counts = np.diff(starts).astype(np.intp)
         length = min(CHUNKS, key=lambda m: -(-counts // m).sum() * (m + CHUNK_COST))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from fm.cut_points import draw_cut_points
+from fm.sweep import Residual
 from fm.truncated_normal import FAR, TruncatedNormal
 
 
@@ -61,8 +62,7 @@ class Gaussian:
     state = ("w0", "alpha")
 
     def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
-        self._weight = np.ones(len(y)) if weight is None else weight
-        self._total = self._weight.sum()
+        self._n = len(y) if weight is None else weight.sum()
         self._prior = prior
         self.target = y
         self.w0 = prior.centre
@@ -70,22 +70,22 @@ class Gaussian:
         self.cut_points = np.empty(0)
         self.train_mse = np.nan
 
-    def draw(self, e: NDArray, rng: np.random.Generator) -> None:
-        """w0 and alpha given e = target - eta."""
-        e = e - self._draw_w0(e, rng)
+    def draw(self, residual: Residual, rng: np.random.Generator) -> None:
+        """w0 and alpha given what the blocks leave of the target."""
+        total, squares = residual.sums()
+        step = self._draw_w0(total, rng)
+        loss = squares - 2 * step * total + step**2 * self._n
         shape, rate = self._prior.noise
-        loss = np.dot(self._weight, e * e)
-        self.alpha = rng.gamma(shape + self._total / 2) / (rate * self._prior.unit**2 + loss / 2)
-        self.train_mse = loss / self._total
+        self.alpha = rng.gamma(shape + self._n / 2) / (rate * self._prior.unit**2 + loss / 2)
+        self.train_mse = loss / self._n
 
-    def _draw_w0(self, e: NDArray, rng: np.random.Generator) -> float:
-        """The change in w0."""
+    def _draw_w0(self, total: float, rng: np.random.Generator) -> float:
+        """The change in w0, `total` being the weighted sum of residuals."""
         precision, slope = self.shift_prior()
-        precision += self.alpha * self._total
-        mean = (self.alpha * np.dot(self._weight, e) - slope) / precision
-        change = mean + rng.standard_normal() / np.sqrt(precision)
-        self.w0 += change
-        return change
+        precision += self.alpha * self._n
+        step = (self.alpha * total - slope) / precision + rng.standard_normal() / np.sqrt(precision)
+        self.w0 += step
+        return step
 
     def shift(self, c: float) -> None:
         """Leave c of the general level to a group of columns."""
@@ -108,12 +108,12 @@ class Probit(Gaussian):
         self._upper = np.where(y == 1, FAR, 0.0)
         self.target = TruncatedNormal(self._lower, self._upper).mean()
 
-    def draw(self, e: NDArray, rng: np.random.Generator) -> None:
-        """z and w0 given e = target - eta."""
-        eta = self.target - e
+    def draw(self, residual: Residual, rng: np.random.Generator) -> None:
+        """z and w0."""
+        eta = self.target - residual.vector()
         noise = TruncatedNormal(self._lower - eta, self._upper - eta).draw(rng)
         self.target = eta + noise
-        self._draw_w0(noise, rng)
+        self._draw_w0(noise.sum(), rng)
 
 
 class OrderedProbit(Gaussian):
@@ -128,9 +128,9 @@ class OrderedProbit(Gaussian):
         bounds = np.concatenate(([-FAR], self.cut_points, [FAR]))
         self.target = TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()
 
-    def draw(self, e: NDArray, rng: np.random.Generator) -> None:
-        """Cut points given eta, then z given both, from e = target - eta."""
-        eta = self.target - e
+    def draw(self, residual: Residual, rng: np.random.Generator) -> None:
+        """Cut points, and z given these."""
+        eta = self.target - residual.vector()
         self.cut_points, noise = draw_cut_points(self.cut_points, self._y, eta, self._prior.location, rng)
         self.target = eta + noise.draw(rng)
 

@@ -30,11 +30,10 @@ def rows_of(
     None, every one-hot set of more than one column is a group, and the remaining columns are one.
     """
     reuse_freed_memory()
-    scale = None if weight is None else np.sqrt(weight)
     if isinstance(X, Design):
         ends = np.cumsum([block.n_levels for block in X])
         columns = [np.arange(end - block.n_levels, end) for block, end in zip(X, ends, strict=True)]
-        return Blocks([block.levels for block in X], columns, scale, k=k, dtype=dtype), columns
+        return Blocks([block.levels for block in X], columns, weight, k=k, dtype=dtype), columns
     X = sparse.csc_array(X)
     X.sum_duplicates()
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
@@ -47,8 +46,8 @@ def rows_of(
         members += [others] if len(others) else []
     if all(one_hot) and len(sets) <= MAX_BLOCKS:
         levels = [_levels(X[:, subset]) for subset in sets]
-        return Blocks(levels, sets, scale, k=k, dtype=dtype), members
-    return Columns(X, sets, scale, k=k, dtype=dtype), members
+        return Blocks(levels, sets, weight, k=k, dtype=dtype), members
+    return Columns(X, sets, weight, k=k, dtype=dtype), members
 
 
 def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:

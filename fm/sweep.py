@@ -8,6 +8,7 @@ its own that explains what the others leave over: a row then costs O(k FACTORS) 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +23,30 @@ FACTORS = 16
 """Factors drawn at once."""
 
 
+@dataclass(frozen=True)
+class Residual:
+    """What is left of a target when `rows` have predicted.
+
+    sums : sum of s e and of s e^2 over the rows, s being their weights, if known without looking at e.
+    """
+
+    rows: Blocks | Columns
+    target: NDArray
+    known_sums: tuple[float, float] | None
+
+    def vector(self) -> NDArray[np.float64]:
+        """e (n_rows,)."""
+        return self.target - self.rows.prediction()
+
+    def sums(self) -> tuple[float, float]:
+        """Sum of s e and of s e^2 over the rows, s being their weights."""
+        if self.known_sums is not None:
+            return self.known_sums
+        e = self.vector()
+        weighted = e if self.rows.weight is None else self.rows.weight * e
+        return weighted.sum(), np.dot(weighted, e)
+
+
 def sweep(
     rows: Blocks | Columns,
     target: NDArray,
@@ -30,25 +55,23 @@ def sweep(
     priors: Sequence[tuple[NDArray, NDArray]],
     alpha: float,
     rng: np.random.Generator | None,
-) -> NDArray[np.float64]:
+) -> Residual:
     """Replace `theta` (n_columns, k + 1) = [w V] by a draw, set after set of `rows.columns`.
 
     priors : of each set the mean, (columns, k + 1) or (k + 1,), and the precision of its rows of theta.
     alpha : precision of the noise.
     rng : None to take the mean of each conditional instead of a draw.
-
-    Returns (n_rows,) target less the new prediction.
     """
     first, *others = _parts(theta.shape[1])
     predictions = []
     for part in others:
-        rows.load(_machine(theta, part))
+        rows.load(0.0, _machine(theta, part))
         predictions.append(rows.prediction())
         target = target - predictions[-1]
-    e = _sweep(rows, target, w0, theta, first, priors, alpha, rng)
+    left = _sweep(rows, target, w0, theta, first, priors, alpha, rng)
     for part, prediction in zip(others, predictions, strict=True):
-        e = _sweep(rows, e + prediction, 0.0, theta, part, priors, alpha, rng)
-    return e
+        left = _sweep(rows, left.vector() + prediction, 0.0, theta, part, priors, alpha, rng)
+    return left
 
 
 def _sweep(
@@ -60,32 +83,36 @@ def _sweep(
     priors: Sequence[tuple[NDArray, NDArray]],
     alpha: float,
     rng: np.random.Generator | None,
-) -> NDArray[np.float64]:
+) -> Residual:
     """The same for the machine of the coordinates `part`."""
-    rows.load(_machine(theta, part))
-    rows.explain(target, w0)
+    rows.load(w0, _machine(theta, part))
+    rows.explain(target)
     bias = 0 if part.start == 0 else 1
-
     for s, (columns, (mean, precision)) in enumerate(zip(rows.columns, priors, strict=True)):
-        rest = theta[columns]
-        rest[:, part] = 0
+        squares = 0.0
 
         def regressors(slab: Slab, s: int = s) -> NDArray:
-            return rows.regressors(s, slab)[..., bias:]
+            nonlocal squares
+            x = rows.regressors(s, slab)[..., bias:]
+            r = x[..., -1]
+            squares += np.einsum("ij,ij", r, r)
+            return x
 
+        rest = theta[columns]
+        rest[:, part] = 0
         linear = (mean - rest) @ precision[:, part]
-        theta[columns, part] = conditional(
-            rows.layouts[s], regressors, linear, precision[part, part], alpha, rng
-        )
+        drawn = conditional(rows.layouts[s], regressors, linear, precision[part, part], alpha, rng)
+        theta[columns, part] = drawn.theta
         rows.absorb(s, _machine(theta[columns], part))
-    return target - w0 - rows.prediction()
+    sums = (drawn.total, squares - drawn.gain) if bias == 0 and rows.in_every_row(s) else None
+    return Residual(rows, target, sums)
 
 
 def _parts(n: int) -> list[slice]:
-    """The coordinates 0..n, w being the first, cut into slices of at most `FACTORS` factors."""
+    """The coordinates 0..n, w being the first, cut into slices of at most `FACTORS` factors, w's slice last."""
     cuts = np.linspace(1, n, max(1, -(-(n - 1) // FACTORS)) + 1).astype(int)
     cuts[0] = 0
-    return [slice(a, b) for a, b in pairwise(cuts.tolist())]
+    return [slice(a, b) for a, b in pairwise(cuts.tolist())][::-1]
 
 
 def _machine(theta: NDArray, part: slice) -> NDArray:
