@@ -102,6 +102,14 @@ class FactorizationMachine(BaseEstimator):
     ) -> Self:
         X = check_X(self, X, reset=not warm)
         y = check_target(y, X)
+        described = {"solver": self.solver, "k": self.k}
+        if self.solver == "gibbs":  # whose state has a latent y for each row
+            described["number of rows"] = X.shape[0]
+        if warm and described != self._described:
+            raise ValueError(
+                f"warm_start goes on from {self._described}, got {described}: set warm_start=False"
+            )
+        self._described = described
         if not warm:
             self._learn_classes(y if classes is None else classes)
         y = self._encode(y)
@@ -156,15 +164,12 @@ class FactorizationMachine(BaseEstimator):
         start, earlier = settings["start"], None
         if start is not None:
             earlier, settings["rng"] = self.machine_, None
+        _check_draws((start.n_sweeps if start else 0) + settings["n_iter"], settings)
         fit = gibbs(
             _blocks_or_csr(X), y, sample_weight=sample_weight, likelihood=self._likelihood, **settings
         )
+        _check_draws(fit.state.n_sweeps, settings)
         draws = Draws.of(fit) if earlier is None else earlier.followed_by(Draws.of(fit))
-        if not len(draws.w0):
-            raise ValueError(
-                f"no draw to predict from: burn_in={settings['burn_in']} and thin={settings['thin']} "
-                f"leave none of {fit.state.n_sweeps} sweeps"
-            )
         self.trace_ = fit.trace
         names = ("train_mse", "seconds") if self._likelihood == "gaussian" else ("seconds",)
         return fit.state.n_sweeps, draws, fit.state, {name: fit.trace[name] for name in names}
@@ -205,3 +210,11 @@ class FactorizationMachine(BaseEstimator):
 
 def _blocks_or_csr(X: Matrix) -> Design | sparse.csr_array:
     return X if isinstance(X, Design) else sparse.csr_array(X)
+
+
+def _check_draws(n_sweeps: int, settings: dict[str, object]) -> None:
+    burn_in, thin = settings["burn_in"], settings["thin"]
+    if n_sweeps < burn_in + thin:
+        raise ValueError(
+            f"burn_in={burn_in} and thin={thin} leave no draw of {n_sweeps} sweeps to predict by"
+        )

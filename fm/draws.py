@@ -54,7 +54,7 @@ class Draws(NamedTuple):
         return sum(response(predict(X, draw), draw) for draw in self.each()) / len(self.w0)
 
     def quantiles(self, X: Matrix, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of the predictive distribution of y, (n_rows, n_levels), to 1e-9 of the spread of its components."""
+        """Of the predictive distribution of y, (n_rows, n_levels), to 1e-6 of the spread of its components."""
         step = max(1, CHUNK // len(self.w0))
         parts = [X[first : first + step] for first in range(0, X.shape[0], step)]
         return np.vstack([self._quantiles(part, levels) for part in parts])
@@ -64,7 +64,7 @@ class Draws(NamedTuple):
         deviation = 1 / np.sqrt(self.alpha)[:, None, None]
         components = f + ndtri(levels) * deviation
         low, high = components.min(axis=0), components.max(axis=0)
-        for _ in range(30):
+        for _ in range(20):
             middle = (low + high) / 2
             below = ndtr((middle - f) / deviation).mean(axis=0) < levels
             low, high = np.where(below, middle, low), np.where(below, high, middle)

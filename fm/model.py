@@ -115,7 +115,7 @@ def squared(X: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
     """X with its entries squared; X itself, not a copy, if it is sparse with every stored entry 1."""
     if not sparse.issparse(X):
         return X * X
-    return X if np.all(X.data == 1) else X.multiply(X).tocsr()
+    return X if np.all(X.data == 1) else X.power(2)
 
 
 def averaged(w0: NDArray, w: NDArray, V: NDArray, unknown: NDArray | None = None) -> Coefficients:

@@ -18,8 +18,8 @@ which is two sparse products for the whole batch and no loop over rows or featur
 
 c makes a column that is active in every row take the batch's mean gradient, and one active in at most one
 row of it the classic step of one row, so that one learning rate suits frequent and rare columns and every
-batch size. w0 always takes the mean. Regression is fitted to y standardized to mean 0 and variance 1, which
-makes the learning rate free of y's unit; l2 keeps its meaning in the unit of y.
+batch size. w0 always takes the mean. To make steps free of units, y is standardized to mean 0 and variance 1 and
+each column divided by the root mean square of its nonzero entries; l2 keeps its meaning in the units given.
 
 Cost of an epoch: O(k nnz) + O(k n_features) per batch. A `Design`'s side features are multiplied once per
 level and batch, not once per row.
@@ -28,6 +28,7 @@ level and batch, not once per row.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 from scipy.special import expit, logit
+from sklearn.exceptions import ConvergenceWarning
 
 from fm.design import Design
 from fm.features import features
@@ -56,11 +58,12 @@ RESIDUALS = {"squared": lambda f, y: f - y, "logistic": lambda f, y: expit(f) - 
 
 @dataclass
 class SGDState:
-    """All that the next epoch depends on, in the unit of the standardized y.
+    """All that the next epoch depends on, in the units of the standardized y and columns.
 
     theta : (n_features, 1 + k), the columns of w and V side by side.
     squares : (n_features, 1 + k), AdaGrad's sums of squared gradients.
     seen : (n_features,) columns with a nonzero entry so far; the others contribute nothing.
+    units : (n_features,) of the columns.
     offset, scale : f(x) = offset + scale * (standardized prediction).
     limit : mean squared residual above which the iteration counts as diverging.
     """
@@ -69,6 +72,7 @@ class SGDState:
     theta: NDArray
     squares: NDArray
     seen: NDArray[np.bool_]
+    units: NDArray[np.float64]
     offset: float
     scale: float
     rng: np.random.Generator
@@ -76,8 +80,8 @@ class SGDState:
     limit: float = np.inf
 
     def coefficients(self) -> Coefficients:
-        """In the unit of y, in arrays of their own; columns never seen have zeros."""
-        theta = np.where(self.seen[:, None], self.theta, 0)
+        """In the units given, in arrays of their own; columns never seen have zeros."""
+        theta = self.theta * (self.seen / self.units).astype(self.theta.dtype)[:, None]
         return Coefficients(
             self.offset + self.scale * self.w0, self.scale * theta[:, 0], math.sqrt(self.scale) * theta[:, 1:]
         )
@@ -118,15 +122,19 @@ def sgd(
     batch_size : rows per step; None for `default_batch_size`.
     callback : called after every epoch with the number of epochs done (those of `start` included) and the
         coefficients; a true answer ends the fit.
-    Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges.
+    Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges; warns when it ends with
+    a squared error of more than twice the variance of y.
     """
     began, seconds = perf_counter(), []
     n, p = X.shape
     unit = 1.0 if sample_weight is None else sample_weight.mean()
     weight = np.broadcast_to(1.0, n) if sample_weight is None else sample_weight / unit
-    state = deepcopy(start) or _initial_state(y, weight, (p, 1 + k), loss, init_std, rng, dtype)
     batch_size = min(n, batch_size or default_batch_size(n, p))
     rows = features(X, dtype)
+    state = deepcopy(start) or _initial_state(
+        rows.column_units(weight), y, weight, k, loss, init_std, rng, dtype
+    )
+    rows = rows.over(state.units)
     column_squares = rows.column_squares(weight)
     state.seen |= column_squares > 0
     target = y - state.offset
@@ -138,7 +146,8 @@ def sgd(
         weight = weight if sample_weight is None else weight[mixed]
         del mixed
     # The objective here is that of y over unit * scale^2; here |w|^2 is that of y over scale^2, |V|^2 over scale.
-    penalty = (np.array([l2_w] + k * [l2 / state.scale]) / (n * unit)).astype(dtype)
+    penalty = np.array([l2_w] + k * [l2 / state.scale]) / (n * unit * state.units**2)[:, None]
+    penalty = penalty.astype(dtype)
     if schedule == "adagrad":
         direction = partial(_adagrad, squares=state.squares)
     else:
@@ -162,16 +171,23 @@ def sgd(
                 state.theta -= gradient
                 state.w0 -= rate * float(weighted.sum())
         state.n_epochs += 1
-        state.limit = min(state.limit, 100 * max(1.0, errors[0]))
+        state.limit = min(state.limit, 1e6 * max(1.0, errors[0]))
         if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
             raise FloatingPointError(
                 f"SGD diverged in epoch {state.n_epochs} with learning_rate={learning_rate:g} "
-                f"(schedule={schedule!r}); try learning_rate={learning_rate / 10:g}, or scale the columns of X"
+                f"(schedule={schedule!r}); try learning_rate={learning_rate / 10:g}"
             )
         seconds.append(perf_counter() - began)
         if callback is not None and callback(state.n_epochs, state.coefficients()):
             break
         began = perf_counter() - seconds[-1]
+    if np.mean(errors) > 2:
+        warnings.warn(
+            f"after {state.n_epochs} epochs the error is still {np.mean(errors):.2g} times that of predicting the "
+            f"mean: try more epochs, or a smaller learning_rate than {learning_rate:g}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return SGDFit(state.coefficients(), state, np.array(seconds))
 
 
@@ -197,7 +213,7 @@ def _adagrad(gradient: NDArray, squares: NDArray) -> NDArray:
     return np.divide(gradient, root, out=gradient)
 
 
-def _initial_state(y, weight, shape, loss, init_std, rng, dtype) -> SGDState:
+def _initial_state(units, y, weight, k, loss, init_std, rng, dtype) -> SGDState:
     w0, offset, scale = 0.0, np.dot(y, weight) / len(y), 1.0
     if loss == "logistic":
         margin = 1 / (2 + len(y))
@@ -208,13 +224,14 @@ def _initial_state(y, weight, shape, loss, init_std, rng, dtype) -> SGDState:
         scale = math.sqrt(np.dot(deviation, weight) / len(y))
         if scale <= 1e-12 * abs(offset):  # y is constant but for rounding
             scale = 1.0
-    theta = rng.normal(0, init_std, shape).astype(dtype)
+    theta = rng.normal(0, init_std, (len(units), 1 + k)).astype(dtype)
     theta[:, 0] = 0
     return SGDState(
         w0=float(w0),
         theta=theta,
-        squares=np.full(shape, 1e-14, dtype=dtype),
-        seen=np.zeros(shape[0], dtype=bool),
+        squares=np.full(theta.shape, 1e-14, dtype=dtype),
+        seen=np.zeros(len(units), dtype=bool),
+        units=units,
         offset=float(offset),
         scale=scale,
         rng=rng,

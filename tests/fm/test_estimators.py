@@ -223,6 +223,20 @@ def test_fit_without_warm_start_starts_anew(estimator, data):
     np.testing.assert_array_equal(scores(estimator.fit(X, y).fit(X, y), X), once)
 
 
+@pytest.mark.parametrize("change", [{"k": 3}, {"solver": "sgd"}, {"solver": "gibbs"}])
+def test_warm_start_goes_on_with_the_same_model_only(change, data):
+    model = FMRegressor(solver="als", n_iter=2, warm_start=True).fit(*data).set_params(**change)
+    with pytest.raises(ValueError, match=r"warm_start goes on from .*'als', 'k': 8.*set warm_start=False"):
+        model.fit(*data)
+
+
+def test_a_chain_goes_on_with_the_same_rows_only(data):
+    X, y = data
+    model = FMRegressor(n_iter=4, warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match="'number of rows': 800.*'number of rows': 700"):
+        model.fit(X[:700], y[:700])
+
+
 @pytest.mark.parametrize("cls", [FMRegressor, FMClassifier])
 def test_partial_fit_is_one_epoch(cls, data):
     X, y = data

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients, predict
@@ -149,6 +150,30 @@ def test_the_unit_of_y_does_not_matter(schedule, scale):
     )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_column_units(kind):
+    rng = np.random.default_rng(0)
+    X, weight = rows_of(kind, rng), rng.random(12)
+    matrix = X.to_csr().toarray() if hasattr(X, "to_csr") else sparse.csr_array(X).toarray()
+    x = features(X, np.float64)
+    occurs = weight @ (matrix != 0)
+    units = np.where(occurs > 0, np.sqrt(weight @ matrix**2 / np.where(occurs > 0, occurs, 1)), 1)
+    np.testing.assert_allclose(x.column_units(weight), units)
+    np.testing.assert_allclose(x.over(units).column_squares(weight), weight @ (matrix / units) ** 2)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("as_matrix", [np.asarray, sparse.csr_array])
+def test_the_units_of_the_columns_do_not_matter(schedule, as_matrix):
+    """Columns in other units, unpenalized: powers of 2, so that nothing is even rounded differently."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 3)), rng.normal(size=50)
+    free = {"l2": 0.0, "l2_w": 0.0, "schedule": schedule, "n_iter": 20}
+    one, other = as_matrix(X), as_matrix(X * [2.0**30, 1, 2.0**-30])
+    f, g = (predict(x, fit(x, y, **free).coefficients) for x in (one, other))
+    np.testing.assert_allclose(f, g, rtol=1e-9)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_n_then_m_epochs_are_n_plus_m(schedule, loss):
@@ -195,6 +220,15 @@ def test_divergence_is_reported(schedule):
     X, y = ratings(np.random.default_rng(0))
     with pytest.raises(FloatingPointError, match=r"epoch \d+ with learning_rate=9 .*; try learning_rate=0.9"):
         fit(X, y, learning_rate=9.0, schedule=schedule, power_t=0.1, n_iter=300)
+
+
+def test_an_error_above_that_of_the_mean_is_warned_of():
+    """Each step of AdaGrad moves every one of 200 columns by as much: too much for three epochs to make good."""
+    rng = np.random.default_rng(0)
+    with pytest.warns(
+        ConvergenceWarning, match=r"after 3 epochs the error is still .* smaller learning_rate than 0.1"
+    ):
+        fit(rng.normal(size=(300, 200)), rng.normal(size=300), n_iter=3)
 
 
 def test_callback_sees_every_epoch_and_can_stop():
