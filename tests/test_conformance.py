@@ -87,7 +87,7 @@ def test_levels_without_information_are_legal(model: BaseEstimator, data: tuple)
     )
     prediction = model.predict(strangers)
     assert np.isfinite(prediction).all()
-    assert (np.abs(prediction - y[fewer].mean()) < 1).all()
+    assert ((prediction >= y.min()) & (prediction <= y.max())).all()
 
 
 def test_counts_its_parameters_and_records_its_history(model: BaseEstimator, data: tuple) -> None:
