@@ -56,7 +56,8 @@ class FactorizationMachine(BaseEstimator):
         ----------
         X : Design, or array or sparse matrix (n_rows, n_features).
         y : (n_rows,)
-        sample_weight : (n_rows,) not negative; a weight of 2 is a row that occurs twice.
+        sample_weight : (n_rows,) not negative; a weight of 2 is a row that occurs twice. Whole numbers where
+            classes are fitted by Gibbs sampling.
         validation : (X, y) whose loss goes to `history_` after every epoch; `early_stopping` watches it.
 
         Raises
@@ -102,14 +103,11 @@ class FactorizationMachine(BaseEstimator):
     ) -> Self:
         X = check_X(self, X, reset=not warm)
         y = check_target(y, X)
-        described = {"solver": self.solver, "k": self.k}
-        if self.solver == "gibbs":  # whose state has a latent y for each row
-            described["number of rows"] = X.shape[0]
-        if warm and described != self._described:
-            raise ValueError(
-                f"warm_start goes on from {self._described}, got {described}: set warm_start=False"
-            )
-        self._described = described
+        resumes = {"solver": self.solver, "k": self.k}
+        if self.solver == "gibbs":  # its state has a latent y for each row
+            resumes["n_rows"] = X.shape[0]
+        if warm and resumes != self._resumes:
+            raise ValueError(f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False")
         if not warm:
             self._learn_classes(y if classes is None else classes)
         y = self._encode(y)
@@ -143,6 +141,7 @@ class FactorizationMachine(BaseEstimator):
                 dtype=self.dtype,
                 **settings,
             )
+        self._resumes = resumes
         self.history_ |= {name: np.array(values) for name, values in monitor.history.items()}
         if patience is not None:
             _, self.n_iter_, self.machine_ = monitor.best

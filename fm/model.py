@@ -31,7 +31,6 @@ from fm.design import Block, Design
 CHUNK = 2**16
 """Numbers in an intermediate result of `predict`: 512 KiB of float64, which a core's second cache holds."""
 
-
 Matrix = Design | NDArray | sparse.csr_array
 """What rows come in, once checked."""
 
@@ -58,16 +57,16 @@ def predict(X: Matrix, coefficients: Coefficients) -> NDArray[np.float64]:
     return (_predict_design if isinstance(X, Design) else _predict_matrix)(X, coefficients)
 
 
-def _predict_matrix(X, coefficients: Coefficients) -> NDArray[np.float64]:
+def _predict_matrix(X: NDArray | sparse.csr_array, coefficients: Coefficients) -> NDArray[np.float64]:
     w0, w, V = coefficients[:3]
     X = X.tocsr() if sparse.issparse(X) else X
     norms = np.vecdot(V, V)
-    y = np.empty(X.shape[0])
-    for rows in _chunks(X.shape[0], max(V.shape[1], 1)):
+    y = np.full(X.shape[0], w0, dtype=np.float64)
+    for rows in _chunks(X.shape[0], V.shape[1] + 1):
         x = X[rows]
         q = x @ V
-        y[rows] = x @ w + (np.vecdot(q, q) - squared(x) @ norms) / 2
-    return y + w0
+        y[rows] += x @ w + (np.vecdot(q, q) - squared(x) @ norms) / 2
+    return y
 
 
 def _predict_design(X: Design, coefficients: Coefficients) -> NDArray[np.float64]:
@@ -138,4 +137,4 @@ def _end_to_end(V: NDArray) -> NDArray:
 
 def _chunks(n_rows: int, width: int) -> Iterator[slice]:
     step = max(1, CHUNK // width)
-    return (slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step))
+    return (slice(start, start + step) for start in range(0, n_rows, step))

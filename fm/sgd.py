@@ -34,7 +34,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -43,7 +43,7 @@ from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 
 from fm.design import Design
-from fm.features import features
+from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
@@ -122,14 +122,14 @@ def sgd(
     batch_size : rows per step; None for `default_batch_size`.
     callback : called after every epoch with the number of epochs done (those of `start` included) and the
         coefficients; a true answer ends the fit.
-    Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges; warns when it ends with
-    a squared error of more than twice the variance of y.
+    Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges. Warns when it ends
+    with more than twice the error of predicting the mean.
     """
     began, seconds = perf_counter(), []
     n, p = X.shape
+    batch_size = min(n, batch_size or default_batch_size(n, p))
     unit = 1.0 if sample_weight is None else sample_weight.mean()
     weight = np.broadcast_to(1.0, n) if sample_weight is None else sample_weight / unit
-    batch_size = min(n, batch_size or default_batch_size(n, p))
     rows = features(X, dtype)
     state = deepcopy(start) or _initial_state(
         rows.column_units(weight), y, weight, k, loss, init_std, rng, dtype
@@ -141,13 +141,12 @@ def sgd(
     target /= state.scale
     if n > SEGMENT:
         mixed = np.random.default_rng(0).permutation(n)
-        rows = rows[mixed]
-        target = target[mixed]
+        rows, target = rows[mixed], target[mixed]
         weight = weight if sample_weight is None else weight[mixed]
         del mixed
-    # The objective here is that of y over unit * scale^2; here |w|^2 is that of y over scale^2, |V|^2 over scale.
+    # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the columns.
     penalty = np.array([l2_w] + k * [l2 / state.scale]) / (n * unit * state.units**2)[:, None]
-    penalty = penalty.astype(dtype)
+    objective = _Objective(rows, target, weight, penalty.astype(dtype), RESIDUALS[loss])
     if schedule == "adagrad":
         direction = partial(_adagrad, squares=state.squares)
     else:
@@ -159,17 +158,12 @@ def sgd(
         errors = []
         with np.errstate(over="ignore", invalid="ignore"):
             for chosen in _batches(n, batch_size, state.rng):
-                x = rows[chosen]
-                f, saved = x.forward(state.w0, state.theta)
-                e = RESIDUALS[loss](f, target[chosen])
-                weighted = e * weight[chosen] / len(e)
-                errors.append(np.dot(e, weighted))
-                gradient = x.backward(weighted.astype(dtype, copy=False), saved, state.theta)
-                gradient += penalty * state.theta
+                error, slope, gradient = objective.gradient(chosen, state.w0, state.theta)
+                errors.append(error)
                 gradient = direction(gradient)
                 gradient *= rate
                 state.theta -= gradient
-                state.w0 -= rate * float(weighted.sum())
+                state.w0 -= rate * slope
         state.n_epochs += 1
         state.limit = min(state.limit, 1e6 * max(1.0, errors[0]))
         if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
@@ -189,6 +183,26 @@ def sgd(
             stacklevel=2,
         )
     return SGDFit(state.coefficients(), state, np.array(seconds))
+
+
+class _Objective(NamedTuple):
+    """The mean over rows of weight * loss, plus (penalty * theta^2).sum() / 2."""
+
+    rows: MatrixFeatures | OneHotFeatures
+    target: NDArray
+    weight: NDArray[np.float64]
+    penalty: NDArray
+    residual: Callable[[NDArray, NDArray], NDArray]
+
+    def gradient(self, chosen: NDArray[np.intp], w0: float, theta: NDArray) -> tuple[float, float, NDArray]:
+        """Of the batch `chosen`: mean weighted e^2, gradient in w0, gradient in theta."""
+        x = self.rows[chosen]
+        f, saved = x.forward(w0, theta)
+        e = self.residual(f, self.target[chosen])
+        weighted = e * self.weight[chosen] / len(e)
+        gradient = x.backward(weighted.astype(theta.dtype, copy=False), saved, theta)
+        gradient += self.penalty * theta
+        return float(np.dot(e, weighted)), float(weighted.sum()), gradient
 
 
 def default_batch_size(n_rows: int, n_features: int) -> int:

@@ -36,9 +36,9 @@ def similar(
     """
     check_integer("n", n, low=1)
     check_choice("measure", measure, ("cosine", "inner"))
-    names, V = _features(estimator) if design is None else _levels(estimator, design, feature)
+    names, V = _columns(estimator) if design is None else _levels(estimator, design, feature)
     if feature not in names:
-        raise KeyError(f"no feature {feature!r}{nearest(feature, list(map(str, names)))}")
+        raise KeyError(f"no feature {feature!r}; there are columns 0 to {len(names) - 1}")
     if V.shape[1] == 0:
         raise ValueError("a model with k=0 has no factors to compare")
     if measure == "cosine":
@@ -50,16 +50,17 @@ def similar(
     return [(names[j], float(similarity[j])) for j in order[order != given][:n]]
 
 
-def _features(estimator: FactorizationMachine) -> tuple[range, NDArray]:
+def _columns(estimator: FactorizationMachine) -> tuple[range, NDArray]:
     V = estimator.coefficients_.V
     return range(len(V)), V
 
 
-def _levels(estimator: FactorizationMachine, design: Design, feature: str) -> tuple[list[str], NDArray]:
-    """Names and factors of the levels of the feature's block."""
-    tables = level_tables(design, estimator.coefficients_)
-    for block, table in zip(design, tables, strict=True):
+def _levels(estimator: FactorizationMachine, design: Design, level: str) -> tuple[list[str], NDArray]:
+    """Names and factors of the levels of the block that has this one."""
+    every = []
+    for block, table in zip(design, level_tables(design, estimator.coefficients_), strict=True):
         names = block.feature_names()[: block.n_levels]
-        if feature in names:
+        if level in names:
             return names, table[:-1, :-1]
-    return design.feature_names(), estimator.coefficients_.V
+        every += names
+    raise KeyError(f"no level {level!r}{nearest(level, every)}")

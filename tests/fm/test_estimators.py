@@ -233,7 +233,7 @@ def test_warm_start_goes_on_with_the_same_model_only(change, data):
 def test_a_chain_goes_on_with_the_same_rows_only(data):
     X, y = data
     model = FMRegressor(n_iter=4, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match="'number of rows': 800.*'number of rows': 700"):
+    with pytest.raises(ValueError, match="'n_rows': 800.*'n_rows': 700"):
         model.fit(X[:700], y[:700])
 
 

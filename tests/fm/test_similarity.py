@@ -52,9 +52,9 @@ def test_draws_are_averaged_not_their_factors():
 def test_errors():
     model = machine([[1, 0], [2, 2]])
     design = Design((Block("user", [0], 1, labels=["Ann"]), Block("item", [0], 1)))
-    with pytest.raises(KeyError, match="no feature 7"):
+    with pytest.raises(KeyError, match="no feature 7; there are columns 0 to 1"):
         similar(model, 7)
-    with pytest.raises(KeyError, match="no feature 'user=Anne' .did you mean 'user=Ann'"):
+    with pytest.raises(KeyError, match="no level 'user=Anne' .did you mean 'user=Ann'"):
         similar(model, "user=Anne", design=design)
     with pytest.raises(ValueError, match="n must be at least 1"):
         similar(model, 0, 0)
