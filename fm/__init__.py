@@ -7,6 +7,7 @@ Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, or as
 """
 
 from fm.design import UNKNOWN, Block, Design
+from fm.diagnostics import effective_sample_size, r_hat
 from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
 from fm.io import load, save
 from fm.recommendation import predict_pairs, recommend
@@ -20,8 +21,10 @@ __all__ = [
     "FMClassifier",
     "FMOrdinal",
     "FMRegressor",
+    "effective_sample_size",
     "load",
     "predict_pairs",
+    "r_hat",
     "read_svmlight",
     "recommend",
     "save",

@@ -22,7 +22,8 @@ random_state : None, a seed, or a `numpy.random.Generator`.
 
 Fitted attributes: `machine_` (`fm.model.Coefficients`, or `fm.draws.Draws` from gibbs), `coefficients_`,
 `n_iter_`, `n_parameters_`, `history_` (a number for each epoch of the last fit: losses, and seconds of
-fitting without them), `state_` for `warm_start`, and from gibbs `trace_`.
+fitting without them), `state_` for `warm_start`, and from gibbs `draws_` and `trace_` (noise precision, w0 and
+cut points after each sweep of the last fit: what `fm.r_hat` and `fm.effective_sample_size` judge).
 """
 
 from __future__ import annotations
