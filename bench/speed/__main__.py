@@ -1,0 +1,67 @@
+"""`python -m bench.speed`: measures speed, and writes `results/speed.md` with its figures.
+
+With names of sections only these are measured, and printed; nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import UserError, checked
+from bench.speed import against_myfm, against_vw, growth, lemma, limits, page, predicting
+from bench.speed.bars import bars_table
+from bench.speed.page import Section
+from fm.params import check_choice, check_integer
+
+
+def peers(repeats: int) -> Section:
+    try:
+        return against_myfm.section(against_myfm.measure(repeats))
+    except ImportError as error:
+        return Section(against_myfm.TITLE, f"Skipped: {error}.")
+
+
+SECTIONS = {
+    "vw": lambda asked: against_vw.section(*against_vw.measure(asked.repeats)),
+    "myfm": lambda asked: peers(asked.repeats),
+    "predict": lambda asked: predicting.section(predicting.measure(asked.repeats)),
+    "growth": lambda asked: growth.section(growth.measure(asked.repeats, asked.max_rows)),
+    "lemma": lambda asked: lemma.section(lemma.measure(asked.repeats)),
+    "limits": lambda asked: limits.section(limits.measure(asked.repeats)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = argparse.ArgumentParser("python -m bench.speed", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--repeats", type=int, default=7, help="measurements of each quantity (%(default)s)")
+    parser.add_argument(
+        "--max-rows", type=int, choices=list(growth.SHAPES)[1:], default=max(growth.SHAPES),
+        help="largest data set of section growth (%(default)s)",
+    )  # fmt: skip
+    asked = parser.parse_args(arguments)
+    sections = []
+    try:
+        with checked():
+            check_integer("--repeats", asked.repeats, low=1)
+            for name in asked.sections:
+                check_choice("section", name, SECTIONS)
+        for name in asked.sections or SECTIONS:
+            sections.append(SECTIONS[name](asked))
+            print(f"{page.markdown(sections[-1])}\n\n{bars_table(sections[-1].bars)}\n", flush=True)
+    except UserError as error:
+        print(f"bench.speed: {error}", file=sys.stderr)
+        return 2
+    if not asked.sections:
+        command = shlex.join(["python", "-m", "bench.speed", *arguments])
+        print(f"Written: {page.write(sections, command, Path('results'))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
