@@ -15,6 +15,10 @@ MAX_BLOCKS = 8
 """One-hot sets up to which a row's sums are made anew at each update instead of being kept."""
 
 
+TRIED = 64
+"""Sets, the emptiest ones, that a run of columns is tried with before it becomes one of its own."""
+
+
 def rows_of(
     X: Design | sparse.csr_array,
     weight: NDArray | None,
@@ -27,7 +31,7 @@ def rows_of(
 
     Columns are those of `X`, of a design only its levels (side features are left to the prior). A design's
     groups are its blocks. A matrix's are the columns of equal number in `groups` (n_features,); if that is
-    None, every one-hot set of more than one column is a group, and the remaining columns are one.
+    None, every one-hot set of columns with a 1 in most rows is a group, and the remaining columns are one.
     """
     reuse_freed_memory()
     if isinstance(X, Design):
@@ -39,13 +43,18 @@ def rows_of(
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     sets = [group[subset] for group in members for subset in conflict_free_sets(X[:, group])]
-    one_hot = [bool(np.all(X[:, subset].data == 1)) for subset in sets]
+    parts = [X[:, subset] for subset in sets]
+    one_hot = [bool(np.all(part.data == 1)) for part in parts]
     if groups is None:
-        members = [subset for subset, hot in zip(sets, one_hot, strict=True) if hot and len(subset) > 1]
+        members = [
+            subset
+            for subset, part, hot in zip(sets, parts, one_hot, strict=True)
+            if hot and len(subset) > 1 and part.nnz > X.shape[0] / 2
+        ]
         others = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([*members, []]).astype(np.intp))
         members += [others] if len(others) else []
     if all(one_hot) and len(sets) <= MAX_BLOCKS:
-        levels = [_levels(X[:, subset]) for subset in sets]
+        levels = [_levels(part) for part in parts]
         return Blocks(levels, sets, weight, k=k, dtype=dtype), members
     return Columns(X, sets, weight, k=k, dtype=dtype), members
 
@@ -61,7 +70,7 @@ def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:
     n_taken = np.zeros(0, np.intp)
     for start, stop in _runs(X):
         rows = X.indices[X.indptr[start] : X.indptr[stop]]
-        candidates = np.flatnonzero(n_taken + len(rows) <= X.shape[0])
+        candidates = np.argsort(n_taken, kind="stable")[:TRIED]
         fits = next((s for s in candidates if not taken[s][rows].any()), len(sets))
         if fits == len(sets):
             sets.append([])

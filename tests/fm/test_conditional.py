@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from fm.conditional import conditional
+from fm.layout import Layout
+
+RNG = np.random.default_rng(0)
+LEVELS = RNG.integers(0, 4, 60)
+LEVELS[LEVELS == 3] = 2  # level 3 has no row
+H = RNG.normal(size=(60, 3))
+R = RNG.normal(size=60)
+PRECISION = np.array([[2.0, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 3]])
+LINEAR = RNG.normal(size=(4, 3))
+ALPHA = 1.7
+LAYOUT = Layout.of_levels(LEVELS, 4, 64)
+
+
+def regressors(slab):
+    return np.vstack([np.column_stack([H, R]), np.zeros(4)])[LAYOUT.slots[slab.chunks]]
+
+
+def exact(level):
+    """Mean and covariance of a level's theta."""
+    h, r = H[LEVELS == level], R[LEVELS == level]
+    covariance = np.linalg.inv(ALPHA * h.T @ h + PRECISION)
+    return covariance @ (ALPHA * h.T @ r + LINEAR[level]), covariance
+
+
+def test_mean():
+    theta = conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, None).theta
+    np.testing.assert_allclose(theta, [exact(level)[0] for level in range(4)], atol=1e-12)
+
+
+def test_draws_have_the_mean_and_covariance():
+    rng = np.random.default_rng(1)
+    n = 20_000
+    draws = np.array([conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng).theta for _ in range(n)])
+    for level in range(4):
+        mean, covariance = exact(level)
+        scale = np.sqrt(np.diag(covariance))
+        np.testing.assert_allclose((draws[:, level].mean(axis=0) - mean) / scale, 0, atol=4 / np.sqrt(n))
+        found = np.cov(draws[:, level].T) / np.outer(scale, scale)
+        np.testing.assert_allclose(found, covariance / np.outer(scale, scale), atol=6 / np.sqrt(n))
+
+
+@pytest.mark.parametrize("rng", [None, np.random.default_rng(2)], ids=["mean", "draw"])
+def test_sums_over_what_is_left(rng):
+    drawn = conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng)
+    e = R - np.vecdot(H, drawn.theta[LEVELS])
+    assert drawn.total == pytest.approx(H[:, 0] @ e)
+    assert drawn.gain == pytest.approx(R @ R - e @ e)

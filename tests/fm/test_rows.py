@@ -1,0 +1,95 @@
+"""Both forms of rows, one-hot blocks and any columns, against the model equation."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from fm.blocks import Blocks
+from fm.columns import Columns
+from tests.oracles import fm_predict
+
+SIZES = (5, 7, 3, 4)
+
+
+def one_hot(levels, n):
+    X = np.zeros((len(levels), n + 1))
+    X[np.arange(len(levels)), levels] = 1
+    return X[:, :n]
+
+
+def example(form, n_blocks, weight=None, dtype=np.float64, k=2):
+    """(rows, X, w0, theta): rows loaded with coefficients, and the matrix they stand for."""
+    rng = np.random.default_rng(n_blocks)
+    levels = [rng.integers(-1, n, 40) for n in SIZES[:n_blocks]]
+    ends = np.cumsum(SIZES[:n_blocks])
+    columns = [np.arange(end - n, end) for end, n in zip(ends, SIZES, strict=False)]
+    X = np.hstack([one_hot(level, n) for level, n in zip(levels, SIZES, strict=False)])
+    if form == "blocks":
+        rows = Blocks(levels, columns, weight, k=k, dtype=dtype)
+    else:
+        X *= rng.normal(size=X.shape)
+        rows = Columns(sparse.csc_array(X), columns, weight, k=k, dtype=dtype)
+    w0, theta = 0.7, rng.normal(size=(ends[-1], k + 1))
+    rows.load(w0, theta)
+    return rows, X, w0, theta
+
+
+CASES = [("blocks", 1), ("blocks", 2), ("blocks", 3), ("blocks", 4), ("columns", 1), ("columns", 3)]
+
+
+@pytest.mark.parametrize(("form", "n_blocks"), CASES)
+def test_prediction(form, n_blocks):
+    rows, X, w0, theta = example(form, n_blocks)
+    np.testing.assert_allclose(rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12)
+
+
+@pytest.mark.parametrize(("form", "n_blocks"), CASES)
+def test_prediction_after_a_set_was_updated(form, n_blocks):
+    rows, X, w0, theta = example(form, n_blocks)
+    for s, columns in enumerate(rows.columns):
+        theta[columns] *= -1.5
+        rows.absorb(s, theta[columns])
+    np.testing.assert_allclose(rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12)
+
+
+@pytest.mark.parametrize(("form", "n_blocks"), CASES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_regressors(form, n_blocks, weighted):
+    """A row's are sqrt(weight) (x (1, q), r): with theta_j moved by d the prediction moves by x (1, q) d."""
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0, 2, 40) if weighted else None
+    rows, X, w0, theta = example(form, n_blocks, weight)
+    target = rng.normal(size=40)
+    rows.explain(target)
+    scale = np.ones(40) if weight is None else np.sqrt(weight)
+    for s, columns in enumerate(rows.columns):
+        seen = np.zeros(40, int)
+        for batch in rows.layouts[s].batches:
+            for slab in batch.slabs:
+                slots, x = rows.layouts[s].slots[slab.chunks], rows.regressors(s, slab).copy()
+                np.testing.assert_array_equal(x[slots == 40][:, :-1], 0)
+                for chunk, level in enumerate(slab.owner):
+                    mine = slots[chunk] < 40
+                    row = slots[chunk, mine]
+                    seen[row] += 1
+                    without = theta.copy()
+                    without[columns[level]] = 0
+                    q = X[row] @ without[:, 1:]
+                    h = X[row, columns[level]][:, None] * np.column_stack([np.ones(len(row)), q])
+                    r = target[row] - fm_predict(X[row], w0, without[:, 0], without[:, 1:])
+                    expected = scale[row, None] * np.column_stack([h, r])
+                    np.testing.assert_allclose(x[chunk, mine], expected, atol=1e-12)
+        np.testing.assert_array_equal(seen, np.any(X[:, columns] != 0, axis=1))
+
+
+def test_whether_a_block_is_in_every_row():
+    levels = [np.array([0, 1, 1]), np.array([0, -1, 1])]
+    rows = Blocks(levels, [np.arange(2), np.arange(2, 4)], None, k=1, dtype=np.float64)
+    assert rows.in_every_row(0) and not rows.in_every_row(1)
+
+
+@pytest.mark.parametrize("form", ["blocks", "columns"])
+def test_regressors_are_in_the_given_precision(form):
+    rows, *_ = example(form, 2, np.ones(40), np.float32)
+    rows.explain(np.zeros(40))
+    assert rows.regressors(0, rows.layouts[0].batches[0].slabs[0]).dtype == np.float32
