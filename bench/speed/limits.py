@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cProfile
 import pstats
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,12 +88,13 @@ def measure(repeats: int) -> Limits:
 def shares_of(stats: pstats.Stats) -> dict[str, float]:
     """Function -> its share of the time, what it calls excluded; largest first. What NumPy does for a
     function without calling another (products, sums) counts as the function's own."""
-    own = {_name(*function): entry[2] for function, entry in stats.stats.items()}
-    total = sum(own.values())
-    return {name: t / total for name, t in sorted(own.items(), key=lambda item: -item[1])}
+    own: Counter[str] = Counter()
+    for (file, _, function), entry in stats.stats.items():
+        own[_name(file, function)] += entry[2]
+    return {name: t / own.total() for name, t in own.most_common()}
 
 
-def _name(file: str, line: int, function: str) -> str:
+def _name(file: str, function: str) -> str:
     path = Path(file)
     if not path.is_absolute():
         return function
@@ -101,12 +103,9 @@ def _name(file: str, line: int, function: str) -> str:
 
 def section(measured: Limits) -> Section:
     work = measured.work
-    least = {
-        f"arithmetic, {work.flops / 1e6:.1f} Mflop at {measured.flops / 1e9:.1f} Gflop/s": work.flops
-        / measured.flops,
-        f"moving, {work.bytes / 1e6:.1f} MB at {measured.bandwidth / 1e9:.1f} GB/s": work.bytes
-        / measured.bandwidth,
-    }
+    arithmetic = f"arithmetic, {work.flops / 1e6:.1f} Mflop at {measured.flops / 1e9:.1f} Gflop/s"
+    moving = f"moving, {work.bytes / 1e6:.1f} MB at {measured.bandwidth / 1e9:.1f} GB/s"
+    least = {arithmetic: work.flops / measured.flops, moving: work.bytes / measured.bandwidth}
     rows = [
         [name, f"{1e3 * t:.3g}", *(spread(sweep / t) for sweep in measured.sweep.values())]
         for name, t in least.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,18 @@ def test_work_of_a_sweep_by_hand() -> None:
     work = limits.Work.of(X, k=1)
     assert work.flops == 10 * (2 * 2 * 3) + 7 * 27 / 3
     assert work.bytes == 10 * (4 + 4 + 8 + 3 * 3 * 8)
+
+
+def test_shares_are_of_own_time_and_add_up() -> None:
+    here = str(limits.ROOT / "fm" / "model.py")
+    entries = {
+        (here, 1, "<lambda>"): 3,
+        (here, 9, "<lambda>"): 1,
+        ("~", 0, "<take>"): 4,
+        ("/lib/x.py", 2, "f"): 2,
+    }
+    stats = SimpleNamespace(stats={key: (1, 1, own, 99, {}) for key, own in entries.items()})
+    assert limits.shares_of(stats) == {"fm/model.py:<lambda>": 0.4, "<take>": 0.4, "x.py:f": 0.2}
 
 
 def test_the_machine_has_limits() -> None:
