@@ -2,9 +2,10 @@
 
     log p(c | y, eta) = sum_rows log(Phi(c_y - eta) - Phi(c_{y-1} - eta)) - precision |c|^2 / 2,   c in order
 
-is strictly concave in c (Pratt, JASA 1981). From c the proposal is N(c + H^-1 g, H^-1), g the gradient and H
-the negative Hessian at c: for many rows that is the distribution itself, and nearly every proposal is
-accepted (Qi & Minka, "Hessian-based Markov chain Monte Carlo", 2002).
+is strictly concave in c (Pratt, JASA 1981). The proposal from c is centred at c + H^-1 g with scale H^-1, g being
+the gradient and H the negative Hessian at c (Qi & Minka, "Hessian-based Markov chain Monte Carlo", 2002): for
+many rows that is where the distribution lies, wherever c is. It is a Student t and not a normal
+distribution so that from far away, where the quadratic is a poor guide, the way back never looks impossible.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fm.truncated_normal import FAR, TruncatedNormal, density
+
+
+DF = 5.0
+"""Degrees of freedom of the proposal."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,14 @@ class Expansion:
         return cls(c, log_density, c + np.linalg.solve(hessian, gradient), np.linalg.cholesky(hessian), noise)
 
     def propose(self, rng: np.random.Generator) -> NDArray:
-        return self.newton + np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
+        step = np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
+        return self.newton + step / np.sqrt(rng.chisquare(DF) / DF)
 
     def log_proposal(self, c: NDArray) -> float:
         """Log density of proposing c from here, up to a constant."""
         scaled = self.root.T @ (c - self.newton)
-        return np.log(np.diag(self.root)).sum() - np.dot(scaled, scaled) / 2
+        tail = np.log1p(np.dot(scaled, scaled) / DF)
+        return np.log(np.diag(self.root)).sum() - (DF + len(c)) / 2 * tail
 
 
 def draw_cut_points(

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from scipy import sparse, stats
+from scipy.optimize import approx_fprime, minimize
+
+from fm.cut_points import Expansion, draw_cut_points
+from fm.diagnostics import effective_sample_size
+from fm.gibbs import gibbs
+
+TRUTH = np.array([-1.0, 0.2, 1.1])
+
+
+def ordered(rng, eta):
+    return np.searchsorted(TRUTH, eta + rng.standard_normal(len(eta)))
+
+
+def log_likelihood(c, y, eta):
+    bounds = np.concatenate(([-np.inf], c, [np.inf]))
+    mass = stats.norm.cdf(bounds[y + 1] - eta) - stats.norm.cdf(bounds[y] - eta)
+    return np.log(np.maximum(mass, 1e-300)).sum()
+
+
+def test_expansion_against_finite_differences():
+    rng = np.random.default_rng(0)
+    eta = rng.normal(size=30)
+    y = ordered(rng, eta)
+    c = TRUTH + 0.1
+
+    def density(x):
+        return Expansion.at(x, y, eta, 0.5).log_density
+
+    def gradient(x):
+        e = Expansion.at(x, y, eta, 0.5)
+        return e.root @ e.root.T @ (e.newton - x)
+
+    assert density(c) == pytest.approx(log_likelihood(c, y, eta) - 0.25 * c @ c)
+    np.testing.assert_allclose(gradient(c), approx_fprime(c, density, 1e-6), atol=1e-3)
+    root = Expansion.at(c, y, eta, 0.5).root
+    np.testing.assert_allclose(-root @ root.T, approx_fprime(c, gradient, 1e-6), atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [12, 500])
+def test_draws_have_the_right_distribution(n):
+    """Given eta: against a grid, in the tail-heavy case of few rows and in the nearly Gaussian one of many."""
+    rng = np.random.default_rng(1)
+    eta = rng.normal(size=n)
+    y = np.concatenate([np.arange(4), ordered(rng, eta[4:])])
+    mode = minimize(lambda c: 0.5 * c @ c - log_likelihood(c, y, eta), TRUTH, method="Nelder-Mead").x
+    root = Expansion.at(mode, y, eta, 1.0).root
+    axes = np.linspace(-5, 5, 21)
+    offsets = np.stack(np.meshgrid(axes, axes, axes, indexing="ij"), -1).reshape(-1, 3)
+    grid = mode + np.linalg.solve(root.T, offsets.T).T
+    grid = grid[np.all(np.diff(grid) > 0, axis=1)]
+    log_p = np.array([Expansion.at(c, y, eta, 1.0).log_density for c in grid])
+    p = np.exp(log_p - log_p.max())
+    mean = p @ grid / p.sum()
+    sd = np.sqrt(p @ (grid - mean) ** 2 / p.sum())
+
+    c, draws = mode, []
+    for _ in range(4000):
+        c, _ = draw_cut_points(c, y, eta, 1.0, rng)
+        draws.append(c)
+    draws = np.array(draws)
+    assert np.mean(np.any(np.diff(draws, axis=0) != 0, axis=1)) > 0.5
+    for j in range(3):
+        error = sd[j] / np.sqrt(effective_sample_size(draws[:, j]))
+        assert draws[:, j].mean() == pytest.approx(mean[j], abs=4 * error)
+        assert draws[:, j].std() == pytest.approx(sd[j], rel=0.1)
+
+
+def test_chain_mixes_when_there_are_many_rows():
+    rng = np.random.default_rng(2)
+    eta = rng.normal(size=20_000)
+    y = ordered(rng, eta)
+    c, draws = np.array([-3.0, 0.0, 3.0]), []
+    for _ in range(200):
+        c, _ = draw_cut_points(c, y, eta, 0.01, rng)
+        draws.append(c)
+    assert effective_sample_size(np.array(draws)[50:, 0]) > 100
+    assert np.mean(draws[50:], axis=0) == pytest.approx(TRUTH, abs=0.05)
+
+
+def test_against_maximum_likelihood_on_a_model_without_factors():
+    """Two numeric features; the prior is weak against 3000 rows, so the posterior is centred at the maximum."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(3000, 2))
+    y = ordered(rng, X @ [0.8, -0.5])
+    best = minimize(
+        lambda p: -log_likelihood(np.cumsum(p[2:]), y, X @ p[:2]), [0, 0, -1, 1, 1], method="BFGS"
+    )
+    fit = gibbs(sparse.csr_array(X), y, k=0, n_iter=1500, burn_in=100, rng=rng, likelihood="ordered")
+    for draws, expected in ((fit.cut_points, np.cumsum(best.x[2:])), (fit.w, best.x[:2])):
+        for column, value in zip(draws.T, expected, strict=True):
+            error = column.std() / np.sqrt(effective_sample_size(column))
+            assert column.mean() == pytest.approx(value, abs=5 * error + 0.1 * column.std())
+    assert np.all(fit.w0 == 0)
