@@ -30,7 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from bench import gap, report
 from bench.data.dataset import Dataset
 from bench.encode import FEATURES
-from bench.errors import UserError, checked
+from bench.errors import UserError, checked, exit_status
 from bench.identity import digest, source_digest
 from bench.run import Job, run
 from bench.track import Experiment, MLflowTracker, flatten
@@ -67,14 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _job()
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _start([a for a in arguments if a not in flags], multirun=bool(flags))
-    except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bench: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+    return exit_status(lambda: _start([a for a in arguments if a not in flags], multirun=bool(flags)))
 
 
 def _start(overrides: list[str], multirun: bool) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -21,3 +22,18 @@ def checked() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
+
+
+def exit_status(command: Callable[[], int]) -> int:
+    """What `command` returns; where it raises a `UserError` or is interrupted, 2 or 130, and the sentence."""
+    try:
+        return command()
+    except UserError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "bench: stopped; what is finished is kept, and the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130

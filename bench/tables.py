@@ -9,11 +9,8 @@ MISSING = "–"
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table with padded cells: the first `left` columns to the left, the rest to the right."""
-    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    rule = [
-        "-" * width if i < left else "-" * (width - 1) + ":"
-        for i, width in enumerate(max(w, 3) for w in widths)
-    ]
+    widths = [max(3, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
+    rule = ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     cells = [
         [
             cell.ljust(w) if i < left else cell.rjust(w)

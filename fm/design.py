@@ -87,9 +87,10 @@ class Block:
     def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
         """(n_rows, n_features): one-hot levels, then the level's side features."""
         known = self.levels >= 0
-        indptr = np.concatenate(([0], np.cumsum(known)))
+        index = sparse.get_index_dtype(maxval=max(len(self.levels), self.n_features))
+        indptr = np.concatenate(([0], np.cumsum(known)), dtype=index)
         one_hot = sparse.csr_array(
-            (np.ones(indptr[-1], dtype=dtype), self.levels[known], indptr),
+            (np.ones(indptr[-1], dtype=dtype), self.levels[known].astype(index), indptr),
             shape=(len(self.levels), self.n_levels),
         )
         if self.side is None:

@@ -141,7 +141,8 @@ def sgd(
     target /= state.scale
     if n > SEGMENT:
         mixed = np.random.default_rng(0).permutation(n)
-        rows, target = rows[mixed], target[mixed]
+        rows = rows[mixed]
+        target = target[mixed]
         weight = weight if sample_weight is None else weight[mixed]
         del mixed
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the columns.

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import UserError, checked
+from bench.errors import checked, exit_status
 from bench.speed import against_myfm, against_vw, growth, lemma, limits, page, predicting
 from bench.speed.bars import bars_table
 from bench.speed.page import Section
@@ -45,18 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="largest data set of section growth (%(default)s)",
     )  # fmt: skip
     asked = parser.parse_args(arguments)
+    return exit_status(lambda: _measure(asked, arguments))
+
+
+def _measure(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
     sections = []
-    try:
-        with checked():
-            check_integer("--repeats", asked.repeats, low=1)
-            for name in asked.sections:
-                check_choice("section", name, SECTIONS)
-        for name in asked.sections or SECTIONS:
-            sections.append(SECTIONS[name](asked))
-            print(f"{page.markdown(sections[-1])}\n\n{bars_table(sections[-1].bars)}\n", flush=True)
-    except UserError as error:
-        print(f"bench.speed: {error}", file=sys.stderr)
-        return 2
+    with checked():
+        check_integer("--repeats", asked.repeats, low=1)
+        for name in asked.sections:
+            check_choice("section", name, SECTIONS)
+    for name in asked.sections or SECTIONS:
+        sections.append(SECTIONS[name](asked))
+        print(f"{page.markdown(sections[-1])}\n\n{bars_table(sections[-1].bars)}\n", flush=True)
     if not asked.sections:
         command = shlex.join(["python", "-m", "bench.speed", *arguments])
         print(f"Written: {page.write(sections, command, Path('results'))}")
