@@ -100,19 +100,34 @@ class Chain:
         ]
         left = sweep(rows, likelihood.target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
         likelihood.draw(left, rng)
-        for group, in_every_row in zip(self._groups, self._in_every_row, strict=True):
-            theta = self.theta[group.columns]
-            group.draw(theta, rng)
+        thetas = [self.theta[group.columns] for group in self._groups]
+        for g, in_every_row in enumerate(self._in_every_row):
+            self._groups[g].draw(thetas[g], rng)
             if in_every_row:
-                self._share_level(group, theta)
-                self.theta[group.columns] = theta
+                self._translate(g, thetas)
+        for group, theta in zip(self._groups, thetas, strict=True):
+            self.theta[group.columns] = theta
 
-    def _share_level(self, group: Group, theta: NDArray) -> None:
-        """Draw how much of the general level the group's w have."""
-        (p, g), (q, h) = self._likelihood.shift_prior(), group.shift_prior()
-        c = (g + h) / (p + q) + self.rng.standard_normal() / np.sqrt(p + q)
-        self._likelihood.shift(c)
-        group.shift(theta, c)
+    def _translate(self, g: int, thetas: list[NDArray]) -> None:
+        """Move group g's origin, of w and in a design of v too, to where the prior would rather have it."""
+        group = self._groups[g]
+        P, slope = group.shift_prior()
+        p, s = self._likelihood.shift_prior()
+        P[0, 0] += p
+        slope[0] += s
+        others = [h for h in range(len(self._groups)) if h != g] if self._is_design else []
+        for h in others:
+            p, s = self._groups[h].shear_prior()
+            P[1:, 1:] += p
+            slope[1:] += s
+        n = len(P) if self._is_design else 1
+        c = np.zeros(len(P))
+        root = np.linalg.cholesky(P[:n, :n])
+        c[:n] = np.linalg.solve(root.T, np.linalg.solve(root, slope[:n]) + self.rng.standard_normal(n))
+        self._likelihood.shift(c[0])
+        group.shift(thetas[g], c)
+        for h in others:
+            self._groups[h].shear(thetas[h], c[1:])
 
     def current(self) -> Draw:
         parts = [group.flat(self.theta[group.columns]) for group in self._groups]

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from fm.truncated_normal import FAR, TruncatedNormal, density
 
-
 DF = 5.0
 """Degrees of freedom of the proposal."""
 

@@ -10,9 +10,11 @@ A sweep draws, each from its conditional given all the rest,
     1. theta, all levels of a block at once (`fm.conditional`), block after block;
     2. w0, the noise precision, cut points and latent targets (`fm.likelihoods`);
     3. mu and Lambda of each group (`fm.group`);
-    4. the share of the general level that w0 and the groups' w have: for a group whose values add up to 1 in
-       every row, (w0 - c, w + c, mu_w + c) predicts the same for every c, so that c is drawn from its prior.
-       Without this w0 and mu_w creep (Liu & Sabatti, Biometrika 2000, on such moves).
+    4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0, and
+       <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn from
+       what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu & Sabatti,
+       Biometrika 2000, on such moves). It needs a level of the block in every row; of a matrix, whose groups
+       may interact within themselves, only c_0 is moved.
 
 Rendle, "Factorization Machines with libFM" (ACM TIST 2012) draws one coordinate at a time under diagonal
 priors; Salakhutdinov & Mnih (ICML 2008) have 1 and 3 for a matrix of users and items without biases.

@@ -58,15 +58,29 @@ class Group:
         """All parameters given the columns' theta."""
         self.mean, self.precision = self._hyperprior.given(theta[self._seen]).draw(rng)
 
-    def shift(self, theta: NDArray, c: float) -> None:
-        """Add c to every column's w."""
-        theta[:, 0] += c
-        self.mean[0] += c
+    def shift(self, theta: NDArray, c: NDArray) -> None:
+        """Add c (k + 1,) to every column's theta."""
+        theta += c
+        self.mean = self.mean + c
 
-    def shift_prior(self) -> tuple[float, float]:
-        """As `Gaussian.shift_prior` in `fm.likelihoods`: w and its mean move together, only the mean's prior minds."""
-        row = self._hyperprior.strength * self.precision[0]
-        return row[0], -np.dot(row, self.mean)
+    def shift_prior(self) -> tuple[NDArray, NDArray]:
+        """(P, g) of the log prior of `shift(c)`, const + g'c - c'Pc / 2: only that of the mean minds."""
+        P = self._hyperprior.strength * self.precision
+        return P, -P @ self.mean
+
+    def shear(self, theta: NDArray, c: NDArray) -> None:
+        """Take <c, v> from every column's w, c (k,), and have mean and precision follow."""
+        T = np.eye(len(c) + 1)
+        T[0, 1:] = -c
+        theta[:] = theta @ T.T
+        self.mean = T @ self.mean
+        inverse = 2 * np.eye(len(T)) - T
+        self.precision = inverse.T @ self.precision @ inverse
+
+    def shear_prior(self) -> tuple[NDArray, NDArray]:
+        """(P, g) as in `shift_prior`, of `shear(c)`: only the Wishart prior's scale minds, which is diagonal."""
+        scale = np.diag(self._hyperprior.scatter)[1:]
+        return np.diag(scale * self.precision[0, 0]), -scale * self.precision[0, 1:]
 
 
 class SideGroup(Group):
@@ -97,6 +111,11 @@ class SideGroup(Group):
 
     def flat(self, theta: NDArray) -> NDArray:
         return flat(theta, self.B, self._side)
+
+    def shear(self, theta: NDArray, c: NDArray) -> None:
+        super().shear(theta, c)
+        self.B = self.B.copy()
+        self.B[:, 0] -= self.B[:, 1:] @ c
 
     def draw(self, theta: NDArray, rng: np.random.Generator) -> None:
         """mu, Lambda given B; B given these; strength given all."""
