@@ -19,6 +19,8 @@ from bench.errors import UserError, checked
 from fm.design import Block, Design
 from fm.params import check_choice
 
+SECONDS_PER_DAY = 86_400
+
 N_BINS = 10
 """Quantile bins of a number (age, year) that becomes 0/1 columns."""
 
@@ -65,7 +67,29 @@ def side(context: Context) -> Iterator[Side]:
             yield _described(block, table)
 
 
-FEATURES: dict[str, Callable[[Context], Iterable[Block | Side]]] = {"ids": ids, "side": side}
+def day(context: Context) -> Iterator[Block]:
+    """Block `day`: the UTC day of the rating, which takes up drifts of taste and of scale."""
+    if "timestamp" not in context.dataset.ratings:
+        raise UserError(f"{context.dataset.name} has no timestamps, which the feature 'day' needs")
+    days = context.dataset.ratings["timestamp"] // SECONDS_PER_DAY
+    yield _identity("day", days, None)
+
+
+def implicit(context: Context) -> Iterator[Side]:
+    """Of each user the items she rated in training, as one row of length 1: SVD++ (Koren, KDD 2008)."""
+    labels = tuple(f"rated {label}" for label in context.items.labels)
+    yield Side("user", _normalized(_given(context)), labels)
+
+
+def implicit_items(context: Context) -> Iterator[Side]:
+    """Of each item the users who rated it in training, as one row of length 1: SVD++ turned over."""
+    labels = tuple(f"rated by {label}" for label in context.users.labels)
+    yield Side("item", _normalized(_given(context).T.tocsr()), labels)
+
+
+FEATURES: dict[str, Callable[[Context], Iterable[Block | Side]]] = {
+    feature.__name__: feature for feature in (ids, side, day, implicit, implicit_items)
+}
 
 
 def encode(dataset: Dataset, features: Sequence[str], train_rows: Rows) -> Design:
@@ -103,6 +127,19 @@ def _identity(name: str, column: pd.Series, table: pd.DataFrame | None) -> Block
         labels = labels.union(table.index)
     labels = labels.sort_values()
     return Block(name, labels.get_indexer(column), len(labels), labels=labels.to_numpy())
+
+
+def _given(context: Context) -> sparse.csr_array:
+    """(n_users, n_items), 1 where a user has rated an item in training."""
+    users, items = (block.levels[context.train_rows] for block in (context.users, context.items))
+    shape = context.users.n_levels, context.items.n_levels
+    return sparse.coo_array((np.ones(len(users)), (users, items)), shape=shape).tocsr().sign()
+
+
+def _normalized(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Rows scaled to length 1; empty ones stay empty."""
+    lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
+    return sparse.csr_array(matrix.multiply(1 / np.maximum(lengths, 1)[:, None]))
 
 
 def _described(block: Block, table: pd.DataFrame) -> Side:

@@ -1,5 +1,7 @@
 """Features as blocks: every rating's user and item, and what tables say of them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,3 +124,20 @@ def test_real_data(ml100k: Dataset) -> None:
     assert np.array_equal(item.labels[item.levels], ml100k.ratings["item"])
     assert (user.side.sum(axis=1) == 3).all()
     assert item.side.shape[1] == 19 + sum(label.startswith("year") for label in item.side_labels)
+
+
+def test_days_are_levels_and_need_timestamps(dataset: Dataset) -> None:
+    with pytest.raises(UserError, match="tiny has no timestamps"):
+        encode(dataset, ["ids", "day"], NOTHING)
+    timed = replace(dataset, ratings=dataset.ratings.assign(timestamp=[86_399, 86_400, 0, 3 * 86_400]))
+    day = encode(timed, ["ids", "day"], NOTHING).block("day")
+    assert day.levels.tolist() == [0, 1, 0, 2] and day.labels.tolist() == [0, 1, 3]
+
+
+def test_implicit_features_are_of_training_rows_only(dataset: Dataset) -> None:
+    user, item = encode(dataset, ["ids", "implicit", "implicit_items"], np.array([0, 1, 2]))
+    half = 0.5**0.5
+    expected = [[1, 0, 0, 0], [0, 0, 0, 0], [0, half, half, 0], [0, 0, 0, 0]]
+    np.testing.assert_allclose(user.side.toarray(), expected)
+    np.testing.assert_allclose(item.side.toarray(), [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
+    assert user.side_labels[1] == "rated b" and item.side_labels[2] == "rated by 30"
