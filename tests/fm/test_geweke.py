@@ -1,0 +1,116 @@
+"""Geweke's joint distribution test (JASA 2004): parameters and data drawn together in two ways.
+
+Either all from the prior and the likelihood, or by turns the data given the parameters and the parameters
+by a Gibbs sweep given the data. If every step of the sweep is right, both have the same distribution.
+"""
+
+import numpy as np
+import pytest
+from scipy import sparse, stats
+
+from fm.chain import GibbsState
+from fm.design import Block, Design
+from fm.diagnostics import effective_sample_size
+from fm.gibbs import gibbs
+from fm.likelihoods import Prior
+from fm.model import Coefficients, predict
+from fm.side import flat
+
+K = 2
+PRIOR = Prior(
+    centre=0.5, unit=1.3, location=2.0, noise=(6.0, 5.0), strength=2.0, df=9.0, scatter=8.0, side=(6.0, 2.0)
+)
+LATENT_PRIOR = Prior(location=0.5, strength=2.0, df=9.0, scatter=8.0, side=(6.0, 2.0))
+LEVELS = [np.arange(14) % 4, np.arange(14) % 3]
+SIDE = sparse.csr_array(np.array([[1.0, 0.2], [0, 1], [0.5, -1], [0, 0]]))
+DESIGN = Design((Block("user", LEVELS[0], 4, SIDE), Block("item", LEVELS[1], 3)))
+SPARSE = sparse.csr_array(
+    np.random.default_rng(0).normal(size=(14, 3)) * (np.arange(42).reshape(14, 3) % 4 > 0)
+)
+
+
+def normal_wishart(rng, prior):
+    scale = np.diag([prior.unit**2] + [prior.unit] * K)
+    precision = stats.wishart.rvs(K + prior.df, np.linalg.inv(prior.scatter * scale), random_state=rng)
+    root = np.linalg.inv(np.linalg.cholesky(precision)).T
+    return root @ rng.standard_normal(K + 1) / np.sqrt(prior.strength), precision, root
+
+
+def from_the_prior(rng, X, prior, likelihood):
+    """The arrays of a `GibbsState`, all but the latent target."""
+    arrays, theta = {}, []
+    sizes = [block.n_levels for block in X] if isinstance(X, Design) else [X.shape[1]]
+    for g, size in enumerate(sizes):
+        mean, precision, root = normal_wishart(rng, prior)
+        arrays |= {f"mean{g}": mean, f"precision{g}": precision}
+        centre = mean
+        if isinstance(X, Design) and X.blocks[g].side is not None:
+            strength = rng.gamma(prior.side[0]) / prior.side[1]
+            B = rng.standard_normal((2, K + 1)) @ root.T / np.sqrt(strength)
+            arrays |= {f"strength{g}": strength, f"B{g}": B}
+            centre = mean + SIDE @ B
+        theta.append(centre + rng.standard_normal((size, K + 1)) @ root.T)
+    arrays["theta"] = np.concatenate(theta)
+    if likelihood == "ordered":
+        arrays["cut_points"] = np.sort(rng.standard_normal(2)) / np.sqrt(prior.location)
+    else:
+        arrays["w0"] = prior.centre + prior.unit * rng.standard_normal() / np.sqrt(prior.location)
+    if likelihood == "gaussian":
+        arrays["alpha"] = rng.gamma(prior.noise[0]) / (prior.noise[1] * prior.unit**2)
+    return {name: np.asarray(x) for name, x in arrays.items()}
+
+
+def observe(rng, X, arrays, likelihood):
+    """y given the parameters; with a latent target, that too is drawn."""
+    theta = arrays["theta"]
+    if isinstance(X, Design):
+        theta = np.concatenate([flat(theta[:4], arrays["B0"], SIDE), theta[4:]])
+    eta = predict(X, Coefficients(float(arrays.get("w0", 0.0)), theta[:, 0], theta[:, 1:]))
+    if likelihood == "gaussian":
+        return eta + rng.standard_normal(len(eta)) / np.sqrt(arrays["alpha"])
+    arrays["target"] = eta + rng.standard_normal(len(eta))
+    if likelihood == "probit":
+        return (arrays["target"] > 0).astype(float)
+    return np.searchsorted(arrays["cut_points"], arrays["target"]).astype(float)
+
+
+def statistics(arrays):
+    """First and second moments of everything, each array's entries pooled."""
+    found = []
+    for name, x in sorted(arrays.items()):
+        if name.startswith("precision"):
+            x = np.linalg.inv(x)[[0, 0, 1], [0, 1, 1]]
+        elif name.startswith(("alpha", "strength")):
+            x = np.log(x)
+        found += [np.mean(x), np.mean(np.square(x))]
+        if name == "theta":
+            found += [*x.mean(axis=0), np.mean(x[:, 0] * x[:, 1] * x[:, 2] ** 2)]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("likelihood", ["gaussian", "probit", "ordered"])
+@pytest.mark.parametrize("kind", ["design", "matrix"])
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_joint_distribution(kind, likelihood):
+    X = DESIGN if kind == "design" else SPARSE
+    prior = PRIOR if likelihood == "gaussian" else LATENT_PRIOR
+    rng, n = np.random.default_rng(1), 5000
+    independent = []
+    for _ in range(n):
+        arrays = from_the_prior(rng, X, prior, likelihood)
+        observe(rng, X, arrays, likelihood)
+        independent.append(statistics(arrays))
+    chain, state = [], GibbsState(arrays, rng.bit_generator.state, 0)
+    for _ in range(n):
+        y = observe(rng, X, state.arrays, likelihood)
+        start = GibbsState(state.arrays, rng.bit_generator.state, 0)
+        state = gibbs(
+            X, y, k=K, n_iter=1, rng=None, burn_in=1, likelihood=likelihood, prior=prior, start=start,
+            groups=None if kind == "design" else np.zeros(3, int),
+        ).state  # fmt: skip
+        rng.bit_generator.state = state.generator
+        chain.append(statistics(state.arrays))
+    for a, b in zip(np.transpose(independent), np.transpose(chain), strict=True):
+        error = np.hypot(a.std() / np.sqrt(n), b.std() / np.sqrt(effective_sample_size(b)))
+        assert abs(a.mean() - b.mean()) < 4.5 * error
