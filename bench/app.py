@@ -207,12 +207,9 @@ def experiment_of(cfg: DictConfig, dataset: Dataset) -> Experiment:
 
 def run_name(cfg: DictConfig, job: Job) -> str:
     """The model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
-    values = flatten(job.config)
-    varied = [key for key in cfg.sweep.varied if key in values]
-    simulated = ["(simulated)"] if job.dataset.simulated else []
-    return " ".join(
-        [job.names["model"], *(f"{key.rpartition('.')[2]}={values[key]}" for key in varied), *simulated]
-    )
+    values = flatten(job.config) | job.names
+    varied = [f"{key.rpartition('.')[2]}={values[key]}" for key in cfg.sweep.varied if key in values]
+    return " ".join([job.names["model"], *varied, *(["(simulated)"] if job.dataset.simulated else [])])
 
 
 def load_data(cfg: DictConfig) -> Dataset:

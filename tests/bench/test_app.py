@@ -18,7 +18,7 @@ CHOICES = [
     for path in sorted(CONF.glob("*/*.yaml"))
     if path.parent.name != "experiment"
 ]
-TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000", "split=random"]
+TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -104,13 +104,16 @@ def test_sweep_from_end_to_end_and_again(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     command = ["-m", *TINY, "model=linear", "model.l2=1,4"]
+    command += ["split=random,leave_last_out"]
     for folder, jobs in (("one", "1"), ("two", "2")):
         done = bench(*command, f"jobs={jobs}", results=tmp_path / folder)
         assert done.returncode == 0, done.stderr
     errors = [
-        sorted(r.metrics["test/mse_raw"] for r in all_records(tmp_path / folder)) for folder in ("one", "two")
+        {r.name: r.metrics["test/mse_raw"] for r in all_records(tmp_path / folder)}
+        for folder in ("one", "two")
     ]
-    assert errors[0] == errors[1] and len(errors[0]) == 2
+    assert errors[0] == errors[1] and len(errors[0]) == 4
+    assert "linear l2=4 split=leave_last_out (simulated)" in errors[0]
 
 
 @pytest.mark.slow
