@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce test test-fast ui lint clean
+.PHONY: help install reproduce test test-fast ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +29,6 @@ test-fast: $(READY) ## the tests that need no data
 
 ui: $(READY) ## the MLflow dashboard over the tracked runs, on loopback
 	@$(BIN)/python -m bench.ui
-
-lint: $(READY) ## ruff's opinion
-	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 
 clean: ## remove the environment; tracked runs stay
 	rm -rf $(VENV)
