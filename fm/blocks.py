@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fm.design import UNKNOWN
 from fm.layout import Layout, Slab, index_type, slab_slots
 
 
@@ -43,9 +44,9 @@ class Blocks:
         if len(levels) == 1:  # the rest of the model is then one level that adds nothing
             levels, sizes = [*levels, np.zeros_like(levels[0])], [*sizes, 1]
         self._sizes = sizes
-        self._levels = [_table_rows(*block) for block in zip(levels, sizes, strict=True)]
+        self._levels = levels
         self._elsewhere = [
-            [None if b == c else rows[layout.slots] for c, rows in enumerate(self._levels)]
+            {c: _lookup(levels[c], sizes[c], layout.slots) for c in range(len(sizes)) if c != b}
             for b, layout in enumerate(self.layouts)
         ]
         self._tables = [np.empty(0)] * len(sizes)
@@ -61,8 +62,9 @@ class Blocks:
         self._w0_share = share * w0
         for b, size in enumerate(self._sizes):
             self._tables[b] = np.zeros((size + 2, width), self._buffers.dtype)
-            self._tables[b][:-1, 0] = share
-            self._tables[b][:-1, -1] = self._w0_share
+            for part in (slice(size), UNKNOWN):
+                self._tables[b][part, 0] = share
+                self._tables[b][part, -1] = self._w0_share
         for b, columns in enumerate(self.columns):
             self.absorb(b, theta[columns])
 
@@ -81,8 +83,9 @@ class Blocks:
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """(chunks, length, k + 2): scale (h, r) of each slot, h = 0 where it is empty. Valid until the next call."""
         target = self._targets[b][slab.chunks]
-        rest = [(c, rows[slab.chunks].ravel()) for c, rows in enumerate(self._elsewhere[b]) if c != b]
-        x = self._sum(rest).reshape(*target.shape, -1)
+        x = self._sum([(c, rows[slab.chunks].ravel()) for c, rows in self._elsewhere[b].items()]).reshape(
+            *target.shape, -1
+        )
         np.subtract(target, x[..., -1], out=x[..., -1])
         if self._scale is not None:
             x *= self._scale[self.layouts[b].slots[slab.chunks]][..., None]
@@ -90,11 +93,11 @@ class Blocks:
 
     def in_every_row(self, b: int) -> bool:
         """Whether block b has a level, of value 1, in every row."""
-        return self.layouts[b].counts.sum() == len(self._levels[b]) - 1
+        return self.layouts[b].counts.sum() == len(self._levels[b])
 
     def prediction(self) -> NDArray[np.float64]:
         """(n_rows,) what the loaded coefficients sum to."""
-        total = np.empty(len(self._levels[0]) - 1)
+        total = np.empty(len(self._levels[0]))
         step = self._buffers.shape[1] // self._tables[0].shape[1]
         for start in range(0, len(total), step):
             rows = slice(start, min(start + step, len(total)))
@@ -109,17 +112,17 @@ class Blocks:
         (b, rows), *others = lookups
         shape = len(rows), self._tables[b].shape[1]
         total, term, product = self._buffers[:, : shape[0] * shape[1]].reshape(3, *shape)
-        self._tables[b].take(rows, axis=0, out=total, mode="clip")
+        self._tables[b].take(rows, axis=0, out=total, mode="wrap")
         for b, rows in others:
-            self._tables[b].take(rows, axis=0, out=term, mode="clip")
+            self._tables[b].take(rows, axis=0, out=term, mode="wrap")
             np.multiply(total, term, out=product)
             total += term
             total[:, -1] += product @ self._factors
         return total
 
 
-def _table_rows(levels: NDArray[np.integer], n_levels: int) -> NDArray[np.integer]:
-    """(n_rows + 1,): the table row of each row's level; the last but one for level -1, the last for no row."""
-    rows = np.append(levels, n_levels + 1).astype(index_type(n_levels + 1))
-    rows[rows < 0] = n_levels
+def _lookup(levels: NDArray[np.integer], n_levels: int, slots: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The table row of each slot's level: the last, which is -1, if unknown, the one before for no row."""
+    rows = levels.take(slots, mode="clip").astype(index_type(n_levels))
+    rows[slots == len(levels)] = n_levels
     return rows

@@ -64,10 +64,14 @@ class Layout:
     @classmethod
     def of_levels(cls, levels: NDArray[np.intp], n_levels: int, slab: int) -> Layout:
         """From each row's level; rows of level -1 are left out. A slab has `slab` slots."""
-        known = np.flatnonzero(levels >= 0)
-        by_row = (known.astype(index_type(len(levels))), levels[known], np.arange(len(known) + 1))
-        by_level = sparse.csr_array(by_row, shape=(len(known), n_levels)).tocsc()
-        return cls.of_sorted(by_level.data, by_level.indptr, slab, empty=len(levels))
+        n_rows = len(levels)
+        index = index_type(max(n_rows, n_levels))
+        column = levels.astype(index)
+        column[column < 0] = n_levels
+        by_row = (np.empty(n_rows, np.int8), column, np.arange(n_rows + 1, dtype=index))
+        by_level = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
+        starts = by_level.indptr[:-1]
+        return cls.of_sorted(by_level.indices[: starts[-1]], starts, slab, empty=n_rows)
 
     @classmethod
     def of_sorted(
@@ -78,8 +82,12 @@ class Layout:
         length = min(CHUNKS, key=lambda m: -(-counts // m).sum() * (m + CHUNK_COST))
         n_chunks = -(-counts // length)
         first = np.concatenate(([0], np.cumsum(n_chunks)))
-        slots = np.full(first[-1] * length, empty, dtype=index_type(empty))
-        slots[np.arange(len(rows)) + np.repeat(first[:-1] * length - starts[:-1], counts)] = rows
+        n_slots = first[-1] * length
+        slots = np.full(n_slots, empty, dtype=index_type(max(n_slots, empty)))
+        ahead = (first[:-1] * length - starts[:-1]).astype(slots.dtype)
+        at = np.repeat(ahead, counts)
+        at += np.arange(len(rows), dtype=slots.dtype)
+        slots[at] = rows
         cuts = range(0, len(counts), BATCH_LEVELS)
         batches = tuple(_batch(first, a, min(a + BATCH_LEVELS, len(counts)), slab // length) for a in cuts)
         return cls(slots.reshape(-1, length), counts, batches)
