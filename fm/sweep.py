@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fm.blocks import Blocks
 from fm.columns import Columns
-from fm.conditional import conditional
+from fm.conditional import Left, conditional
 from fm.layout import Slab
 
 FACTORS = 16
@@ -27,12 +27,12 @@ FACTORS = 16
 class Residual:
     """What is left of a target when `rows` have predicted.
 
-    sums : sum of s e and of s e^2 over the rows, s being their weights, if known without looking at e.
+    left : the sums over rows, if known without looking at them.
     """
 
     rows: Blocks | Columns
     target: NDArray
-    known_sums: tuple[float, float] | None
+    left: Left | None
 
     def vector(self) -> NDArray[np.float64]:
         """e (n_rows,)."""
@@ -40,8 +40,8 @@ class Residual:
 
     def sums(self) -> tuple[float, float]:
         """Sum of s e and of s e^2 over the rows, s being their weights."""
-        if self.known_sums is not None:
-            return self.known_sums
+        if self.left is not None:
+            return self.left.total, self.left.squares
         e = self.vector()
         weighted = e if self.rows.weight is None else self.rows.weight * e
         return weighted.sum(), np.dot(weighted, e)
@@ -88,24 +88,26 @@ def _sweep(
     rows.load(w0, _machine(theta, part))
     rows.explain(target)
     bias = 0 if part.start == 0 else 1
+    last = len(rows.columns) - 1
+    left = Left() if bias == 0 and rows.in_every_row(last) else None
     for s, (columns, (mean, precision)) in enumerate(zip(rows.columns, priors, strict=True)):
-        squares = 0.0
 
         def regressors(slab: Slab, s: int = s) -> NDArray:
-            nonlocal squares
-            x = rows.regressors(s, slab)[..., bias:]
-            r = x[..., -1]
-            squares += np.einsum("ij,ij", r, r)
-            return x
+            return rows.regressors(s, slab)[..., bias:]
 
         rest = theta[columns]
         rest[:, part] = 0
-        linear = (mean - rest) @ precision[:, part]
-        drawn = conditional(rows.layouts[s], regressors, linear, precision[part, part], alpha, rng)
-        theta[columns, part] = drawn.theta
+        theta[columns, part] = conditional(
+            rows.layouts[s],
+            regressors,
+            (mean - rest) @ precision[:, part],
+            precision[part, part],
+            alpha,
+            rng,
+            left if s == last else None,
+        )
         rows.absorb(s, _machine(theta[columns], part))
-    sums = (drawn.total, squares - drawn.gain) if bias == 0 and rows.in_every_row(s) else None
-    return Residual(rows, target, sums)
+    return Residual(rows, target, left)
 
 
 def _parts(n: int) -> list[slice]:
