@@ -1,6 +1,5 @@
 """Scikit-learn's manners, hyperparameters, and what every solver's estimator promises."""
 
-import inspect
 import pickle
 
 import numpy as np
@@ -14,7 +13,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fm import Block, Design, FMClassifier, FMOrdinal, FMRegressor
-from fm.hyperparameters import DEFAULTS
 from tests.fm.data import random_design, ratings
 
 SOLVERS = ["sgd", "als", "gibbs"]
@@ -75,111 +73,6 @@ def expected_failures(estimator):
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
-
-
-def test_signature_has_every_hyperparameter_of_every_solver():
-    names = set(inspect.signature(FMRegressor).parameters)
-    assert names >= {name for settings in DEFAULTS.values() for name in settings}
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"k": -1}, "k must be at least 0, got -1"),
-        ({"k": 2.0}, "k must be a whole number"),
-        ({"solver": "sdg"}, r"solver must be one of .*did you mean 'sgd'"),
-        ({"solver": "sgd", "n_iter": 0}, "n_iter must be at least 1"),
-        ({"solver": "sgd", "learning_rate": 0}, "learning_rate must be above 0, got 0"),
-        ({"solver": "sgd", "learning_rate": np.inf}, "learning_rate"),
-        ({"solver": "sgd", "learning_rate": "fast"}, "learning_rate must be a number"),
-        ({"solver": "als", "l2": -1.0}, "l2 must be at least 0"),
-        ({"solver": "als", "l2_w": -1.0}, "l2_w must be at least 0"),
-        ({"solver": "sgd", "batch_size": 0}, "batch_size"),
-        ({"solver": "sgd", "schedule": "adagrat"}, "did you mean 'adagrad'"),
-        ({"solver": "sgd", "power_t": 0.5}, "power_t=0.5 has no meaning without schedule='invscaling'"),
-        ({"solver": "sgd", "early_stopping": 0}, "early_stopping"),
-        ({"solver": "gibbs", "thin": 0}, "thin"),
-        ({"solver": "gibbs", "burn_in": -1}, "burn_in"),
-        ({"init_std": -0.1}, "init_std"),
-        ({"dtype": "float16"}, "dtype must be one of"),
-    ],
-)
-def test_bad_hyperparameters_are_named(params, message, data):
-    with pytest.raises((ValueError, TypeError), match=message):
-        FMRegressor(**params).fit(*data)
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_a_word_the_solver_has_no_use_for_is_refused(solver):
-    values = {"schedule": "constant", "groups": [0]}
-    for name in set().union(*DEFAULTS.values()) - DEFAULTS[solver].keys():
-        with pytest.raises(ValueError, match=f"{name}=.* has no meaning for solver='{solver}'"):
-            FMRegressor(solver=solver, **{name: values.get(name, 1)}).check_params()
-
-
-def test_classifier_has_no_als():
-    with pytest.raises(ValueError, match="solver must be one of gibbs, sgd"):
-        FMClassifier(solver="als").check_params()
-
-
-@pytest.mark.parametrize(
-    ("solver", "name", "one", "other"),
-    [
-        ("sgd", "learning_rate", 0.1, 0.2),
-        ("sgd", "l2", 1.0, 2.0),
-        ("sgd", "l2_w", 1.0, 2.0),
-        ("sgd", "batch_size", 100, 200),
-        ("sgd", "schedule", "adagrad", "constant"),
-        ("als", "l2", 1.0, 2.0),
-        ("als", "l2_w", 1.0, 2.0),
-        ("gibbs", "burn_in", 0, 2),
-        ("gibbs", "thin", 1, 2),
-        *[
-            (s, *change)
-            for s in SOLVERS
-            for change in [("k", 2, 3), ("n_iter", 4, 5), ("random_state", 0, 1)]
-        ],
-        *[(s, "init_std", 0.1, 0.3) for s in SOLVERS],
-        *[(s, "dtype", "float64", "float32") for s in SOLVERS],
-    ],
-)
-def test_every_hyperparameter_bites(solver, name, one, other, data):
-    X, y = data
-    common = {"solver": solver, "k": 2, "n_iter": 5, "random_state": 0}
-    fits = [FMRegressor(**(common | {name: value})).fit(X, y).predict(X) for value in (one, other)]
-    assert not np.array_equal(*fits)
-
-
-def test_power_t_bites(data):
-    X, y = data
-    fits = [
-        FMRegressor(solver="sgd", schedule="invscaling", power_t=t, random_state=0).fit(X, y).predict(X)
-        for t in (0.1, 0.5)
-    ]
-    assert not np.array_equal(*fits)
-
-
-def test_groups_bite():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
-    fits = [
-        FMRegressor(n_iter=5, groups=g, random_state=0).fit(X, y).predict(X) for g in (None, [0, 0, 1, 1])
-    ]
-    assert not np.array_equal(*fits)
-
-
-@pytest.mark.parametrize(
-    ("groups", "error", "message"),
-    [([0, 1], ValueError, "groups must be 4 whole numbers"), ([0.5] * 4, ValueError, "groups must be 4")],
-)
-def test_bad_groups(groups, error, message):
-    with pytest.raises(error, match=message):
-        FMRegressor(groups=groups).fit(np.ones((3, 4)), [1, 2, 3])
-
-
-def test_groups_of_a_design_are_its_blocks(data):
-    with pytest.raises(TypeError, match="groups is for matrices"):
-        FMRegressor(groups=[0] * 70).fit(*data)
 
 
 def test_fit_leaves_hyperparameters_alone(estimator, data):
