@@ -1,7 +1,7 @@
 """Rows of any sparse matrix, whose columns are updated in sets that share no row.
 
 A set's columns are independent given the rest of the model, so a set is updated like a one-hot block, its
-values being x instead of 1. Per row are kept the residual e and the summed factors q: a set then costs
+values being x instead of 1. Of each row are kept its summed factors q and its prediction: a set then costs
 O((k + 1)^2) per nonzero of its own, however many sets there are.
 """
 
@@ -49,20 +49,21 @@ class Columns:
 
     def load(self, w0: float, theta: NDArray) -> None:
         self._theta = np.zeros_like(theta)
-        self._q = np.zeros((self._n_rows + 1, theta.shape[1] - 1))
-        self._prediction = np.append(np.full(self._n_rows, w0), 0)
-        for s, members in enumerate(self.columns):
-            self.absorb(s, theta[members])
+        self._sums = np.zeros((self._n_rows + 1, theta.shape[1]))  # (prediction, q), and of an empty slot 0
+        self._sums[:-1, 0] = w0
+        for s, columns in enumerate(self.columns):
+            self.absorb(s, theta[columns])
 
     def absorb(self, s: int, theta: NDArray) -> None:
         change = theta - self._theta[self.columns[s]]
         for batch in self.layouts[s].batches:
             for slab in batch.slabs:
-                rows = self.layouts[s].slots[slab.chunks]
-                h = self._h(s, slab)
+                rows = self.layouts[s].slots[slab.chunks].ravel()
+                h, sums = self._h(s, slab)
                 own = change[slab.owner]
-                self._prediction[rows] += (h @ own[..., None])[..., 0]
-                self._q[rows] += h[..., :1] * own[:, None, 1:]
+                sums[..., :1] += h @ own[..., None]
+                sums[..., 1:] += h[..., :1] * own[:, None, 1:]
+                self._sums[rows] = sums.reshape(len(rows), -1)
         self._theta[self.columns[s]] = theta
 
     def explain(self, target: NDArray) -> None:
@@ -70,27 +71,27 @@ class Columns:
 
     def regressors(self, s: int, slab: Slab) -> NDArray:
         rows = self.layouts[s].slots[slab.chunks]
-        h = self._h(s, slab)
+        h, sums = self._h(s, slab)
         own = self._theta[self.columns[s]][slab.owner]
-        r = (self._target[rows] - self._prediction[rows])[..., None] + h @ own[..., None]
-        x = np.concatenate((h, r), axis=-1, dtype=self._dtype)
+        x = np.empty((*h.shape[:2], h.shape[2] + 1), self._dtype)
+        x[..., :-1] = h
+        x[..., -1] = self._target.take(rows) - sums[..., 0] + (h @ own[..., None])[..., 0]
         if self._scale is not None:
-            x *= self._scale[rows][..., None]
+            x *= self._scale.take(rows)[..., None]
         return x
 
     def in_every_row(self, s: int) -> bool:
         return False  # not with value 1
 
     def prediction(self) -> NDArray[np.float64]:
-        return self._prediction[:-1].copy()
+        return self._sums[:-1, 0].copy()
 
-    def _h(self, s: int, slab: Slab) -> NDArray:
-        """(chunks, length, k + 1): x (1, q), with q the factors summed over the rest of the row."""
+    def _h(self, s: int, slab: Slab) -> tuple[NDArray, NDArray]:
+        """(chunks, length, k + 1): x (1, q) with q without the set's own columns, and the rows' sums as they are."""
         x = self._values[s][slab.chunks, :, None]
         own = self._theta[self.columns[s]][slab.owner]
-        h = np.empty((*x.shape[:2], own.shape[1]))
-        h[..., :1] = x
-        h[..., 1:] = self._q[self.layouts[s].slots[slab.chunks]]
-        h[..., 1:] -= x * own[:, None, 1:]
-        h[..., 1:] *= x
-        return h
+        sums = self._sums.take(self.layouts[s].slots[slab.chunks], axis=0)
+        h = sums - x * own[:, None]
+        h[..., 0] = 1
+        h *= x
+        return h, sums
