@@ -101,9 +101,9 @@ def test_side_features_without_factors_are_columns(n_side):
     side = sparse.random_array((8, n_side), density=0.5, rng=rng)
     X = Design((Block("user", rng.integers(-1, 8, 60), 8, side), Block("item", rng.integers(0, 5, 60), 5)))
     y = rng.normal(size=60)
-    fit = als(X, y, k=0, n_iter=2000, l2=1.0, l2_w=0.8, rng=rng)
-    columns = als(X.to_csr(), y, k=0, n_iter=2000, l2=1.0, l2_w=0.8, rng=rng)
-    same_fit(fit, columns, atol=1e-8)
+    fit = als(X, y, k=0, n_iter=500, l2=1.0, l2_w=3.0, rng=rng)
+    columns = als(X.to_csr(), y, k=0, n_iter=500, l2=1.0, l2_w=3.0, rng=rng)
+    same_fit(fit, columns, atol=1e-7)
     assert fit.history["objective"][-1] == pytest.approx(columns.history["objective"][-1])
 
 
@@ -151,7 +151,7 @@ def test_goes_on_bit_for_bit_with_side_features():
 def test_many_factors_in_parts_reach_the_same_objective(monkeypatch):
     """One part or several: other paths, one convex-enough problem."""
     X, y = ratings(np.random.default_rng(0), 12, 10, 100)
-    given = {"k": 6, "n_iter": 3000, "l2": 8.0, "l2_w": 1.0}
+    given = {"k": 6, "n_iter": 1000, "l2": 8.0, "l2_w": 1.0}
     whole = als(X, y, rng=np.random.default_rng(1), **given)
     monkeypatch.setattr("fm.sweep.FACTORS", 2)
     parts = als(X, y, rng=np.random.default_rng(1), **given)

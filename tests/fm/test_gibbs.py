@@ -53,7 +53,7 @@ def test_exact_posterior_without_factors(kind):
         scatter=CERTAIN / 2,
         side=(CERTAIN, CERTAIN / 3),
     )
-    fit = gibbs(X, y, k=0, n_iter=8000, burn_in=100, rng=rng, sample_weight=weight, prior=prior)
+    fit = gibbs(X, y, k=0, n_iter=4000, burn_in=100, rng=rng, sample_weight=weight, prior=prior)
     H = np.column_stack([np.ones(30), X.to_csr().toarray() if isinstance(X, Design) else X.toarray()])
     precision = np.diag([0.5] + [2.0] * X.shape[1])
     if kind == "side":  # whose B have 3 times the precision of the levels
