@@ -9,7 +9,7 @@ n_iter : epochs (sgd, 30) or sweeps (als, 20; gibbs, 200).
 l2, l2_w : penalties on V and on w (1; l2_w is l2 unless given): the solvers minimise, over all rows,
     sum (y - f(x))^2 + l2_w |w|^2 + l2 |V|^2, or for two classes sum 2 log(1 + exp(-y f(x))) + ..., y = +-1.
 learning_rate, schedule, power_t, batch_size : of sgd, see `fm.sgd` (0.1, "adagrad", 0.25, about n_features).
-burn_in, thin : of gibbs: sweeps before the first draw that is kept (10, at most half of n_iter), and sweeps
+burn_in, thin : of gibbs: sweeps before the first draw that is kept (2, at most half of n_iter), and sweeps
     from one kept draw to the next (1).
 groups : (n_features,) number of the group of each column of a matrix; each group has a prior of its own.
 early_stopping : stop after so many epochs in which the validation loss found no new low (never).
