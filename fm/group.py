@@ -18,7 +18,7 @@ from fm.likelihoods import Prior
 from fm.normal_wishart import NormalWishart
 from fm.side import Ridge, flat
 
-FIRST_PRECISION = 5.0, 10.0
+FIRST_PRECISION = 5.0, 20.0
 """Of w and of each factor, in units of y's spread, before anything has been learned."""
 
 

@@ -40,8 +40,8 @@ class Prior:
     location: float = 0.01
     noise: tuple[float, float] = (1.0, 1.0)
     strength: float = 1.0
-    df: float = 1.0
-    scatter: float = 0.1
+    df: float = 10.0
+    scatter: float = 0.3
     side: tuple[float, float] = (1.0, 1.0)
 
     @classmethod
