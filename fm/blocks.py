@@ -1,11 +1,11 @@
 """Rows described by one-hot blocks: nothing is kept per row but its levels and its target.
 
-With (w_b, q_b) the bias and factors of a row's level in block b, and q the sum of all q_b,
+With (w_b, q_b) the bias and factors of a row's level in block b, and q the sum of the q_b,
 
-    yhat = w0 + sum_b (w_b - |q_b|^2 / 2) + |q|^2 / 2                    (Rendle 2010, Lemma 3.1)
+    yhat = w0 + sum_b w_b + sum_{b<c} <q_b, q_c>
 
-so one table lookup per block, added up, gives a row's prediction; without the lookup in the block being
-updated, the row's regressors (1, q) and what the rest of the model says of it.
+so one table lookup per block, added up one after the other, gives a row's prediction; without the lookup
+in the block being updated, the row's regressors (1, q) and what the rest of the model says of it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Blocks:
     levels : each block's (n_rows,) level per row, -1 where the row has none.
     columns : each block's (n_levels,) columns among the coefficients.
     weight : (n_rows,) of the squared errors, or None for 1.
+    k : the largest number of factors that will be loaded.
+    dtype : of the regressors.
     """
 
     def __init__(
@@ -81,11 +83,10 @@ class Blocks:
             self._targets = [padded.take(layout.slots) for layout in self.layouts]
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
-        """(chunks, length, k + 2): scale (h, r) of each slot, h = 0 where it is empty. Valid until the next call."""
+        """As `fm.conditional` wants them, for block b; the array is used again by the next call."""
         target = self._targets[b][slab.chunks]
-        x = self._sum([(c, rows[slab.chunks].ravel()) for c, rows in self._elsewhere[b].items()]).reshape(
-            *target.shape, -1
-        )
+        lookups = [(c, rows[slab.chunks].ravel()) for c, rows in self._elsewhere[b].items()]
+        x = self._sum(lookups).reshape(*target.shape, -1)
         np.subtract(target, x[..., -1], out=x[..., -1])
         if self._scale is not None:
             x *= self._scale[self.layouts[b].slots[slab.chunks]][..., None]

@@ -12,8 +12,9 @@ from scipy import sparse
 
 from fm.design import Design
 from fm.group import Group, SideGroup
-from fm.likelihoods import Gaussian, OrderedProbit, Prior, Probit
+from fm.likelihoods import Gaussian, OrderedProbit, Probit
 from fm.partition import rows_of
+from fm.prior import Prior
 from fm.sweep import FACTORS, sweep
 
 
@@ -91,6 +92,7 @@ class Chain:
         self.theta[:, 1:] = std * rng.standard_normal(self.theta[:, 1:].shape)
 
     def sweep(self) -> None:
+        """Steps 1 to 4 of `fm.gibbs`."""
         rows, likelihood, rng = self._rows, self._likelihood, self.rng
         means = np.empty_like(self.theta)
         for group in self._groups:
@@ -98,8 +100,8 @@ class Chain:
         priors = [
             (means[columns], self._groups[self._group_of[columns[0]]].precision) for columns in rows.columns
         ]
-        left = sweep(rows, likelihood.target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
-        likelihood.draw(left, rng)
+        residual = sweep(rows, likelihood.target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
+        likelihood.draw(residual, rng)
         thetas = [self.theta[group.columns] for group in self._groups]
         for g, in_every_row in enumerate(self._in_every_row):
             self._groups[g].draw(thetas[g], rng)
@@ -109,7 +111,7 @@ class Chain:
             self.theta[group.columns] = theta
 
     def _translate(self, g: int, thetas: list[NDArray]) -> None:
-        """Move group g's origin, of w and in a design of v too, to where the prior would rather have it."""
+        """Draw where group g's theta have their origin: in a design of w and v, in a matrix of w alone."""
         group = self._groups[g]
         P, slope = group.shift_prior()
         p, s = self._likelihood.shift_prior()

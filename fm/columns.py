@@ -18,7 +18,7 @@ from fm.layout import Layout, Slab, slab_slots
 
 
 class Columns:
-    """Rows of a matrix; its methods, and the remaining parameters, are those of `fm.blocks.Blocks`.
+    """Rows of a matrix; methods and the remaining parameters are those of `fm.blocks.Blocks`.
 
     X : (n_rows, n_features).
     columns : sets of columns that together are all columns; no two of a set share a row.

@@ -2,14 +2,14 @@
 
 Model: that of `fm.model`, with y observed through one of `fm.likelihoods`, and for the columns of each group
 
-    theta_j = (w_j, v_j) ~ N(mu, Lambda^-1)
-    mu, Lambda           ~ Normal-Wishart           (full covariance over bias and factors)
+    theta_j = (w_j, v_j) ~ N(mu + B' s_j, Lambda^-1)      s_j the side features of level j, if there are any
+    mu, Lambda           ~ Normal-Wishart                 full covariance over bias and factors
 
 A sweep draws, each from its conditional given all the rest,
 
     1. theta, all levels of a block at once (`fm.conditional`), block after block;
     2. w0, the noise precision, cut points and latent targets (`fm.likelihoods`);
-    3. mu and Lambda of each group (`fm.group`);
+    3. mu, Lambda and B of each group (`fm.group`);
     4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0, and
        <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn from
        what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu & Sabatti,
@@ -33,7 +33,7 @@ from scipy import sparse
 
 from fm.chain import Chain, Draw, GibbsState
 from fm.design import Design
-from fm.likelihoods import Prior
+from fm.prior import Prior
 
 Callback = Callable[[int, Draw], bool | None]
 """As `fm.als.Callback`, with the sweep's draw."""
@@ -84,7 +84,7 @@ def gibbs(
     burn_in, thin : counted in sweeps since the very first (`start.n_sweeps` included), so that n + m
         sweeps keep the same draws as n, then m. Memory: S * (n_features * (k + 1)) numbers; burn_in
         >= n_iter keeps none (the callback still sees every sweep's draw).
-    prior : None for `Prior()`, in the unit of y.
+    prior : None for `Prior.of(y)`, or `Prior()` where y is not a number.
     rng : None exactly when `start` is given, whose generator state it then goes on from.
     callback : sees the current draw after every sweep, burn-in too; see `fm.als.Callback`.
     """

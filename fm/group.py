@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fm.likelihoods import Prior
 from fm.normal_wishart import NormalWishart
+from fm.prior import Prior
 from fm.side import Ridge, flat
 
 FIRST_PRECISION = 5.0, 20.0

@@ -12,43 +12,14 @@ with a proposal that is close to the conditional itself (`fm.cut_points`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from fm.cut_points import draw_cut_points
+from fm.prior import Prior
 from fm.sweep import Residual
 from fm.truncated_normal import FAR, TruncatedNormal
-
-
-@dataclass(frozen=True)
-class Prior:
-    """The prior of everything, in units of y's spread, which makes the fit independent of y's unit.
-
-    centre, unit : location and spread of y; 0 and 1 for probit.
-    location : w0 ~ N(centre, unit^2 / location); each cut point ~ N(0, 1 / location), in order.
-    noise : shape and rate of Gamma, alpha unit^2 ~ Gamma(shape, rate).
-    strength, df, scatter : per group of columns, the mean and precision of (w, v) are Normal-Wishart with
-        mean 0, `strength`, k + `df` degrees of freedom and W^-1 = scatter diag(unit^2, unit, ..., unit).
-    side : shape and rate of Gamma for the precision of the coefficients of a block's side features.
-    """
-
-    centre: float = 0.0
-    unit: float = 1.0
-    location: float = 0.01
-    noise: tuple[float, float] = (1.0, 1.0)
-    strength: float = 1.0
-    df: float = 10.0
-    scatter: float = 0.3
-    side: tuple[float, float] = (1.0, 1.0)
-
-    @classmethod
-    def of(cls, y: NDArray, weight: NDArray | None) -> Prior:
-        """In the unit of `y` (1 if it is constant)."""
-        centre = np.average(y, weights=weight)
-        return cls(centre, np.sqrt(np.average((y - centre) ** 2, weights=weight)) or 1.0)
 
 
 class Gaussian:

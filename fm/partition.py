@@ -14,7 +14,6 @@ from fm.memory import reuse_freed_memory
 MAX_BLOCKS = 8
 """One-hot sets up to which a row's sums are made anew at each update instead of being kept."""
 
-
 TRIED = 64
 """Sets, the emptiest ones, that a run of columns is tried with before it becomes one of its own."""
 
@@ -38,8 +37,9 @@ def rows_of(
         ends = np.cumsum([block.n_levels for block in X])
         columns = [np.arange(end - block.n_levels, end) for block, end in zip(X, ends, strict=True)]
         return Blocks([block.levels for block in X], columns, weight, k=k, dtype=dtype), columns
-    X = sparse.csc_array(X)
+    X = sparse.csc_array(X, copy=True)
     X.sum_duplicates()
+    X.eliminate_zeros()
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     sets = [group[subset] for group in members for subset in conflict_free_sets(X[:, group])]

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from fm.blocks import Blocks
 from fm.columns import Columns
 from fm.conditional import Left, conditional
-from fm.layout import Slab
 
 FACTORS = 16
 """Factors drawn at once."""
@@ -41,7 +40,7 @@ class Residual:
     def sums(self) -> tuple[float, float]:
         """Sum of s e and of s e^2 over the rows, s being their weights."""
         if self.left is not None:
-            return self.left.total, self.left.squares
+            return self.left.total, max(self.left.squares, 0.0)
         e = self.vector()
         weighted = e if self.rows.weight is None else self.rows.weight * e
         return weighted.sum(), np.dot(weighted, e)
@@ -68,10 +67,10 @@ def sweep(
         rows.load(0.0, _machine(theta, part))
         predictions.append(rows.prediction())
         target = target - predictions[-1]
-    left = _sweep(rows, target, w0, theta, first, priors, alpha, rng)
+    residual = _sweep(rows, target, w0, theta, first, priors, alpha, rng)
     for part, prediction in zip(others, predictions, strict=True):
-        left = _sweep(rows, left.vector() + prediction, 0.0, theta, part, priors, alpha, rng)
-    return left
+        residual = _sweep(rows, residual.vector() + prediction, 0.0, theta, part, priors, alpha, rng)
+    return residual
 
 
 def _sweep(
@@ -87,19 +86,15 @@ def _sweep(
     """The same for the machine of the coordinates `part`."""
     rows.load(w0, _machine(theta, part))
     rows.explain(target)
-    bias = 0 if part.start == 0 else 1
+    bias = 0 if part.start == 0 else 1  # without a w of its own the part has no regressor for it
     last = len(rows.columns) - 1
     left = Left() if bias == 0 and rows.in_every_row(last) else None
     for s, (columns, (mean, precision)) in enumerate(zip(rows.columns, priors, strict=True)):
-
-        def regressors(slab: Slab, s: int = s) -> NDArray:
-            return rows.regressors(s, slab)[..., bias:]
-
         rest = theta[columns]
         rest[:, part] = 0
         theta[columns, part] = conditional(
             rows.layouts[s],
-            regressors,
+            lambda slab, s=s: rows.regressors(s, slab)[..., bias:],
             (mean - rest) @ precision[:, part],
             precision[part, part],
             alpha,

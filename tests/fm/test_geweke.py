@@ -12,8 +12,8 @@ from fm.chain import GibbsState
 from fm.design import Block, Design
 from fm.diagnostics import effective_sample_size
 from fm.gibbs import gibbs
-from fm.likelihoods import Prior
 from fm.model import Coefficients, predict
+from fm.prior import Prior
 from fm.side import flat
 
 K = 2

@@ -6,8 +6,8 @@ from threadpoolctl import threadpool_limits
 from fm.design import Block, Design
 from fm.diagnostics import effective_sample_size, r_hat
 from fm.gibbs import gibbs
-from fm.likelihoods import Prior
 from fm.model import averaged, predict
+from fm.prior import Prior
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
 

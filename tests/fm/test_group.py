@@ -4,8 +4,8 @@ from scipy import sparse
 
 from fm.chain import Chain
 from fm.group import Group, SideGroup
-from fm.likelihoods import Prior
 from fm.model import predict
+from fm.prior import Prior
 from tests.fm.data import random_design
 
 PRIOR = Prior(unit=1.5, scatter=0.4)
