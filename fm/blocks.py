@@ -48,9 +48,14 @@ class Blocks:
         self._sizes = sizes
         self._levels = levels
         self._elsewhere = [
-            {c: _lookup(levels[c], sizes[c], layout.slots) for c in range(len(sizes)) if c != b}
+            {
+                c: _in_slots(levels[c], layout.slots, sizes[c]).astype(index_type(sizes[c]))
+                for c in range(len(sizes))
+                if c != b
+            }
             for b, layout in enumerate(self.layouts)
         ]
+        # Of a block with n levels table row n is 0, for no row, and the last, -1, that of the unknown level.
         self._tables = [np.empty(0)] * len(sizes)
         self._buffers = np.empty((3, slab_slots(k) * (k + 2)), dtype)
         self.weight = weight
@@ -79,8 +84,7 @@ class Blocks:
         """Have the rows sum to `target` (n_rows,)."""
         if target is not self._target:
             self._target = target
-            padded = np.append(target, 0)
-            self._targets = [padded.take(layout.slots) for layout in self.layouts]
+            self._targets = [_in_slots(target, layout.slots, 0) for layout in self.layouts]
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """As `fm.conditional` wants them, for block b; the array is used again by the next call."""
@@ -122,8 +126,8 @@ class Blocks:
         return total
 
 
-def _lookup(levels: NDArray[np.integer], n_levels: int, slots: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The table row of each slot's level: the last, which is -1, if unknown, the one before for no row."""
-    rows = levels.take(slots, mode="clip").astype(index_type(n_levels))
-    rows[slots == len(levels)] = n_levels
-    return rows
+def _in_slots(values: NDArray, slots: NDArray[np.integer], empty: int) -> NDArray:
+    """The value (n_rows,) of the row in each slot; `empty` where there is none."""
+    found = values.take(slots, mode="clip")
+    found[slots == len(values)] = empty
+    return found
