@@ -18,6 +18,9 @@ class Prior:
     strength, df, scatter : per group of columns, the mean and precision of (w, v) are Normal-Wishart with
         mean 0, `strength`, k + `df` degrees of freedom and W^-1 = scatter diag(unit^2, unit, ..., unit).
     side : shape and rate of Gamma, the prior of `strength` in `fm.group`.
+
+    `df`, `scatter` and where `fm.group` starts are the best of 8 settings on validation (a tenth of ua.base of
+    MovieLens-100K, 3 draws, 2 chains each): MSE 0.7909, against 0.7911 to 0.7931.
     """
 
     centre: float = 0.0
