@@ -1,15 +1,20 @@
-"""Every figure: one function each, from numbers to a file; readable in grey and to the colour-blind."""
+"""Every figure: one function each, from numbers to a file; readable in grey and to the colour-blind.
+
+Matplotlib takes a third of a second to import, which a command that draws nothing need not wait for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe & Ito (2008): distinguishable in every common form of colour blindness, and by lightness.
 BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#888888"
@@ -36,6 +41,9 @@ class System:
 
 def learning_curve(curves: Mapping[str, NDArray[np.float64]], path: Path) -> None:
     """Train and validation MSE against epochs or sweeps."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     with rc_context(STYLE):
         figure = Figure(figsize=(6, 3.6), layout="constrained")
         axes = figure.add_subplot(title="Does it still learn?", xlabel="epoch or sweep", ylabel="MSE")
@@ -54,6 +62,9 @@ def learning_curve(curves: Mapping[str, NDArray[np.float64]], path: Path) -> Non
 
 def systems(points: Sequence[System], title: str, reference: str, path: Path) -> None:
     """What was reported, what was measured: a line a system, MSE from left (better) to right."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     with rc_context(STYLE):
         figure = Figure(figsize=(8, 1.4 + 0.36 * len(points)), layout="constrained")
         axes = figure.add_subplot(title=title, xlabel="test MSE (lower is better)")
