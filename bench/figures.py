@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fm.files import written_aside
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -91,6 +93,6 @@ def systems(points: Sequence[System], title: str, reference: str, path: Path) ->
 
 def save(figure: Figure, path: Path) -> None:
     """Writes `figure`, without a date so that the same numbers give the same bytes."""
-    aside = path.with_suffix(f".aside{path.suffix}")
-    figure.savefig(aside, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
-    aside.replace(path)
+    form = path.suffix.removeprefix(".")
+    with written_aside(path) as file:
+        figure.savefig(file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fm.files import written_aside
+
 
 def write_text(path: Path, text: str) -> None:
-    """Writes aside, then renames, so that nothing half-written is ever taken for whole."""
+    """Writes UTF-8, aside first, so that nothing half-written is ever taken for whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".aside")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with written_aside(path) as file:
+        file.write(text.encode())

@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-HEADLINE = "mse_clipped"
-
 
 def squared_errors(y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]) -> NDArray[np.float64]:
     """(n_rows,) squared errors of predictions clipped to `scale`; their mean is the headline metric."""
