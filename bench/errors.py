@@ -37,3 +37,13 @@ def exit_status(command: Callable[[], int]) -> int:
             file=sys.stderr,
         )
         return 130
+
+
+def first_line(error: BaseException) -> str:
+    """Kind of error and the first line of what it says, for a tag or a table."""
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:400]
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())

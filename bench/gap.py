@@ -11,13 +11,13 @@ import numpy as np
 from bench import figures
 from bench.compare import paired_gap
 from bench.files import write_text
-from bench.metrics import squared_errors
+from bench.metrics import CHOICE, TEST, squared_errors
 from bench.tables import MISSING, markdown_table, number, seconds, signed
 from bench.track import Record
 
 FIRST = "test/mse_first_8192_rows"
 """What VW shows last: it reports at powers of two, and ua.test has 9,430 rows."""
-WHOLE, RAW = "test/mse_clipped", "test/mse_raw"
+WHOLE, RAW = TEST, "test/mse_raw"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _row(gap: Gap, name: str, found: Mapping[str, Record]) -> list[str]:
         number(metric(FIRST)),
         number(metric(WHOLE)),
         number(metric(RAW)),
-        number(metric("validation/mse_clipped")),
+        number(metric(CHOICE)),
         interval,
         seconds(metric("time/fit_seconds")),
         seconds(metric("time/predict_seconds")),
@@ -117,7 +117,7 @@ def findings(gap: Gap, records: Sequence[Record]) -> str:
     if gap.simulated or not {"vw_crossed", "vw_rank", "vw_linear", "linear"} <= found.keys():
         return ""
     crossed, rank, linear = found["vw_crossed"], found["vw_rank"], found["linear"]
-    best = min(found, key=lambda model: found[model]["validation/mse_clipped"])
+    best = min(found, key=lambda model: found[model][CHOICE])
     gain = linear[WHOLE] - rank[WHOLE]
     reported = gap.published("vw_crossed") - gap.published("vw_rank")
     sentences = (

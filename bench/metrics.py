@@ -10,6 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+CHOICE = "validation/mse_clipped"
+"""Name, in what is tracked, of the error that configurations are chosen by."""
+TEST = "test/mse_clipped"
+"""Name of the error that is reported."""
+
 
 def squared_errors(y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]) -> NDArray[np.float64]:
     """(n_rows,) squared errors of predictions clipped to `scale`; their mean is the headline metric."""

@@ -143,5 +143,5 @@ def test_one_bad_run_ends_neither_sweep_nor_report(tmp_path: Path) -> None:
 def all_records(results: Path) -> list:
     tracker = MLflowTracker(f"sqlite:///{results}/mlflow.db", str(results))
     experiment = Experiment("sweeps_simulated", "")
-    runs = tracker._search(tracker.experiment_id(experiment), "tags.digest != ''")
-    return [tracker._record(run, with_predictions=False) for run in runs]
+    runs = tracker.search(tracker.experiment_id(experiment), "tags.digest != ''")
+    return [tracker.record(run, with_predictions=False) for run in runs]

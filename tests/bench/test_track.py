@@ -59,7 +59,7 @@ def test_what_is_logged_can_be_read_back_exactly(tracker: MLflowTracker) -> None
 def test_mlflow_shows_curve_data_set_and_artifacts(tracker: MLflowTracker) -> None:
     with tracker.job(EXPERIMENT, job(2.0), "shown", "s2", None) as run_id:
         tracker.log_result(run_id, job(2.0), RESULT)
-    client = tracker._client
+    client = tracker.client
     curve = client.get_metric_history(run_id, "curve/validation_mse")
     assert len(curve) == 500
     assert {(1, 3.0), (1200, 2.0)} <= {(point.step, point.value) for point in curve}

@@ -1,0 +1,16 @@
+"""What a run leaves behind, and how it is read back. The one room that knows MLflow.
+
+MLflow takes seconds to import, so that only the first call that needs it does.
+
+    experiment                 the question (`published_gap`)
+      run, tag role=sweep      one sweep
+        run, tag digest=...    one job, child of the first sweep that asked for it
+
+A job belongs to every sweep that asked for it: tag `sweep.<id>`. A finished job is found again by
+its digest, so that no sweep computes what another did.
+"""
+
+from bench.track.records import Experiment, Record, flatten
+from bench.track.tracker import MLflowTracker
+
+__all__ = ["Experiment", "MLflowTracker", "Record", "flatten"]

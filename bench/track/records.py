@@ -1,0 +1,51 @@
+"""What is tracked, as the rest of the harness sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The question a set of runs answers; `description` is Markdown."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One job as it was tracked. `predictions` has columns user, item, rating, prediction."""
+
+    run_id: str
+    name: str
+    model: str
+    status: str
+    reason: str | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    predictions: pd.DataFrame | None
+
+    @property
+    def finished(self) -> bool:
+        return self.status == "FINISHED"
+
+    @property
+    def modified(self) -> bool:
+        """Whether the code was not what its commit says."""
+        return self.tags.get("code.modified") == "true"
+
+
+def flatten(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """`{"model": {"k": 8}}` as `{"model.k": 8}`."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,99 @@
+"""The store: opened by the first call that needs it, created under a lock, searched to the last page.
+
+Two processes that create SQLite's schema at once break it for good, so one does and the other waits.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sqlite3
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import UserError, first_line
+from bench.track.records import Experiment
+from bench.track.view import NAME, saved_view
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+class Store:
+    """MLflow at `uri` (default: MLFLOW_TRACKING_URI, else SQLite and files in `directory`)."""
+
+    def __init__(self, uri: str | None = None, directory: str = "results") -> None:
+        self.directory = Path(directory).resolve()
+        self.database = self.directory / "mlflow.db"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.database}"
+
+    @property
+    def local(self) -> bool:
+        return self.uri.startswith("sqlite:")
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        if not self.local:
+            try:
+                client = MlflowClient(self.uri)
+                client.search_experiments(max_results=1)
+            except (MlflowException, OSError) as error:
+                raise UserError(f"MLflow store {self.uri} does not answer: {first_line(error)}") from error
+            return client
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".mlflow.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            client = MlflowClient(self.uri)
+            client.search_experiments(max_results=1)
+            with sqlite3.connect(self.uri.removeprefix("sqlite:///")) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        return client
+
+    def experiment_id(self, experiment: Experiment) -> str:
+        """Id of the experiment of that name, made if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(experiment.name)
+        if found is not None:
+            return found.experiment_id
+        location = (self.directory / "mlartifacts" / experiment.name).as_uri() if self.local else None
+        tags = {"mlflow.note.content": experiment.description, f"mlflow.sharedViewState.{NAME}": saved_view()}
+        try:
+            return self.client.create_experiment(experiment.name, location, tags=tags)
+        except MlflowException:
+            # Two sweeps may start at once: the other one has made it in between.
+            return self.client.get_experiment_by_name(experiment.name).experiment_id
+
+    def search(self, experiment_id: str, query: str) -> list[Run]:
+        """Every run that matches, newest first."""
+        found, token = [], None
+        while token is not None or not found:
+            page = self.client.search_runs(
+                [experiment_id],
+                query,
+                max_results=1000,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if not token:
+                break
+        return found
+
+    def pages(self) -> dict[str, str]:
+        """Of each experiment, the dashboard's page with the runs in order of their validation error."""
+        return {
+            e.name: f"#/experiments/{e.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={NAME}"
+            for e in self.client.search_experiments()
+            if f"mlflow.sharedViewState.{NAME}" in e.tags
+        }
