@@ -19,7 +19,7 @@ same plus a small multiple of |change|^2, under which the objective still never 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from scipy import sparse
 from fm.blocks import Blocks
 from fm.columns import Columns
 from fm.design import Design
+from fm.linear import LinearBlock, explain
 from fm.model import Coefficients
 from fm.partition import rows_of
 from fm.side import Ridge, flat
@@ -48,7 +49,9 @@ class ALSFit:
     """Result of `als`, and what `als(..., start=)` goes on from, bit for bit.
 
     coefficients : those of the last sweep.
-    theta : (n_columns, k + 1) = [w V] of the columns of a matrix or of the levels of a design's blocks.
+    theta : (n_columns, k + 1) = [w V] of the columns of a matrix, or of the levels of a design's interacting
+        blocks.
+    linear : (n_levels, 1) w of the levels of each linear block.
     sides : coefficients (n_side, k + 1) of each block's side features, n_side being 0 where it has none.
     n_sweeps : sweeps done, those of `start` included.
     history : `objective`, `train_mse`, `seconds` (cumulative), each (sweeps of this call,).
@@ -56,6 +59,7 @@ class ALSFit:
 
     coefficients: Coefficients
     theta: NDArray[np.float64]
+    linear: tuple[NDArray[np.float64], ...]
     sides: tuple[NDArray[np.float64], ...]
     n_sweeps: int
     history: dict[str, NDArray[np.float64]]
@@ -87,6 +91,8 @@ def als(
     """
     began = time.perf_counter()
     rows, _ = rows_of(X, sample_weight, groups, k=min(k, FACTORS), dtype=dtype)
+    blocks = X.blocks if isinstance(X, Design) else []
+    linear = [LinearBlock(block, sample_weight) for block in blocks if block.linear]
     ridges = _ridges(X, len(rows.columns))
     n = len(y) if sample_weight is None else sample_weight.sum()
     penalty = np.array([l2_w] + [l2] * k, np.float64)
@@ -94,38 +100,50 @@ def als(
     precision = penalty + proximal
     if start is None:
         first, w0, theta = 0, np.average(y, weights=sample_weight), _initial(rows, k, init_std, rng)
-        sides = [np.zeros((ridge.S.shape[1] if ridge else 0, k + 1)) for ridge in ridges]
+        sides = [
+            np.zeros((ridge.S.shape[1] if ridge else 0, k + 1 if s < len(rows.columns) else 1))
+            for s, ridge in enumerate(ridges)
+        ]
     else:
         first, w0, theta, sides = start.n_sweeps, start.coefficients.w0, start.theta.copy(), list(start.sides)
+        for block, w in zip(linear, start.linear, strict=True):
+            block.theta = w
     history = {"objective": [], "train_mse": [], "seconds": []}
     for n_sweeps in range(first + 1, first + n_iter + 1):
         penalized = 0.0
-        centres = [ridge.S @ B if ridge else 0.0 for ridge, B in zip(ridges, sides, strict=True)]
-        priors = [
-            ((penalty * centre + proximal * theta[columns]) / precision, np.diag(precision))
-            for columns, centre in zip(rows.columns, centres, strict=True)
-        ]
-        residual = sweep(rows, y, w0, theta, priors, 1.0, None)
-        for s, (columns, ridge) in enumerate(zip(rows.columns, ridges, strict=True)):
-            block = theta[columns]
+        priors = []
+        for own, ridge, B in zip(_thetas(rows, theta, linear), ridges, sides, strict=True):
+            c = own.shape[1]
+            centre = penalty[:c] * (ridge.S @ B) if ridge else 0.0
+            priors.append(((centre + proximal * own) / precision[:c], np.diag(precision[:c])))
+        n_sets = len(rows.columns)
+        target = y - sum(block.effect() for block in linear) if linear else y
+        residual = sweep(rows, target, w0, theta, priors[:n_sets], 1.0, None)
+        residual = explain(linear, residual, priors[n_sets:], 1.0, None)
+        for s, (own, ridge) in enumerate(zip(_thetas(rows, theta, linear), ridges, strict=True)):
             if ridge:
-                sides[s] = ridge.fit(block, 1.0)
-                block = np.concatenate([block - ridge.S @ sides[s], sides[s]])
-            penalized += np.sum(block**2 @ penalty)
+                sides[s] = ridge.fit(own, 1.0)
+                own = np.concatenate([own - ridge.S @ sides[s], sides[s]])
+            penalized += np.sum(own**2 @ penalty[: own.shape[1]])
         total, squares = residual.sums()
         w0 += total / n
         loss = squares - total**2 / n
         history["objective"].append(loss + penalized)
         history["train_mse"].append(loss / n)
         history["seconds"].append(time.perf_counter() - began)
-        coefficients = _coefficients(X, w0, theta, sides)
+        coefficients = _coefficients(X, w0, theta, linear, sides)
         paused = time.perf_counter()
         stop = callback is not None and callback(n_sweeps, coefficients)
         began += time.perf_counter() - paused
         if stop:
             break
     return ALSFit(
-        coefficients, theta, tuple(sides), n_sweeps, {name: np.array(x) for name, x in history.items()}
+        coefficients,
+        theta,
+        tuple(block.theta for block in linear),
+        tuple(sides),
+        n_sweeps,
+        {name: np.array(x) for name, x in history.items()},
     )
 
 
@@ -147,15 +165,32 @@ def _ridges(X: Design | sparse.csr_array, n_sets: int) -> list[Ridge | None]:
     return [None if block.side is None else Ridge(block.side) for block in X]
 
 
+def _thetas(rows: Blocks | Columns, theta: NDArray, linear: Sequence[LinearBlock]) -> list[NDArray]:
+    """(columns, k + 1) of each set of columns, and (levels, 1) of each linear block."""
+    return [theta[columns] for columns in rows.columns] + [block.theta for block in linear]
+
+
 def _coefficients(
-    X: Design | sparse.csr_array, w0: float, theta: NDArray, sides: list[NDArray]
+    X: Design | sparse.csr_array,
+    w0: float,
+    theta: NDArray,
+    linear: Sequence[LinearBlock],
+    sides: list[NDArray],
 ) -> Coefficients:
     """In the columns of `X`, in arrays of their own."""
-    if isinstance(X, Design) and any(block.side is not None for block in X):
-        levels = np.split(theta, np.cumsum([block.n_levels for block in X])[:-1])
-        parts = zip(X, levels, sides, strict=True)
-        theta = np.concatenate([own if b.side is None else flat(own, B, b.side) for b, own, B in parts])
-    return Coefficients(float(w0), theta[:, 0].copy(), theta[:, 1:].copy())
+    if isinstance(X, Design):
+        n = len(X.interacting)
+        levels = np.split(theta, np.cumsum([block.n_levels for block in X.interacting])[:-1])
+        own = [*levels, *(block.theta for block in linear)]
+        parts = [
+            own_b if b.side is None else flat(own_b, B, b.side)
+            for b, own_b, B in zip(X, own, sides, strict=True)
+        ]
+        theta, rest = np.concatenate(parts[:n]), parts[n:]
+    else:
+        rest = []
+    w = np.concatenate([part[:, 0] for part in (theta, *rest)])
+    return Coefficients(float(w0), w, theta[:, 1:].copy())
 
 
 def _mean_square(X: Design | sparse.csr_array) -> float:

@@ -33,6 +33,7 @@ class Block:
     side : (n_levels, n_side) features of the levels, or None. Their columns follow the levels'.
     labels : (n_levels,) what a level is called outside (the user's id); the level's number if None.
     side_labels : n_side names of the side columns; their numbers if None.
+    linear : whether levels have a weight w only, and no factors: they shift y and interact with nothing.
 
     Raises
     ------
@@ -45,6 +46,7 @@ class Block:
     side: sparse.csr_array | None = None
     labels: NDArray | None = None
     side_labels: tuple[str, ...] | None = None
+    linear: bool = False
 
     def __post_init__(self) -> None:
         levels = np.ascontiguousarray(self.levels, dtype=np.intp)
@@ -103,7 +105,8 @@ class Design:
     """Rows described by blocks; `X` for every model here, in place of a matrix.
 
     `len(X)`, `X.shape`, and row selection `X[rows]` (integers, mask or slice) work as for a
-    matrix; side features are shared between selections, never copied.
+    matrix; side features are shared between selections, never copied. Linear blocks come last, so that
+    the features with factors are the first ones.
     """
 
     blocks: tuple[Block, ...]
@@ -118,6 +121,11 @@ class Design:
             raise ValueError(f"block names must differ, got {[b.name for b in self.blocks]}")
         if len(set(lengths.values())) > 1:
             raise ValueError(f"blocks differ in their number of rows: {lengths}")
+        if not self.interacting or self.interacting != self.blocks[: len(self.interacting)]:
+            raise ValueError(
+                "a design has one block that is not linear, or more, and then the linear ones; got "
+                + ", ".join(f"{block.name} (linear)" if block.linear else block.name for block in self.blocks)
+            )
         n_features = sum(block.n_features for block in self.blocks)
         object.__setattr__(self, "shape", (len(self.blocks[0].levels), n_features))
 
@@ -129,6 +137,16 @@ class Design:
 
     def __getitem__(self, rows: ArrayLike | slice) -> Design:
         return Design(tuple(replace(b, levels=b.levels[rows]) for b in self.blocks))
+
+    @property
+    def interacting(self) -> tuple[Block, ...]:
+        """The blocks whose levels have factors."""
+        return tuple(block for block in self.blocks if not block.linear)
+
+    @property
+    def n_interacting(self) -> int:
+        """How many features have factors: the first so many."""
+        return sum(block.n_features for block in self.interacting)
 
     def block(self, name: str) -> Block:
         """The block of that name; KeyError names those there are."""

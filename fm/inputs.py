@@ -26,7 +26,7 @@ def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = Fa
     for block in X:
         if block.side is not None and not np.isfinite(block.side.data).all():
             raise ValueError(f"block {block.name!r}: side contains NaN or infinity")
-    blocks = [(block.name, block.n_levels, block.n_side) for block in X]
+    blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side) for b in X]
     if reset:
         estimator.blocks_, estimator.n_features_in_ = blocks, X.shape[1]
     elif X.shape[1] != estimator.n_features_in_ or estimator.blocks_ not in (None, blocks):

@@ -4,7 +4,8 @@ Model (Rendle, "Factorization Machines", ICDM 2010, equation 1), for a row x of 
 
     y(x) = w0 + sum_j w_j x_j + sum_{i<j} <v_i, v_j> x_i x_j
 
-with w0 a number, w (n_features,), and V (n_features, k) whose row v_j holds the k factors of feature j.
+with w0 a number, w (n_features,), and V (n_features, k) whose row v_j holds the k factors of feature j. The
+last features may be without factors (v_j = 0: the linear blocks of a `Design`); V then ends before them.
 
 The pair sum costs O(k nnz) instead of O(k nnz^2) (Lemma 3.1), since for q = sum_j x_j v_j
 
@@ -40,7 +41,7 @@ class Coefficients(NamedTuple):
 
     w0 : the intercept.
     w : (n_features,) in the column order of `X.to_csr()`.
-    V : (n_features, k).
+    V : (n_interacting, k) of the first features; the others have no factors.
     unknown : (n_blocks, k + 1), for each block of a `Design` the (w, v) of level -1; None stands for zeros.
     """
 
@@ -61,11 +62,12 @@ def _predict_matrix(X: NDArray | sparse.csr_array, coefficients: Coefficients) -
     w0, w, V = coefficients[:3]
     X = X.tocsr() if sparse.issparse(X) else X
     norms = np.vecdot(V, V)
+    interacting = X if len(V) == X.shape[1] else X[:, : len(V)]
     y = np.full(X.shape[0], w0, dtype=np.float64)
     for rows in _chunks(X.shape[0], V.shape[1] + 1):
-        x = X[rows]
+        x = interacting[rows]
         q = x @ V
-        y[rows] += x @ w + (np.vecdot(q, q) - squared(x) @ norms) / 2
+        y[rows] += X[rows] @ w + (np.vecdot(q, q) - squared(x) @ norms) / 2
     return y
 
 
@@ -75,15 +77,19 @@ def _predict_design(X: Design, coefficients: Coefficients) -> NDArray[np.float64
     y = np.full(len(X), coefficients.w0, dtype=np.float64)
     for rows in _chunks(len(X), k + 1):
         q = tables[0].take(X.blocks[0].levels[rows], axis=0)
-        for block, table in zip(X.blocks[1:], tables[1:], strict=True):
+        for block, table in zip(X.interacting[1:], tables[1 : len(X.interacting)], strict=True):
             q += table.take(block.levels[rows], axis=0)
         y[rows] += np.vecdot(q[:, :k], q[:, :k]) / 2
         y[rows] += q[:, k]
+    for block, table in zip(X.blocks, tables, strict=True):
+        if block.linear:
+            y += table[block.levels, 0]
     return y
 
 
 def level_tables(X: Design, coefficients: Coefficients) -> list[NDArray]:
     """Per block (n_levels + 1, k + 1): of each level the factors q and what it adds outside of |q|^2 / 2.
+    Of a linear block (n_levels + 1, 1): it has no q.
 
     A level with side features s stands for the features (level, s): q = v_level + s V_side. The last
     row, which is also row -1, is that of the unknown level.
@@ -94,7 +100,9 @@ def level_tables(X: Design, coefficients: Coefficients) -> list[NDArray]:
     first, tables = 0, []
     for block, (unknown_w, *unknown_v) in zip(X, unknown, strict=True):
         columns = slice(first, first := first + block.n_features)
-        tables.append(_level_table(block, coefficients.w[columns], coefficients.V[columns]))
+        V = np.empty((block.n_features, 0)) if block.linear else coefficients.V[columns]
+        tables.append(_level_table(block, coefficients.w[columns], V))
+        unknown_v = unknown_v[: V.shape[1]]
         tables[-1][-1] = *unknown_v, unknown_w - np.dot(unknown_v, unknown_v) / 2
     return tables
 
@@ -120,7 +128,7 @@ def squared(X: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
 def averaged(w0: NDArray, w: NDArray, V: NDArray, unknown: NDArray | None = None) -> Coefficients:
     """The mean of S machines, which is a machine with S k factors.
 
-    Parameters: w0 (S,), w (S, n_features), V (S, n_features, k), unknown (S, n_blocks, k + 1).
+    Parameters: w0 (S,), w (S, n_features), V (S, n_interacting, k), unknown (S, n_blocks, k + 1).
     The mean of <v_i, v_j> over machines is the inner product of their S factor vectors laid end to
     end, divided by S; so one call of `predict` averages over all draws of a posterior.
     """

@@ -28,15 +28,16 @@ def rows_of(
 ) -> tuple[Blocks | Columns, list[NDArray[np.intp]]]:
     """The rows of `X` in the form the block update wants, and the groups of columns that share a prior.
 
-    Columns are those of `X`, of a design only its levels (side features are left to the prior). A design's
-    groups are its blocks. A matrix's are the columns of equal number in `groups` (n_features,); if that is
+    Columns are those of `X`, of a design only the levels of its interacting blocks (side features are left to
+    the prior, linear blocks to `fm.linear`). A design's groups are its blocks. A matrix's are the columns of equal number in `groups` (n_features,); if that is
     None, every one-hot set of columns with a 1 in most rows is a group, and the remaining columns are one.
     """
     reuse_freed_memory()
     if isinstance(X, Design):
-        ends = np.cumsum([block.n_levels for block in X])
-        columns = [np.arange(end - block.n_levels, end) for block, end in zip(X, ends, strict=True)]
-        return Blocks([block.levels for block in X], columns, weight, k=k, dtype=dtype), columns
+        blocks = X.interacting
+        ends = np.cumsum([block.n_levels for block in blocks])
+        columns = [np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)]
+        return Blocks([block.levels for block in blocks], columns, weight, k=k, dtype=dtype), columns
     X = sparse.csc_array(X, copy=True)
     X.sum_duplicates()
     X.eliminate_zeros()

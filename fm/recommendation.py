@@ -103,8 +103,10 @@ def _pairs(
     """f of each pair, (len(levels) * n_columns,)."""
     tables = dict(zip((block.name for block in design), level_tables(design, coefficients), strict=True))
     left, right = tables.pop(rows)[levels], tables.pop(columns)[:-1]
-    right = right + sum(table[UNKNOWN] for table in tables.values())
     k = right.shape[1] - 1
+    right = right.copy()
+    for table in tables.values():
+        right[:, k + 1 - table.shape[1] :] += table[UNKNOWN]
     outside = [side[:, k] + np.vecdot(side[:, :k], side[:, :k]) / 2 for side in (left, right)]
     f = left[:, :k] @ right[:, :k].T
     f += outside[0][:, None] + (outside[1] + coefficients.w0)

@@ -63,6 +63,7 @@ class SGDState:
     theta : (n_features, 1 + k), the columns of w and V side by side.
     squares : (n_features, 1 + k), AdaGrad's sums of squared gradients.
     seen : (n_features,) columns with a nonzero entry so far; the others contribute nothing.
+    n_interacting : the first so many columns have factors.
     units : (n_features,) of the columns.
     offset, scale : f(x) = offset + scale * (standardized prediction).
     limit : mean squared residual above which the iteration counts as diverging.
@@ -72,6 +73,7 @@ class SGDState:
     theta: NDArray
     squares: NDArray
     seen: NDArray[np.bool_]
+    n_interacting: int
     units: NDArray[np.float64]
     offset: float
     scale: float
@@ -83,7 +85,9 @@ class SGDState:
         """In the units given, in arrays of their own; columns never seen have zeros."""
         theta = self.theta * (self.seen / self.units).astype(self.theta.dtype)[:, None]
         return Coefficients(
-            self.offset + self.scale * self.w0, self.scale * theta[:, 0], math.sqrt(self.scale) * theta[:, 1:]
+            self.offset + self.scale * self.w0,
+            self.scale * theta[:, 0],
+            math.sqrt(self.scale) * theta[: self.n_interacting, 1:],
         )
 
 
@@ -131,8 +135,9 @@ def sgd(
     unit = 1.0 if sample_weight is None else sample_weight.mean()
     weight = np.broadcast_to(1.0, n) if sample_weight is None else sample_weight / unit
     rows = features(X, dtype)
+    n_interacting = X.n_interacting if isinstance(X, Design) else p
     state = deepcopy(start) or _initial_state(
-        rows.column_units(weight), y, weight, k, loss, init_std, rng, dtype
+        rows.column_units(weight), n_interacting, y, weight, k, loss, init_std, rng, dtype
     )
     rows = rows.over(state.units)
     column_squares = rows.column_squares(weight)
@@ -161,6 +166,7 @@ def sgd(
             for chosen in _batches(n, batch_size, state.rng):
                 error, slope, gradient = objective.gradient(chosen, state.w0, state.theta)
                 errors.append(error)
+                gradient[n_interacting:, 1:] = 0
                 gradient = direction(gradient)
                 gradient *= rate
                 state.theta -= gradient
@@ -228,7 +234,7 @@ def _adagrad(gradient: NDArray, squares: NDArray) -> NDArray:
     return np.divide(gradient, root, out=gradient)
 
 
-def _initial_state(units, y, weight, k, loss, init_std, rng, dtype) -> SGDState:
+def _initial_state(units, n_interacting, y, weight, k, loss, init_std, rng, dtype) -> SGDState:
     w0, offset, scale = 0.0, np.dot(y, weight) / len(y), 1.0
     if loss == "logistic":
         margin = 1 / (2 + len(y))
@@ -241,11 +247,13 @@ def _initial_state(units, y, weight, k, loss, init_std, rng, dtype) -> SGDState:
             scale = 1.0
     theta = rng.normal(0, init_std, (len(units), 1 + k)).astype(dtype)
     theta[:, 0] = 0
+    theta[n_interacting:] = 0
     return SGDState(
         w0=float(w0),
         theta=theta,
         squares=np.full(theta.shape, 1e-14, dtype=dtype),
         seen=np.zeros(len(units), dtype=bool),
+        n_interacting=n_interacting,
         units=units,
         offset=float(offset),
         scale=scale,

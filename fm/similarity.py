@@ -32,7 +32,7 @@ def similar(
 
     Raises
     ------
-    KeyError : no such feature. ValueError : n or measure out of range, or k = 0.
+    KeyError : no such feature. ValueError : n or measure out of range, k = 0, or a level of a linear block.
     """
     check_integer("n", n, low=1)
     check_choice("measure", measure, ("cosine", "inner"))
@@ -61,6 +61,8 @@ def _levels(estimator: FactorizationMachine, design: Design, level: str) -> tupl
     for block, table in zip(design, level_tables(design, estimator.coefficients_), strict=True):
         names = block.feature_names()[: block.n_levels]
         if level in names:
+            if block.linear:
+                raise ValueError(f"{level!r} has no factors to compare: block {block.name!r} is linear")
             return names, table[:-1, :-1]
         every += names
     raise KeyError(f"no level {level!r}{nearest(level, every)}")

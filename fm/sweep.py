@@ -24,18 +24,20 @@ FACTORS = 16
 
 @dataclass(frozen=True)
 class Residual:
-    """What is left of a target when `rows` have predicted.
+    """What is left of a target when `rows` have predicted, and linear blocks on top of them.
 
     left : the sums over rows, if known without looking at them.
+    e : (n_rows,), if known already.
     """
 
     rows: Blocks | Columns
     target: NDArray
     left: Left | None
+    e: NDArray | None = None
 
     def vector(self) -> NDArray[np.float64]:
         """e (n_rows,)."""
-        return self.target - self.rows.prediction()
+        return self.target - self.rows.prediction() if self.e is None else self.e
 
     def sums(self) -> tuple[float, float]:
         """Sum of s e and of s e^2 over the rows, s being their weights."""

@@ -141,3 +141,14 @@ def test_implicit_features_are_of_training_rows_only(dataset: Dataset) -> None:
     np.testing.assert_allclose(user.side.toarray(), expected)
     np.testing.assert_allclose(item.side.toarray(), [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
     assert user.side_labels[1] == "rated b" and item.side_labels[2] == "rated by 30"
+
+
+def test_sessions_are_a_users_spans_of_time_without_factors() -> None:
+    dataset = planted(n_users=30, n_items=20, n_ratings=900, seed=0)
+    design = encode(dataset, ["sessions", "ids"], NOTHING)
+    assert [block.name for block in design.interacting] == ["user", "item"]
+    for name, seconds in {"second": 1, "minute": 60, "half_hour": 1800}.items():
+        block = design.block(name)
+        spans = list(zip(dataset.ratings["user"], dataset.ratings["timestamp"] // seconds, strict=True))
+        assert block.linear and block.n_levels == len(set(spans))
+        assert len(set(zip(spans, block.levels, strict=True))) == len(set(spans))

@@ -24,24 +24,27 @@ LATENT_PRIOR = Prior(location=0.5, strength=2.0, df=9.0, scatter=8.0, side=(6.0,
 LEVELS = [np.arange(14) % 4, np.arange(14) % 3]
 SIDE = sparse.csr_array(np.array([[1.0, 0.2], [0, 1], [0.5, -1], [0, 0]]))
 DESIGN = Design((Block("user", LEVELS[0], 4, SIDE), Block("item", LEVELS[1], 3)))
+WITH_LINEAR = Design((*DESIGN, Block("session", np.arange(14) // 3, 5, linear=True)))
 SPARSE = sparse.csr_array(
     np.random.default_rng(0).normal(size=(14, 3)) * (np.arange(42).reshape(14, 3) % 4 > 0)
 )
 
 
-def normal_wishart(rng, prior):
-    scale = np.diag([prior.unit**2] + [prior.unit] * K)
-    precision = stats.wishart.rvs(K + prior.df, np.linalg.inv(prior.scatter * scale), random_state=rng)
+def normal_wishart(rng, prior, k):
+    scale = np.diag([prior.unit**2] + [prior.unit] * k)
+    drawn = stats.wishart.rvs(k + prior.df, np.linalg.inv(prior.scatter * scale), random_state=rng)
+    precision = np.reshape(drawn, (k + 1, k + 1))
     root = np.linalg.inv(np.linalg.cholesky(precision)).T
-    return root @ rng.standard_normal(K + 1) / np.sqrt(prior.strength), precision, root
+    return root @ rng.standard_normal(k + 1) / np.sqrt(prior.strength), precision, root
 
 
 def from_the_prior(rng, X, prior, likelihood):
     """The arrays of a `GibbsState`, all but the latent target."""
     arrays, theta = {}, []
+    widths = [0 if b.linear else K for b in X] if isinstance(X, Design) else [K]
     sizes = [block.n_levels for block in X] if isinstance(X, Design) else [X.shape[1]]
-    for g, size in enumerate(sizes):
-        mean, precision, root = normal_wishart(rng, prior)
+    for g, (size, k) in enumerate(zip(sizes, widths, strict=True)):
+        mean, precision, root = normal_wishart(rng, prior, k)
         arrays |= {f"mean{g}": mean, f"precision{g}": precision}
         centre = mean
         if isinstance(X, Design) and X.blocks[g].side is not None:
@@ -49,7 +52,9 @@ def from_the_prior(rng, X, prior, likelihood):
             B = rng.standard_normal((2, K + 1)) @ root.T / np.sqrt(strength)
             arrays |= {f"strength{g}": strength, f"B{g}": B}
             centre = mean + SIDE @ B
-        theta.append(centre + rng.standard_normal((size, K + 1)) @ root.T)
+        theta.append(centre + rng.standard_normal((size, k + 1)) @ root.T)
+    if 0 in widths:
+        arrays["linear0"] = theta.pop()
     arrays["theta"] = np.concatenate(theta)
     if likelihood == "ordered":
         arrays["cut_points"] = np.sort(rng.standard_normal(2)) / np.sqrt(prior.location)
@@ -65,7 +70,8 @@ def observe(rng, X, arrays, likelihood):
     theta = arrays["theta"]
     if isinstance(X, Design):
         theta = np.concatenate([flat(theta[:4], arrays["B0"], SIDE), theta[4:]])
-    eta = predict(X, Coefficients(float(arrays.get("w0", 0.0)), theta[:, 0], theta[:, 1:]))
+    w = np.concatenate([theta[:, 0], arrays.get("linear0", np.empty((0, 1)))[:, 0]])
+    eta = predict(X, Coefficients(float(arrays.get("w0", 0.0)), w, theta[:, 1:]))
     if likelihood == "gaussian":
         return eta + rng.standard_normal(len(eta)) / np.sqrt(arrays["alpha"])
     arrays["target"] = eta + rng.standard_normal(len(eta))
@@ -79,7 +85,7 @@ def statistics(arrays):
     found = []
     for name, x in sorted(arrays.items()):
         if name.startswith("precision"):
-            x = np.linalg.inv(x)[[0, 0, 1], [0, 1, 1]]
+            x = np.linalg.inv(x).ravel()[[0, 1, K + 2] if x.size > 1 else [0]]
         elif name.startswith(("alpha", "strength")):
             x = np.log(x)
         found += [np.mean(x), np.mean(np.square(x))]
@@ -90,12 +96,19 @@ def statistics(arrays):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "likelihood"),
-    [("design", "gaussian"), ("design", "probit"), ("design", "ordered"), ("matrix", "gaussian")],
+    ("X", "likelihood"),
+    [
+        (DESIGN, "gaussian"),
+        (DESIGN, "probit"),
+        (DESIGN, "ordered"),
+        (WITH_LINEAR, "gaussian"),
+        (WITH_LINEAR, "ordered"),
+        (SPARSE, "gaussian"),
+    ],
+    ids=["design", "probit", "ordered", "linear", "linear-ordered", "matrix"],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
-def test_joint_distribution(kind, likelihood):
-    X = DESIGN if kind == "design" else SPARSE
+def test_joint_distribution(X, likelihood):
     prior = PRIOR if likelihood == "gaussian" else LATENT_PRIOR
     rng, n = np.random.default_rng(1), 3000
     independent = []
@@ -109,7 +122,7 @@ def test_joint_distribution(kind, likelihood):
         start = GibbsState(state.arrays, rng.bit_generator.state, 0)
         state = gibbs(
             X, y, k=K, n_iter=1, rng=None, burn_in=1, likelihood=likelihood, prior=prior, start=start,
-            groups=None if kind == "design" else np.zeros(3, int),
+            groups=None if isinstance(X, Design) else np.zeros(3, int),
         ).state  # fmt: skip
         rng.bit_generator.state = state.generator
         chain.append(statistics(state.arrays))
