@@ -128,7 +128,10 @@ def _ratings(path: Path) -> pd.DataFrame:
 def _users(path: Path) -> pd.DataFrame:
     columns = ["user", "age", "gender", "occupation", "zip_code"]
     types = {"gender": "category", "occupation": "category", "zip_code": "str"}
-    return pd.read_csv(path, sep="|", names=columns, index_col="user", dtype=types, keep_default_na=False)
+    users = pd.read_csv(path, sep="|", names=columns, index_col="user", dtype=types, keep_default_na=False)
+    # A US code's first digit is a group of states; codes of other countries begin with a letter.
+    area = users["zip_code"].str.extract(r"^(\d)", expand=False).fillna("other")
+    return users.assign(zip_area=area.astype("category"))
 
 
 def _items(path: Path, genre_path: Path) -> pd.DataFrame:

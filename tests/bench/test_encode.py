@@ -122,7 +122,7 @@ def test_real_data(ml100k: Dataset) -> None:
     assert (user.n_levels, item.n_levels) == (943, 1682)
     assert np.array_equal(user.labels[user.levels], ml100k.ratings["user"])
     assert np.array_equal(item.labels[item.levels], ml100k.ratings["item"])
-    assert (user.side.sum(axis=1) == 3).all()
+    assert (user.side.sum(axis=1) == 4).all()
     assert item.side.shape[1] == 19 + sum(label.startswith("year") for label in item.side_labels)
 
 
@@ -144,7 +144,7 @@ def test_implicit_features_are_of_training_rows_only(dataset: Dataset) -> None:
 
 
 def test_sessions_are_a_users_spans_of_time_without_factors() -> None:
-    dataset = planted(n_users=30, n_items=20, n_ratings=900, seed=0)
+    dataset = planted(n_users=30, n_items=60, n_ratings=900, seed=0)
     design = encode(dataset, ["sessions", "ids"], NOTHING)
     assert [block.name for block in design.interacting] == ["user", "item"]
     for name, seconds in {"second": 1, "minute": 60, "half_hour": 1800}.items():

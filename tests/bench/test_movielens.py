@@ -47,13 +47,11 @@ def test_ratings_as_written(write: Callable) -> None:
 
 def test_users_as_written(write: Callable) -> None:
     users = load(write(ml100k_files())).users
-    assert users.loc[3].tolist() == [7, "M", "writer", "01002"]
+    assert users.loc[3].tolist() == [7, "M", "writer", "01002", "0"]
     assert users["zip_code"].tolist() == ["85711", "V3N4P", "01002"]
-    assert [str(users[name].dtype) for name in ("age", "gender", "occupation")] == [
-        "int64",
-        "category",
-        "category",
-    ]
+    assert users["zip_area"].tolist() == ["8", "other", "0"]
+    described = ("age", "gender", "occupation", "zip_area")
+    assert [str(users[name].dtype) for name in described] == ["int64", "category", "category", "category"]
 
 
 def test_items_as_written(write: Callable) -> None:
@@ -173,6 +171,7 @@ def test_real_data(ml100k: Dataset) -> None:
     assert ratings["rating"].mean() == pytest.approx(3.52986)
     assert not ratings.duplicated(["user", "item"]).any()
     assert len(ml100k.users) == 943
+    assert ml100k.users["zip_area"].value_counts()[["0", "9", "other"]].tolist() == [96, 170, 18]
     assert len(ml100k.items) == 1682
     assert ml100k.items["year"].isna().sum() == 1
     assert "Misérables, Les (1995)" in set(ml100k.items["title"])
