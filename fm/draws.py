@@ -51,7 +51,12 @@ class Draws(NamedTuple):
 
     def mean(self, X: Matrix, response: Response) -> NDArray[np.float64]:
         """The mean over draws of the response, (n_rows, ...), in memory that does not grow with S."""
-        return sum(response(predict(X, draw), draw) for draw in self.each()) / len(self.w0)
+        first, *others = self.each()
+        total = response(predict(X, first), first)
+        for draw in others:
+            total += response(predict(X, draw), draw)
+        total /= len(self.w0)
+        return total
 
     def quantiles(self, X: Matrix, levels: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the predictive distribution of y, (n_rows, n_levels), to 1e-6 of the spread of its components."""

@@ -2,12 +2,15 @@
 
 Both classes offer, for theta = [w V] (n_features, 1 + k):
 
-    x[rows]                        some of the rows
-    x.forward(w0, theta)           f (n_rows,), and an array that `backward` needs and overwrites
-    x.backward(e, saved, theta)    sum_rows e df/dtheta, (n_features, 1 + k)
-    x.column_squares(weight)       sum_rows weight x_j^2, (n_features,)
-    x.column_units(weight)         root of the mean x_j^2 over rows where it is not 0, (n_features,)
-    x.over(units)                  with each column divided by its unit
+    x[rows]                    some of the rows
+    x.forward(w0, theta)       f (n_rows,), and z = (1, q) (n_rows, 1 + k) with q = x V, which `backward` overwrites
+    x.backward(e, z)           sum_rows e x_j z, (n_features, 1 + k)
+    x.column_squares(weight)   sum_rows weight x_j^2, (n_features,)
+    x.column_units(weight)     root of the mean x_j^2 over rows where it is not 0, (n_features,)
+    x.over(units)              with each column divided by its unit
+    x.neighbours()             row numbers in an order in which rows that follow each other look up the same places
+
+Since df/dv_j = x_j (q - x_j v_j), the gradient of sum_rows e f is `backward` less column_squares(e) (0, v_j).
 """
 
 from __future__ import annotations
@@ -20,7 +23,11 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from fm.design import UNKNOWN, Block, Design
+from fm.layout import rows_by_level
 from fm.model import squared
+
+CHUNK = 2**14
+"""Numbers in a piece of an intermediate result: 128 KiB of float64."""
 
 
 def features(X: Design | NDArray | sparse.csr_array, dtype: DTypeLike) -> MatrixFeatures | OneHotFeatures:
@@ -28,9 +35,11 @@ def features(X: Design | NDArray | sparse.csr_array, dtype: DTypeLike) -> Matrix
     if not isinstance(X, Design):
         return MatrixFeatures.of(X.astype(dtype, copy=False))
     if all(block.side is None and UNKNOWN not in block.levels for block in X):
-        first = np.cumsum([0] + [block.n_levels for block in X])
-        columns = [(block.levels + start).astype(np.int32) for block, start in zip(X, first, strict=False)]
-        return OneHotFeatures(np.array(columns), X.shape[1])
+        starts = np.cumsum([0] + [block.n_levels for block in X])
+        columns = np.empty((len(X), len(X.blocks)), np.int32)
+        for b, block in enumerate(X):
+            np.add(block.levels, starts[b], out=columns[:, b], casting="unsafe")
+        return OneHotFeatures(columns, starts)
     rows = Design(replace(block, side=None, side_labels=None) for block in X).to_csr(dtype)
     levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
     return MatrixFeatures.of(rows, levels)
@@ -62,16 +71,14 @@ class MatrixFeatures:
         if self.levels is not None:
             theta, norms = self.levels @ theta, self.levels2 @ norms
         z = self.rows @ theta
-        return w0 + z[:, 0] + (np.vecdot(z[:, 1:], z[:, 1:]) - self.rows2 @ norms) / 2, z
-
-    def backward(self, e: NDArray, z: NDArray, theta: NDArray) -> NDArray:
+        f = w0 + z[:, 0] + (np.vecdot(z[:, 1:], z[:, 1:]) - self.rows2 @ norms) / 2
         z[:, 0] = 1
+        return f, z
+
+    def backward(self, e: NDArray, z: NDArray) -> NDArray:
         z *= e[:, None]
-        gradient = self.rows.T @ z
-        if self.levels is not None:
-            gradient = self.levels.T @ gradient
-        gradient[:, 1:] -= self.column_squares(e)[:, None] * theta[:, 1:]
-        return gradient
+        pull = self.rows.T @ z
+        return pull if self.levels is None else self.levels.T @ pull
 
     def column_squares(self, weight: NDArray) -> NDArray:
         squares = self.rows2.T @ weight
@@ -91,41 +98,72 @@ class MatrixFeatures:
             return self.of(_divided(self.rows, units))
         return self.of(self.rows, _divided(self.levels, units))
 
+    def neighbours(self) -> NDArray[np.integer]:
+        return np.arange(self.rows.shape[0])
+
 
 @dataclass(frozen=True)
 class OneHotFeatures:
-    """One column with a 1 per block: products are gathers, and no v_j has to be taken out of its own sum.
+    """One column with a 1 per block: products are look-ups, in pieces that stay in cache.
 
-    columns : (n_blocks, n_rows)
+    columns : (n_rows, n_blocks)
+    starts : (n_blocks + 1,) the first column of each block, and the number of columns.
     """
 
     columns: NDArray[np.int32]
-    n_features: int
+    starts: NDArray[np.intp]
+
+    @property
+    def n_features(self) -> int:
+        return int(self.starts[-1])
 
     def __getitem__(self, rows: NDArray[np.intp]) -> Self:
-        return replace(self, columns=self.columns.take(rows, axis=1))
+        return replace(self, columns=self.columns.take(rows, axis=0))
 
     def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
-        own = theta.take(self.columns, axis=0)
-        z = own.sum(axis=0)
-        others = z - own
-        return w0 + z[:, 0] + np.einsum("brk,brk->r", own[..., 1:], others[..., 1:]) / 2, others
+        n, width = len(self.columns), theta.shape[1]
+        f, z = np.full(n, w0, theta.dtype), np.empty((n, width), theta.dtype)
+        factors = np.array([0] + [1] * (width - 1), theta.dtype)
+        pieces = chunks(n, width)
+        buffers = np.empty((2, pieces[0].stop, width), theta.dtype)
+        for rows in pieces:
+            first, *others = self.columns[rows].T
+            total = theta.take(first, axis=0, out=z[rows], mode="clip")
+            term, product = buffers[:, : len(total)]
+            for column in others:
+                theta.take(column, axis=0, out=term, mode="clip")
+                np.multiply(total, term, out=product)
+                f[rows] += product @ factors
+                total += term
+            f[rows] += total[:, 0]
+            total[:, 0] = 1
+        return f, z
 
-    def backward(self, e: NDArray, others: NDArray, theta: NDArray) -> NDArray:
-        others[..., 0] = 1
-        size = self.columns.size
-        one_per_column = np.tile(e, len(self.columns)), self.columns.ravel(), np.arange(size + 1)
-        scatter = sparse.csc_array(one_per_column, shape=(self.n_features, size))
-        return scatter @ others.reshape(size, -1)
+    def backward(self, e: NDArray, z: NDArray) -> NDArray:
+        n, n_blocks = self.columns.shape
+        starts = np.arange(0, n * n_blocks + 1, n_blocks, dtype=np.int32)
+        entries = np.repeat(e, n_blocks), self.columns.ravel(), starts
+        return sparse.csc_array(entries, shape=(self.n_features, n)) @ z
 
     def column_squares(self, weight: NDArray) -> NDArray:
-        return sum(np.bincount(column, weight, self.n_features) for column in self.columns)
+        return sum(np.bincount(column, weight, self.n_features) for column in self.columns.T)
 
     def column_units(self, weight: NDArray) -> NDArray[np.float64]:
         return np.ones(self.n_features)
 
     def over(self, units: NDArray[np.float64]) -> Self:
         return self
+
+    def neighbours(self) -> NDArray[np.integer]:
+        largest = np.argmax(np.diff(self.starts))
+        first, end = self.starts[largest : largest + 2]
+        return rows_by_level(self.columns[:, largest] - first, end - first)[0]
+
+
+def chunks(n: int, width: int) -> list[slice]:
+    """0..n cut where three arrays (length of a piece, width) fill most of a core's second cache."""
+    step = max(1, CHUNK // width)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def _level_features(block: Block, dtype: DTypeLike) -> sparse.csr_array:

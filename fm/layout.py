@@ -64,14 +64,8 @@ class Layout:
     @classmethod
     def of_levels(cls, levels: NDArray[np.intp], n_levels: int, slab: int) -> Layout:
         """From each row's level; rows of level -1 are left out. A slab has `slab` slots."""
-        n_rows = len(levels)
-        index = index_type(max(n_rows, n_levels))
-        column = levels.astype(index)
-        column[column < 0] = n_levels
-        by_row = (np.empty(n_rows, np.int8), column, np.arange(n_rows + 1, dtype=index))
-        by_level = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
-        starts = by_level.indptr[:-1]
-        return cls.of_sorted(by_level.indices[: starts[-1]], starts, slab, empty=n_rows)
+        rows, starts = rows_by_level(levels, n_levels)
+        return cls.of_sorted(rows[: starts[-1]], starts, slab, empty=len(levels))
 
     @classmethod
     def of_sorted(
@@ -91,6 +85,19 @@ class Layout:
         cuts = range(0, len(counts), BATCH_LEVELS)
         batches = tuple(_batch(first, a, min(a + BATCH_LEVELS, len(counts)), slab // length) for a in cuts)
         return cls(slots.reshape(-1, length), counts, batches)
+
+
+def rows_by_level(
+    levels: NDArray[np.integer], n_levels: int
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Row numbers sorted by level, those of level -1 last, and where each level starts and the last one ends."""
+    n_rows = len(levels)
+    index = index_type(max(n_rows, n_levels))
+    column = levels.astype(index)
+    column[column < 0] = n_levels
+    by_row = (np.empty(n_rows, np.int8), column, np.arange(n_rows + 1, dtype=index))
+    by_level = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
+    return by_level.indices, by_level.indptr[:-1]
 
 
 def slab_slots(k: int) -> int:

@@ -11,16 +11,18 @@ The pair sum costs O(k nnz) instead of O(k nnz^2) (Lemma 3.1), since for q = sum
 
     sum_{i<j} <v_i, v_j> x_i x_j  =  ( |q|^2 - sum_j x_j^2 |v_j|^2 ) / 2
 
-Everything but |q|^2 is linear in the row's features. In a `Design` the row's features are those of its
-levels, one level per block, so both parts are sums over blocks of what each level contributes; a table
-of these is made once, side features and the interactions within one block included, and a row costs
-one gather of k + 1 numbers per block (Rendle, "Scaling Factorization Machines to Relational Data",
-VLDB 2013, section 3).
+In a `Design` the row's features are those of its levels, one level per block. With q_b the factors of the row's
+level in block b, and a_b what the level adds by itself, side features and the pairs within the block included,
+
+    y = w0 + sum_b a_b + sum_{b<c} <q_b, q_c>
+
+A table of (q, a) of all levels is made once, and a row costs one look-up of so many numbers per block (Rendle,
+"Scaling Factorization Machines to Relational Data", VLDB 2013, section 3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,22 +75,39 @@ def _predict_matrix(X: NDArray | sparse.csr_array, coefficients: Coefficients) -
 
 def _predict_design(X: Design, coefficients: Coefficients) -> NDArray[np.float64]:
     tables = level_tables(X, coefficients)
-    k = coefficients.V.shape[1]
-    y = np.full(len(X), coefficients.w0, dtype=np.float64)
-    for rows in _chunks(len(X), k + 1):
-        q = tables[0].take(X.blocks[0].levels[rows], axis=0)
-        for block, table in zip(X.interacting[1:], tables[1 : len(X.interacting)], strict=True):
-            q += table.take(block.levels[rows], axis=0)
-        y[rows] += np.vecdot(q[:, :k], q[:, :k]) / 2
-        y[rows] += q[:, k]
-    for block, table in zip(X.blocks, tables, strict=True):
-        if block.linear:
-            y += table[block.levels, 0]
+    n = len(X.interacting)
+    y = _predict_blocks(coefficients.w0, X.blocks[:n], tables[:n])
+    for block, table in zip(X.blocks[n:], tables[n:], strict=True):
+        y += table[block.levels, 0]
+    return y
+
+
+def _predict_blocks(w0: float, blocks: Sequence[Block], tables: Sequence[NDArray]) -> NDArray[np.float64]:
+    """Of each row, w0 + sum_b a_b + sum_{b<c} <q_b, q_c>."""
+    k = tables[0].shape[1] - 1
+    if len(blocks) == 1:
+        return np.float64(w0) + tables[0][blocks[0].levels, k]
+    # (q, a, 1) of the first block times (q', 1, a') of the second is <q, q'> + a + a'.
+    first, *others = (np.insert(table, k + (b == 0), b < 2, axis=1) for b, table in enumerate(tables))
+    y, ones = np.empty(len(blocks[0].levels)), np.ones(k + 2, first.dtype)
+    pieces = list(_chunks(len(y), k + 2))
+    buffers = np.empty((3, pieces[0].stop, k + 2), first.dtype)
+    for rows in pieces:
+        total, term, product = buffers[:, : len(y[rows])]
+        first.take(blocks[0].levels[rows], axis=0, out=total, mode="wrap")
+        y[rows] = w0
+        for block, table in zip(blocks[1:], others, strict=True):
+            table.take(block.levels[rows], axis=0, out=term, mode="wrap")
+            np.multiply(total, term, out=product)
+            y[rows] += product @ ones
+            if block is not blocks[-1]:
+                total[:, :k] += term[:, :k]
+                total[:, k] = 0
     return y
 
 
 def level_tables(X: Design, coefficients: Coefficients) -> list[NDArray]:
-    """Per block (n_levels + 1, k + 1): of each level the factors q and what it adds outside of |q|^2 / 2.
+    """Per block (n_levels + 1, k + 1): the factors q of each level, and what it adds by itself.
     Of a linear block (n_levels + 1, 1): it has no q.
 
     A level with side features s stands for the features (level, s): q = v_level + s V_side. The last
@@ -102,19 +121,19 @@ def level_tables(X: Design, coefficients: Coefficients) -> list[NDArray]:
         columns = slice(first, first := first + block.n_features)
         V = np.empty((block.n_features, 0)) if block.linear else coefficients.V[columns]
         tables.append(_level_table(block, coefficients.w[columns], V))
-        unknown_v = unknown_v[: V.shape[1]]
-        tables[-1][-1] = *unknown_v, unknown_w - np.dot(unknown_v, unknown_v) / 2
+        tables[-1][-1] = *unknown_v[: V.shape[1]], unknown_w
     return tables
 
 
 def _level_table(block: Block, w: NDArray, V: NDArray) -> NDArray:
     n, k = block.n_levels, V.shape[1]
-    outside = w - np.vecdot(V, V) / 2
     table = np.empty((n + 1, k + 1), dtype=V.dtype)
-    table[:n, :k], table[:n, k] = V[:n], outside[:n]
+    q, alone = table[:n, :k], table[:n, k]
+    q[:], alone[:] = V[:n], w[:n]
     if block.side is not None:
-        table[:n, :k] += block.side @ V[n:]
-        table[:n, k] += block.side @ w[n:] - squared(block.side) @ (np.vecdot(V, V)[n:] / 2)
+        norms = np.vecdot(V, V)
+        q += block.side @ V[n:]
+        alone += block.side @ w[n:] + (np.vecdot(q, q) - norms[:n] - squared(block.side) @ norms[n:]) / 2
     return table
 
 

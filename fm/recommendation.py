@@ -1,11 +1,11 @@
 """Predictions for every pair of levels of two blocks, such as every user with every item, and the best of them.
 
-With q_u, q_i the factors of two levels, b_u, b_i what they add besides (`fm.model.level_tables`), and q_0, b_0
-the sums of the same over all other blocks, whose levels are unknown here,
+With q_u, q_i the factors of two levels and a_u, a_i what they add by themselves (`fm.model.level_tables`),
 
-    f(u, i) = w0 + b_0 + b_u + b_i + |q_0 + q_u + q_i|^2 / 2
+    f(u, i) = w0 + a_u + a_i + <q_u, q_i>
 
-so that a slice of users costs one matrix product, <q_u, q_i> for all of them and all items.
+so that a slice of users costs one matrix product. All other blocks, whose levels are unknown here, are first
+made part of the item.
 """
 
 from __future__ import annotations
@@ -102,14 +102,14 @@ def _pairs(
 ) -> NDArray[np.float64]:
     """f of each pair, (len(levels) * n_columns,)."""
     tables = dict(zip((block.name for block in design), level_tables(design, coefficients), strict=True))
-    left, right = tables.pop(rows)[levels], tables.pop(columns)[:-1]
+    left, right = tables.pop(rows)[levels], tables.pop(columns)[:-1].copy()
     k = right.shape[1] - 1
-    right = right.copy()
     for table in tables.values():
-        right[:, k + 1 - table.shape[1] :] += table[UNKNOWN]
-    outside = [side[:, k] + np.vecdot(side[:, :k], side[:, :k]) / 2 for side in (left, right)]
+        *q, alone = table[UNKNOWN]
+        right[:, k] += alone + right[:, : len(q)] @ q
+        right[:, : len(q)] += q
     f = left[:, :k] @ right[:, :k].T
-    f += outside[0][:, None] + (outside[1] + coefficients.w0)
+    f += left[:, k, None] + (right[:, k] + coefficients.w0)
     return f.ravel().astype(np.float64, copy=False)
 
 

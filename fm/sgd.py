@@ -43,14 +43,15 @@ from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 
 from fm.design import Design
-from fm.features import MatrixFeatures, OneHotFeatures, features
+from fm.features import MatrixFeatures, OneHotFeatures, chunks, features
+from fm.memory import reuse_freed_memory
 from fm.model import Coefficients
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
 
 SEGMENT = 2**17
-"""Rows that an epoch visits together, few enough to stay in cache. More rows than this are put in a random
-order once, and an epoch draws the order of the segments and the order within each."""
+"""Rows that an epoch visits together, few enough to stay in cache. More rows than this are dealt to segments at
+random once, and an epoch draws the order of the segments and the batches of each."""
 
 RESIDUALS = {"squared": lambda f, y: f - y, "logistic": lambda f, y: expit(f) - y}
 """dloss/df."""
@@ -130,6 +131,7 @@ def sgd(
     with more than twice the error of predicting the mean.
     """
     began, seconds = perf_counter(), []
+    reuse_freed_memory()
     n, p = X.shape
     batch_size = min(n, batch_size or default_batch_size(n, p))
     unit = 1.0 if sample_weight is None else sample_weight.mean()
@@ -142,22 +144,22 @@ def sgd(
     rows = rows.over(state.units)
     column_squares = rows.column_squares(weight)
     state.seen |= column_squares > 0
+    weight = None if sample_weight is None else weight
     target = y - state.offset
     target /= state.scale
     if n > SEGMENT:
-        mixed = np.random.default_rng(0).permutation(n)
-        rows = rows[mixed]
-        target = target[mixed]
-        weight = weight if sample_weight is None else weight[mixed]
-        del mixed
+        order = _arrangement(rows, n)
+        rows, target, weight = rows[order], target[order], None if weight is None else weight[order]
+        del order
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the columns.
-    penalty = np.array([l2_w] + k * [l2 / state.scale]) / (n * unit * state.units**2)[:, None]
-    objective = _Objective(rows, target, weight, penalty.astype(dtype), RESIDUALS[loss])
+    penalty = 1 / (n * unit * state.units**2)
+    penalties = (l2_w * penalty).astype(dtype), (l2 / state.scale * penalty).astype(dtype)
+    objective = _Objective(rows, target, weight, *penalties, RESIDUALS[loss])
     if schedule == "adagrad":
         direction = partial(_adagrad, squares=state.squares)
     else:
         curvature = np.maximum(1 / batch_size, column_squares / n)
-        direction = partial(np.multiply, (1 / curvature).astype(dtype)[:, None])
+        direction = partial(_scaled, scale=(1 / curvature).astype(dtype)[:, None])
     power = power_t if schedule == "invscaling" else 0
     for _ in range(n_iter):
         rate = learning_rate / (1 + state.n_epochs) ** power
@@ -166,11 +168,12 @@ def sgd(
             for chosen in _batches(n, batch_size, state.rng):
                 error, slope, gradient = objective.gradient(chosen, state.w0, state.theta)
                 errors.append(error)
-                gradient[n_interacting:, 1:] = 0
-                gradient = direction(gradient)
-                gradient *= rate
-                state.theta -= gradient
                 state.w0 -= rate * slope
+                for columns, piece in gradient:
+                    piece[max(0, n_interacting - columns.start) :, 1:] = 0
+                    step = direction(piece, columns)
+                    step *= rate
+                    state.theta[columns] -= step
         state.n_epochs += 1
         state.limit = min(state.limit, 1e6 * max(1.0, errors[0]))
         if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
@@ -193,23 +196,35 @@ def sgd(
 
 
 class _Objective(NamedTuple):
-    """The mean over rows of weight * loss, plus (penalty * theta^2).sum() / 2."""
+    """The mean over rows of weight * loss, plus (penalty_w |w|^2 + penalty_v |V|^2) / 2 with penalties by column."""
 
     rows: MatrixFeatures | OneHotFeatures
     target: NDArray
-    weight: NDArray[np.float64]
-    penalty: NDArray
+    weight: NDArray[np.float64] | None
+    penalty_w: NDArray
+    penalty_v: NDArray
     residual: Callable[[NDArray, NDArray], NDArray]
 
-    def gradient(self, chosen: NDArray[np.intp], w0: float, theta: NDArray) -> tuple[float, float, NDArray]:
-        """Of the batch `chosen`: mean weighted e^2, gradient in w0, gradient in theta."""
+    def gradient(
+        self, chosen: NDArray[np.intp], w0: float, theta: NDArray
+    ) -> tuple[float, float, Iterator[tuple[slice, NDArray]]]:
+        """Of the batch `chosen`: mean weighted e^2, gradient in w0, and gradient in theta by pieces of its columns."""
         x = self.rows[chosen]
-        f, saved = x.forward(w0, theta)
+        f, z = x.forward(w0, theta)
         e = self.residual(f, self.target[chosen])
-        weighted = e * self.weight[chosen] / len(e)
-        gradient = x.backward(weighted.astype(theta.dtype, copy=False), saved, theta)
-        gradient += self.penalty * theta
-        return float(np.dot(e, weighted)), float(weighted.sum()), gradient
+        weighted = (e if self.weight is None else e * self.weight[chosen]) / len(e)
+        error, slope = float(np.dot(e, weighted)), float(weighted.sum())
+        weighted = weighted.astype(theta.dtype, copy=False)
+        shrink = (self.penalty_v - x.column_squares(weighted)).astype(theta.dtype, copy=False)
+        return error, slope, self._pieces(x.backward(weighted, z), shrink, theta)
+
+    def _pieces(self, pull: NDArray, shrink: NDArray, theta: NDArray) -> Iterator[tuple[slice, NDArray]]:
+        for columns in chunks(*theta.shape):
+            own = theta[columns]
+            piece = own * shrink[columns, None]
+            np.multiply(own[:, 0], self.penalty_w[columns], out=piece[:, 0])
+            piece += pull[columns]
+            yield columns, piece
 
 
 def default_batch_size(n_rows: int, n_features: int) -> int:
@@ -218,20 +233,32 @@ def default_batch_size(n_rows: int, n_features: int) -> int:
     return max(128, min(n_features, n_rows // 16))
 
 
+def _arrangement(rows: MatrixFeatures | OneHotFeatures, n_rows: int) -> NDArray[np.integer]:
+    """Row numbers: each segment a random sample of all rows, within which neighbours stay neighbours."""
+    n_segments = -(-n_rows // SEGMENT)
+    segment = np.random.default_rng(0).integers(n_segments, size=n_rows, dtype=np.uint16)
+    return rows.neighbours()[np.argsort(segment, kind="stable")]
+
+
 def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
-    """Each row once, in random order, `size` rows at a time and all of these out of one segment."""
+    """Each row once, `size` of them at a time, drawn at random out of one segment and in ascending order."""
     segment = size * max(1, SEGMENT // size)
     for start in rng.permutation(np.arange(0, n_rows, segment)):
-        order = start + rng.permutation(min(segment, n_rows - start))
-        yield from (order[first : first + size] for first in range(0, len(order), size))
+        order = rng.permutation(min(segment, n_rows - start)).astype(np.int32)
+        yield from (start + np.sort(order[first : first + size]) for first in range(0, len(order), size))
 
 
-def _adagrad(gradient: NDArray, squares: NDArray) -> NDArray:
+def _adagrad(gradient: NDArray, columns: slice, squares: NDArray) -> NDArray:
     """The gradient over the root of the sum of all squared gradients so far; overwrites both."""
     root = gradient * gradient
-    squares += root
-    np.sqrt(squares, out=root)
+    squares[columns] += root
+    np.sqrt(squares[columns], out=root)
     return np.divide(gradient, root, out=gradient)
+
+
+def _scaled(gradient: NDArray, columns: slice, scale: NDArray) -> NDArray:
+    """`scale` (n_features, 1) times the gradient, which is overwritten."""
+    return np.multiply(gradient, scale[columns], out=gradient)
 
 
 def _initial_state(units, n_interacting, y, weight, k, loss, init_std, rng, dtype) -> SGDState:

