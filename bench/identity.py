@@ -18,6 +18,16 @@ def digest(parts: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def job_digest(config: Mapping[str, object], data: str, code: Mapping[str, str]) -> str:
+    """Of a job: its resolved `config`, the `data` set's digest, the `code`'s source, modified or not.
+
+    The commit does not enter, since most change no source; that a tree is modified does, so that what
+    an experiment computed while being written is computed again by the code that was committed.
+    """
+    version = {key: code[key] for key in ("source", "modified") if key in code}
+    return digest({"config": config, "data": data, "code": version})
+
+
 @cache
 def source_digest() -> str:
     """Digest of the Python files whose change can change a result."""

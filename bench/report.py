@@ -13,12 +13,20 @@ SHOWN = 10
 
 def headline(metrics: Mapping[str, float]) -> str:
     """One run in a line: what it was chosen by, what it is worth, what it cost."""
+    fit = f"fit {seconds(metrics['time/fit_seconds'])} s"
+    if TEST not in metrics:
+        return f"validation MSE {metrics[CHOICE]:.4f}, {fit}"
     validation = f" (validation {metrics[CHOICE]:.4f})" if CHOICE in metrics else ""
-    return f"MSE {metrics[TEST]:.4f}{validation}, fit {seconds(metrics['time/fit_seconds'])} s"
+    return f"MSE {metrics[TEST]:.4f}{validation}, {fit}"
+
+
+def outcome(record: Record) -> str:
+    """A job in a line: its headline, or why it has none."""
+    return headline(record.metrics) if record.finished else f"{record.status}, {record.reason}"
 
 
 def leaderboard(records: Sequence[Record]) -> str:
-    """The best runs by validation error, then the failed ones with their reasons."""
+    """The best runs by validation error."""
     done = sorted((r for r in records if r.finished), key=by_validation)
     header = ["run", "validation MSE", "test MSE", "fit s", "parameters"]
     columns = (CHOICE, TEST, "time/fit_seconds", "size/parameters")
@@ -30,13 +38,14 @@ def leaderboard(records: Sequence[Record]) -> str:
     lines = [markdown_table(header, rows)] if rows else []
     if len(done) > SHOWN:
         lines.append(f"and {len(done) - SHOWN} more")
-    return "\n".join(lines + failures(records))
+    return "\n".join(lines)
 
 
 def failures(records: Sequence[Record]) -> list[str]:
-    return [f"{r.status} {r.name}: {r.reason}" for r in records if not r.finished]
+    """A line for each job that failed or was killed, with its reason."""
+    return [f"{r.status} {r.name}: {r.reason}" for r in records if not r.settled]
 
 
 def by_validation(record: Record) -> float:
     """Sort key: the validation error, or the test error where nothing was held out to choose by."""
-    return record.metrics.get(CHOICE, record.metrics[TEST])
+    return record.metrics[CHOICE if CHOICE in record.metrics else TEST]

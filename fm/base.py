@@ -127,6 +127,7 @@ class FactorizationMachine(BaseEstimator):
             callback=None if self.callback is None else self._call_back,
             progress=Progress(settings["n_iter"]) if self.verbose else None,
         )
+        self.history_ = monitor.history  # of the epochs so far, for a callback to read
         solve = {"sgd": self._sgd, "als": self._als, "gibbs": self._gibbs}[self.solver]
         with monitor:
             self.n_iter_, self.machine_, self.state_, self.history_ = solve(

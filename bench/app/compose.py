@@ -5,36 +5,88 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bench import search
 from bench.encode import FEATURES
 from bench.errors import UserError, checked, sentence
+from bench.search import Range
 from bench.track import flatten
-from fm.params import check_choice, check_integer, nearest
+from fm.params import check_choice, check_integer, check_number, nearest
 
 CHOSEN = ("data", "split", "features", "model")
 """The groups that say what a run computes."""
 
-GROUPS = (*CHOSEN, "tracking", "experiment")
+GROUPS = (*CHOSEN, "space", "search", "tracking", "experiment")
+
+COMPUTED = ("model", "split", "features", "seed", "data_seed", "test", "refit", "threads", "first_rows")
+"""The part of the configuration that enters a run's identity."""
+
+REPEATS = ("seed", "data_seed", "split", "split.fold", "split.seed")
+"""What may vary between the repeats of one configuration."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice of every group: what chooses it and what it composes to."""
+
+    overrides: tuple[str, ...]
+    cfg: DictConfig
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command asks for. `jobs` are composed configurations in which every value that the
-    command sweeps over occurs; `total` is how many runs all combinations make."""
+    """What a command asks for.
 
-    jobs: list[DictConfig]
-    total: int
-    varied: list[str]
-    multirun: bool
+    combinations : of the groups it sweeps over.
+    axes : key -> the values it sweeps over, as written on a command line and as read.
+    intervals : key -> range to search.
+    varied : the swept groups and keys, other than the model.
+    """
+
+    combinations: list[Combination]
+    axes: dict[str, dict[str, object]]
+    intervals: dict[str, Range] = field(default_factory=dict)
+    varied: tuple[str, ...] = ()
+    multirun: bool = False
+
+    @property
+    def jobs(self) -> list[DictConfig]:
+        return [combination.cfg for combination in self.combinations]
+
+    @property
+    def total(self) -> int:
+        return len(self.combinations) * math.prod(map(len, self.axes.values()))
+
+    @property
+    def varied_all(self) -> tuple[str, ...]:
+        """With the keys that are searched."""
+        searched = (key for c in self.combinations if c.cfg.search for key in self.space(c))
+        return tuple(dict.fromkeys((*self.varied, *searched)))
+
+    @property
+    def selects(self) -> bool:
+        """Whether configurations are chosen by their mean validation error, and only the chosen are tested."""
+        cfg = self.jobs[0]
+        return bool(cfg.select or cfg.search or cfg.seeds or cfg.folds)
+
+    def space(self, combination: Combination) -> dict[str, Range]:
+        """Ranges of the model's own space, then those given on the command line."""
+        own = OmegaConf.to_container(combination.cfg.space or OmegaConf.create(), resolve=True)
+        named = {f"model.{key}": parts for key, parts in own.items()}
+        named = {key: parts for key, parts in named.items() if key not in self.axes}
+        return search.ranges(named) | self.intervals
 
 
 def plan(overrides: list[str], multirun: bool) -> Plan:
@@ -46,47 +98,94 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
         valid one.
     """
     with hydra.initialize_config_module("conf", version_base="1.3"):
-        base = _compose([o for o in overrides if o.startswith("experiment=")])
-        multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN")
-        swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        try:
-            parsed = {o.key_or_group: o for o in parser.parse_overrides([*swept, *overrides])}
-        except HydraException as error:
-            raise UserError(f"cannot read the command line: {sentence(error)}") from error
+        asked = _parsed(parser, overrides)
+        fixed = [o.input_line for o in asked.values() if not o.is_sweep_override()]
+        base = _compose(fixed)
+        multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN")
+        repeats, given = _repeats(base)
+        swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
+        parsed = _parsed(parser, [*swept, *repeats]) | asked
+        clash = set(_parsed(parser, repeats)) & set(asked)
+        if clash:
+            raise UserError(f"{min(clash)} is set by {given}: leave one of the two out")
+        fixed = [o.input_line for o in parsed.values() if not o.is_sweep_override()]
         axes = {
-            key: list(o.sweep_string_iterator())
+            key: _values(parser, o)
             for key, o in parsed.items()
             if o.is_sweep_override() and o.is_discrete_sweep()
         }
-        if axes and not multirun:
-            raise UserError(f"{next(iter(axes))} has several values: a sweep needs -m")
-        fixed = [o.input_line for key, o in parsed.items() if not o.is_sweep_override()]
-        jobs = [_compose([*fixed, *chosen]) for chosen in _cover(axes)]
-    for cfg in jobs:
+        intervals = {k: _interval(o) for k, o in parsed.items() if isinstance(o.value(), IntervalSweep)}
+        if (axes or intervals) and not multirun:
+            raise UserError(f"{next(iter(axes | intervals))} has several values: a sweep needs -m")
+        if intervals and not base.search:
+            raise UserError(f"{next(iter(intervals))} is a range: add search=default, or list values")
+        inner = {key: values for key, values in axes.items() if key.partition(".")[0] in COMPUTED}
+        inner = {key: values for key, values in inner.items() if key not in GROUPS}
+        outer = [[f"{key}={value}" for value in values] for key, values in axes.items() if key not in inner]
+        first = [f"{key}={next(iter(values))}" for key, values in inner.items()]
+        combinations = []
+        for choices in itertools.product(*outer):
+            chosen = (*fixed, *choices)
+            if first:
+                _compose([*chosen, *first])  # so that a key the model does not have is named
+            combinations.append(Combination(chosen, _compose(list(chosen))))
+    planned = Plan(combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun)
+    for combination in combinations:
+        searched = planned.space(combination) if combination.cfg.search else {}
+        ends = {key: (r.low, r.high) for key, r in searched.items()}
+        _check_values(combination.cfg, {key: list(values.values()) for key, values in inner.items()} | ends)
+    return planned
+
+
+def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:
+    """Checks as many configurations as the longest axis has values: in them every value occurs."""
+    cfg = deepcopy(cfg)
+    for i in range(max(map(len, axes.values()), default=1)):
+        for key, values in axes.items():
+            OmegaConf.update(cfg, key, values[i % len(values)])
         _check(cfg)
-    varied = [key for key in axes if key != "model"]
-    return Plan(jobs, math.prod(map(len, axes.values())), varied, multirun)
 
 
-def _cover(axes: dict[str, list[str]]) -> list[list[str]]:
-    """Overrides in which every combination of groups, and with it every value of every key, occurs:
-    as many as the longest axis has values, where all combinations might be thousands."""
-    groups = {key: values for key, values in axes.items() if key in GROUPS}
-    keys = {key: values for key, values in axes.items() if key not in GROUPS}
-    longest = max(map(len, keys.values()), default=1)
-    return [
-        [f"{group}={choice}" for group, choice in zip(groups, choices, strict=True)]
-        + [f"{key}={values[i % len(values)]}" for key, values in keys.items()]
-        for choices in itertools.product(*groups.values())
-        for i in range(longest)
-    ]
+def _parsed(parser: OverridesParser, overrides: list[str]) -> dict[str, Override]:
+    try:
+        return {o.key_or_group: o for o in parser.parse_overrides(overrides)}
+    except HydraException as error:
+        raise UserError(f"cannot read the command line: {sentence(error)}") from error
+
+
+def _repeats(cfg: DictConfig) -> tuple[list[str], str]:
+    """What `seeds=` and `folds=` stand for, and how they were given."""
+    overrides, given = [], []
+    with checked():
+        if cfg.seeds is not None:
+            check_integer("seeds", cfg.seeds, low=1)
+            overrides.append(f"seed=range({cfg.seed},{cfg.seed + cfg.seeds})")
+            given.append(f"seeds={cfg.seeds}")
+        if cfg.folds is not None:
+            check_integer("folds", cfg.folds, low=2)
+            overrides += ["split=kfold", f"split.n_folds={cfg.folds}", f"split.fold=range(0,{cfg.folds})"]
+            given.append(f"folds={cfg.folds}")
+    return overrides, " and ".join(given)
+
+
+def _values(parser: OverridesParser, override: Override) -> dict[str, object]:
+    """Each value of an axis, as it is written and as it is read."""
+    key = override.key_or_group
+    written = list(override.sweep_string_iterator())
+    return {text: parser.parse_override(f"{key}={text}").value() for text in written}
+
+
+def _interval(override: Override) -> Range:
+    interval = override.value()
+    with checked():
+        return Range(interval.start, interval.end, log="log" in interval.tags)
 
 
 def _compose(overrides: list[str]) -> DictConfig:
     try:
         cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
-        OmegaConf.resolve(cfg.model)
+        OmegaConf.to_container(cfg.model, resolve=True)
         return cfg
     except MissingConfigException as error:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
@@ -105,17 +204,24 @@ def _compose(overrides: list[str]) -> DictConfig:
 
 
 def _check(cfg: DictConfig) -> None:
-    """A model that refuses its hyperparameters, or a harness value out of range, is a UserError."""
+    """A value that a model refuses, one of the harness out of range, or one that must be given and is not, is
+    a UserError."""
     for group in CHOSEN:
         for key in OmegaConf.missing_keys(cfg[group]):
             raise UserError(f"{key} must be given: {key}=...")
-    model = cfg.hydra.runtime.choices.model
     try:
         instantiate(cfg.model).check_params()
     except (ValueError, TypeError, HydraException) as error:
-        raise UserError(f"model={model}: {sentence(error.__cause__ or error)}") from error
+        raise UserError(
+            f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
+        ) from error
     with checked():
         for name in cfg.features.names:
             check_choice("features.names", name, FEATURES)
         for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
             check_integer(key, cfg[key], low=low)
+        for key in ("job_seconds", "sweep_seconds"):
+            if cfg[key] is not None:
+                check_number(key, cfg[key], above=0)
+        if cfg.search:
+            search.check_settings(cfg.search, cfg.budget)

@@ -1,103 +1,109 @@
-"""One job: Hydra's task, and what a composed configuration stands for."""
+"""One job: Hydra's task, whichever launcher and sweeper start it."""
 
 from __future__ import annotations
 
 import math
-import signal
-import sys
-from functools import lru_cache
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from threadpoolctl import threadpool_limits
 
 from bench import report
-from bench.app.compose import CHOSEN
-from bench.data.dataset import Dataset
-from bench.errors import sentence
+from bench.app.protocol import pruned_digest
+from bench.app.trials import experiment_of, job_of, load_data, run_name
+from bench.errors import UserError
+from bench.identity import code_version
 from bench.metrics import CHOICE
-from bench.run import Job, run
-from bench.track import Experiment, MLflowTracker, flatten
+from bench.processes import TimeUp, end_with, this_process, time_limit
+from bench.run import Job, Pruned, Result, run
+from bench.track import Experiment, MLflowTracker, Record, Sweep
+from bench.track.entries import entry_of, write_files
 
-COMPUTED = ("model", "split", "features", "seed", "data_seed", "refit", "threads", "first_rows")
-"""The part of the configuration that enters a run's identity."""
+ended: Callable[[], None] | None = None
+"""Called after a job that ran in the sweep's own process."""
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def run_job(cfg: DictConfig) -> float:
-    """Hydra's task: one run, computed or found again; returns its validation error, NaN if it failed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    hydra_config = HydraConfig.get()
-    dataset = load_data(cfg)
-    job = job_of(cfg, hydra_config.runtime.choices, dataset)
-    name = run_name(cfg, job)
-    experiment = experiment_of(cfg, dataset)
-    tracker: MLflowTracker = instantiate(cfg.tracking)
-    place = f"[{hydra_config.job.get('num', 0) + 1 if cfg.sweep.parent else 1}/{cfg.sweep.total}] {name}"
-    run_id = None if cfg.rerun else tracker.find(experiment, job.digest)
-    if run_id is not None:
-        tracker.join(run_id, cfg.sweep.id)
-        metrics = tracker.metrics(run_id)
-        print(f"{place}: {report.headline(metrics)} (already computed)", flush=True)
-        return metrics.get(CHOICE, math.nan)
-    if sys.stdout.isatty():
-        print(f"{place} ...", end="\r", flush=True)
-    try:
-        with tracker.job(experiment, job, name, cfg.sweep.id, cfg.sweep.parent) as run_id:
-            result = run(job)
-            tracker.log_result(run_id, job, result)
-    except Exception as error:
-        print(f"{place}: FAILED, {type(error).__name__}: {sentence(error)}", flush=True)
-        if cfg.fail_fast:
-            raise
+    """One run, computed or found again; returns its validation error, NaN if there is none.
+
+    What it finds is written to disk. The sweep that started it sends it on, where they share the disk;
+    otherwise it is sent from here.
+    """
+    sweep = cfg.sweep
+    if sweep.pid:
+        end_with(sweep.pid)
+    deadline = math.inf if sweep.deadline is None else sweep.deadline
+    if time.time() >= deadline or (sweep.home and Path(sweep.home, "stop").exists()):
         return math.nan
-    print(f"{place}: {report.headline(result.metrics)}", flush=True)
-    return result.metrics.get(CHOICE, math.nan)
+    tracker: MLflowTracker = instantiate(cfg.tracking)
+    dataset = load_data(cfg)
+    experiment = experiment_of(cfg, dataset)
+    job = job_of(cfg, HydraConfig.get().runtime.choices, dataset, _code(cfg), dict(sweep.limits or {}))
+    names = (job.digest, pruned_digest(job.digest, job.limits)) if job.limits else (job.digest,)
+    with tracker.folder.claimed(experiment, job.digest):
+        known = [tracker.folder.settled(experiment, name) for name in names if not cfg.rerun]
+        record = next((entry.record for entry in known if entry is not None), None)
+        if record is None:
+            record = _compute(cfg, job, experiment, tracker, deadline)
+    if record is None:
+        return math.nan
+    if not (sweep.home and Path(sweep.home).exists()):
+        print(f"{record.name}: {report.outcome(record)}", flush=True)
+        for _ in tracker.send_waiting({}, owner=_sweep(cfg).owner):
+            pass
+    elif ended is not None:
+        ended()
+    return record.metrics.get(CHOICE, math.nan)
 
 
-def job_of(cfg: DictConfig, choices: DictConfig, dataset: Dataset) -> Job:
-    """The job that a composed configuration describes."""
-    return Job(
-        names={group: choices[group] for group in CHOSEN},
-        config={
-            key: OmegaConf.to_container(cfg[key], resolve=True) if OmegaConf.is_config(cfg[key]) else cfg[key]
-            for key in COMPUTED
-        },
-        dataset=dataset,
-        split=instantiate(cfg.split),
-        features=tuple(cfg.features.names),
-        model=instantiate(cfg.model),
-        refit=cfg.refit,
-        threads=cfg.threads,
-        first_rows=cfg.first_rows,
-    )
-
-
-def experiment_of(cfg: DictConfig, dataset: Dataset) -> Experiment:
-    """Simulated data never share an experiment with real ones."""
-    suffix = "_simulated" if dataset.simulated else ""
-    return Experiment(
-        cfg.experiment.name + suffix, f"# {cfg.experiment.title}\n\n{cfg.experiment.description}"
-    )
-
-
-def run_name(cfg: DictConfig, job: Job) -> str:
-    """The model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
-    values = flatten(job.config) | job.names
-    varied = [f"{key.rpartition('.')[2]}={values[key]}" for key in cfg.sweep.varied if key in values]
-    return " ".join([job.names["model"], *varied, *(["(simulated)"] if job.dataset.simulated else [])])
-
-
-def load_data(cfg: DictConfig) -> Dataset:
-    """The data set of a configuration, loaded once in a process."""
-    return _load_data(OmegaConf.to_yaml(cfg.data, resolve=True))
-
-
-@lru_cache(maxsize=1)
-def _load_data(yaml: str) -> Dataset:
+def _compute(
+    cfg: DictConfig, job: Job, experiment: Experiment, tracker: MLflowTracker, deadline: float
+) -> Record | None:
+    """Runs the job and puts what came of it into the outbox; None if the sweep's time is up."""
+    began = time.time()
+    outcome: Result | Exception
+    given = min(cfg.job_seconds or math.inf, deadline - began)
     try:
-        return instantiate(OmegaConf.create(yaml))
-    except InstantiationException as error:
-        raise error.__cause__ or error from None
+        with threadpool_limits(job.threads), time_limit(None if math.isinf(given) else given):
+            outcome = run(job)
+    except TimeUp as error:
+        if time.time() >= deadline:
+            return None
+        outcome = error
+    except Exception as error:  # noqa: BLE001  whatever it is, it is one job's
+        outcome = error
+    digest = pruned_digest(job.digest, job.limits) if isinstance(outcome, Pruned) else job.digest
+    entry = entry_of(
+        job,
+        outcome,
+        uri=tracker.uri,
+        experiment=experiment,
+        sweep=_sweep(cfg),
+        name=run_name(job.config, job.names, tuple(cfg.sweep.varied), simulated=job.dataset.simulated),
+        digest=digest,
+        began=began,
+    )
+    tracker.folder.put(entry, lambda folder: write_files(folder, job, outcome))
+    if cfg.fail_fast and entry.record.status == "FAILED" and cfg.sweep.home:
+        Path(cfg.sweep.home, "stop").touch()
+    return entry.record
+
+
+def _sweep(cfg: DictConfig) -> Sweep:
+    sweep = cfg.sweep
+    return Sweep(sweep.id or "", sweep.name or "", "", sweep.owner or this_process())
+
+
+def _code(cfg: DictConfig) -> dict[str, str]:
+    """The code's version as the sweep's start knows it, provided that it is the one here."""
+    given = dict(cfg.sweep.code or {})
+    here = code_version()
+    if not given:
+        return here
+    if given["source"] != here["source"]:
+        raise UserError("the code here is not the code that the sweep was started with: start it again")
+    return given

@@ -1,27 +1,36 @@
 """`python -m bench`: from the command line to tracked runs.
 
 Whatever can be wrong with a command is found before any work: the configurations it asks for are
-composed, their models built and checked, the data loaded and split. Only then does Hydra's launcher
-start; each of its jobs is `run_job`, which tracks what it computes and never raises, so that one bad
-configuration ends neither the sweep nor its report.
+composed, their models built and checked, the data loaded and split. Then it is looked up what is known
+already; only if something is missing does Hydra's launcher start. Each of its jobs is `run_job`, which
+keeps what it finds, or why it failed, and never raises, so that one bad configuration ends neither the
+sweep nor its report.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
-from bench.app.compose import plan
-from bench.app.finish import finish
-from bench.app.job import experiment_of, load_data, run_job
+from bench.app.compose import Plan, plan
+from bench.app.finish import finish, summary
+from bench.app.hydra_start import launcher, through_hydra
+from bench.app.protocol import jobs_at_most, protocol
+from bench.app.sweep import Missing, Running
+from bench.app.trials import experiment_of, load_data
+from bench.data.dataset import Dataset
 from bench.errors import exit_status
-from bench.identity import digest, source_digest
-from bench.track import MLflowTracker
+from bench.identity import code_version, digest
+from bench.processes import this_process
+from bench.track import MLflowTracker, Sweep
 
-HOW = ("jobs", "rerun", "fail_fast", "results")
+HOW = ("jobs", "rerun", "fail_fast", "results", "job_seconds", "sweep_seconds", "tracking.uri")
 """Keys that say how to compute, not what."""
 
 
@@ -30,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     flags = {argument for argument in arguments if argument.startswith("-")}
     if flags - {"-m", "--multirun"}:
-        sys.argv[1:] = arguments
-        run_job()
+        through_hydra(arguments)
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return exit_status(lambda: _start([a for a in arguments if a not in flags], multirun=bool(flags)))
@@ -41,32 +49,84 @@ def _start(overrides: list[str], multirun: bool) -> int:
     planned = plan(overrides, multirun)
     cfg = planned.jobs[0]
     dataset = load_data(cfg)
-    for job in planned.jobs:
-        instantiate(job.split)(dataset)
-    if cfg.hydra.runtime.choices.data == "auto":
-        # What was found is said to every job, so that none looks for itself.
-        overrides = [o for o in overrides if not o.startswith("data=")] + [f"data={dataset.name}"]
-    experiment = experiment_of(cfg, dataset)
     tracker: MLflowTracker = instantiate(cfg.tracking)
-    print(f"{cfg.experiment.title}: {planned.total} runs on {dataset.source}", flush=True)
-    asked = sorted(o for o in overrides if o.partition("=")[0] not in HOW)
-    sweep = digest({"overrides": asked, "data": dataset.digest, "code": source_digest()})[:12]
-    parent = None
-    if planned.multirun:
-        parent = tracker.begin_sweep(experiment, sweep, f"{planned.total} runs", " ".join(overrides))
-    told = {"id": sweep, "parent": parent or "null", "total": planned.total, "varied": planned.varied}
-    sys.argv[1:] = [
-        *overrides,
-        *(f"sweep.{key}={value}".replace("'", "").replace(" ", "") for key, value in told.items()),
-        *(["-m"] if multirun else []),
-    ]
+    sweep = _sweep(planned, overrides, dataset)
+    running = Running(
+        tracker,
+        experiment_of(cfg, dataset),
+        sweep,
+        total=jobs_at_most(planned),
+        rerun=cfg.rerun,
+        inline=_inline(cfg),
+        fail_fast=cfg.fail_fast,
+        deadline=None if cfg.sweep_seconds is None else time.time() + cfg.sweep_seconds,
+    )
+    running.told = _told(cfg, dataset, tracker, running, planned)
+    print(f"{cfg.experiment.title}: {_asked(planned)} on {dataset.source}", flush=True)
     try:
-        run_job()
-    except KeyboardInterrupt:
-        if parent is not None:
-            tracker.end(parent, "KILLED")
+        running.drive(protocol(planned), launcher=None)
+    except Missing:
+        _compute(planned, running)
+    else:
+        running.progress.close()
+        if running.nothing_to_tell():
+            return summary(running)
+        running.tell()
+    return finish(cfg, dataset, running)
+
+
+def _compute(planned: Plan, running: Running) -> None:
+    """The protocol once more, with Hydra's launcher."""
+    try:
+        with running, launcher(planned.combinations[0].overrides) as started:
+            running.drive(protocol(planned), started)
+    except BaseException as error:
+        running.interrupted(by_hand=isinstance(error, KeyboardInterrupt))
         raise
-    except SystemExit:
-        # Hydra's answer to a run that raised, which only `fail_fast` lets it do: report it as any other.
-        pass
-    return finish(cfg, dataset, tracker, experiment, sweep, parent)
+
+
+def _sweep(planned: Plan, overrides: list[str], dataset: Dataset) -> Sweep:
+    """What is asked is the sweep's identity; a single run is one without a name."""
+    asked = sorted(o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra"))
+    version = {k: v for k, v in code_version().items() if k != "commit"}
+    parts = {"overrides": asked, "data": dataset.digest, "code": version}
+    name = _asked(planned) if planned.multirun else ""
+    return Sweep(digest(parts)[:12], name, " ".join(overrides), this_process())
+
+
+def _asked(planned: Plan) -> str:
+    """`12 runs`, or `40 configurations, 5 repeats each`."""
+    if not planned.selects:
+        return f"{planned.total} runs"
+    return f"at most {jobs_at_most(planned)} runs"
+
+
+def _told(
+    cfg: DictConfig, dataset: Dataset, tracker: MLflowTracker, running: Running, planned: Plan
+) -> list[str]:
+    """What every job is told, so that none looks for itself, wherever it runs."""
+    sweep, code = running.sweep, code_version()
+    told = {
+        "id": sweep.id,
+        "name": f"'{sweep.name}'" if sweep.name else "null",
+        "owner": f"'{sweep.owner}'",
+        "pid": os.getpid(),
+        "home": f"'{running.home}'",
+        "varied": f"[{','.join(planned.varied_all)}]",
+        "deadline": "null" if running.deadline is None else running.deadline,
+        "code": "{" + ",".join(f"{key}:'{value}'" for key, value in code.items()) + "}",
+        "data": dataset.digest,
+    }
+    told = [f"sweep.{key}={value}" for key, value in told.items()]
+    told += [f"results='{tracker.directory}'", f"tracking.uri='{tracker.uri}'", f"rerun={cfg.rerun}"]
+    if cfg.hydra.runtime.choices.data == "auto":
+        told.append(f"data={dataset.name}")
+    return told
+
+
+def _inline(cfg: DictConfig) -> bool:
+    """Whether the launcher runs jobs in this process."""
+    target = cfg.hydra.launcher._target_
+    return target.endswith("BasicLauncher") or (
+        target.endswith("JoblibLauncher") and cfg.hydra.launcher.n_jobs == 1
+    )

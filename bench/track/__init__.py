@@ -7,10 +7,11 @@ MLflow takes seconds to import, so that only the first call that needs it does.
         run, tag digest=...    one job, child of the first sweep that asked for it
 
 A job belongs to every sweep that asked for it: tag `sweep.<id>`. A finished job is found again by
-its digest, so that no sweep computes what another did.
+its digest, so that no sweep computes what another did. What a job found is written whole to disk
+first (`bench.track.folder`), and sent from there.
 """
 
-from bench.track.records import Experiment, Record, flatten
+from bench.track.records import Experiment, Record, Sweep, flatten
 from bench.track.tracker import MLflowTracker
 
-__all__ = ["Experiment", "MLflowTracker", "Record", "flatten"]
+__all__ = ["Experiment", "MLflowTracker", "Record", "Sweep", "flatten"]

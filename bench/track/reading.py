@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.track.records import Experiment, Record
+from bench.track.folder import Entry
+from bench.track.records import Experiment, Record, Sweep
 from bench.track.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+
+VALIDATION_CURVE = "curve/validation_mse"
 
 
 class Reader(Store):
@@ -33,24 +39,44 @@ class Reader(Store):
             with tempfile.TemporaryDirectory() as folder:
                 path = self.client.download_artifacts(run.info.run_id, "predictions.csv", folder)
                 predictions = pd.read_csv(io.BytesIO(Path(path).read_bytes()), index_col="row")
+        tags = dict(run.data.tags)
         return Record(
             run_id=run.info.run_id,
             name=run.info.run_name,
-            model=run.data.tags["model"],
-            status=run.info.status,
-            reason=run.data.tags.get("reason"),
+            model=tags["model"],
+            status="PRUNED" if "pruned" in tags else run.info.status,
+            reason=tags.get("reason"),
             params=dict(run.data.params),
             metrics=dict(run.data.metrics),
-            tags=dict(run.data.tags),
+            tags=tags,
             predictions=predictions,
         )
 
-    def find(self, experiment: Experiment, digest: str) -> str | None:
-        """Run id of a finished job with this digest."""
-        found = self.search(
-            self.experiment_id(experiment), f"tags.digest = '{digest}' and attributes.status = 'FINISHED'"
-        )
-        return found[0].info.run_id if found else None
+    def settled(self, experiment: Experiment) -> Callable[[str], Entry | None]:
+        """Of a digest, the job with it that need not be run again, wherever it was computed. One search
+        for all; those asked for are remembered on this disk."""
+        runs: dict[str, Run] = {}
+        experiment_id = self.experiment_id(experiment)
+        for query in ("attributes.status = 'FINISHED' and tags.digest != ''", "tags.pruned = 'true'"):
+            for run in self.search(experiment_id, query):
+                runs.setdefault(run.data.tags["digest"], run)
 
-    def metrics(self, run_id: str) -> dict[str, float]:
-        return dict(self.client.get_run(run_id).data.metrics)
+        def look(digest: str) -> Entry | None:
+            if digest not in runs:
+                return None
+            run = runs[digest]
+            record = replace(self.record(run, with_predictions=False), curves=self._curves(run))
+            sweep = Sweep("", "", "", run.data.tags.get("owner", ""))
+            attempt = run.data.tags.get("attempt", "")
+            entry = Entry(self.uri, experiment, sweep, record, 0, 0, {}, attempt)
+            self.folder.remember(entry)
+            return entry
+
+        return look
+
+    def _curves(self, run: Run) -> dict[str, dict[int, float]]:
+        """The one that searches go by."""
+        if VALIDATION_CURVE not in run.data.metrics:
+            return {}
+        history = self.client.get_metric_history(run.info.run_id, VALIDATION_CURVE)
+        return {VALIDATION_CURVE.partition("/")[2]: {point.step: point.value for point in history}}

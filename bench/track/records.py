@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -17,8 +17,20 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """One sweep of an experiment: its digest, its name and what was asked for; a single run has no name, and
+    no run above it. `owner` is the process that started it (`bench.processes.this_process`)."""
+
+    id: str
+    name: str
+    description: str
+    owner: str
+
+
+@dataclass(frozen=True)
 class Record:
-    """One job as it was tracked. `predictions` has columns user, item, rating, prediction."""
+    """One job as it was tracked: FINISHED, FAILED with its reason, KILLED, or PRUNED. `curves` has at most 500 points each, by epoch; `predictions` has columns
+    user, item, rating, prediction."""
 
     run_id: str
     name: str
@@ -28,11 +40,21 @@ class Record:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-    predictions: pd.DataFrame | None
+    predictions: pd.DataFrame | None = None
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        return self.tags["digest"]
 
     @property
     def finished(self) -> bool:
         return self.status == "FINISHED"
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to gain by running it again."""
+        return self.status in ("FINISHED", "PRUNED")
 
     @property
     def modified(self) -> bool:

@@ -9,11 +9,15 @@ import fcntl
 import logging
 import os
 import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError, first_line
+from bench.track.folder import Folder
 from bench.track.records import Experiment
 from bench.track.view import NAME, saved_view
 
@@ -27,16 +31,35 @@ class Store:
 
     def __init__(self, uri: str | None = None, directory: str = "results") -> None:
         self.directory = Path(directory).resolve()
-        self.database = self.directory / "mlflow.db"
-        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.database}"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.directory / 'mlflow.db'}"
+
+        self.folder = Folder(self.directory, self.uri)
+        self._experiment_ids: dict[str, str] = {}
+        if self.empty:
+            self.folder.forget()
 
     @property
     def local(self) -> bool:
         return self.uri.startswith("sqlite:")
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is certainly nothing in it."""
+        return self.local and not Path(self.uri.removeprefix("sqlite:///")).exists()
+
     @cached_property
     def client(self) -> MlflowClient:
+        """MLflow's own, which takes seconds.
+
+        Raises
+        ------
+        UserError : a server that does not answer.
+        """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # What a server that is away did not take waits in the outbox: no use in insisting.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        warnings.filterwarnings("ignore", module="mlflow")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
@@ -49,17 +72,28 @@ class Store:
             except (MlflowException, OSError) as error:
                 raise UserError(f"MLflow store {self.uri} does not answer: {first_line(error)}") from error
             return client
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".mlflow.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self.locked():
             client = MlflowClient(self.uri)
             client.search_experiments(max_results=1)
             with sqlite3.connect(self.uri.removeprefix("sqlite:///")) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         return client
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """No other process on this disk is in the body of this."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".mlflow.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def experiment_id(self, experiment: Experiment) -> str:
         """Id of the experiment of that name, made if there is none."""
+        if experiment.name not in self._experiment_ids:
+            self._experiment_ids[experiment.name] = self._found_or_made(experiment)
+        return self._experiment_ids[experiment.name]
+
+    def _found_or_made(self, experiment: Experiment) -> str:
         from mlflow.exceptions import MlflowException
 
         found = self.client.get_experiment_by_name(experiment.name)

@@ -1,127 +1,136 @@
-"""A sweep and its jobs, written as they happen."""
+"""A sweep and its jobs, written."""
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import yaml
-
-from bench.data.dataset import Dataset
-from bench.errors import first_line
-from bench.figures import learning_curve
-from bench.identity import code_version
-from bench.measure import environment
-from bench.run import Job, Result
+from bench.processes import may_be_alive
+from bench.track.folder import Entry
 from bench.track.reading import Reader
-from bench.track.records import Experiment, flatten
+from bench.track.records import Experiment, Record, Sweep
 
-MAX_CURVE_POINTS = 500
-STOPPED = (KeyboardInterrupt, SystemExit)
+SENDING = "sending"
+"""File in a folder of the outbox: MLflow may have some of it, or all."""
+CUT_OFF = "cut_off"
+"""Tag of a run that was not written to its end."""
+UNKNOWN = "? 0 -"
+"""Owner of a run that names none: on a host of its own, so that it is left alone."""
 
 
 class MLflowTracker(Reader):
     """Writes what `Reader` reads."""
 
-    def begin_sweep(self, experiment: Experiment, sweep: str, name: str, description: str) -> str:
+    def begin_sweep(self, experiment: Experiment, sweep: Sweep) -> str:
         """Run id of the sweep's parent run: the one there is, or a new one."""
         experiment_id = self.experiment_id(experiment)
-        found = self.search(experiment_id, f"tags.role = 'sweep' and tags.sweep = '{sweep}'")
-        if found:
-            self.client.update_run(found[0].info.run_id, status="RUNNING")
-            return found[0].info.run_id
-        tags = {"role": "sweep", "sweep": sweep, "mlflow.note.content": description}
-        return self.client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+        with self.locked():
+            found = self.search(experiment_id, f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'")
+            if found:
+                run_id = found[0].info.run_id
+                self.client.update_run(run_id, status="RUNNING")
+                self.client.set_tag(run_id, "owner", sweep.owner)
+                return run_id
+            tags = {
+                "role": "sweep",
+                "sweep": sweep.id,
+                "owner": sweep.owner,
+                "mlflow.note.content": sweep.description,
+            }
+            return self.client.create_run(experiment_id, tags=tags, run_name=sweep.name).info.run_id
 
     def log_sweep(self, run_id: str, metrics: Mapping[str, float], files: list[Path]) -> None:
         """Gives the parent run its best job's `metrics` (curves are the children's) and the report's `files`."""
         for path in files:
             self.client.log_artifact(run_id, str(path))
-        self._log_metrics(run_id, {n: v for n, v in metrics.items() if not n.startswith("curve/")}, {})
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        own = [Metric(n, v, now, 0) for n, v in metrics.items() if not n.startswith("curve/")]
+        self.client.log_batch(run_id, metrics=own)
 
     def end(self, run_id: str, status: str) -> None:
         """Closes a run as FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run_id, status)
 
-    def join(self, run_id: str, sweep: str) -> None:
-        """Makes a finished job a part of a further sweep."""
-        self.client.set_tag(run_id, f"sweep.{sweep}", "true")
+    def join(self, entry: Entry, sweep: Sweep) -> None:
+        """Makes a settled job a part of a further sweep."""
+        tag = f"sweep.{sweep.id}"
+        if tag not in entry.record.tags:
+            self.client.set_tag(entry.record.run_id, tag, "true")
+            record = replace(entry.record, tags=entry.record.tags | {tag: "true"})
+            self.folder.remember(replace(entry, record=record))
 
-    @contextmanager
-    def job(
-        self, experiment: Experiment, job: Job, name: str, sweep: str | None, parent: str | None
-    ) -> Iterator[str]:
-        """Tracks the body as a run and yields its id: FINISHED when the body ends, FAILED with the
-        reason when it raises, KILLED when it is stopped."""
-        tags = {
-            "digest": job.digest,
-            "seed": str(job.config.get("seed")),
-            **job.names,
-            **{f"code.{key}": value for key, value in code_version().items()},
-            **{f"env.{key}": value for key, value in environment().items()},
-            "threads": str(job.threads),
-            "simulated": str(job.dataset.simulated).lower(),
-            **({"mlflow.parentRunId": parent} if parent else {}),
-            **({f"sweep.{sweep}": "true"} if sweep else {}),
-        }
-        run = self.client.create_run(self.experiment_id(experiment), tags=tags, run_name=name)
-        run_id = run.info.run_id
-        try:
-            self._log_inputs(run_id, job)
-            yield run_id
-        except BaseException as error:
-            self.client.set_tag(run_id, "reason", first_line(error))
-            self.client.log_text(run_id, traceback.format_exc(), "traceback.txt")
-            self.end(run_id, "KILLED" if isinstance(error, STOPPED) else "FAILED")
-            raise
-        self.end(run_id, "FINISHED")
+    def send_waiting(self, parents: dict[str, str], owner: str | None = None) -> Iterator[Record]:
+        """Sends what waits in the outbox, of one `owner` or of all owners that are no more.
 
-    def log_result(self, run_id: str, job: Job, result: Result) -> None:
-        """Metrics, learning curves as steps, test predictions, and a plot of the curves."""
-        self._log_metrics(run_id, result.metrics, result.curves)
-        ratings = job.dataset.ratings.iloc[result.rows][["user", "item", "rating"]]
-        with tempfile.TemporaryDirectory() as folder:
-            files = Path(folder)
-            ratings.assign(prediction=result.prediction).to_csv(files / "predictions.csv", index_label="row")
-            if result.curves:
-                learning_curve(result.curves, files / "learning_curve.png")
-            self.client.log_artifacts(run_id, folder)
+        `parents` are run ids of sweeps by sweep id, to which those that are looked up are added. An entry
+        that cannot be sent raises, and waits on.
+        """
+        for path, entry in self.folder.waiting():
+            of = entry.sweep.owner
+            if of == owner or (owner is None and not may_be_alive(of)):
+                yield self.send(path, entry, parents)
 
-    def _log_inputs(self, run_id: str, job: Job) -> None:
-        from mlflow.entities import Dataset as MLflowDataset
-        from mlflow.entities import DatasetInput, InputTag, Param
+    def send(self, path: Path, entry: Entry, parents: dict[str, str]) -> Record:
+        """Makes a run of an entry, once: what was cut off before is looked for first."""
+        run_id = self._sent_before(entry) if (path / SENDING).exists() else None
+        if run_id is None:
+            (path / SENDING).touch()
+            run_id = self._create(path, entry, parents)
+        tags = entry.record.tags | {f"sweep.{entry.sweep.id}": "true"}
+        record = replace(entry.record, run_id=run_id, tags=tags)
+        self.folder.filed(path, replace(entry, record=record))
+        return record
 
-        params = [Param(key, str(value)) for key, value in flatten(job.config).items()]
-        self.client.log_batch(run_id, params=params)
-        self.client.log_text(run_id, yaml.safe_dump(job.config, sort_keys=False), "config.yaml")
-        data: Dataset = job.dataset
-        entity = MLflowDataset(
-            name=data.name + (" (simulated)" if data.simulated else ""),
-            digest=data.digest[:16],
-            source_type="local",
-            source=json.dumps({"uri": data.source}),
-            profile=json.dumps(
-                {"ratings": len(data.ratings), "sha256": data.digest, "scale": list(data.scale)}
-            ),
+    def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+        record, sweep = entry.record, entry.sweep
+        tags = {**record.tags, "attempt": entry.attempt, f"sweep.{sweep.id}": "true", "owner": sweep.owner}
+        if sweep.name:
+            if sweep.id not in parents:
+                parents[sweep.id] = self.begin_sweep(entry.experiment, sweep)
+            tags["mlflow.parentRunId"] = parents[sweep.id]
+        if record.status == "PRUNED":
+            tags["pruned"] = "true"
+        run = self.client.create_run(
+            self.experiment_id(entry.experiment), start_time=entry.began, tags=tags, run_name=record.name
         )
-        context = InputTag("mlflow.data.context", job.names["split"])
-        self.client.log_inputs(run_id, [DatasetInput(entity, [context])])
+        run_id = run.info.run_id
+        metrics = [Metric(name, value, entry.ended, 0) for name, value in record.metrics.items()]
+        for name, curve in record.curves.items():
+            metrics += [Metric(f"curve/{name}", v, entry.ended, step) for step, v in curve.items()]
+        params = [Param(key, value) for key, value in record.params.items()]
+        self.client.log_batch(run_id, metrics=metrics, params=params)
+        if entry.data:
+            about = dict(entry.data)
+            context = InputTag("mlflow.data.context", about.pop("context"))
+            self.client.log_inputs(run_id, [DatasetInput(Dataset(source_type="local", **about), [context])])
+        self.client.log_artifacts(run_id, str(path / "files"))
+        status = "KILLED" if record.status == "PRUNED" else record.status
+        self.client.set_terminated(run_id, status, entry.ended)
+        return run_id
 
-    def _log_metrics(
-        self, run_id: str, metrics: Mapping[str, float], curves: Mapping[str, np.ndarray]
-    ) -> None:
-        from mlflow.entities import Metric
+    def _sent_before(self, entry: Entry) -> str | None:
+        """Run id of an entry that was sent whole; a run that was not is closed."""
+        for run in self.search(self.experiment_id(entry.experiment), f"tags.attempt = '{entry.attempt}'"):
+            if run.info.status == "RUNNING":
+                self._cut_off(run.info.run_id)
+            elif CUT_OFF not in run.data.tags:
+                return run.info.run_id
+        return None
 
-        now = int(1000 * time.time())
-        entities = [Metric(name, float(value), now, 0) for name, value in metrics.items()]
-        for name, values in curves.items():
-            steps = np.unique(np.linspace(0, len(values) - 1, MAX_CURVE_POINTS).round().astype(int))
-            entities += [Metric(f"curve/{name}", float(values[s]), now, int(s) + 1) for s in steps]
-        for start in range(0, len(entities), 1000):
-            self.client.log_batch(run_id, metrics=entities[start : start + 1000])
+    def reconcile(self) -> None:
+        """Runs of processes that are no more are no longer running."""
+        for experiment in self.client.search_experiments():
+            for run in self.search(experiment.experiment_id, "attributes.status = 'RUNNING'"):
+                if not may_be_alive(run.data.tags.get("owner", UNKNOWN)):
+                    self._cut_off(run.info.run_id)
+
+    def _cut_off(self, run_id: str) -> None:
+        self.client.set_tag(run_id, CUT_OFF, "true")
+        self.client.set_tag(run_id, "reason", "its process was killed")
+        self.end(run_id, "KILLED")

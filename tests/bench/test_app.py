@@ -62,7 +62,7 @@ def test_every_value_of_a_sweep_is_checked() -> None:
 
 def test_sweep_counts_its_runs_and_knows_what_varies() -> None:
     planned = plan(["model=linear", "model.l2=1,2,3", "seed=0,1"], multirun=True)
-    assert (planned.total, planned.varied) == (6, ["model.l2", "seed"])
+    assert (planned.total, planned.varied) == (6, ("model.l2", "seed"))
 
 
 @pytest.mark.parametrize("wrong", [["model=nothing"], ["data=file", "data.path=absent.csv"], ["split=ux"]])

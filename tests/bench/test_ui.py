@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bench.identity import ROOT
-from bench.track import MLflowTracker
-from tests.bench.test_track import EXPERIMENT, RESULT, job
+from bench.processes import this_process
+from bench.track import MLflowTracker, Sweep
+from tests.bench.test_track import EXPERIMENT, RESULT, job, track
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
@@ -28,10 +29,10 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     """The experiment's page and the address of a run's, from the address that `bench.ui` prints."""
     directory = tmp_path_factory.mktemp("results")
     tracker = MLflowTracker(directory=str(directory))
-    parent = tracker.begin_sweep(EXPERIMENT, "s", "2 runs", "model.l2=1,2")
+    asked = Sweep("s", "2 runs", "model.l2=1,2", this_process())
     for l2 in (1.0, 2.0):
-        with tracker.job(EXPERIMENT, job(l2), f"dummy l2={l2:g}", "s", parent) as run_id:
-            tracker.log_result(run_id, job(l2), RESULT)
+        run_id = track(tracker, job(l2), asked, name=f"dummy l2={l2:g}").run_id
+    parent = tracker.begin_sweep(EXPERIMENT, asked)
     tracker.log_sweep(parent, RESULT.metrics, [])
     tracker.end(parent, "FINISHED")
     server = subprocess.Popen(

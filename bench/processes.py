@@ -1,0 +1,89 @@
+"""Processes that end when they should: with their parent, or when their time is up."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+POLL_SECONDS = 0.5
+
+
+def this_process() -> str:
+    """Name of this process, never given to another: host, id, and when it began where that is known."""
+    return f"{platform.node()} {os.getpid()} {_began(os.getpid())}"
+
+
+def may_be_alive(process: str) -> bool:
+    """Whether a process of that name (`this_process`) runs; one on another host may."""
+    host, pid, began = process.rsplit(" ", 2)
+    if host != platform.node():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _began(int(pid)) == began
+
+
+def _began(pid: int) -> str:
+    """Clock ticks after boot at which a process began (proc_pid_stat(5), field 22); "-" where unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return "-"
+
+
+@cache
+def end_with(parent: int) -> None:
+    """Ends this process, and the programs it started, soon after the process `parent` did.
+
+    Workers outlive a sweep that is killed, and go on taking jobs. Nothing to do where `parent` is not what
+    started this process, as on a cluster.
+    """
+    if os.getppid() == parent:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    for child in _children():
+        os.kill(child, signal.SIGKILL)
+    os._exit(1)
+
+
+def _children() -> list[int]:
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+class TimeUp(Exception):
+    """A job took longer than it may."""
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raises `TimeUp` in the body after so many seconds; None: no limit. In the main thread only."""
+    if seconds is None:
+        yield
+        return
+
+    def ring(*_: object) -> None:
+        raise TimeUp(f"stopped after {seconds:.3g} s, the time it was given")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

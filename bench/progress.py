@@ -1,0 +1,82 @@
+"""How far a sweep is: one live line on a terminal, one plain line a job in a pipe."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from bench import report
+from bench.metrics import CHOICE
+from bench.track import Record
+
+WIDTH = 20
+
+
+class Progress:
+    """`total` jobs, of which `running()` says how many are being computed."""
+
+    def __init__(self, total: int, running: Callable[[], int], stream: TextIO | None = None) -> None:
+        self.total = total
+        self.running = running
+        self.stream = sys.stdout if stream is None else stream
+        self.records: dict[str, Record] = {}
+        self.computed = 0
+        self.began = time.monotonic()
+
+    def known(self, record: Record) -> None:
+        """A job that an earlier sweep computed."""
+        self._ended(record, " (already computed)")
+
+    def ended(self, record: Record) -> None:
+        """A job that was computed now."""
+        self.computed += 1
+        self._ended(record, "")
+
+    def _ended(self, record: Record, remark: str) -> None:
+        if record.digest in self.records:
+            return
+        self.records[record.digest] = record
+        line = f"[{len(self.records)}/{self.total}] {record.name}: {report.outcome(record)}{remark}"
+        if not self.stream.isatty():
+            print(line, file=self.stream, flush=True)
+        elif record.status == "FAILED":
+            print(f"\r{line}\x1b[K", file=self.stream)
+        self.show()
+
+    def show(self) -> None:
+        """Draws the live line anew."""
+        if self.stream.isatty():
+            self.stream.write(f"\r{self.line()}\x1b[K")
+            self.stream.flush()
+
+    def line(self) -> str:
+        """done / running / failed / to go, the best so far, the estimated end."""
+        done = len(self.records)
+        failed = sum(r.status == "FAILED" for r in self.records.values())
+        left = max(0, self.total - done)
+        bar = ("#" * (WIDTH * done // max(1, self.total))).ljust(WIDTH, ".")
+        text = f"[{bar}] {done} done, {self.running()} running, {failed} failed, {left} to go"
+        scored = [r for r in self.records.values() if r.finished and CHOICE in r.metrics]
+        if scored:
+            best = min(scored, key=lambda r: r.metrics[CHOICE])
+            text += f"; best {best.metrics[CHOICE]:.4f} {best.name}"
+        if self.computed and left:
+            seconds = (time.monotonic() - self.began) / self.computed * left
+            text += f"; {_duration(seconds)} left, until {time.strftime('%H:%M', time.localtime(time.time() + seconds))}"
+        return text
+
+    def close(self) -> None:
+        """Leaves the terminal to what comes next."""
+        if self.stream.isatty():
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+def _duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
