@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.errors import UserError
 from bench.track.folder import Entry
 from bench.track.records import Experiment, Record, Sweep
 from bench.track.store import Store
+from fm.params import nearest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -32,6 +34,25 @@ class Reader(Store):
             newest.setdefault(run.data.tags["digest"], run)
         records = [self.record(run, with_predictions) for run in newest.values()]
         return sorted(records, key=lambda record: record.name)
+
+    def all_records(self, experiment: str | None = None) -> list[Record]:
+        """Every job of an experiment or of all, newest first; the tag `experiment` names its own.
+
+        Raises
+        ------
+        UserError : there is no such experiment.
+        """
+        there = {e.name: e.experiment_id for e in self.client.search_experiments()}
+        if experiment is not None and experiment not in there:
+            raise UserError(
+                f"there is no experiment {experiment!r}{nearest(experiment, there)}; there are {', '.join(there)}"
+            )
+        records = []
+        for name in there if experiment is None else [experiment]:
+            for run in self.search(there[name], "tags.digest != ''"):
+                record = self.record(run, with_predictions=False)
+                records.append(replace(record, tags=record.tags | {"experiment": name}))
+        return records
 
     def record(self, run: Run, with_predictions: bool) -> Record:
         predictions = None

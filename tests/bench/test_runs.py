@@ -1,0 +1,71 @@
+"""Tracked runs in the terminal."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.runs import main
+from bench.track import MLflowTracker
+from tests.bench.test_track import EXPERIMENT, RESULT, job, sweep, track
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("results")
+    tracker = MLflowTracker(directory=str(directory))
+    track(tracker, job(1.0), sweep("s"), name="dummy l2=1")
+    track(tracker, job(2.0), sweep("s"), ValueError("no good"), name="dummy l2=2")
+    return directory
+
+
+def shown(capsys: pytest.CaptureFixture, results: Path, *arguments: str) -> str:
+    assert main(["--results", str(results), *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_lists_the_best_first_and_says_why_others_failed(
+    results: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = shown(capsys, results, "list").splitlines()
+    assert "dummy l2=1" in rows[2] and job(1.0).digest[:8] in rows[2] and "0.1429" in rows[2]
+    assert "FAILED: ValueError: no good" in rows[3]
+    assert "dummy l2=2" not in shown(capsys, results, "list", EXPERIMENT.name, "--status", "finished")
+
+
+def test_compares_what_differs(results: Path, capsys: pytest.CaptureFixture) -> None:
+    out = shown(capsys, results, "compare", job(1.0).digest[:6], job(2.0).digest[:6])
+    assert "model.l2" in out and "seed" not in out.replace("| seeds", "")
+    assert "0.142857" in out
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_exports_every_digit(results: Path, capsys: pytest.CaptureFixture, form: str) -> None:
+    out = shown(capsys, results, "export", form)
+    rows = json.loads(out) if form == "--json" else list(csv.DictReader(io.StringIO(out)))
+    best = next(row for row in rows if row["name"] == "dummy l2=1")
+    assert float(best["test/mse_clipped"]) == RESULT.metrics["test/mse_clipped"]
+    assert best["digest"] == job(1.0).digest and len(rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["compare", "zzz"], "no run whose digest or run id begins with 'zzz'"),
+        (["compare", ""], "is the beginning of 2 digests"),
+        (["list", "qestion"], "did you mean 'question'?"),
+    ],
+)
+def test_wrong_question_gets_one_sentence(
+    results: Path, capsys: pytest.CaptureFixture, arguments: list[str], said: str
+) -> None:
+    assert main(["--results", str(results), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_an_empty_folder_is_not_made_a_store(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["--results", str(tmp_path / "none"), "list"]) == 2
+    assert "nothing was tracked" in capsys.readouterr().err and not list(tmp_path.iterdir())
