@@ -1,0 +1,191 @@
+"""Plausible bugs, one at a time: does the check notice? Each is a text patch to a copy of the code."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.check.outcome import Case, cases
+from bench.errors import UserError
+from bench.identity import ROOT
+
+COPIED = ("fm", "baselines", "bench", "conf", "results/reference.yaml")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands once in `path` and is replaced by `new`."""
+
+    bug: str
+    path: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant(
+        "the regularizer has the wrong sign",
+        "fm/sgd.py",
+        "gradient += self.penalty * theta",
+        "gradient -= self.penalty * theta",
+    ),
+    Mutant(
+        "half the learning rate",
+        "fm/sgd.py",
+        "rate = learning_rate / (",
+        "rate = 0.5 * learning_rate / (",
+    ),
+    Mutant(
+        "biases dropped from predictions",
+        "fm/model.py",
+        "outside = w - np.vecdot(V, V) / 2",
+        "outside = -np.vecdot(V, V) / 2",
+    ),
+    Mutant(
+        "a feature interacts with itself: Lemma 3.1 without its second sum",
+        "fm/model.py",
+        "outside = w - np.vecdot(V, V) / 2",
+        "outside = w",
+    ),
+    Mutant(
+        "off by one in the levels of the first block, in predictions",
+        "fm/model.py",
+        "q = tables[0].take(X.blocks[0].levels[rows], axis=0)",
+        "q = tables[0].take(X.blocks[0].levels[rows] - 1, axis=0)",
+    ),
+    Mutant(
+        "off by one in the class numbers of ordered probit",
+        "fm/likelihoods.py",
+        "TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()\n",
+        "TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()\n        self._y = np.maximum(self._y - 1, 0)\n",
+    ),
+    Mutant(
+        "ratings centred by the mean of the test rows",
+        "bench/run.py",
+        "    scale = job.dataset.scale\n",
+        "    scale = job.dataset.scale\n"
+        "    y[split.development] += y[split.test].mean() - y[split.development].mean()\n",
+    ),
+    Mutant(
+        "stale factors: a block's new coefficients are not passed on to the next",
+        "fm/sweep.py",
+        "        rows.absorb(s, _machine(theta[columns], part))\n",
+        "",
+    ),
+    Mutant(
+        "one block is never updated",
+        "fm/sweep.py",
+        "        rest = theta[columns]\n",
+        "        if s == 0:\n            continue\n        rest = theta[columns]\n",
+    ),
+    Mutant(
+        "clipping to the rating scale lost",
+        "bench/metrics.py",
+        "np.clip(prediction, *scale)",
+        "np.asarray(prediction)",
+    ),
+    Mutant(
+        "seed ignored",
+        "fm/base.py",
+        "rng=np.random.default_rng(self.random_state)",
+        "rng=np.random.default_rng(0)",
+    ),
+    Mutant(
+        "penalties of weights and factors swapped",
+        "fm/als.py",
+        "np.array([l2_w] + [l2] * k, np.float64)",
+        "np.array([l2] + [l2_w] * k, np.float64)",
+    ),
+    Mutant(
+        "the refit leaves the validation rows out",
+        "bench/run.py",
+        "_fit(settled, X, y, split.development, split.development[:0], job.threads)",
+        "_fit(settled, X, y, split.train, split.development[:0], job.threads)",
+    ),
+    Mutant(
+        "only the last draw is kept, not the posterior's mean",
+        "fm/gibbs.py",
+        "kept = [sweep for sweep in sweeps if sweep > burn_in and (sweep - burn_in) % thin == 0]",
+        "kept = [first + n_iter]",
+    ),
+    Mutant(
+        "draws have half the noise they should have",
+        "fm/conditional.py",
+        "x += rng.standard_normal(x.shape) / np.sqrt(alpha)",
+        "x += 0.5 * rng.standard_normal(x.shape) / np.sqrt(alpha)",
+    ),
+    Mutant(
+        "who rated what is not scaled to length 1",
+        "bench/encode.py",
+        "return sparse.csr_array(matrix.multiply(1 / np.maximum(lengths, 1)[:, None]))",
+        "return sparse.csr_array(matrix)",
+    ),
+    Mutant(
+        "test rows encoded in another order than their ratings",
+        "bench/run.py",
+        "X_test = X[split.test]",
+        "X_test = X[np.sort(split.test)]",
+    ),
+    Mutant(
+        "single precision in the truncated normal's tails",
+        "fm/truncated_normal.py",
+        "p = self._below + self.mass * rng.random(len(self.mass))",
+        "p = (self._below + self.mass * rng.random(len(self.mass))).astype(np.float32)",
+    ),
+    Mutant(
+        "half precision in the weights that gradient descent updates",
+        "fm/sgd.py",
+        "state.theta -= gradient\n",
+        "state.theta[:] = (state.theta - gradient).astype(np.float16)\n",
+    ),
+    Mutant(
+        "single precision in the normal equations' residual",
+        "baselines/linear.py",
+        'X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr")',
+        'X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr").astype(np.float32)\n'
+        "    y = y.astype(np.float32)",
+    ),
+)
+
+
+def patched(mutant: Mutant) -> str:
+    """The file with the bug in it; UserError when the code has moved on and the patch no longer fits."""
+    text = (ROOT / mutant.path).read_text("utf-8")
+    if text.count(mutant.old) != 1:
+        raise UserError(
+            f"{mutant.path} has {mutant.old!r} {text.count(mutant.old)} times: renew the mutant {mutant.bug!r}"
+        )
+    return text.replace(mutant.old, mutant.new)
+
+
+def check_mutant(mutant: Mutant, data: str) -> dict[str, Case]:
+    """What the check says of a copy of the code with the bug, by experiment."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for name in COPIED:
+            source, target = ROOT / name, copy / name
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+        (copy / mutant.path).write_text(patched(mutant), "utf-8")
+        return run_check(copy, data, {})
+
+
+def run_check(root: Path, data: str, environment: dict[str, str]) -> dict[str, Case]:
+    """Runs the check of the code in `root` as a program of its own."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "junit.xml"
+        command = [sys.executable, "-W", "ignore", "-m", "bench.check", "--data", data, "--junit", str(path)]
+        done = subprocess.run(
+            command, cwd=root, env=os.environ | environment, check=False, capture_output=True, text=True
+        )
+        if not path.exists():
+            raise UserError(f"the check did not end as it should: {done.stderr[-1000:]}")
+        return cases(path.read_text("utf-8"))
