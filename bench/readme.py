@@ -10,7 +10,7 @@ from bench.identity import ROOT
 from bench.tables import markdown_table
 
 README, RESULTS = ROOT / "README.md", ROOT / "results"
-SHOWN = {"published_gap": (0, 1, 2, 3, 6, 7), "similar_films": (0, 1, 2)}
+SHOWN = {"published_gap/README": (0, 1, 2, 3, 6, 7), "similar_films": (0, 1, 2)}
 """Page of `results/` -> columns of its first table that the README shows."""
 
 
@@ -26,6 +26,7 @@ def renewed(readme: str) -> str:
     """`readme` with what stands between `<!-- page -->` and `<!-- /page -->` made anew."""
     for name, columns in SHOWN.items():
         table = excerpt((RESULTS / f"{name}.md").read_text("utf-8"), columns)
+        name = name.partition("/")[0]
         pattern = rf"(<!-- {name}:.*? -->\n).*?(<!-- /{name} -->)"
         readme = re.sub(pattern, lambda m, table=table: f"{m[1]}\n{table}\n\n{m[2]}", readme, flags=re.DOTALL)
     return readme

@@ -30,6 +30,7 @@ from bench.identity import code_version, job_digest
 from bench.measure import Measured
 from bench.metrics import evaluate
 from bench.split import Split
+from bench.told import told
 from fm.design import Design
 
 
@@ -62,12 +63,14 @@ class Job:
 @dataclass(frozen=True)
 class Result:
     """`metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
-    `rows` and `prediction` are the test rows, in order, and what the model said of them."""
+    `rows` and `prediction` are the test rows, in order, and what the model said of them; `told` what else is
+    kept of each (`bench.told`)."""
 
     metrics: dict[str, float]
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     prediction: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    told: dict[str, NDArray] = field(default_factory=dict)
 
 
 class Pruned(Exception):
@@ -124,7 +127,8 @@ def run(job: Job) -> Result:
         metrics["test/oracle_mse"] = oracle["mse_raw"]
         metrics["test/noise_floor"] = float(job.dataset.variance[split.test].mean())
     metrics["time/predict_seconds"] = predicting.seconds
-    return Result(metrics=metrics, rows=split.test, prediction=prediction, curves=curves)
+    extra = told(model, X_test, job.dataset, split)
+    return Result(metrics=metrics, rows=split.test, prediction=prediction, curves=curves, told=extra)
 
 
 def _fit(

@@ -70,9 +70,9 @@ def _start(overrides: list[str], multirun: bool) -> int:
     else:
         running.progress.close()
         if running.nothing_to_tell():
-            return summary(running)
+            return summary(cfg, running)
         running.tell()
-    return finish(cfg, dataset, running)
+    return finish(cfg, running)
 
 
 def _compute(planned: Plan, running: Running) -> None:

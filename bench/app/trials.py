@@ -116,9 +116,9 @@ def job_of(
 def experiment_of(cfg: DictConfig, dataset: Dataset) -> Experiment:
     """Simulated data never share an experiment with real ones."""
     suffix = "_simulated" if dataset.simulated else ""
-    return Experiment(
-        cfg.experiment.name + suffix, f"# {cfg.experiment.title}\n\n{cfg.experiment.description}"
-    )
+    asked = OmegaConf.to_container(cfg.experiment, resolve=True)
+    question = {key: value for key, value in asked.items() if key not in ("name", "description")}
+    return Experiment(asked["name"] + suffix, f"# {asked['title']}\n\n{asked['description']}", question)
 
 
 def run_name(

@@ -73,7 +73,8 @@ def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None
     (folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False), "utf-8")
     if isinstance(outcome, Result) and job.test:
         ratings = job.dataset.ratings.iloc[outcome.rows][["user", "item", "rating"]]
-        ratings.assign(prediction=outcome.prediction).to_csv(folder / "predictions.csv", index_label="row")
+        ratings = ratings.assign(prediction=outcome.prediction, **outcome.told)
+        ratings.to_csv(folder / "predictions.csv", index_label="row")
     elif isinstance(outcome, BaseException) and not isinstance(outcome, Pruned):
         text = "".join(traceback.format_exception(outcome))
         (folder / "traceback.txt").write_text(text, "utf-8")

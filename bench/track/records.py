@@ -10,10 +10,13 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Experiment:
-    """The question a set of runs answers; `description` is Markdown."""
+    """The question a set of runs answers; `description` is Markdown. `question` is what a report has to
+    know of it: `title`, the model that is the `reference`, and where an article is held against what is
+    measured, its `systems` and `pairs`."""
 
     name: str
     description: str
+    question: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

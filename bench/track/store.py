@@ -6,6 +6,7 @@ Two processes that create SQLite's schema at once break it for good, so one does
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import sqlite3
@@ -100,12 +101,18 @@ class Store:
         if found is not None:
             return found.experiment_id
         location = (self.directory / "mlartifacts" / experiment.name).as_uri() if self.local else None
-        tags = {"mlflow.note.content": experiment.description, f"mlflow.sharedViewState.{NAME}": saved_view()}
+        tags = _tags(experiment)
         try:
             return self.client.create_experiment(experiment.name, location, tags=tags)
         except MlflowException:
             # Two sweeps may start at once: the other one has made it in between.
             return self.client.get_experiment_by_name(experiment.name).experiment_id
+
+    def describe(self, experiment: Experiment) -> None:
+        """Renews what is said of an experiment: its description, the report's question, the saved view."""
+        experiment_id = self.experiment_id(experiment)
+        for key, value in _tags(experiment).items():
+            self.client.set_experiment_tag(experiment_id, key, value)
 
     def search(self, experiment_id: str, query: str) -> list[Run]:
         """Every run that matches, newest first."""
@@ -131,3 +138,11 @@ class Store:
             for e in self.client.search_experiments()
             if f"mlflow.sharedViewState.{NAME}" in e.tags
         }
+
+
+def _tags(experiment: Experiment) -> dict[str, str]:
+    return {
+        "mlflow.note.content": experiment.description,
+        "question": json.dumps(experiment.question),
+        f"mlflow.sharedViewState.{NAME}": saved_view(),
+    }

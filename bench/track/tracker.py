@@ -26,6 +26,7 @@ class MLflowTracker(Reader):
     def begin_sweep(self, experiment: Experiment, sweep: Sweep) -> str:
         """Run id of the sweep's parent run: the one there is, or a new one."""
         experiment_id = self.experiment_id(experiment)
+        self.describe(experiment)
         with self.locked():
             found = self.search(experiment_id, f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'")
             if found:

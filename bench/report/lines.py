@@ -1,14 +1,12 @@
-"""What a person reads when a sweep has ended: from tracked runs, never from memory."""
+"""Runs in a line each."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from bench.metrics import CHOICE, TEST
-from bench.tables import markdown_table, number, seconds
+from bench.tables import seconds
 from bench.track import Record
-
-SHOWN = 10
 
 
 def headline(metrics: Mapping[str, float]) -> str:
@@ -23,22 +21,6 @@ def headline(metrics: Mapping[str, float]) -> str:
 def outcome(record: Record) -> str:
     """A job in a line: its headline, or why it has none."""
     return headline(record.metrics) if record.finished else f"{record.status}, {record.reason}"
-
-
-def leaderboard(records: Sequence[Record]) -> str:
-    """The best runs by validation error."""
-    done = sorted((r for r in records if r.finished), key=by_validation)
-    header = ["run", "validation MSE", "test MSE", "fit s", "parameters"]
-    columns = (CHOICE, TEST, "time/fit_seconds", "size/parameters")
-    formats = (number, number, seconds, lambda value: number(value, 0))
-    rows = [
-        [r.name, *(show(r.metrics.get(c)) for c, show in zip(columns, formats, strict=True))]
-        for r in done[:SHOWN]
-    ]
-    lines = [markdown_table(header, rows)] if rows else []
-    if len(done) > SHOWN:
-        lines.append(f"and {len(done) - SHOWN} more")
-    return "\n".join(lines)
 
 
 def failures(records: Sequence[Record]) -> list[str]:

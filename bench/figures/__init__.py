@@ -1,0 +1,30 @@
+"""Every figure: one function each, from numbers to a PNG and an SVG; readable in grey and to the colour-blind."""
+
+from bench.figures.cost import Point, pareto
+from bench.figures.errors import error_by_count, predicted_and_observed
+from bench.figures.learning import VALIDATION, Curve, learning_curves
+from bench.figures.published import System, systems
+from bench.figures.style import BLACK, BLUE, GREY, ORANGE, STYLE, save
+from bench.figures.tuning import ByK, Cells, error_by_k, heat_map
+
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "GREY",
+    "ORANGE",
+    "STYLE",
+    "VALIDATION",
+    "ByK",
+    "Cells",
+    "Curve",
+    "Point",
+    "System",
+    "error_by_count",
+    "error_by_k",
+    "heat_map",
+    "learning_curves",
+    "pareto",
+    "predicted_and_observed",
+    "save",
+    "systems",
+]

@@ -1,0 +1,84 @@
+"""The table that compares models, and the ones beside it: what failed, what is missing, what code was modified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.metrics import CHOICE, TEST
+from bench.report.choices import Choice
+from bench.report.gaps import Predictions
+from bench.tables import MISSING, markdown_table, number, seconds, signed
+from bench.track import Record
+
+SHOWN = 20
+"""Failed runs that are listed one by one."""
+RMSE = {CHOICE: "validation/rmse_clipped", TEST: "test/rmse_clipped"}
+
+
+def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
+    """A row a choice, best validation error first."""
+    several = {
+        "features": len({r.chosen.features for r in rows}) > 1,
+        "split": len({r.chosen.split for r in rows}) > 1,
+    }
+    extra = [name for name, differs in several.items() if differs]
+    header = ["model", *extra, "chosen configuration", "of", "validation MSE", "validation RMSE", "test MSE"]
+    header += [
+        "test RMSE",
+        "over",
+        f"MSE − `{reference}` [95 %]",
+        "fit s",
+        "predict s",
+        "parameters",
+        "tuning",
+    ]
+    body = [
+        [
+            f"`{row.model}`",
+            *(getattr(row.chosen, name) for name in extra),
+            row.settings() or "as in `conf/model`",
+            str(len(row.of)),
+            *(spread(row, metric) for metric in (CHOICE, RMSE[CHOICE], TEST, RMSE[TEST])),
+            row.chosen.over(),
+            _gap(row, rows, reference, predictions),
+            seconds(row.chosen.mean("time/fit_seconds")),
+            seconds(row.chosen.mean("time/predict_seconds")),
+            number(row.chosen.mean("size/parameters"), 0),
+            f"{row.n_runs} runs, {seconds(row.seconds)} s",
+        ]
+        for row in rows
+    ]
+    return markdown_table(header, body, left=len(extra) + 2)
+
+
+def spread(row: Choice, metric: str) -> str:
+    """`0.8334 ± 0.0010`, or the value alone where there is one."""
+    std = row.chosen.std(metric)
+    return number(row.chosen.mean(metric)) + ("" if std is None else f" ± {std:.4f}")
+
+
+def reference_of(row: Choice, rows: Sequence[Choice], reference: str) -> Choice | None:
+    """The reference model's row on the same split, with the same features where there is one."""
+    found = [r for r in rows if r.model == reference and r.chosen.split == row.chosen.split]
+    same = [r for r in found if r.chosen.features == row.chosen.features]
+    return next(iter(same or found), None)
+
+
+def _gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
+    other = reference_of(row, rows, reference)
+    if other is None or other is row:
+        return MISSING
+    gap = predictions.gap(row.chosen, other.chosen)
+    return MISSING if gap is None else signed(*gap)
+
+
+def unfinished(records: Sequence[Record], missing: Sequence[str]) -> str:
+    """Failed runs with their reasons, and what was planned and is not there; nothing if all is well."""
+    bad = [r for r in records if not r.settled]
+    rows = [[r.name, r.status, r.reason or MISSING] for r in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        rows.append([f"and {len(bad) - SHOWN} more", MISSING, MISSING])
+    rows += [[what, "MISSING", "planned, but not run"] for what in missing]
+    if not rows:
+        return ""
+    return f"## What failed or is missing\n\n{markdown_table(['run', 'status', 'reason'], rows, left=3)}\n"

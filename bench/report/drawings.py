@@ -1,0 +1,104 @@
+"""The figures of a report: which of them the runs can answer, and with what numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bench import figures
+from bench.metrics import CHOICE, TEST
+from bench.report.choices import Choice, Configuration
+from bench.report.gaps import Predictions
+from bench.track.evidence import Evidence
+
+LINES = 5
+"""Models whose errors are drawn by count: the reference and the best by validation."""
+K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
+
+
+def draw(
+    rows: Sequence[Choice], reference: str, evidence: Evidence, predictions: Predictions, directory: Path
+) -> Iterator[tuple[str, Path]]:
+    """Draws each figure that the runs have the numbers for; yields its question and its file without suffix."""
+    named = _named(rows)
+    by_k = {name: line for name, row in named.items() if (line := _by_k(row))}
+    if by_k:
+        figures.error_by_k(by_k, path := directory / "error_by_k")
+        yield "How many factors are worth it?", path
+    for name, row in named.items():
+        cells = _cells(row)
+        if cells:
+            figures.heat_map(name, cells, path := directory / f"heat_map_{_file(name)}")
+            yield f"Which learning rate and which L2 for {name}?", path
+    tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
+    if len(tested) > 1:
+        points = {n: figures.Point(c.mean("time/fit_seconds"), c.mean(TEST)) for n, c in tested.items()}
+        figures.pareto(points, path := directory / "pareto")
+        yield "What does accuracy cost?", path
+    curves = {name: evidence.curves(row.chosen.records[0].run_id) for name, row in named.items()}
+    curves = {name: c for name, c in curves.items() if figures.VALIDATION in c}
+    if curves:
+        figures.learning_curves(curves, path := directory / "learning_curves")
+        yield "Does it still learn, does it overfit?", path
+    if tested:
+        best = next(iter(tested))
+        shown = [best, *(n for n, row in named.items() if row.model == reference and n in tested), *tested]
+        frames = {name: predictions.all_of(tested[name]) for name in list(dict.fromkeys(shown))[:LINES]}
+        if all("user_ratings" in frame for frame in frames.values()):
+            figures.error_by_count(frames, path := directory / "error_by_count")
+            yield "Of whom, and of what, are ratings predicted badly?", path
+        figures.predicted_and_observed(best, frames[best], path := directory / "predicted_and_observed")
+        yield f"Do the predictions of {best} mean what they say?", path
+
+
+def _named(rows: Sequence[Choice]) -> dict[str, Choice]:
+    """Rows by the shortest name that tells them apart."""
+    several = [part for part in ("features", "split") if len({getattr(r.chosen, part) for r in rows}) > 1]
+    named: dict[str, Choice] = {}
+    for row in rows:
+        name = " ".join([row.model, *(getattr(row.chosen, part) for part in several)])
+        named.setdefault(name, row)
+    return named
+
+
+def _by_k(row: Choice) -> figures.ByK | None:
+    """The best configuration for each k, where there are several."""
+    grouped = defaultdict(list)
+    for c in row.of:
+        if K in dict(c.params) and c.values(CHOICE) and c.values(TEST):
+            grouped[int(dict(c.params)[K])].append(c)
+    if len(grouped) < 2:
+        return None
+    best = {k: min(of, key=lambda c: c.mean(CHOICE)) for k, of in sorted(grouped.items())}
+    return figures.ByK(
+        list(best),
+        [c.mean(CHOICE) for c in best.values()],
+        [c.mean(TEST) for c in best.values()],
+        [c.std(TEST) or 0.0 for c in best.values()],
+    )
+
+
+def _cells(row: Choice) -> dict[int, figures.Cells] | None:
+    """By k, where learning rate and L2 were both varied: the best over everything else."""
+    if not {RATE, L2} <= set(row.varied):
+        return None
+    grouped: dict[int, list[Configuration]] = defaultdict(list)
+    for c in row.of:
+        grouped[int(dict(c.params).get(K, 0))].append(c)
+    axes = {key: sorted({float(dict(c.params)[key]) for c in row.of}) for key in (RATE, L2)}
+    panels = {}
+    for k, of in sorted(grouped.items()):
+        error = np.full((len(axes[L2]), len(axes[RATE])), np.nan)
+        for c in of:
+            params = dict(c.params)
+            cell = axes[L2].index(float(params[L2])), axes[RATE].index(float(params[RATE]))
+            error[cell] = np.fmin(error[cell], c.mean(CHOICE) or np.nan)
+        panels[k] = figures.Cells(axes[RATE], axes[L2], error)
+    return panels
+
+
+def _file(name: str) -> str:
+    return name.replace(" ", "_").replace("–", "-")
