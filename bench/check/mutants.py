@@ -31,8 +31,8 @@ MUTANTS = (
     Mutant(
         "the regularizer has the wrong sign",
         "fm/sgd.py",
-        "gradient += self.penalty * theta",
-        "gradient -= self.penalty * theta",
+        "shrink = (self.penalty_v - x.column_squares(weighted))",
+        "shrink = (-self.penalty_v - x.column_squares(weighted))",
     ),
     Mutant(
         "half the learning rate",
@@ -43,20 +43,20 @@ MUTANTS = (
     Mutant(
         "biases dropped from predictions",
         "fm/model.py",
-        "outside = w - np.vecdot(V, V) / 2",
-        "outside = -np.vecdot(V, V) / 2",
+        "q[:], alone[:] = V[:n], w[:n]",
+        "q[:], alone[:] = V[:n], 0",
     ),
     Mutant(
-        "a feature interacts with itself: Lemma 3.1 without its second sum",
-        "fm/model.py",
-        "outside = w - np.vecdot(V, V) / 2",
-        "outside = w",
+        "a feature interacts with itself: Lemma 3.1 without its second sum, in the gradient",
+        "fm/sgd.py",
+        "self.penalty_v - x.column_squares(weighted)",
+        "self.penalty_v - 0 * x.column_squares(weighted)",
     ),
     Mutant(
         "off by one in the levels of the first block, in predictions",
         "fm/model.py",
-        "q = tables[0].take(X.blocks[0].levels[rows], axis=0)",
-        "q = tables[0].take(X.blocks[0].levels[rows] - 1, axis=0)",
+        'first.take(blocks[0].levels[rows], axis=0, out=total, mode="wrap")',
+        'first.take(blocks[0].levels[rows] - 1, axis=0, out=total, mode="wrap")',
     ),
     Mutant(
         "off by one in the class numbers of ordered probit",
@@ -140,8 +140,8 @@ MUTANTS = (
     Mutant(
         "half precision in the weights that gradient descent updates",
         "fm/sgd.py",
-        "state.theta -= gradient\n",
-        "state.theta[:] = (state.theta - gradient).astype(np.float16)\n",
+        "state.theta[columns] -= step\n",
+        "state.theta[columns] = (state.theta[columns] - step).astype(np.float16)\n",
     ),
     Mutant(
         "single precision in the normal equations' residual",
