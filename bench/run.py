@@ -64,13 +64,14 @@ class Job:
 class Result:
     """`metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
     `rows` and `prediction` are the test rows, in order, and what the model said of them; `told` what else is
-    kept of each (`bench.told`)."""
+    kept of each (`bench.told`). `fitted`: the model, and the design of every rating."""
 
     metrics: dict[str, float]
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     prediction: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     told: dict[str, NDArray] = field(default_factory=dict)
+    fitted: tuple[BaseEstimator, Design] | None = None
 
 
 class Pruned(Exception):
@@ -128,7 +129,7 @@ def run(job: Job) -> Result:
         metrics["test/noise_floor"] = float(job.dataset.variance[split.test].mean())
     metrics["time/predict_seconds"] = predicting.seconds
     extra = told(model, X_test, job.dataset, split)
-    return Result(metrics=metrics, rows=split.test, prediction=prediction, curves=curves, told=extra)
+    return Result(metrics, split.test, prediction, curves, extra, (model, X))
 
 
 def _fit(

@@ -89,6 +89,11 @@ class Plan:
         return search.ranges(named) | self.intervals
 
 
+def composed(overrides: list[str]) -> DictConfig:
+    """The configuration of one run."""
+    return plan(overrides, multirun=False).combinations[0].cfg
+
+
 def plan(overrides: list[str], multirun: bool) -> Plan:
     """Composes and checks what a command asks for.
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from bench import report
+from bench import models, report
 from bench.app.sweep import Running
+from bench.data.dataset import Dataset
 from bench.metrics import TEST
 from bench.track.evidence import Evidence
 
@@ -27,7 +28,7 @@ def summary(cfg: DictConfig, running: Running) -> int:
     return int(any(record.status == "FAILED" for record in records) or bool(running.unreached))
 
 
-def finish(cfg: DictConfig, running: Running) -> int:
+def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
     """Prints and files what the sweep found; 1 if a run failed or was not reached."""
     if running.unsent is not None:
         waiting = sum(1 for _ in running.tracker.folder.waiting())
@@ -43,6 +44,8 @@ def finish(cfg: DictConfig, running: Running) -> int:
         tested = [r for r in running.records.values() if r.finished and TEST in r.metrics]
         best = min(tested, key=report.by_validation, default=None)
         running.tracker.log_sweep(parent, best.metrics if best else {}, files)
+        if best is not None and cfg.keep_model:
+            models.keep(evidence, best.run_id, dataset)
         failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached
         running.close("FAILED" if failed else "FINISHED")
     return summary(cfg, running)

@@ -30,7 +30,7 @@ from bench.identity import code_version, digest
 from bench.processes import this_process
 from bench.track import MLflowTracker, Sweep
 
-HOW = ("jobs", "rerun", "fail_fast", "results", "job_seconds", "sweep_seconds", "tracking.uri")
+HOW = ("jobs", "rerun", "fail_fast", "keep_model", "results", "job_seconds", "sweep_seconds", "tracking.uri")
 """Keys that say how to compute, not what."""
 
 
@@ -72,7 +72,7 @@ def _start(overrides: list[str], multirun: bool) -> int:
         if running.nothing_to_tell():
             return summary(cfg, running)
         running.tell()
-    return finish(cfg, running)
+    return finish(cfg, dataset, running)
 
 
 def _compute(planned: Plan, running: Running) -> None:

@@ -113,6 +113,11 @@ def job_of(
     )
 
 
+def job_again(config: Mapping[str, object], names: Mapping[str, str], dataset: Dataset) -> Job:
+    """A job from what was tracked of it: its resolved configuration, and the choice of each group."""
+    return job_of(OmegaConf.create(dict(config)), names, dataset)
+
+
 def experiment_of(cfg: DictConfig, dataset: Dataset) -> Experiment:
     """Simulated data never share an experiment with real ones."""
     suffix = "_simulated" if dataset.simulated else ""

@@ -11,7 +11,7 @@ from functools import cache
 
 from sklearn.base import clone
 
-from bench.app import job_of, load_data, plan
+from bench.app import composed, job_of, load_data
 from bench.data.dataset import Dataset
 from bench.run import Job, run
 
@@ -57,7 +57,7 @@ def measure(name: str, dataset: Dataset, seeds: range, threads: int = 1) -> list
 
 @cache
 def _job(name: str, data: str) -> Job:
-    (cfg,) = plan([*EXPERIMENTS[name].split(), f"data={data}"], multirun=False).jobs
+    cfg = composed([*EXPERIMENTS[name].split(), f"data={data}"])
     return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
 
 

@@ -20,9 +20,9 @@ from fm.params import nearest
 
 @dataclass(frozen=True)
 class Data:
-    """The ratings of a job: the choice of `data=`, where they are from, their scale."""
+    """The ratings of a job: first digits of their digest, where they are from, their scale."""
 
-    name: str
+    digest: str
     source: str
     scale: tuple[float, float]
 
@@ -52,7 +52,7 @@ class Evidence(Reader):
         """What a job was computed on."""
         data = self.client.get_run(run_id).inputs.dataset_inputs[0].dataset
         low, high = json.loads(data.profile)["scale"]
-        return Data(data.name, json.loads(data.source)["uri"], (low, high))
+        return Data(data.digest, json.loads(data.source)["uri"], (low, high))
 
     def predictions(self, run_id: str) -> pd.DataFrame:
         """Of each test row (the index): `user`, `item`, `rating`, `prediction`, in how many training rows its
@@ -67,6 +67,15 @@ class Evidence(Reader):
             open(self._downloaded(run_id, "config.yaml", folder)) as file,
         ):
             return yaml.safe_load(file)
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        """UserError if there is no such run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.client.get_run(run_id).data.tags)
+        except MlflowException as error:
+            raise UserError(f"there is no run {run_id!r} in {self.uri}") from error
 
     def curves(self, run_id: str) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Learning curves by name: epochs and values."""

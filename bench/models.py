@@ -1,0 +1,85 @@
+"""`python -m bench.models RUN`: a tracked run's model, fitted again and logged to it, to be loaded or served.
+
+Models are not kept by every run: two hundred posterior draws are 46 MB. A run says all that it takes to fit
+its model again, and the predictions it left say whether it is the same. A sweep does this for its best run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+
+from bench.app.compose import composed
+from bench.app.trials import job_again, load_data
+from bench.data.dataset import Dataset
+from bench.encode import SECONDS_PER_DAY
+from bench.errors import UserError, exit_status
+from bench.run import Result, run
+from bench.track.evidence import Evidence
+from bench.track.models import log_model
+from fm.base import FactorizationMachine
+from fm.served import Served, Source
+
+SOURCES = {"user": Source("user"), "item": Source("item"), "day": Source("timestamp", SECONDS_PER_DAY)}
+"""Block -> the column of a request that names its level."""
+LOGGED = "model.logged"
+"""Tag of a run: the model's address, or why there is none."""
+EXAMPLE = 5
+"""Test rows in the input example."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__)
+    parser.add_argument("run", help="id of a finished run that was tested")
+    parser.add_argument(
+        "data", nargs="*", help="words of its command that say which data: data=..., data.path=..."
+    )
+    parser.add_argument("--results", default="results", help="folder of the store (default: results)")
+    asked = parser.parse_args()
+    evidence = Evidence(directory=asked.results)
+    words = asked.data or [f"data={evidence.tags(asked.run)['data']}"]
+    print(keep(evidence, asked.run, load_data(composed(words))))
+    return 0
+
+
+def keep(evidence: Evidence, run_id: str, dataset: Dataset) -> str:
+    """Fits the model of a run again and logs it, unless that was done; its address, or why it has none.
+
+    Raises
+    ------
+    UserError : the run was not tested, or what was fitted does not predict what it did: code or data differ.
+    """
+    tags = evidence.tags(run_id)
+    if LOGGED in tags:
+        return tags[LOGGED]
+    if evidence.data(run_id).digest != dataset.digest[:16]:
+        raise UserError(f"run {run_id} is of other ratings than {dataset.source}: say which, data=...")
+    job = job_again(evidence.config(run_id), tags, dataset)
+    result = run(job)
+    if not np.allclose(evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8):
+        raise UserError(f"run {run_id} cannot be repeated: with the code here its predictions are others")
+    why = unserved(result)
+    if why is None:
+        model, X = result.fitted
+        columns = list(dict.fromkeys(SOURCES[block.name].column for block in X))
+        example = dataset.ratings.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
+        known = log_model(evidence, run_id, Served(model, X.blocks, [SOURCES[b.name] for b in X]), example)
+    else:
+        known = f"no: {why}"
+    evidence.client.set_tag(run_id, LOGGED, known)
+    return known
+
+
+def unserved(result: Result) -> str | None:
+    """Why the model of a run cannot be served, or None."""
+    model, X = result.fitted
+    if not isinstance(model, FactorizationMachine):
+        return f"{type(model).__name__} has no file format of its own, and nothing is pickled"
+    others = [block.name for block in X if block.name not in SOURCES]
+    return f"no request can name the levels of {', '.join(others)}" if others else None
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,98 @@
+"""Ratings out of raw ids: a fitted machine and what its levels are called, in one folder without a pickle.
+
+    model.npz     the estimator, by `fm.save`
+    blocks.npz    of each block: the column of a table it looks at, in which unit, its labels, its side features
+
+Any program reads it with `load`; MLflow serves it, this module being the `loader_module` of its pyfunc flavour.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from fm.base import FactorizationMachine
+from fm.design import UNKNOWN, Block, Design
+from fm.io import load as load_estimator
+from fm.io import save as save_estimator
+
+MODEL, BLOCKS = "model.npz", "blocks.npz"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A block's level is the label that equals `column`, whole multiples of `unit` of it where that is not 1."""
+
+    column: str
+    unit: int = 1
+
+
+@dataclass(frozen=True)
+class Served:
+    """`blocks` are those that `model` was fitted on, of no matter which rows; each has labels and a source."""
+
+    model: FactorizationMachine
+    blocks: Sequence[Block]
+    sources: Sequence[Source]
+
+    def predict(self, table: Mapping[str, ArrayLike], params: Mapping | None = None) -> NDArray[np.float64]:
+        """What the model predicts of each row of `table`, which has the sources' columns; an id that was not
+        known when the model was fitted tells nothing. `params` is there for MLflow and unused."""
+        blocks = [
+            Block(b.name, _levels(b.labels, table[s.column], s.unit), b.n_levels, b.side, linear=b.linear)
+            for b, s in zip(self.blocks, self.sources, strict=True)
+        ]
+        return self.model.predict(Design(blocks))
+
+
+def save(served: Served, folder: str | os.PathLike) -> None:
+    """Writes `folder`, which exists."""
+    save_estimator(served.model, Path(folder, MODEL))
+    arrays = {}
+    for b, (block, source) in enumerate(zip(served.blocks, served.sources, strict=True)):
+        about = {"name": block.name, "column": source.column, "unit": source.unit, "linear": block.linear}
+        arrays |= {f"{b}/{key}": np.array(value) for key, value in about.items()}
+        labels = np.asarray(block.labels)
+        arrays[f"{b}/labels"] = labels.astype(np.str_) if labels.dtype == object else labels
+        if block.side is not None:
+            arrays |= {
+                f"{b}/side/{part}": getattr(block.side, part) for part in ("data", "indices", "indptr")
+            }
+            arrays[f"{b}/side/shape"] = np.array(block.side.shape)
+    np.savez(Path(folder, BLOCKS), **arrays)
+
+
+def load(folder: str | os.PathLike) -> Served:
+    """What `save` wrote."""
+    blocks, sources = [], []
+    with np.load(Path(folder, BLOCKS), allow_pickle=False) as arrays:
+        for b in range(len([name for name in arrays if name.endswith("/name")])):
+            side = None
+            if f"{b}/side/data" in arrays:
+                parts = tuple(arrays[f"{b}/side/{part}"] for part in ("data", "indices", "indptr"))
+                side = sparse.csr_array(parts, shape=tuple(arrays[f"{b}/side/shape"]))
+            labels = arrays[f"{b}/labels"]
+            name, column = (arrays[f"{b}/{key}"].item() for key in ("name", "column"))
+            unit, linear = (arrays[f"{b}/{key}"].item() for key in ("unit", "linear"))
+            blocks.append(Block(name, np.empty(0, np.intp), len(labels), side, labels=labels, linear=linear))
+            sources.append(Source(column, unit))
+    return Served(load_estimator(Path(folder, MODEL)), tuple(blocks), tuple(sources))
+
+
+_load_pyfunc = load
+
+
+def _levels(labels: NDArray, column: ArrayLike, unit: int) -> NDArray[np.intp]:
+    """Number of the label that each entry equals, or `UNKNOWN`."""
+    values = np.asarray(column)
+    values = values.astype(np.str_) if labels.dtype.kind == "U" else values // unit
+    order = np.argsort(labels, kind="stable")
+    at = np.minimum(np.searchsorted(labels, values, sorter=order), len(labels) - 1)
+    levels = order[at]
+    return np.where(labels[levels] == values, levels, UNKNOWN)

@@ -1,0 +1,107 @@
+"""A sweep's best model: loaded and served it predicts what it predicted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.identity import ROOT
+from bench.track import Experiment
+from bench.track.evidence import Evidence
+from bench.ui import free_port
+from fm import Block, FMOrdinal, FMRegressor
+from fm.design import Design
+from fm.served import Served, Source, load, save
+
+USERS, ITEMS, DAYS = np.array([10, 30, 20]), np.array(["b", "a"]), np.array([17, 3])
+
+
+@pytest.mark.parametrize("make", [FMRegressor, FMOrdinal])
+def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    levels = [rng.integers(0, n, 60) for n in (3, 2, 2)]
+    X = Design(
+        [
+            Block("user", levels[0], 3, side=np.eye(3)[:, :2], labels=USERS),
+            Block("item", levels[1], 2, labels=ITEMS),
+            Block("day", levels[2], 2, labels=DAYS),
+        ]
+    )
+    model = make(k=2, n_iter=5, random_state=0).fit(X, rng.integers(1, 4, 60).astype(float))
+    save(Served(model, X.blocks, [Source("user"), Source("item"), Source("timestamp", 86_400)]), tmp_path)
+    table = {"user": USERS[levels[0]], "item": ITEMS[levels[1]], "timestamp": DAYS[levels[2]] * 86_400 + 5}
+    np.testing.assert_array_equal(load(tmp_path).predict(table), model.predict(X))
+    unknown = {name: np.array([column.dtype.type(0)]) for name, column in table.items()}
+    nobody = Design([Block(b.name, [-1], b.n_levels, side=b.side) for b in X])
+    np.testing.assert_array_equal(load(tmp_path).predict(unknown), model.predict(nobody))
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, str, str]:
+    """The store, the best run of a sweep and the address of its model."""
+    folder = tmp_path_factory.mktemp("results")
+    tiny = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
+    command = [sys.executable, "-m", "bench", "-m", *tiny, "model=fm_als,fm_gibbs", "model.n_iter=5"]
+    subprocess.run([*command, f"results={folder}"], check=True, cwd=ROOT, capture_output=True, timeout=200)
+    evidence = Evidence(directory=str(folder))
+    found = [r for r in evidence.jobs(Experiment("sweeps_simulated", "")) if "model.logged" in r.tags]
+    assert len(found) == 1
+    return evidence, found[0].run_id, found[0].tags["model.logged"]
+
+
+@pytest.mark.slow
+def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(best) -> None:
+    import mlflow
+
+    evidence, run_id, address = best
+    mlflow.set_tracking_uri(evidence.uri)
+    rows = evidence.predictions(run_id)
+    loaded = mlflow.pyfunc.load_model(address)
+    np.testing.assert_allclose(loaded.predict(rows[["user", "item"]]), rows["prediction"], rtol=0, atol=1e-12)
+    assert loaded.metadata.signature is not None and loaded.metadata.load_input_example(None) is not None
+    folder = Path(mlflow.artifacts.download_artifacts(address))
+    assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".joblib")]
+
+
+@pytest.mark.slow
+def test_served_model_answers_with_the_same_number(best) -> None:
+    evidence, run_id, address = best
+    row = evidence.predictions(run_id).iloc[0]
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
+    server = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        env=os.environ | {"MLFLOW_TRACKING_URI": evidence.uri},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        table = pd.DataFrame([{"user": int(row["user"]), "item": int(row["item"])}])
+        body = json.dumps({"dataframe_split": table.to_dict("split")}).encode()
+        answer = ask(f"http://127.0.0.1:{port}/invocations", body)
+        np.testing.assert_allclose(answer["predictions"], [row["prediction"]], rtol=0, atol=1e-12)
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(20)
+
+
+def ask(address: str, body: bytes) -> dict:
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.loads(answer.read())
+        except OSError:
+            assert time.monotonic() < deadline, "the server did not answer"
+            time.sleep(0.5)
