@@ -132,7 +132,11 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
 
 def _blocks(X: Design) -> list[tuple[str, int]]:
     blocks = check_design(X).blocks
-    if len(blocks) != 2 or any(block.side is not None for block in blocks):
-        given = ", ".join(b.name + (" with side features" if b.side is not None else "") for b in blocks)
-        raise ValueError(f"a matrix has two sides: X must be two blocks without side features, got {given}")
+    if len(blocks) != 2 or any(block.linear or block.side is not None for block in blocks):
+        given = ", ".join(
+            b.name + " (linear)" * b.linear + " with side features" * (b.side is not None) for b in blocks
+        )
+        raise ValueError(
+            f"a matrix has two sides and no place for more: X must be two blocks without side features, got {given}"
+        )
     return [(block.name, block.n_levels) for block in blocks]

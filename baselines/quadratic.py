@@ -9,7 +9,8 @@ So with one-hot ids, each pair rated once, W says nothing of the pairs to be pre
 W_ij first turns a row's loss into (y - w0 - <w, x>)^2 l2_pairs / (1 + l2_pairs), and what is left is the
 linear model with penalty l2 (1 + 1 / l2_pairs), at the price of one more parameter a row.
 
-Only pairs that occur are kept, at most the sum over rows of (features in the row)^2 / 2.
+Only pairs that occur are kept, at most the sum over rows of (features in the row)^2 / 2. The columns of linear
+blocks are in no pair.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from baselines.linear import solve_ridge
 from fm.design import Design
 from fm.params import check_number
 
+MAX_PRODUCTS = 50_000_000
+"""Products of two features, over all rows, up to which they are held in memory: some gigabytes."""
+
 
 class QuadraticRegression(RegressorMixin, BaseEstimator):
     """Linear model of all features and all their pairwise products.
@@ -39,6 +43,7 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     coef_ : (n_features,) w; 0 for a feature that no training row has.
+    n_paired_ : how many features, the first ones, are in pairs: all but those of linear blocks.
     pairs_ : (n_pairs,) positions, in W's upper triangle read row by row, of pairs some training row has.
     pair_coef_ : (n_pairs,) their W_ij.
     intercept_ : w0.
@@ -55,17 +60,20 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
             check_number("l2_pairs", self.l2_pairs, low=0)
 
     def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
-        """X : Design, or matrix (n_rows, n_features). ValueError for NaN or lengths that differ."""
+        """X : Design, or matrix (n_rows, n_features). ValueError for NaN, lengths that differ, or too many products."""
         self.check_params()
-        X = as_csr(X)
-        y = check_target(X, y)
-        n_features = X.shape[1]
-        products = _products(X)
+        matrix = as_csr(X)
+        y = check_target(matrix, y)
+        n_features = matrix.shape[1]
+        self.n_paired_ = X.n_interacting if isinstance(X, Design) else n_features
+        paired = matrix[:, : self.n_paired_]
+        _check_size(paired)
+        products = _products(paired)
         self.pairs_ = np.unique(products.indices)
         l2_pairs = self.l2 if self.l2_pairs is None else self.l2_pairs
         penalty = np.repeat([float(self.l2), float(l2_pairs)], [n_features, len(self.pairs_)])
-        X = sparse.hstack([X, products[:, self.pairs_]], format="csr")
-        w, self.intercept_ = solve_ridge(X, y, penalty)
+        matrix = sparse.hstack([matrix, products[:, self.pairs_]], format="csr")
+        w, self.intercept_ = solve_ridge(matrix, y, penalty)
         self.coef_, self.pair_coef_ = w[:n_features], w[n_features:]
         self.n_parameters_ = np.count_nonzero(w) + 1
         return self
@@ -73,7 +81,18 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
     def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has as many columns as in `fit`."""
         X = as_csr(X, n_features=len(self.coef_))
-        return X @ self.coef_ + _products(X)[:, self.pairs_] @ self.pair_coef_ + self.intercept_
+        pairs = _products(X[:, : self.n_paired_])[:, self.pairs_]
+        return X @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
+
+
+def _check_size(X: sparse.csr_array) -> None:
+    in_row = np.diff(X.indptr).astype(np.int64)
+    n_products = np.sum(in_row * (in_row - 1) // 2)
+    if n_products > MAX_PRODUCTS:
+        raise ValueError(
+            f"the {len(in_row):,} rows have {n_products:,} products of two features, more than {MAX_PRODUCTS:,}: "
+            "leave out features of which a row has many"
+        )
 
 
 def _products(X: sparse.csr_array) -> sparse.csr_array:

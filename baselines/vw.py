@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from baselines.inputs import check_design, check_target
-from baselines.vw_format import vw_lines
+from baselines.vw_format import namespaces, vw_lines
 from fm.design import Block, Design
 from fm.params import check_integer
 
@@ -105,8 +105,8 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
 
         Raises
         ------
-        TypeError, ValueError : X is no Design, two blocks begin with the same letter, y is not finite or of
-            another length, the arguments ask for other than a regression.
+        TypeError, ValueError : X is no Design, a block has no letter of its own, y is not finite or of another
+            length, the arguments ask for other than a regression.
         RuntimeError : VW failed, diverged, or did not see every row; with what VW said.
         """
         self.check_params()
@@ -121,7 +121,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         command += [] if self.holdout else ["--holdout_off"]
         command += ["--cache_file=cache"] if self.passes > 1 else []
         with TemporaryDirectory() as folder:
-            Path(folder, "rows.vw").write_text(vw_lines(X, y), "ascii")
+            _write(folder, vw_lines(X, y))
             log, self.peak_memory_ = _run(command, folder)
             _check_log(log, rows_per_pass)
             if "\nOutput pred = SCALAR\n" not in log:
@@ -130,7 +130,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
                 )
             self.model_ = Path(folder, "model").read_bytes()
         self.history_ = _history(log)
-        self._n_seen_features = sum(map(_n_seen_features, X))
+        self._n_seen_features = dict(zip(namespaces(X), map(_n_seen_features, X), strict=True))
         self._names = [block.name for block in X]
         return self
 
@@ -156,24 +156,32 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     def n_parameters_(self) -> int:
         """Weights that are not zero in VW's model.
 
-        Under --rank VW stores factors for every hash, used or not; there it is the constant, and the weight and
-        factors of each feature seen, every namespace standing on one side of -q.
+        Under --rank VW stores factors for every hash, used or not; there it is the constant, and of each feature
+        seen the weight and, where its namespace stands on one side of -q, the factors.
         """
-        rank = re.search(rb"--rank (\d+)", self.model_[:MODEL_HEADER])
+        options = self.model_[:MODEL_HEADER]
+        rank = re.search(rb"--rank (\d+)", options)
         if rank:
-            return 1 + self._n_seen_features * (1 + int(rank[1]))
+            crossed = b"".join(re.findall(rb"--quadratic (\S+)", options)).decode("ascii", "replace")
+            n_seen = self._n_seen_features
+            return 1 + sum(n * (1 + int(rank[1]) * (letter in crossed)) for letter, n in n_seen.items())
         with TemporaryDirectory() as folder:
-            self._test("", ["--predict_only_model", "--readable_model=weights"], folder)
+            self._test([], ["--predict_only_model", "--readable_model=weights"], folder)
             return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
 
-    def _test(self, lines: str, arguments: list[str], folder: str) -> str:
+    def _test(self, lines: Iterable[str], arguments: list[str], folder: str) -> str:
         """What VW printed while going through `lines` without learning."""
         Path(folder, "model").write_bytes(self.model_)
-        Path(folder, "rows.vw").write_text(lines, "ascii")
+        _write(folder, lines)
         return _run(["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder)[0]
 
     def _arguments(self) -> list[str]:
         return shlex.split(self.arguments) if isinstance(self.arguments, str) else list(self.arguments)
+
+
+def _write(folder: str, lines: Iterable[str]) -> None:
+    with Path(folder, "rows.vw").open("w", encoding="ascii") as file:
+        file.writelines(lines)
 
 
 def _n_seen_features(block: Block) -> int:

@@ -125,6 +125,8 @@ def test_errors(model: Factorization, design: Design, y: np.ndarray) -> None:
     described = Block("item", item.levels, item.n_levels, side=np.ones((item.n_levels, 1)))
     with pytest.raises(ValueError, match="got user, item with side features$"):
         model.fit(Design([user, described]), y)
+    with pytest.raises(ValueError, match=r"got user, item \(linear\)$"):
+        model.fit(Design([user, Block("item", item.levels, item.n_levels, linear=True)]), y)
     with pytest.raises(ValueError, match="early_stopping=3 needs validation"):
         clone(model).set_params(early_stopping=3).fit(design, y)
     with pytest.raises(ValueError, match="the model was fitted on"):

@@ -45,6 +45,28 @@ def test_pairs_rated_once_leave_a_linear_model(rng: np.random.Generator) -> None
     )
 
 
+def test_linear_blocks_are_in_no_pair(design: Design, y: np.ndarray) -> None:
+    """The ridge on ids, their products, and the sessions' own columns."""
+    sessions = Block("session", np.arange(400) % 40, 40, linear=True)
+    X = Design([*design, sessions])
+    model = QuadraticRegression(l2=2.0, l2_pairs=3.0).fit(X, y)
+    A = np.hstack([X.to_csr().toarray(), explicit(design.to_csr().toarray()), np.ones((400, 1))])
+    penalty = np.diag([2.0] * (50 + 40) + [3.0] * (50 * 49 // 2) + [0.0])
+    expected = np.linalg.solve(A.T @ A + penalty, A.T @ y)
+    np.testing.assert_allclose(model.predict(X), A @ expected, atol=1e-7)
+    assert np.array_equal(model.predict(X.to_csr()), model.predict(X))
+
+
+def test_more_products_than_memory_are_refused(
+    design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baselines.quadratic.MAX_PRODUCTS", 399)
+    with pytest.raises(
+        ValueError, match="the 400 rows have 400 products of two features, more than 399: leave"
+    ):
+        QuadraticRegression().fit(design, y)
+
+
 def test_both_penalties_bite(design: Design, y: np.ndarray) -> None:
     base = QuadraticRegression().fit(design, y).predict(design)
     for changed in ({"l2": 5.0, "l2_pairs": 4.0}, {"l2_pairs": 5.0}):

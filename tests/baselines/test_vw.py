@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines import RidgeRegression, VowpalWabbit, vw
-from baselines.vw_format import vw_lines
+from baselines import RidgeRegression, VowpalWabbit, vw, vw_format
+from baselines.vw_format import namespaces, vw_lines
 from fm.design import UNKNOWN, Block, Design
 
 RANK = "-q ui --rank 3 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0"
@@ -31,8 +31,28 @@ def test_lines_are_those_of_the_published_runs() -> None:
     item = Block("item", [1, 1, UNKNOWN, UNKNOWN], 2, labels=np.array([242, 377]))
     X = Design((user, item))
     lines = "5 |u 196 |i 377\n3.5 |u 22 |i 377\n-1 |u 196 |i\n0.333333333 |u |i\n"
-    assert vw_lines(X, np.array([5, 3.5, -1, 1 / 3])) == lines
-    assert vw_lines(X[:1]) == " |u 196 |i 377\n"
+    assert "".join(vw_lines(X, np.array([5, 3.5, -1, 1 / 3]))) == lines
+    assert list(vw_lines(X[:1])) == [" |u 196 |i 377\n"]
+
+
+def test_lines_come_in_pieces(design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(vw_lines(design, y))
+    monkeypatch.setattr(vw_format, "ROWS", 150)
+    pieces = list(vw_lines(design, y))
+    assert [piece.count("\n") for piece in pieces] == [150, 150, 100]
+    assert ["".join(pieces)] == whole
+
+
+def test_every_block_has_a_letter_of_its_own() -> None:
+    names = ["user", "item", "item_age", "day", "second", "half_hour", "hour"]
+    X = Design([Block(name, [0], 1, linear=name in names[4:]) for name in names])
+    assert namespaces(X) == list("uitdsho")
+    assert list(vw_lines(X)) == [" |u 0 |i 0 |t 0 |d 0 |s 0 |h 0 |o 0\n"]
+    for names in (("user", ""), ("user", "é"), ("ab", "ba", "aab")):
+        with pytest.raises(
+            ValueError, match=f"VW knows a block by an ASCII letter .* '{names[-1]}' has none"
+        ):
+            namespaces(Design([Block(name, [0], 1) for name in names]))
 
 
 def test_names_keep_apart_what_differs() -> None:
@@ -40,7 +60,7 @@ def test_names_keep_apart_what_differs() -> None:
     labels = np.array(["a b", "a%20b", "a:2", "a|b", "", "%", "é"])
     side = np.vstack([[1.0, 0.25], np.zeros((6, 2))])
     block = Block("user", np.arange(7), 7, side=side, labels=labels, side_labels=("a%20b", "age:18 to 24"))
-    lines = vw_lines(Design([block])).splitlines()
+    lines = "".join(vw_lines(Design([block]))).splitlines()
     assert lines[0] == " |u a%20b @a%2520b:1 @age%3A18%20to%2024:0.25"
     names = [name for line in lines for name in line.removeprefix(" |u ").split(" ")]
     assert len(set(names)) == 9 and all(name.isascii() and "|" not in name for name in names)
@@ -126,6 +146,8 @@ def test_parameters_and_memory(design: Design, y: np.ndarray) -> None:
     assert fitted(design, y, bits=24).n_parameters_ == 29 + 19 + 1
     assert fitted(design, y, "-q ui", bits=24).n_parameters_ == 29 + 19 + 1 + n_pairs
     assert fitted(design, y, RANK).n_parameters_ == (29 + 19) * (1 + 3) + 1
+    with_day = Design([*design, Block("day", np.arange(400) % 7, 7)])
+    assert fitted(with_day, y, RANK).n_parameters_ == (29 + 19) * (1 + 3) + 7 + 1
     small, large = (fitted(design, y, arguments).peak_memory_ for arguments in ("", RANK))
     if small is not None:
         assert 2**20 < small < small + 3 * 2**20 < large < 2**30
@@ -210,8 +232,7 @@ def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> Non
 def test_bad_input(design: Design, y: np.ndarray) -> None:
     with pytest.raises(TypeError, match=r"fm\.design\.Design"):
         VowpalWabbit().fit(design.to_csr(), y)
-    for names in (("user", "uploader"), ("user", ""), ("user", "élan")):
-        with pytest.raises(ValueError, match="begin with different ASCII letters"):
-            VowpalWabbit().fit(Design([Block(name, [0], 1) for name in names]), [3.0])
+    with pytest.raises(ValueError, match="an ASCII letter that no block before it has: 'é' has none"):
+        VowpalWabbit().fit(Design([Block(name, [0], 1) for name in ("user", "é")]), [3.0])
     with pytest.raises(ValueError, match=r"X has blocks \['user'\]"):
         fitted(design, y).predict(Design(design.blocks[:1]))

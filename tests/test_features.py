@@ -1,0 +1,64 @@
+"""Every model of the registry with every choice of `conf/features`: it makes use of them, or says that it cannot."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import bench.data
+from bench.encode import encode
+from bench.split import random
+from fm.design import Design
+from tests.test_conformance import REGISTRY, quick
+
+FEATURES = {
+    path.stem: tuple(yaml.safe_load(path.read_text("utf-8"))["names"])
+    for path in sorted((Path(__file__).parent.parent / "conf" / "features").glob("*.yaml"))
+}
+CHOICES = [pytest.param(name, marks=[] if name == "all" else pytest.mark.slow) for name in FEATURES]
+OF_TWO_SIDES = ("mf", "nmf")
+"""Models of a matrix, which has no place for a third thing."""
+
+Encoded = Callable[[str], tuple[Design, np.ndarray, Design, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def encoded() -> Encoded:
+    """Choice of features -> train and test rows of the same small data."""
+    dataset = bench.data.planted(n_users=20, n_items=42, n_ratings=410, seed=1)
+    split = random(dataset, test=0.1, validation=0.0, seed=0)
+    y = dataset.ratings["rating"].to_numpy()
+
+    @cache
+    def encoded(features: str) -> tuple[Design, np.ndarray, Design, np.ndarray]:
+        X = encode(dataset, FEATURES[features], split.train)
+        return X[split.train], y[split.train], X[split.test], y[split.test]
+
+    return encoded
+
+
+@pytest.fixture(scope="module")
+def of_ids(encoded: Encoded) -> Callable[[str], np.ndarray]:
+    """Model -> its predictions from ids alone."""
+    X, y, X_test, _ = encoded("ids")
+    return cache(lambda name: quick(name).fit(X, y).predict(X_test))
+
+
+@pytest.mark.parametrize("features", CHOICES)
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_model_with_every_feature(
+    name: str, features: str, encoded: Encoded, of_ids: Callable[[str], np.ndarray]
+) -> None:
+    X, y, X_test, _ = encoded(features)
+    model = quick(name)
+    if name in OF_TWO_SIDES and features != "ids":
+        with pytest.raises(ValueError, match=r"^a matrix has two sides .* got user[^\n]*$"):
+            model.fit(X, y)
+        return
+    prediction = model.fit(X, y).predict(X_test)
+    assert np.isfinite(prediction).all()
+    if features != "ids":
+        assert not np.array_equal(prediction, of_ids(name))
