@@ -12,7 +12,9 @@ import time
 import urllib.error
 import urllib.request
 
+from bench.errors import checked, exit_status
 from bench.track import MLflowTracker
+from fm.params import check_choice
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -20,6 +22,7 @@ START_SECONDS = 60
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ui", description=__doc__)
+    parser.add_argument("experiment", nargs="?", help="print this one's address only (default: all)")
     parser.add_argument("--port", type=int, default=0, help="default: any free one")
     parser.add_argument("--directory", default="results", help="folder of the store (default: results)")
     arguments = parser.parse_args()
@@ -27,6 +30,11 @@ def main() -> int:
     if not tracker.uri.startswith("sqlite:"):
         print(f"The dashboard is where the runs are: {tracker.uri}")
         return 0
+    pages = tracker.pages()
+    if arguments.experiment is not None:
+        with checked():
+            check_choice("experiment", arguments.experiment, pages)
+        pages = {arguments.experiment: pages[arguments.experiment]}
     port = arguments.port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracker.uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
@@ -38,7 +46,7 @@ def main() -> int:
                 log.seek(0)
                 print(f"bench.ui: the MLflow server did not start:\n{log.read()}", file=sys.stderr)
                 return 1
-            for name, page in tracker.pages().items():
+            for name, page in pages.items():
                 print(f"{name}: http://{HOST}:{port}/{page}")
             print(
                 f"all: http://{HOST}:{port}/#/experiments?workflowType=machine_learning  (Ctrl-C ends it)",
@@ -71,4 +79,4 @@ def answers(port: int, server: subprocess.Popen) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

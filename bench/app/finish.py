@@ -43,9 +43,12 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
         files = report.write(evidence, parent, Path(cfg.results))
         tested = [r for r in running.records.values() if r.finished and TEST in r.metrics]
         best = min(tested, key=report.by_validation, default=None)
-        running.tracker.log_sweep(parent, best.metrics if best else {}, files)
-        if best is not None and cfg.keep_model:
-            models.keep(evidence, best.run_id, dataset)
+        if best is None:
+            running.tracker.log_sweep(parent, {}, files)
+        else:
+            running.tracker.log_sweep(parent, best.metrics, files, best.run_id)
+            if cfg.keep_model:
+                models.keep(evidence, best.run_id, dataset)
         failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached
         running.close("FAILED" if failed else "FINISHED")
     return summary(cfg, running)

@@ -22,6 +22,7 @@ def log_model(store: Store, run_id: str, model: Served, example: pd.DataFrame) -
     from mlflow.models import Model, infer_signature
 
     mlflow.set_tracking_uri(store.uri)
+    mlflow.set_experiment(experiment_id=store.client.get_run(run_id).info.experiment_id)
     with tempfile.TemporaryDirectory() as folder:
         served.save(model, folder)
         return Model.log(

@@ -42,8 +42,14 @@ class MLflowTracker(Reader):
             }
             return self.client.create_run(experiment_id, tags=tags, run_name=sweep.name).info.run_id
 
-    def log_sweep(self, run_id: str, metrics: Mapping[str, float], files: list[Path]) -> None:
-        """Gives the parent run its best job's `metrics` (curves are the children's) and the report's `files`."""
+    def log_sweep(
+        self, run_id: str, metrics: Mapping[str, float], files: list[Path], best: str | None = None
+    ) -> None:
+        """Gives the parent run its `best` job's `metrics` (curves are the children's) and data set, and the
+        report's `files`."""
+        if best is not None:
+            self.client.log_inputs(run_id, self.client.get_run(best).inputs.dataset_inputs)
+            self.client.set_tag(run_id, "best", best)
         for path in files:
             self.client.log_artifact(run_id, str(path))
         from mlflow.entities import Metric

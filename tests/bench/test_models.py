@@ -22,6 +22,8 @@ from fm import Block, FMOrdinal, FMRegressor
 from fm.design import Design
 from fm.served import Served, Source, load, save
 
+BIN = Path(sys.executable).parent
+"""Where MLflow's scoring server looks for uvicorn, whether or not the environment is activated."""
 USERS, ITEMS, DAYS = np.array([10, 30, 20]), np.array(["b", "a"]), np.array([17, 3])
 
 
@@ -68,6 +70,8 @@ def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(best) -> Non
     loaded = mlflow.pyfunc.load_model(address)
     np.testing.assert_allclose(loaded.predict(rows[["user", "item"]]), rows["prediction"], rtol=0, atol=1e-12)
     assert loaded.metadata.signature is not None and loaded.metadata.load_input_example(None) is not None
+    (model,) = evidence.client.get_run(run_id).outputs.model_outputs
+    assert model.model_id in address and not (ROOT / "mlruns").exists()
     folder = Path(mlflow.artifacts.download_artifacts(address))
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".joblib")]
 
@@ -80,7 +84,7 @@ def test_served_model_answers_with_the_same_number(best) -> None:
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
     server = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        env=os.environ | {"MLFLOW_TRACKING_URI": evidence.uri},
+        env=os.environ | {"MLFLOW_TRACKING_URI": evidence.uri, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

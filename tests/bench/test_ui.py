@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.figures import Point, pareto
 from bench.identity import ROOT
 from bench.processes import this_process
 from bench.track import MLflowTracker, Sweep
@@ -23,17 +24,21 @@ pytestmark = [
 ]
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-dev-shm-usage --window-size=2400,1200"
 
+MODE = "?workflowType=machine_learning"
+
 
 @pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The experiment's page and the address of a run's, from the address that `bench.ui` prints."""
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """The experiment's page, from the address that `bench.ui` prints, a run's, and that of its parent."""
     directory = tmp_path_factory.mktemp("results")
     tracker = MLflowTracker(directory=str(directory))
     asked = Sweep("s", "2 runs", "model.l2=1,2", this_process())
     for l2 in (1.0, 2.0):
         run_id = track(tracker, job(l2), asked, name=f"dummy l2={l2:g}").run_id
     parent = tracker.begin_sweep(EXPERIMENT, asked)
-    tracker.log_sweep(parent, RESULT.metrics, [])
+    figure = directory / "pareto"
+    pareto({"dummy": Point(1.0, 0.3), "other": Point(2.0, 0.2)}, figure)
+    tracker.log_sweep(parent, RESULT.metrics, [figure.with_suffix(".png")])
     tracker.end(parent, "FINISHED")
     server = subprocess.Popen(
         [sys.executable, "-m", "bench.ui", "--directory", str(directory)],
@@ -43,14 +48,14 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     )
     try:
         page = re.fullmatch(r"question: (http://127\.0\.0\.1:\d+/\S+)\n", server.stdout.readline())[1]
-        yield page, re.sub(r"/runs.*", f"/runs/{run_id}?workflowType=machine_learning", page)
+        yield page, *(re.sub(r"/runs.*", f"/runs/{run}{MODE}", page) for run in (run_id, parent))
     finally:
         server.terminate()
         server.wait(20)
 
 
-def text(address: str, profile: Path) -> str:
-    """The page's text after its scripts have run."""
+def dom(address: str, profile: Path) -> str:
+    """The page after its scripts have run."""
     command = [BROWSER, *FLAGS.split(), f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
     done = subprocess.run(
         [*command, "--timeout=20000", "--dump-dom", address],
@@ -59,18 +64,22 @@ def text(address: str, profile: Path) -> str:
         timeout=120,
         check=True,
     )
-    return re.sub(r"<[^>]+>", " ", done.stdout)
+    return done.stdout
+
+
+def text(address: str, profile: Path) -> str:
+    return re.sub(r"<[^>]+>", " ", dom(address, profile))
 
 
 def test_leaderboard_shows_runs_with_readable_names_and_metrics(
-    dashboard: tuple[str, str], tmp_path: Path
+    dashboard: tuple[str, str, str], tmp_path: Path
 ) -> None:
     shown = text(dashboard[0], tmp_path)
     for expected in ("Question", "dummy l2=1", "dummy l2=2", "2 runs", "validation/mse_clipped", "0.142"):
         assert expected in shown, expected
 
 
-def test_run_shows_its_parameters_metrics_and_curves(dashboard: tuple[str, str], tmp_path: Path) -> None:
+def test_run_shows_its_parameters_metrics_and_curves(dashboard: tuple[str, str, str], tmp_path: Path) -> None:
     shown = text(dashboard[1], tmp_path)
     for expected in (
         "dummy l2=2",
@@ -81,3 +90,17 @@ def test_run_shows_its_parameters_metrics_and_curves(dashboard: tuple[str, str],
     ):
         assert expected in shown, expected
     assert "0.300" in shown
+
+
+def test_run_shows_its_learning_curve(dashboard: tuple[str, str, str], tmp_path: Path) -> None:
+    shown = dom(dashboard[1].replace("?", "/model-metrics?"), tmp_path)
+    assert "curve (2)" in re.sub(r"<[^>]+>", " ", shown)
+    assert re.search(r'<path class="js-line"[^>]* d="M[^"]{200,}', shown), "no line is drawn"
+
+
+def test_parent_shows_its_children_and_a_figure(dashboard: tuple[str, str, str], tmp_path: Path) -> None:
+    shown = text(dashboard[2], tmp_path)
+    for expected in ("2 runs", "Child runs", "dummy l2=1", "dummy l2=2", "test/mse_clipped"):
+        assert expected in shown, expected
+    artifacts = dom(dashboard[2].replace("?", "/artifacts/pareto.png?"), tmp_path)
+    assert re.search(r'<img[^>]*src="blob:', artifacts), "no figure is shown"
