@@ -65,7 +65,7 @@ def load(path: str | os.PathLike) -> FactorizationMachine:
         header = json.loads(arrays.pop("header").item())
         version = header["version"] if header["format"] == FORMAT else None
     except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{os.fspath(path)} was not written by fm.save: {error}") from error
+        raise ValueError(f"{os.fspath(path)} was not written by fm.save, or is damaged") from error
     if version != VERSION:
         raise ValueError(
             f"{os.fspath(path)} has format {header['format']} {version}, known is {FORMAT} {VERSION}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -12,12 +13,14 @@ from sklearn.base import BaseEstimator
 
 from bench.measure import Measured
 from bench.seeds import derive_rng
+from bench.speed import machine
 from bench.speed.bars import Bar, Times, medians, slopes, spread
 from bench.speed.machine import seconds
 from bench.speed.page import Plot, Section
 from bench.speed.setting import SOLVERS, configured, setting
 from bench.tables import MISSING, markdown_table
 from fm.design import Design
+from fm.model import CHUNK
 
 SHAPES = {100_000: (943, 1682), 1_000_000: (6040, 3706), 10_000_000: (69878, 10677)}
 """Ratings -> users and items: those of MovieLens 100K, 1M and 10M."""
@@ -26,32 +29,33 @@ BYTES_PER_ROW = 3 * 8
 """Two levels and a rating."""
 
 
-@dataclass(frozen=True, eq=False)
-class Cost:
-    """Seconds of an epoch (a fit's share, set-up included) and of predicting all rows, one a repeat; peak memory of
-    a fit in bytes, beyond that of the data, None where the system does not say."""
-
-    epoch: NDArray[np.float64]
-    predict: NDArray[np.float64]
-    memory: int | None
+Data = dict[int, tuple[Design, NDArray[np.float64]]]
+"""Rows -> a data set of so many."""
 
 
 @dataclass(frozen=True, eq=False)
 class Growth:
-    """solver -> rows -> cost, where users and items grow with the rows; predictions where they do not."""
+    """By solver and rows, where users and items grow with the rows: seconds of an epoch (a fit's share, set-up
+    included) and of predicting all rows; peak memory of a fit in bytes, beyond that of the data, None where the
+    system does not say. `look_up`: of two tables as large, without anything done with what was found. `rows_alone`:
+    of predicting where users and items stay as they are."""
 
-    costs: dict[str, dict[int, Cost]]
+    epochs: dict[str, Times]
+    predictions: dict[str, Times]
+    memory: dict[str, dict[int, int | None]]
+    look_up: Times
     rows_alone: Times
 
 
 def measure(repeats: int, max_rows: int) -> Growth:
-    shapes = {rows: shape for rows, shape in SHAPES.items() if rows <= max_rows}
-    costs: dict[str, dict[int, Cost]] = {solver: {} for solver in SOLVERS}
-    for rows, shape in shapes.items():
-        X, y = _planted(rows, *shape)
-        for solver in SOLVERS:
-            costs[solver][rows] = in_new_process(_model(solver), X, y, repeats)
-    return Growth(costs, rows_alone(repeats, list(shapes)))
+    data = {rows: _planted(rows, *shape) for rows, shape in SHAPES.items() if rows <= max_rows}
+    memory = {
+        solver: {rows: peak_memory(_model(solver), *every) for rows, every in data.items()}
+        for solver in SOLVERS
+    }
+    return Growth(
+        *interleaved({s: _model(s) for s in SOLVERS}, data, repeats), memory, *look_ups(data, repeats)
+    )
 
 
 def _planted(rows: int, users: int, items: int) -> tuple[Design, NDArray[np.float64]]:
@@ -65,66 +69,113 @@ def _model(solver: str) -> BaseEstimator:
     return configured(f"fm_{solver}", n_iter=EPOCHS, **fixed)
 
 
-def in_new_process(model: BaseEstimator, X: Design, y: NDArray, repeats: int) -> Cost:
-    """`cost`, with a heap in which nothing large has been freed, so that all memory shows."""
+def peak_memory(model: BaseEstimator, X: Design, y: NDArray) -> int | None:
+    """Of a first fit in a new process, in whose heap nothing large has been freed, so that all memory shows."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(cost, model, X, y, repeats).result()
+        return pool.submit(_weighed, model, X, y).result()
 
 
-def cost(model: BaseEstimator, X: Design, y: NDArray, repeats: int) -> Cost:
+def _weighed(model: BaseEstimator, X: Design, y: NDArray) -> int | None:
     model.fit(X[:1000], y[:1000])
-    with Measured(threads=1) as first:
+    with Measured(threads=1) as cost:
         model.fit(X, y)
-    model.predict(X)
-    fit, predict = np.empty((2, repeats))
-    for repeat in range(repeats):
-        with Measured(threads=1):
-            model.fit(X, y)
-        fit[repeat] = model.history_["seconds"][-1]
-        predict[repeat] = seconds(lambda: model.predict(X))
-    return Cost(fit / EPOCHS, predict, first.peak_memory)
+    return cost.peak_memory
 
 
-def rows_alone(repeats: int, sizes: list[int]) -> Times:
-    """Seconds of predicting rows drawn from the smallest data set, by one model."""
-    X, y = _planted(sizes[0], *SHAPES[sizes[0]])
+def interleaved(
+    models: dict[str, BaseEstimator], data: Data, repeats: int
+) -> tuple[dict[str, Times], dict[str, Times]]:
+    """Seconds of an epoch and of predicting. Each repeat goes through all sizes, so that a change of the machine's
+    speed meets them all; what is short is the median of several."""
+    for model in models.values():
+        model.fit(*(part[:1000] for part in data[min(data)]))
+    times: dict[tuple[str, int], list] = {(solver, rows): [] for solver in models for rows in data}
+    for _ in range(repeats):
+        for (solver, rows), measured in times.items():
+            runs = [_once(models[solver], *data[rows]) for _ in range(_runs(rows, data))]
+            measured.append(np.median(runs, axis=0))
+    fit, predict = (
+        {solver: {rows: np.array(times[solver, rows])[:, part] for rows in data} for solver in models}
+        for part in (0, 1)
+    )
+    return fit, predict
+
+
+def _once(model: BaseEstimator, X: Design, y: NDArray) -> tuple[float, float]:
+    with Measured(threads=1):
+        model.fit(X, y)
+    return model.history_["seconds"][-1] / model.n_iter, seconds(lambda: model.predict(X))
+
+
+def _runs(rows: int, data: Data) -> int:
+    return math.isqrt(max(data) // rows)
+
+
+def look_ups(data: Data, repeats: int) -> tuple[Times, Times]:
+    """Seconds of looking up alone; and of predicting rows drawn from the smallest data set, by one model."""
+    X, y = data[min(data)]
     model = _model("als").fit(X, y)
     rng = derive_rng(0, "speed", "growth")
-    more = [X[rng.integers(len(X), size=n)] for n in sizes]
-    times = [[seconds(lambda rows=rows: model.predict(rows)) for rows in more] for _ in range(1 + repeats)]
-    return dict(zip(sizes, np.array(times[1:]).T, strict=True))
+    more = {rows: X[rng.integers(len(X), size=rows)] for rows in data}
+    width = model.k + 2
+    found, predicted = ({rows: np.empty(repeats) for rows in data} for _ in range(2))
+    for repeat in range(repeats):
+        for rows, (X, _) in data.items():
+            tables = [np.ones((block.n_levels + 1, width)) for block in X]
+            levels = [block.levels for block in X]
+            found[rows][repeat] = machine.gather_seconds(tables, levels, CHUNK // width, repeats=1)
+            runs = [seconds(lambda rows=rows: model.predict(more[rows])) for _ in range(_runs(rows, data))]
+            predicted[rows][repeat] = np.median(runs)
+    return found, predicted
 
 
 def section(growth: Growth) -> Section:
     table, bars = [], []
-    epochs: dict[str, Times] = {}
-    predictions: dict[str, Times] = {}
-    for solver, costs in growth.costs.items():
-        epochs[f"fm_{solver}"] = {rows: c.epoch for rows, c in costs.items()}
-        predictions[f"fm_{solver}"] = {rows: c.predict for rows, c in costs.items()}
-        for rows, c in costs.items():
-            cells = [f"{rows:,}", spread(c.epoch), spread(c.predict), _multiple(rows, c)]
+    for solver, epochs in growth.epochs.items():
+        predictions, memory = growth.predictions[solver], growth.memory[solver]
+        for rows in epochs:
+            cells = [
+                f"{rows:,}",
+                spread(epochs[rows]),
+                spread(predictions[rows]),
+                _multiple(rows, memory[rows]),
+            ]
             table.append([f"`{solver}`", *cells])
-        bars.append(_slope_bar(f"`{solver}`: fit", epochs[f"fm_{solver}"]))
-        bars.append(_slope_bar(f"`{solver}`: predict, users and items grow too", predictions[f"fm_{solver}"]))
-        rows, largest = max(costs.items())
-        if largest.memory is not None:
-            multiple = largest.memory / (BYTES_PER_ROW * rows)
+        bars.append(_slope_bar(f"`{solver}`: fit", epochs))
+        bars.append(_slope_bar(f"`{solver}`: predict, users and items grow too", predictions))
+        rows, largest = max(memory.items())
+        if largest is not None:
+            multiple = largest / (BYTES_PER_ROW * rows)
             bars.append(Bar(f"`{solver}`: memory of fit / data, {rows:,} rows", np.array([multiple]), high=3))
-    predictions["rows alone"] = growth.rows_alone
     bars.append(_slope_bar("predict, rows alone", growth.rows_alone))
+    nanoseconds = [
+        [f"{rows:,}", *(spread(1e9 * times[rows] / rows) for times in _a_row(growth).values())]
+        for rows in growth.look_up
+    ]
     shapes = "; ".join(f"{r:,} of {u:,} and {i:,}" for r, (u, i) in SHAPES.items())
     text = f"""\
 Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M and 10M, {EPOCHS} epochs or sweeps at k = 10.
 Ratings, users and items: {shapes}.
 
-As in life, users and items grow with the rows, and the tables in which they are looked up leave one cache after the
-other. *Rows alone* grows differently: more rows of the smallest data set, predicted by its model.
-
 {markdown_table(["solver", "rows", "s an epoch", "s to predict all", "memory / data"], table)}
 
 An epoch is its share of a fit, set-up included. Memory is what a first fit in a new process needs at its peak
-beyond the data, whose size is {BYTES_PER_ROW} bytes a row: two ids and a rating."""
+beyond the data, whose size is {BYTES_PER_ROW} bytes a row: two ids and a rating. Each repeat measures all sizes, the
+smaller ones several times.
+
+As in life, users and items grow with the rows, and the tables in which they are looked up leave one cache after the
+other. How much of a prediction that is, in nanoseconds a row:
+
+{markdown_table(["rows", *_a_row(growth)], nanoseconds)}
+
+*Look-up alone* takes a row of each of two tables as large and does nothing with it: log-log slope
+{spread(slopes(growth.look_up))}. *Rows alone* predicts more rows of the smallest data set by its model, whose
+tables stay in cache. `sgd` escapes in its fit, where it may choose the order of the rows."""
+    epochs, predictions = (
+        {f"fm_{solver}": times for solver, times in kind.items()}
+        for kind in (growth.epochs, growth.predictions)
+    )
+    predictions |= {"look-up alone": growth.look_up, "rows alone": growth.rows_alone}
     plots = (
         Plot("speed_growth_fit", "One epoch or sweep", "rows", "seconds", _lines(epochs)),
         Plot("speed_growth_predict", "Predicting all rows", "rows", "seconds", _lines(predictions)),
@@ -132,8 +183,16 @@ beyond the data, whose size is {BYTES_PER_ROW} bytes a row: two ids and a rating
     return Section("Growth", text, tuple(bars), plots)
 
 
-def _multiple(rows: int, c: Cost) -> str:
-    return MISSING if c.memory is None else f"{c.memory / (BYTES_PER_ROW * rows):.2f}"
+def _a_row(growth: Growth) -> dict[str, Times]:
+    return {
+        "`als` predicts": growth.predictions["als"],
+        "look-up alone": growth.look_up,
+        "rows alone": growth.rows_alone,
+    }
+
+
+def _multiple(rows: int, memory: int | None) -> str:
+    return MISSING if memory is None else f"{memory / (BYTES_PER_ROW * rows):.2f}"
 
 
 def _slope_bar(what: str, times: Times) -> Bar:

@@ -16,7 +16,7 @@ from bench.identity import code_version
 from bench.measure import environment
 from bench.speed.bars import Bar, bars_table
 
-LINES = [(BLUE, "o-"), (ORANGE, "s-"), (BLACK, "^-"), (GREY, "D--")]
+LINES = [(BLUE, "o-"), (ORANGE, "s-"), (BLACK, "^-"), (GREY, "D--"), (GREY, "v:")]
 
 
 @dataclass(frozen=True)

@@ -162,17 +162,26 @@ def test_the_explicit_model_has_a_weight_for_every_pair() -> None:
 
 
 def test_a_fit_in_a_new_process_is_weighed(data: Setting) -> None:
-    cost = growth.in_new_process(FMRegressor(solver="als", k=2, n_iter=3), *data.development, repeats=2)
-    assert cost.epoch.shape == cost.predict.shape == (2,)
-    assert np.all(cost.epoch > 0)
-    assert cost.memory is None or cost.memory >= 0
+    memory = growth.peak_memory(FMRegressor(solver="als", k=2, n_iter=3), *data.development)
+    assert memory is None or memory >= 0
+
+
+def test_growth_measures_every_size_in_every_repeat(data: Setting) -> None:
+    X, y = data.development
+    sizes = {len(y) // 4: (X[: len(y) // 4], y[: len(y) // 4]), len(y): (X, y)}
+    models = {s: FMRegressor(solver=s, k=2, n_iter=3) for s in ("als", "sgd")}
+    epochs, predictions = growth.interleaved(models, sizes, repeats=2)
+    for times in (*epochs.values(), *predictions.values(), *growth.look_ups(sizes, repeats=2)):
+        assert list(times) == list(sizes)
+        assert all(t.shape == (2,) and np.all(t > 0) for t in times.values())
 
 
 def fake_sections() -> list[page.Section]:
     two = np.array([1.0, 3.0])
     curves = [Curve(np.array([0.1, 0.2]), np.array([0.95, 0.85]))] * 2
     times = against_vw.Times([8.0, 8.0], [0.4, 0.4], dict.fromkeys(SOLVERS, curves))
-    costs = {n: growth.Cost(two * n, two * n, 48 * n) for n in (1000, 10_000)}
+    grown = {solver: {n: two * n for n in (1000, 10_000)} for solver in SOLVERS}
+    memory = {solver: {n: 48 * n for n in (1000, 10_000)} for solver in SOLVERS}
     by_size = {n: two * n for n in (10, 100)}
     work = limits.Work(1e7, 1e7)
     shares = {"fm/conditional.py:update": 0.75, "other": 0.25}
@@ -180,7 +189,7 @@ def fake_sections() -> list[page.Section]:
         against_vw.section(times, 0.9051),
         page.Section(against_myfm.TITLE, "Skipped: no myfm."),
         predicting.section(predicting.Prediction(10**6, two / 10, 0.01, 0.05)),
-        growth.section(growth.Growth(dict.fromkeys(SOLVERS, costs), by_size)),
+        growth.section(growth.Growth(grown, grown, memory, grown["als"], grown["als"])),
         lemma.section(lemma.Lemma(by_size, by_size, {n: two * n**2 for n in by_size})),
         limits.section(limits.Limits({"als": two}, {"als": shares}, work, 1e10, 1e10)),
     ]
