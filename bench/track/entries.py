@@ -14,6 +14,7 @@ import yaml
 from bench.data.dataset import Dataset
 from bench.errors import first_line
 from bench.measure import environment
+from bench.processes import this_process
 from bench.run import Job, Pruned, Result
 from bench.track.folder import Entry
 from bench.track.records import Experiment, Record, Sweep, flatten
@@ -58,6 +59,7 @@ def entry_of(
             **{f"code.{key}": value for key, value in job.code.items()},
             **{f"env.{key}": value for key, value in environment().items()},
             "threads": str(job.threads),
+            "worker": this_process(),
             "simulated": str(job.dataset.simulated).lower(),
             "phase": "test" if job.test else "selection",
             **({"reason": reason} if reason else {}),

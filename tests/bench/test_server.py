@@ -1,0 +1,91 @@
+"""MLflow as a server: everything works as on the own disk, also when it is away for a while."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.errors import UserError
+from bench.processes import this_process
+from bench.track import MLflowTracker
+from bench.ui import answers, free_port
+from tests.bench.test_track import EXPERIMENT, RESULT, job, put, sweep
+
+pytestmark = pytest.mark.slow
+Start = Callable[[], subprocess.Popen]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[tuple[str, Start]]:
+    """Address of a server, and what starts it."""
+    port, started = free_port(), []
+
+    def serve() -> subprocess.Popen:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
+        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        started.append(server)
+        assert answers(port, server)
+        return server
+
+    yield f"http://127.0.0.1:{port}", serve
+    for server in started:
+        server.terminate()
+        server.wait(30)
+
+
+def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
+    start: tuple[str, Start], tmp_path: Path
+) -> None:
+    uri, serve = start
+    with pytest.raises(UserError, match="does not answer"):
+        _ = MLflowTracker(uri, str(tmp_path / "nowhere")).client
+    server = serve()
+    tracker = MLflowTracker(uri, str(tmp_path / "here"))
+    mine = sweep("s")
+    put(tracker, job(1.0), mine)
+    parents: dict[str, str] = {}
+    assert len(list(tracker.send_waiting(parents, owner=this_process()))) == 1
+    server.terminate()
+    server.wait(30)
+    put(tracker, job(2.0), mine)
+    for _ in range(2):
+        with pytest.raises(Exception, match="Max retries|refused|API request"):
+            list(tracker.send_waiting(parents, owner=this_process()))
+    assert tracker.folder.settled(EXPERIMENT, job(2.0).digest) is not None
+    serve()
+    assert len(list(tracker.send_waiting(parents, owner=this_process()))) == 1
+    records = tracker.records(EXPERIMENT, "s", with_predictions=True)
+    assert [r.finished for r in records] == [True, True] and len(tracker.all_records()) == 2
+    assert list(records[0].predictions["prediction"]) == list(RESULT.prediction)
+    assert not list(tracker.folder.waiting())
+    # From a disk that knows nothing:
+    elsewhere = MLflowTracker(uri, str(tmp_path / "there"))
+    assert elsewhere.settled(EXPERIMENT)(job(2.0).digest).record.metrics["test/mse_clipped"] == 0.1 + 0.2
+
+
+def test_a_sweep_into_a_server_is_gone_on_with_from_another_disk(
+    start: tuple[str, Start], tmp_path: Path
+) -> None:
+    uri, serve = start
+    serve()
+    command = [sys.executable, "-m", "bench", "-m", "data=planted", "data.n_users=40", "data.n_items=50"]
+    command += ["data.n_ratings=1000", "model=linear", "model.l2=1,4", f"tracking.uri={uri}"]
+    for folder, computed in (("one", 2), ("two", 0)):
+        done = subprocess.run(
+            [*command, f"results={tmp_path / folder}"],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"MLFLOW_TRACKING_URI": ""},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("(already computed)") == 2 - computed
+    assert sorted(r.name for r in MLflowTracker(uri, str(tmp_path)).all_records()) == [
+        "linear l2=1 (simulated)",
+        "linear l2=4 (simulated)",
+    ]
