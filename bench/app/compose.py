@@ -138,6 +138,11 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
     planned = Plan(combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun)
     for combination in combinations:
         searched = planned.space(combination) if combination.cfg.search else {}
+        if combination.cfg.search and not searched:
+            model = combination.cfg.hydra.runtime.choices.model
+            raise UserError(
+                f"model={model} has no search space: write conf/space/{model}.yaml, or give 'model.KEY=interval(LOW,HIGH)'"
+            )
         ends = {key: (r.low, r.high) for key, r in searched.items()}
         _check_values(combination.cfg, {key: list(values.values()) for key, values in inner.items()} | ends)
     return planned

@@ -1,0 +1,141 @@
+"""What a sweep asks for, batch by batch, without running anything."""
+
+import numpy as np
+import pytest
+
+from bench.app import plan
+from bench.app.protocol import jobs_at_most, protocol, pruned_digest
+from bench.app.trials import Trial, Trials, job_of, load_data
+from bench.errors import UserError
+from bench.track import Record
+
+TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
+
+
+def record(
+    trial: Trial, error: float, curve: dict[int, float] | None = None, status: str = "FINISHED"
+) -> Record:
+    curves = {"validation_mse": curve} if curve else {}
+    digest = trial.pruned_digest if status == "PRUNED" else trial.digest
+    tags = {"digest": digest}
+    return Record(
+        "", trial.name, trial.model, status, None, {}, {"validation/mse_clipped": error}, tags, None, curves
+    )
+
+
+def gone_through(overrides: list[str], error) -> list[list[Trial]]:
+    """The batches of a protocol whose jobs end with the records that `error` gives."""
+    steps, records, batches = protocol(plan([*TINY, *overrides], multirun=True)), {}, []
+    batch = next(steps)
+    while True:
+        batches.append(batch)
+        records |= {r.digest: r for r in map(error, batch) if r is not None}
+        try:
+            batch = steps.send(records)
+        except StopIteration:
+            return batches
+
+
+def test_trials_are_what_hydra_composes() -> None:
+    overrides = ["model=fm_sgd", "model.l2=1,1e-05", "seed=0,3"]
+    planned = plan([*TINY, *overrides], multirun=True)
+    for trial in Trials(planned.combinations[0], ()).product(planned.axes, {}, test=True):
+        (cfg,) = plan(list(trial.overrides), multirun=False).jobs
+        job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+        assert job.digest == trial.digest
+        assert job.model.random_state == job.config["seed"]
+
+
+def test_a_grid_is_one_batch_and_tested() -> None:
+    (batch,) = gone_through(["model=linear,quadratic", "model.l2=1,2"], lambda t: record(t, 1.0))
+    assert len({t.digest for t in batch}) == 4 and all("test=true" in t.overrides for t in batch)
+
+
+def test_the_best_mean_is_tested_once_a_repeat_and_nothing_else_is() -> None:
+    errors = {"seed=0 l2=1": 1.0, "seed=1 l2=1": 3.0, "seed=0 l2=2": 1.9, "seed=1 l2=2": 1.8}
+    chosen, tested = gone_through(
+        ["model=linear", "model.l2=1,2", "seeds=2"], lambda t: record(t, errors.get(t.name[7:-12], 0.0))
+    )
+    assert all("test=false" in t.overrides for t in chosen) and len(chosen) == 4
+    assert [t.name for t in tested] == ["linear seed=0 l2=2 (simulated)", "linear seed=1 l2=2 (simulated)"]
+    assert all("test=true" in t.overrides for t in tested)
+
+
+def test_folds_repeat_and_a_configuration_that_failed_in_one_is_not_chosen() -> None:
+    def error(trial: Trial) -> Record | None:
+        if "l2=1" in trial.name and "fold=2" in trial.name:
+            return None
+        return record(trial, 1.0 if "l2=1" in trial.name else 2.0)
+
+    chosen, tested = gone_through(["model=linear", "model.l2=1,4", "folds=3"], error)
+    assert len(chosen) == 6 and len(tested) == 3 and all("l2=4" in t.name for t in tested)
+
+
+def test_each_model_and_feature_set_is_chosen_for_itself() -> None:
+    batches = gone_through(["model=linear,fm_als", "model.l2=1,2", "select=true"], lambda t: record(t, 1.0))
+    assert [[t.model for t in batch] for batch in batches] == [
+        ["linear"] * 2,
+        ["linear"],
+        ["fm_als"] * 2,
+        ["fm_als"],
+    ]
+
+
+def test_a_search_spends_its_budget_then_tests_the_best() -> None:
+    def error(trial: Trial) -> Record:
+        l2 = float(next(o for o in trial.overrides if o.startswith("model.l2=")).partition("=")[2])
+        return record(trial, np.log10(l2 / 5) ** 2)
+
+    command = ["model=linear", "search=default", "budget=18", "seeds=2"]
+    batches = gone_through(command, error)
+    assert [len(batch) for batch in batches] == [8, 8, 8, 8, 4, 2]
+    assert jobs_at_most(plan([*TINY, *command], multirun=True)) == 38
+    assert gone_through(command, error) == batches
+    larger = gone_through([*command[:2], "budget=22", "seeds=2"], error)
+    assert [[t.digest for t in batch] for batch in larger[:4]] == [[t.digest for t in b] for b in batches[:4]]
+
+
+def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_way_again() -> None:
+    def curve_of(trial: Trial) -> dict[int, float]:
+        l2 = float(next(o for o in trial.overrides if o.startswith("model.l2=")).partition("=")[2])
+        return {epoch: 1 + l2 / epoch for epoch in range(1, 20)}
+
+    def with_pruning(trial: Trial) -> Record:
+        curve = curve_of(trial)
+        cut = next((e for e, limit in trial.limits if curve[e] > limit), None)
+        if cut is None:
+            return record(trial, curve[19], curve)
+        return record(trial, 0.0, {e: v for e, v in curve.items() if e <= cut}, "PRUNED")
+
+    command = ["model=fm_als", "search=default", "budget=24", "search.startup=4", "model.l2_w=5"]
+    pruned = gone_through(command, with_pruning)
+    assert any(t.pruned_digest for batch in pruned for t in batch)
+    # The same when everything has been computed in full before.
+    assert gone_through(command, lambda t: record(t, curve_of(t)[19], curve_of(t))) == pruned
+    last = pruned[-2][0]
+    assert last.pruned_digest == pruned_digest(last.digest, dict(last.limits))
+
+
+def test_ranges_on_the_command_line_are_searched() -> None:
+    planned = plan(["model=linear", "search=random", "model.l2=tag(log,interval(1,10))"], multirun=True)
+    (found,) = planned.space(planned.combinations[0]).values()
+    assert (found.low, found.high, found.log) == (1, 10, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["seeds=3", "seed=0,1"], "seed is set by seeds=3"),
+        (["seeds=0"], "seeds must be at least 1"),
+        (["folds=1"], "folds must be at least 2"),
+        (["model=linear", "model.l2=interval(1,2)"], "is a range: add search=default"),
+        (["model=vw_rank", "search=default"], "has no search space"),
+        (["model=linear", "search=default", "space.l2.low=-1"], "above 0"),
+        (["search=default", "budget=0"], "budget must be at least 1"),
+        (["job_seconds=0"], "job_seconds must be"),
+    ],
+)
+def test_wrong_sweeps_get_a_sentence(overrides: list[str], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan(overrides, multirun=True)
+    assert said in str(error.value) and "\n" not in str(error.value)
