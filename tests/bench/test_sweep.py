@@ -1,0 +1,150 @@
+"""A sweep from end to end: budgets, failures, what is looked up, what is imported."""
+
+import io
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.app import main
+from bench.identity import ROOT
+from bench.processes import TimeUp, time_limit
+from bench.progress import Progress
+from bench.track import MLflowTracker, Record
+
+TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
+FIRST = ["-m", *TINY, "model=linear", "model.l2=1,4"]
+
+
+def statuses(results: Path) -> list[tuple[str, str]]:
+    return sorted((r.name, r.status) for r in MLflowTracker(directory=str(results)).all_records())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep."""
+    directory = tmp_path_factory.mktemp("results")
+    assert main([*FIRST, "keep_model=false", f"results={directory}"]) == 0
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "status", "looked_up"),
+    [
+        ([*FIRST, "keep_model=false"], 0, "[2/2] linear l2=4"),
+        ([*FIRST, "model.l3=2"], 2, ""),
+        ([*FIRST, "split=none"], 2, ""),
+    ],
+)
+def test_what_computes_nothing_does_not_wait_for_mlflow(
+    results: Path, arguments: list[str], status: int, looked_up: str
+) -> None:
+    code = f"import sys; from bench.app import main; print(main({[*arguments, f'results={results}']}))"
+    code += "; sys.exit('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(status) and looked_up in done.stdout
+
+
+@pytest.mark.slow
+def test_rerun_forces_and_the_newest_counts(results: Path) -> None:
+    before = len(statuses(results))
+    assert main([*FIRST, "rerun=true", "keep_model=false", f"results={results}"]) == 0
+    assert len(statuses(results)) == before + 2
+
+
+@pytest.mark.slow
+def test_search_with_repeats_is_tested_once_a_repeat_and_gone_through_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["-m", *TINY, "model=fm_als", "model.n_iter=12", "search=default", "search.startup=2"]
+    command += ["budget=6", "seeds=2", "keep_model=false", f"results={tmp_path}"]
+    assert main(command) == 0
+    first = capsys.readouterr().out
+    records = MLflowTracker(directory=str(tmp_path)).all_records()
+    tested = [r for r in records if "test/mse_clipped" in r.metrics]
+    assert len(tested) == 2 and len({r.params["model.l2"] for r in tested}) == 1
+    assert main(command) == 0
+    again = capsys.readouterr().out
+    assert again.count("(already computed)") == first.count("\n[") == len(records)
+    assert len(MLflowTracker(directory=str(tmp_path)).all_records()) == len(records)
+
+
+@pytest.mark.slow
+def test_budgets_of_time_end_a_job_and_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    long = ["-m", *TINY, "model=fm_gibbs", "model.n_iter=1000000", f"results={tmp_path}", "seed=0,1"]
+    assert main([*long, "job_seconds=0.3"]) == 1
+    out = capsys.readouterr().out
+    assert out.count("FAILED fm_gibbs seed=") == 2 and "stopped after 0.3 s" in out
+    began = time.monotonic()
+    assert main([*long, "sweep_seconds=2"]) == 1
+    assert time.monotonic() - began < 60
+    assert "Not reached (2): fm_gibbs seed=0 (simulated); fm_gibbs seed=1" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_fail_fast_leaves_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    command = ["-m", *TINY, "model=fm_sgd", "model.learning_rate=1e6,0.02", f"results={tmp_path}"]
+    assert main([*command, "fail_fast=true"]) == 1
+    out = capsys.readouterr().out
+    assert (
+        "FAILED fm_sgd learning_rate=1000000.0" in out and "Not reached (1): fm_sgd learning_rate=0.02" in out
+    )
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_job_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear", "model.l2=1,4,9", "jobs=2"]
+    command += ["model._target_=tests.bench.killer.Killer", "keep_model=false", f"results={tmp_path}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=200)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAILED linear l2=4 (simulated): its process was killed" in done.stdout
+    assert [status for _, status in statuses(tmp_path)] == ["FINISHED", "FAILED", "FINISHED"]
+
+
+def test_time_limit_is_over_with_its_body() -> None:
+    with pytest.raises(TimeUp, match="stopped after 0.05 s"), time_limit(0.05):
+        time.sleep(5)
+    with time_limit(0.05):
+        pass
+    time.sleep(0.1)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def record(number: int, error: float, status: str = "FINISHED") -> Record:
+    metrics = {"validation/mse_clipped": error, "time/fit_seconds": 1.0}
+    reason = None if status == "FINISHED" else "diverged"
+    return Record("", f"run {number}", "m", status, reason, {}, metrics, {"digest": str(number)})
+
+
+def test_a_pipe_gets_a_plain_line_a_job() -> None:
+    pipe = io.StringIO()
+    progress = Progress(3, lambda: 1, pipe)
+    progress.known(record(1, 0.5))
+    progress.ended(record(2, 0.25, "FAILED"))
+    progress.ended(record(2, 0.25, "FAILED"))
+    assert pipe.getvalue().splitlines() == [
+        "[1/3] run 1: validation MSE 0.5000, fit 1.00 s (already computed)",
+        "[2/3] run 2: FAILED, diverged",
+    ]
+
+
+def test_a_terminal_gets_one_line_that_is_drawn_anew() -> None:
+    terminal = Terminal()
+    progress = Progress(4, lambda: 2, terminal)
+    progress.ended(record(1, 0.5))
+    progress.ended(record(2, 0.25))
+    assert "\n" not in terminal.getvalue()
+    assert "2 done, 2 running, 0 failed, 2 to go; best 0.2500 run 2; " in progress.line()
+    assert " left, until " in progress.line()
+    progress.ended(record(3, 0.1, "FAILED"))
+    assert "run 3: FAILED, diverged" in terminal.getvalue() and "1 failed" in progress.line()
+    progress.close()
+    assert terminal.getvalue().endswith("\r\x1b[K")
