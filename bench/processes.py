@@ -46,10 +46,11 @@ def _began(pid: int) -> str:
 def end_with(parent: int) -> None:
     """Ends this process, and the programs it started, soon after the process `parent` did.
 
-    Workers outlive a sweep that is killed, and go on taking jobs. Nothing to do where `parent` is not what
-    started this process, as on a cluster.
+    Workers outlive a sweep that is killed, and go on taking jobs. Ctrl-C is the parent's affair. Nothing to do
+    where `parent` is not what started this process, as on a cluster.
     """
     if os.getppid() == parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -30,6 +30,7 @@ def summary(cfg: DictConfig, running: Running) -> int:
 
 def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
     """Prints and files what the sweep found; 1 if a run failed or was not reached."""
+    running.tell_if_possible()
     if running.unsent is not None:
         waiting = sum(1 for _ in running.tracker.folder.waiting())
         print(

@@ -41,6 +41,8 @@ def run_job(cfg: DictConfig) -> float:
         return math.nan
     tracker: MLflowTracker = instantiate(cfg.tracking)
     dataset = load_data(cfg)
+    if sweep.data not in (None, dataset.digest):
+        raise UserError(f"the data here ({dataset.source}) are not those that the sweep was started with")
     experiment = experiment_of(cfg, dataset)
     job = job_of(cfg, HydraConfig.get().runtime.choices, dataset, _code(cfg), dict(sweep.limits or {}))
     names = (job.digest, pruned_digest(job.digest, job.limits)) if job.limits else (job.digest,)
@@ -52,7 +54,8 @@ def run_job(cfg: DictConfig) -> float:
     if record is None:
         return math.nan
     if not (sweep.home and Path(sweep.home).exists()):
-        print(f"{record.name}: {report.outcome(record)}", flush=True)
+        if not sweep.pid:
+            print(f"{record.name}: {report.outcome(record)}", flush=True)
         for _ in tracker.send_waiting({}, owner=_sweep(cfg).owner):
             pass
     elif ended is not None:

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status: 0; 1, a run failed; 2, the command was wrong."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     flags = {argument for argument in arguments if argument.startswith("-")}
-    if flags - {"-m", "--multirun"}:
+    if flags - {"-m", "--multirun"} or any(a.startswith("hydra/sweeper=") for a in arguments):
         through_hydra(arguments)
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -63,6 +63,11 @@ def _start(overrides: list[str], multirun: bool) -> int:
     )
     running.told = _told(cfg, dataset, tracker, running, planned)
     print(f"{cfg.experiment.title}: {_asked(planned)} on {dataset.source}", flush=True)
+    if cfg.jobs * cfg.threads > os.cpu_count():
+        print(
+            f"bench: jobs={cfg.jobs} of {cfg.threads} threads on {os.cpu_count()} cores: times will say little",
+            file=sys.stderr,
+        )
     try:
         running.drive(protocol(planned), launcher=None)
     except Missing:
@@ -71,7 +76,6 @@ def _start(overrides: list[str], multirun: bool) -> int:
         running.progress.close()
         if running.nothing_to_tell():
             return summary(cfg, running)
-        running.tell()
     return finish(cfg, dataset, running)
 
 
@@ -81,7 +85,7 @@ def _compute(planned: Plan, running: Running) -> None:
         with running, launcher(planned.combinations[0].overrides) as started:
             running.drive(protocol(planned), started)
     except BaseException as error:
-        running.interrupted(by_hand=isinstance(error, KeyboardInterrupt))
+        running.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
 
 
@@ -115,7 +119,6 @@ def _told(
         "varied": f"[{','.join(planned.varied_all)}]",
         "deadline": "null" if running.deadline is None else running.deadline,
         "code": "{" + ",".join(f"{key}:'{value}'" for key, value in code.items()) + "}",
-        "data": dataset.digest,
     }
     told = [f"sweep.{key}={value}" for key, value in told.items()]
     told += [f"results='{tracker.directory}'", f"tracking.uri='{tracker.uri}'", f"rerun={cfg.rerun}"]

@@ -140,6 +140,7 @@ class Running:
             for _ in self.tracker.send_waiting(self.parents):
                 pass
             self.tracker.reconcile()
+            self.tracker.folder.close_stale()
             self._greeted = True
         for digest in list(self.known):
             entry = self.tracker.folder.settled(self.experiment, digest)
@@ -148,11 +149,19 @@ class Running:
                 self.records[digest] = entry.record
                 del self.known[digest]
 
+    def tell_if_possible(self) -> None:
+        """The same; where the store does not take it, `unsent` says why."""
+        try:
+            self.tell()
+        except Exception as error:  # noqa: BLE001  what is not told waits
+            self.unsent = first_line(error)
+
     # -- what is computed ---------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
-        self.tracker.folder.note(self.experiment, self.sweep, "RUNNING")
+        if self.sweep.name:
+            self.tracker.folder.note(self.experiment, self.sweep, "RUNNING")
         self._stopped = threading.Event()
         self._thread = None
         if self.inline:
@@ -162,15 +171,12 @@ class Running:
             self._thread.start()
         return self
 
-    def interrupted(self, by_hand: bool) -> None:
-        """The sweep ended before its end: its run says so, if MLflow was told of it at all."""
-        if self.sweep.id in self.parents:
-            self.close("KILLED" if by_hand else "FAILED")
-
     def close(self, status: str) -> None:
-        """The sweep's own run ends."""
-        self.tracker.end(self.parents[self.sweep.id], status)
-        self.tracker.folder.note(self.experiment, self.sweep, status)
+        """The sweep ends, and its own run if MLflow was told of it."""
+        if self.sweep.id in self.parents:
+            self.tracker.end(self.parents[self.sweep.id], status)
+        if self.sweep.name:
+            self.tracker.folder.note(self.experiment, self.sweep, status)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         job.ended = None
@@ -279,7 +285,7 @@ class Running:
 
     def _note_others(self, now: bool) -> None:
         """Jobs that another process computed, or that ran where the disk is another."""
-        for digest in self._pending - set(self.records):
+        for digest in () if self.rerun else self._pending - set(self.records):
             entry = self.tracker.folder.settled(self.experiment, digest)
             if entry is not None:
                 self.known[digest] = entry

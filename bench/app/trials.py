@@ -49,6 +49,7 @@ class Trials:
         self.choices = {group: cfg.hydra.runtime.choices[group] for group in CHOSEN}
         self.system = ", ".join(f"{group}={self.choices[group]}" for group in ("model", "features", "data"))
         instantiate(cfg.split)(self.dataset)
+        self._told = (f"sweep.data={self.dataset.digest}",)
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
@@ -72,7 +73,7 @@ class Trials:
         kept = {key: value for key, value in config.items() if key not in (*REPEATS, "test")}
         kept["model"] = {k: v for k, v in config["model"].items() if k != "random_state"}
         return Trial(
-            overrides=(*self.combination.overrides, *written, f"test={str(test).lower()}"),
+            overrides=(*self.combination.overrides, *written, *self._told, f"test={str(test).lower()}"),
             digest=job_digest(config, self.dataset.digest, code_version()),
             name=run_name(config, self.choices, self.varied, simulated=self.dataset.simulated),
             model=self.choices["model"],

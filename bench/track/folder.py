@@ -126,10 +126,18 @@ class Folder:
 
     def all_closed(self) -> bool:
         """Whether every sweep into this store has an end, or a process that works on it."""
-        states = [json.loads(path.read_text("utf-8")) for path in self.jobs.glob("*/*.sweep")]
-        return all(
-            s["status"] != "RUNNING" or may_be_alive(s["owner"]) for s in states if s["uri"] == self.uri
-        )
+        return not any(True for _ in self._stale())
+
+    def close_stale(self) -> None:
+        """Sweeps whose process is no more have ended."""
+        for path, state in self._stale():
+            write_text(path, json.dumps(state | {"status": "KILLED"}))
+
+    def _stale(self) -> Iterator[tuple[Path, dict[str, str]]]:
+        for path in self.jobs.glob("*/*.sweep"):
+            state = json.loads(path.read_text("utf-8"))
+            if state["uri"] == self.uri and state["status"] == "RUNNING" and not may_be_alive(state["owner"]):
+                yield path, state
 
     @contextmanager
     def claimed(self, experiment: Experiment, digest: str) -> Iterator[None]:
