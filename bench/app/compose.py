@@ -78,8 +78,7 @@ class Plan:
     @property
     def selects(self) -> bool:
         """Whether configurations are chosen by their mean validation error, and only the chosen are tested."""
-        cfg = self.jobs[0]
-        return bool(cfg.select or cfg.search or cfg.seeds or cfg.folds)
+        return _selects(self.jobs[0])
 
     def space(self, combination: Combination) -> dict[str, Range]:
         """Ranges of the model's own space, then those given on the command line."""
@@ -107,7 +106,7 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
         asked = _parsed(parser, overrides)
         fixed = [o.input_line for o in asked.values() if not o.is_sweep_override()]
         base = _compose(fixed)
-        multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN")
+        multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
         repeats, given = _repeats(base)
         swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
         parsed = _parsed(parser, [*swept, *repeats]) | asked
@@ -155,6 +154,10 @@ def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None
         for key, values in axes.items():
             OmegaConf.update(cfg, key, values[i % len(values)])
         _check(cfg)
+
+
+def _selects(cfg: DictConfig) -> bool:
+    return bool(cfg.select or cfg.search or cfg.seeds or cfg.folds)
 
 
 def _parsed(parser: OverridesParser, overrides: list[str]) -> dict[str, Override]:
