@@ -22,6 +22,7 @@ from bench.track.folder import Entry
 POLL_SECONDS = 0.3
 ASK_SECONDS = 5.0
 """Between two questions to a server, or two attempts to send to one that was away."""
+ENDED = ("FINISHED", "FAILED", "PRUNED")
 PATIENCE_SECONDS = 90.0
 """For a server that is away when all is computed."""
 
@@ -296,7 +297,8 @@ class Running:
             self._ask_at = time.monotonic() + ASK_SECONDS
             try:
                 for record in self.tracker.records(self.experiment, self.sweep.id):
-                    if record.digest not in self.records and record.status != "RUNNING":
+                    own = record.tags.get("owner") == self.sweep.owner and record.status in ENDED
+                    if record.digest not in self.records and (own or (record.settled and not self.rerun)):
                         self._note(record)
             except Exception as error:  # noqa: BLE001  it is asked again
                 self.unsent = first_line(error)
