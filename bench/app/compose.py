@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -196,6 +197,8 @@ def _interval(override: Override) -> Range:
 
 
 def _compose(overrides: list[str]) -> DictConfig:
+    # conf/hydra/launcher/ray.yaml is named as Hydra's users know it, like the plugin's own.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore")
     try:
         cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
         OmegaConf.to_container(cfg.model, resolve=True)

@@ -41,7 +41,7 @@ def test_a_ray_node_that_dies_loses_nothing_but_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("launcher", "cpus"), [("slurm", "cpus_per_task"), ("ray", "ray.remote.num_cpus"), ("joblib", None)]
+    ("launcher", "cpus"), [("slurm", "cpus_per_task"), ("ray", "ray.remote.num_cpus"), ("local", None)]
 )
 def test_launcher_composes_with_as_many_cores_as_a_job_has_threads(launcher: str, cpus: str | None) -> None:
     (cfg,) = plan([f"hydra/launcher={launcher}", "threads=2", "jobs=3"], multirun=True).jobs
