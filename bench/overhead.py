@@ -60,7 +60,7 @@ def main() -> int:
 
 def seconds_of(arguments: Sequence[str], results: str) -> float:
     began = time.perf_counter()
-    command = [sys.executable, "-m", "bench", *arguments, f"results={results}"]
+    command = [sys.executable, "-m", "bench", *arguments, "keep_model=false", f"results={results}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     return time.perf_counter() - began
 

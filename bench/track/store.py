@@ -60,6 +60,7 @@ class Store:
         # What a server that is away did not take waits in the outbox: no use in insisting.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         warnings.filterwarnings("ignore", module="mlflow")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
