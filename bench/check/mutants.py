@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +20,10 @@ COPIED = ("fm", "baselines", "bench", "conf", "results/reference.yaml")
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old` stands once in `path` and is replaced by `new`."""
+    """`old` stands once in `path` and is replaced by `new`; `touches` are the experiments that are run."""
 
     bug: str
+    touches: tuple[str, ...]
     path: str
     old: str
     new: str
@@ -30,42 +32,49 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the regularizer has the wrong sign",
+        ("fm_sgd",),
         "fm/sgd.py",
         "shrink = (self.penalty_v - x.column_squares(weighted))",
         "shrink = (-self.penalty_v - x.column_squares(weighted))",
     ),
     Mutant(
         "half the learning rate",
+        ("fm_sgd",),
         "fm/sgd.py",
         "rate = learning_rate / (",
         "rate = 0.5 * learning_rate / (",
     ),
     Mutant(
         "biases dropped from predictions",
+        ("fm_als", "fm_sgd"),
         "fm/model.py",
         "q[:], alone[:] = V[:n], w[:n]",
         "q[:], alone[:] = V[:n], 0",
     ),
     Mutant(
         "a feature interacts with itself: Lemma 3.1 without its second sum, in the gradient",
+        ("fm_sgd",),
         "fm/sgd.py",
         "self.penalty_v - x.column_squares(weighted)",
         "self.penalty_v - 0 * x.column_squares(weighted)",
     ),
     Mutant(
         "off by one in the levels of the first block, in predictions",
+        ("fm_als",),
         "fm/model.py",
         'first.take(blocks[0].levels[rows], axis=0, out=total, mode="wrap")',
         'first.take(blocks[0].levels[rows] - 1, axis=0, out=total, mode="wrap")',
     ),
     Mutant(
         "off by one in the class numbers of ordered probit",
+        ("fm_ordinal",),
         "fm/likelihoods.py",
         "TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()\n",
         "TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()\n        self._y = np.maximum(self._y - 1, 0)\n",
     ),
     Mutant(
         "ratings centred by the mean of the test rows",
+        ("linear", "fm_als"),
         "bench/run.py",
         "    scale = job.dataset.scale\n",
         "    scale = job.dataset.scale\n"
@@ -73,78 +82,91 @@ MUTANTS = (
     ),
     Mutant(
         "stale factors: a block's new coefficients are not passed on to the next",
+        ("fm_als", "fm_gibbs"),
         "fm/sweep.py",
         "        rows.absorb(s, _machine(theta[columns], part))\n",
         "",
     ),
     Mutant(
         "one block is never updated",
+        ("fm_als", "fm_gibbs"),
         "fm/sweep.py",
         "        rest = theta[columns]\n",
         "        if s == 0:\n            continue\n        rest = theta[columns]\n",
     ),
     Mutant(
         "clipping to the rating scale lost",
+        ("linear", "quadratic"),
         "bench/metrics.py",
         "np.clip(prediction, *scale)",
         "np.asarray(prediction)",
     ),
     Mutant(
         "seed ignored",
+        ("fm_sgd", "fm_als"),
         "fm/base.py",
         "rng=np.random.default_rng(self.random_state)",
         "rng=np.random.default_rng(0)",
     ),
     Mutant(
         "penalties of weights and factors swapped",
+        ("fm_als",),
         "fm/als.py",
         "np.array([l2_w] + [l2] * k, np.float64)",
         "np.array([l2] + [l2_w] * k, np.float64)",
     ),
     Mutant(
         "the refit leaves the validation rows out",
+        ("linear", "fm_als"),
         "bench/run.py",
         "_fit(settled, X, y, split.development, split.development[:0], job.threads)",
         "_fit(settled, X, y, split.train, split.development[:0], job.threads)",
     ),
     Mutant(
         "only the last draw is kept, not the posterior's mean",
+        ("fm_gibbs",),
         "fm/gibbs.py",
         "kept = [sweep for sweep in sweeps if sweep > burn_in and (sweep - burn_in) % thin == 0]",
         "kept = [first + n_iter]",
     ),
     Mutant(
         "draws have half the noise they should have",
+        ("fm_gibbs",),
         "fm/conditional.py",
         "x += rng.standard_normal(x.shape) / np.sqrt(alpha)",
         "x += 0.5 * rng.standard_normal(x.shape) / np.sqrt(alpha)",
     ),
     Mutant(
         "who rated what is not scaled to length 1",
+        ("fm_gibbs_implicit",),
         "bench/encode.py",
         "return sparse.csr_array(matrix.multiply(1 / np.maximum(lengths, 1)[:, None]))",
         "return sparse.csr_array(matrix)",
     ),
     Mutant(
         "test rows encoded in another order than their ratings",
+        ("linear",),
         "bench/run.py",
         "X_test = X[split.test]",
         "X_test = X[np.sort(split.test)]",
     ),
     Mutant(
         "single precision in the truncated normal's tails",
+        ("fm_ordinal",),
         "fm/truncated_normal.py",
         "p = self._below + self.mass * rng.random(len(self.mass))",
         "p = (self._below + self.mass * rng.random(len(self.mass))).astype(np.float32)",
     ),
     Mutant(
         "half precision in the weights that gradient descent updates",
+        ("fm_sgd",),
         "fm/sgd.py",
         "state.theta[columns] -= step\n",
         "state.theta[columns] = (state.theta[columns] - step).astype(np.float16)\n",
     ),
     Mutant(
         "single precision in the normal equations' residual",
+        ("linear", "quadratic"),
         "baselines/linear.py",
         'X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr")',
         'X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr").astype(np.float32)\n'
@@ -175,14 +197,28 @@ def check_mutant(mutant: Mutant, data: str) -> dict[str, Case]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, target)
         (copy / mutant.path).write_text(patched(mutant), "utf-8")
-        return run_check(copy, data, {})
+        return run_check(copy, data, {}, mutant.touches)
 
 
-def run_check(root: Path, data: str, environment: dict[str, str]) -> dict[str, Case]:
-    """Runs the check of the code in `root` as a program of its own."""
+def run_check(
+    root: Path, data: str, environment: dict[str, str], experiments: Sequence[str] = ()
+) -> dict[str, Case]:
+    """Runs the check of the code in `root` as a program of its own; all experiments unless some are named,
+    whose verdicts are the same as in a check of all."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "junit.xml"
-        command = [sys.executable, "-W", "ignore", "-m", "bench.check", "--data", data, "--junit", str(path)]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "bench.check",
+            *experiments,
+            "--data",
+            data,
+            "--junit",
+            str(path),
+        ]
         done = subprocess.run(
             command, cwd=root, env=os.environ | environment, check=False, capture_output=True, text=True
         )

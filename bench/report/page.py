@@ -49,6 +49,8 @@ def subject_of(evidence: Evidence, name: str) -> Subject:
         experiment = evidence.experiment(name)
         return Subject(experiment, evidence.jobs(experiment), command)
     experiment, parent = found
+    words = [word for word in parent.words.split() if not word.startswith("results=")]
+    command = f"python -m bench {' '.join(words)}"
     return Subject(experiment, evidence.jobs(experiment, parent.sweep), command, parent.planned)
 
 

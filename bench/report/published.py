@@ -48,7 +48,7 @@ class Gap:
 def table(gap: Gap) -> str:
     """A row per planned system: failed and missing ones say so."""
     header = ["system, simulated data" if gap.simulated else "system", "published", "first 8,192 rows"]
-    header += ["whole test", "raw", f"MSE − `{gap.reference}` [95 %]", "fit s"]
+    header += ["whole test", "raw", "validation", f"MSE − `{gap.reference}` [95 %]", "fit s"]
     return markdown_table(header, [_row(gap, name) for name in gap.systems])
 
 
@@ -56,11 +56,11 @@ def _row(gap: Gap, name: str) -> list[str]:
     if name not in gap.found:
         record = gap.failed.get(name)
         reason = "not run" if record is None else f"{record.status}: {record.reason}"
-        return [f"`{name}` {reason}", number(gap.published(name)), *[MISSING] * 5]
+        return [f"`{name}` {reason}", number(gap.published(name)), *[MISSING] * 6]
     return [
         f"`{name}`",
         number(gap.published(name)),
-        *(number(gap.metric(name, metric)) for metric in (FIRST, WHOLE, RAW)),
+        *(number(gap.metric(name, metric)) for metric in (FIRST, WHOLE, RAW, CHOICE)),
         MISSING if name == gap.reference else gap.interval(name, gap.reference),
         seconds(gap.metric(name, "time/fit_seconds")),
     ]

@@ -29,10 +29,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Parent:
-    """A sweep as its parent run tells it; `planned` jobs, None where that is not known."""
+    """A sweep as its parent run tells it; the words of its command; `planned` jobs, None if not known."""
 
-    run_id: str
     sweep: str
+    words: str
     planned: int | None
 
 
@@ -108,7 +108,9 @@ class Evidence(Reader):
         if run.data.tags.get("role") != "sweep":
             return None
         name = self.client.get_experiment(run.info.experiment_id).name
-        return self.experiment(name), Parent(run_id, run.data.tags["sweep"], planned_in(run.info.run_name))
+        return self.experiment(name), Parent(
+            run.data.tags["sweep"], run.data.tags["mlflow.note.content"], planned_in(run.info.run_name)
+        )
 
     def _downloaded(self, run_id: str, path: str, folder: str) -> str:
         return self.client.download_artifacts(run_id, path, folder)

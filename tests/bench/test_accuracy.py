@@ -19,6 +19,7 @@ def outcomes() -> dict[str, Outcome]:
     return {outcome.name: outcome for outcome in found}
 
 
+@pytest.mark.slow
 @pytest.mark.accuracy
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_no_less_accurate(name: str, outcomes: dict[str, Outcome], record_property) -> None:
