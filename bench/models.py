@@ -16,7 +16,7 @@ from bench.app.trials import job_again, load_data
 from bench.data.dataset import Dataset
 from bench.encode import SECONDS_PER_DAY
 from bench.errors import UserError, exit_status
-from bench.run import Result, run
+from bench.run import Job, run
 from bench.track.evidence import Evidence
 from bench.track.models import log_model
 from fm.base import FactorizationMachine
@@ -57,28 +57,26 @@ def keep(evidence: Evidence, run_id: str, dataset: Dataset) -> str:
     if evidence.data(run_id).digest != dataset.digest[:16]:
         raise UserError(f"run {run_id} is of other ratings than {dataset.source}: say which, data=...")
     job = job_again(evidence.config(run_id), tags, dataset)
-    result = run(job)
-    if not np.allclose(evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8):
-        raise UserError(f"run {run_id} cannot be repeated: with the code here its predictions are others")
-    why = unserved(result)
-    if why is None:
-        model, X = result.fitted
-        columns = list(dict.fromkeys(SOURCES[block.name].column for block in X))
-        example = dataset.ratings.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
-        known = log_model(evidence, run_id, Served(model, X.blocks, [SOURCES[b.name] for b in X]), example)
+    if isinstance(job.model, FactorizationMachine):
+        known = _fitted_again(evidence, run_id, job)
     else:
-        known = f"no: {why}"
+        known = f"no: {type(job.model).__name__} has no file format of its own, and nothing is pickled"
     evidence.client.set_tag(run_id, LOGGED, known)
     return known
 
 
-def unserved(result: Result) -> str | None:
-    """Why the model of a run cannot be served, or None."""
+def _fitted_again(evidence: Evidence, run_id: str, job: Job) -> str:
+    result = run(job)
+    if not np.allclose(evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8):
+        raise UserError(f"run {run_id} cannot be repeated: with the code here its predictions are others")
     model, X = result.fitted
-    if not isinstance(model, FactorizationMachine):
-        return f"{type(model).__name__} has no file format of its own, and nothing is pickled"
     others = [block.name for block in X if block.name not in SOURCES]
-    return f"no request can name the levels of {', '.join(others)}" if others else None
+    if others:
+        return f"no: no request can name the levels of {', '.join(others)}"
+    sources = [SOURCES[block.name] for block in X]
+    columns = list(dict.fromkeys(source.column for source in sources))
+    example = job.dataset.ratings.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
+    return log_model(evidence, run_id, Served(model, X.blocks, sources), example)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from bench import models, report
 from bench.app.sweep import Running
 from bench.data.dataset import Dataset
+from bench.errors import UserError
 from bench.metrics import TEST
 from bench.track.evidence import Evidence
 
@@ -44,12 +45,17 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
         files = report.write(evidence, parent, Path(cfg.results))
         tested = [r for r in running.records.values() if r.finished and TEST in r.metrics]
         best = min(tested, key=report.by_validation, default=None)
-        if best is None:
-            running.tracker.log_sweep(parent, {}, files)
-        else:
-            running.tracker.log_sweep(parent, best.metrics, files, best.run_id)
-            if cfg.keep_model:
-                models.keep(evidence, best.run_id, dataset)
+        running.tracker.log_sweep(parent, best.metrics if best else {}, files, best.run_id if best else None)
         failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached
         running.close("FAILED" if failed else "FINISHED")
+        if best is not None and cfg.keep_model:
+            _keep_model(evidence, best.run_id, dataset)
     return summary(cfg, running)
+
+
+def _keep_model(evidence: Evidence, run_id: str, dataset: Dataset) -> None:
+    """A sweep that found what it was to find is not failed by this."""
+    try:
+        models.keep(evidence, run_id, dataset)
+    except UserError as error:
+        print(f"bench: no model is logged: {error}", file=sys.stderr)
