@@ -12,6 +12,7 @@ from scipy.stats import norm
 from bench.figures.style import BLUE, GREY, ORANGE, drawn, look
 
 BINS = 8
+TICKS = (0, *(digit * 10**power for power in range(7) for digit in (1, 3)))
 LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 """Nominal coverage of the intervals that are looked at."""
 
@@ -45,6 +46,10 @@ def error_by_count(models: Mapping[str, pd.DataFrame], path: Path) -> None:
                     label=model,
                     **look(number),
                 )
+            axes.minorticks_off()
+            low, high = axes.get_xlim()
+            ticks = [tick for tick in TICKS if low <= tick <= high]
+            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         panels[0].set_ylabel("test MSE")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)

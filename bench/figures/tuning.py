@@ -69,7 +69,7 @@ def heat_map(model: str, by_k: Mapping[int, Cells], path: Path) -> None:
             axes.set_xticks(range(len(cells.rates)), [f"{rate:g}" for rate in cells.rates])
             axes.set_yticks(range(len(cells.l2)), [f"{l2:g}" for l2 in cells.l2])
             for (row, column), error in np.ndenumerate(cells.error):
-                light = error > (low + high) / 2
+                light = not error < (low + high) / 2
                 text = "failed" if np.isnan(error) else f"{error:.3f}"
                 axes.text(
                     column, row, text, ha="center", va="center", fontsize=8, color=BLACK if light else "white"

@@ -87,9 +87,11 @@ def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
     if question.get("systems"):
         parts.append(_published(subject, headline, predictions, directory))
     parts.append("## Which model is best?")
-    parts.append(compared(headline, reference, predictions) if headline else "No run has finished.")
+    parts.append(
+        compared(headline, reference, predictions) if headline else "No run of unmodified code has finished."
+    )
     parts.append(READING)
-    for title, path in draw(headline, reference, evidence, predictions, directory):
+    for title, path in draw(headline or rows, reference, evidence, predictions, directory):
         parts.append(f"## {title}\n\n![{title}]({path.name}.png)")
     parts += [unfinished(subject.records, _missing(subject))]
     modified = [row for row in rows if row.chosen.modified]
