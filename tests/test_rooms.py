@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ALLOWED = {
     "fm": {"fm", "numpy", "scipy", "sklearn", "threadpoolctl"},
-    "baselines": {"baselines", "fm", "numpy", "scipy", "sklearn", "vowpalwabbit"},
+    "baselines": {"baselines", "fm", "myfm", "numpy", "scipy", "sklearn", "vowpalwabbit"},
 }
 ONLY_IN = {"hydra": "bench/app", "omegaconf": "bench/app", "mlflow": "bench/track"}
 """Package -> the one room that knows it."""
