@@ -1,6 +1,7 @@
 """The store: opened by the first call that needs it, created under a lock, searched to the last page.
 
-Two processes that create SQLite's schema at once break it for good, so one does and the other waits.
+Two processes that create SQLite's schema at once break it for good, and so does a kill in the midst of it. So
+one creates it, aside, and the others wait.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ class Store:
     @property
     def empty(self) -> bool:
         """Whether there is certainly nothing in it."""
-        return self.local and not Path(self.uri.removeprefix("sqlite:///")).exists()
+        return self.local and not self._database.exists()
+
+    @property
+    def _database(self) -> Path:
+        return Path(self.uri.removeprefix("sqlite:///"))
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -75,9 +80,14 @@ class Store:
                 raise UserError(f"MLflow store {self.uri} does not answer: {first_line(error)}") from error
             return client
         with self.locked():
+            if self.empty:
+                aside = self._database.with_name(f".{self._database.name}")
+                aside.unlink(missing_ok=True)
+                MlflowClient(f"sqlite:///{aside}").search_experiments(max_results=1)
+                aside.rename(self._database)
             client = MlflowClient(self.uri)
             client.search_experiments(max_results=1)
-            with sqlite3.connect(self.uri.removeprefix("sqlite:///")) as connection:
+            with sqlite3.connect(self._database) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         return client
 

@@ -84,7 +84,8 @@ def test_served_model_answers_with_the_same_number(best) -> None:
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
     server = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        env=os.environ | {"MLFLOW_TRACKING_URI": evidence.uri, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        env=os.environ
+        | {"MLFLOW_TRACKING_URI": evidence.uri, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

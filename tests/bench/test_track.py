@@ -190,6 +190,13 @@ def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTra
     assert status == {"dead": "KILLED", "alive": "RUNNING", "far": "RUNNING"}
 
 
+def test_a_store_whose_creation_was_cut_off_is_created_again(tmp_path: Path) -> None:
+    (tmp_path / ".mlflow.db").write_bytes(b"half")
+    tracker = MLflowTracker(directory=str(tmp_path))
+    assert track(tracker, job(), sweep("s")).finished
+    assert [path.name for path in tmp_path.glob("*mlflow.db")] == ["mlflow.db"]
+
+
 def test_a_lost_store_is_not_taken_for_known(tmp_path: Path) -> None:
     tracker = MLflowTracker(directory=str(tmp_path))
     track(tracker, job(), sweep("s"))
