@@ -1,4 +1,4 @@
-"""How far a sweep is: one live line on a terminal, one plain line a job in a pipe."""
+"""How far a sweep is: one live line on a terminal, one plain line a job in a pipe, or of a single run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Progress:
         self.total = total
         self.running = running
         self.stream = sys.stdout if stream is None else stream
+        self.live = total > 1 and self.stream.isatty()
         self.records: dict[str, Record] = {}
         self.computed = 0
         self.began = time.monotonic()
@@ -40,7 +41,7 @@ class Progress:
             return
         self.records[record.digest] = record
         line = f"[{len(self.records)}/{self.total}] {record.name}: {report.outcome(record)}{remark}"
-        if not self.stream.isatty():
+        if not self.live:
             print(line, file=self.stream, flush=True)
         elif record.status == "FAILED":
             print(f"\r{line}\x1b[K", file=self.stream)
@@ -48,7 +49,7 @@ class Progress:
 
     def show(self) -> None:
         """Draws the live line anew."""
-        if self.stream.isatty():
+        if self.live:
             self.stream.write(f"\r{self.line()}\x1b[K")
             self.stream.flush()
 
@@ -70,7 +71,7 @@ class Progress:
 
     def close(self) -> None:
         """Leaves the terminal to what comes next."""
-        if self.stream.isatty():
+        if self.live:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
 

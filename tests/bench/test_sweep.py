@@ -136,6 +136,12 @@ def test_a_pipe_gets_a_plain_line_a_job() -> None:
     ]
 
 
+def test_a_single_run_says_what_it_found_on_a_terminal_too() -> None:
+    terminal = Terminal()
+    Progress(1, lambda: 0, terminal).ended(record(1, 0.5))
+    assert terminal.getvalue() == "[1/1] run 1: validation MSE 0.5000, fit 1.00 s\n"
+
+
 def test_a_terminal_gets_one_line_that_is_drawn_anew() -> None:
     terminal = Terminal()
     progress = Progress(4, lambda: 2, terminal)
