@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -50,7 +51,8 @@ class Progress:
     def show(self) -> None:
         """Draws the live line anew."""
         if self.live:
-            self.stream.write(f"\r{self.line()}\x1b[K")
+            width = shutil.get_terminal_size().columns - 1
+            self.stream.write(f"\r{self.line()[:width]}\x1b[K")
             self.stream.flush()
 
     def line(self) -> str:
