@@ -1,7 +1,6 @@
 """The command line: what is refused before any work, and what a sweep does from end to end."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,20 +87,6 @@ def bench(*arguments: str, results: Path, **environment: str) -> subprocess.Comp
 
 
 @pytest.mark.slow
-def test_sweep_from_end_to_end_and_again(tmp_path: Path) -> None:
-    command = ["-m", *TINY, "model=linear", "model.l2=1,4"]
-    first = bench(*command, results=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert "[2/2] linear l2=4" in first.stdout
-    again = bench(*command, results=tmp_path)
-    assert again.returncode == 0 and again.stdout.count("(already computed)") == 2
-    wider = bench("-m", *TINY, "model=linear", "model.l2=1,4,9", results=tmp_path)
-    assert (
-        wider.stdout.count("(already computed)") == 2 and "[3/3] linear l2=9 (simulated): MSE" in wider.stdout
-    )
-
-
-@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     command = ["-m", *TINY, "model=linear", "model.l2=1,4"]
     command += ["split=random,leave_last_out"]
@@ -114,22 +99,6 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     ]
     assert errors[0] == errors[1] and len(errors[0]) == 4
     assert "linear l2=4 split=leave_last_out (simulated)" in errors[0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_sweep_leaves_nothing_running_and_goes_on(tmp_path: Path, stop: signal.Signals) -> None:
-    command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear,fm_gibbs", f"results={tmp_path}"]
-    sweep = subprocess.Popen([*command, "seed=0,1"], stdout=subprocess.PIPE, text=True, cwd=CONF.parent)
-    while not sweep.stdout.readline().startswith("[1/4]"):
-        assert sweep.poll() is None
-    sweep.send_signal(stop)
-    sweep.communicate(timeout=60)
-    assert sweep.returncode == 130
-    assert {r.status for r in all_records(tmp_path)} <= {"FINISHED", "KILLED"}
-    again = bench("-m", *TINY, "model=linear,fm_gibbs", "seed=0,1", results=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert "[1/4]" in again.stdout and "(already computed)" in again.stdout
 
 
 @pytest.mark.slow

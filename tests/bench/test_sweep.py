@@ -50,6 +50,13 @@ def test_what_computes_nothing_does_not_wait_for_mlflow(
 
 
 @pytest.mark.slow
+def test_a_wider_grid_computes_what_is_new(results: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([*FIRST[:-1], "model.l2=1,4,9", "keep_model=false", f"results={results}"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("(already computed)") == 2 and "[3/3] linear l2=9 (simulated): MSE" in out
+
+
+@pytest.mark.slow
 def test_rerun_forces_and_the_newest_counts(results: Path) -> None:
     before = len(statuses(results))
     assert main([*FIRST, "rerun=true", "keep_model=false", f"results={results}"]) == 0
