@@ -163,6 +163,8 @@ class Running:
         self.home.mkdir(parents=True, exist_ok=True)
         if self.sweep.name:
             self.tracker.folder.note(self.experiment, self.sweep, "RUNNING")
+        if not (self.inline or self.tracker.local):
+            self.tell()  # jobs that send for themselves find the sweep's run, and none makes another
         self._stopped = threading.Event()
         self._thread = None
         if self.inline:

@@ -18,7 +18,7 @@ from bench.ui import answers, free_port
 RAY = str(Path(sys.executable).with_name("ray"))
 HEAD = "127.0.0.1:6399"
 SWEEP = ["-m", "data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000", "seed=range(0,8)"]
-SWEEP += ["model=fm_gibbs", "model.n_iter=300", "hydra/launcher=ray"]
+SWEEP += ["model=fm_gibbs", "model.n_iter=100", "hydra/launcher=ray"]
 QUICK = {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "3"}
 
 
