@@ -78,7 +78,7 @@ MUTANTS = (
         "bench/run.py",
         "    scale = job.dataset.scale\n",
         "    scale = job.dataset.scale\n"
-        "    y[split.development] += y[split.test].mean() - y[split.development].mean()\n",
+        "    y = y + (y[split.test].mean() - y[split.development].mean()) * np.isin(range(len(y)), split.development)\n",
     ),
     Mutant(
         "stale factors: a block's new coefficients are not passed on to the next",

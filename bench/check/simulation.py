@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from bench.check.rule import FALSE_ALARMS, LOOKS, NEGLIGIBLE, SUSPICIOUS
+from bench.check.rule import FALSE_ALARMS, GROSS, LOOKS, NEGLIGIBLE, SUSPICIOUS
 
 N_CHECKS = 100_000
 SURE = 0.95
@@ -34,7 +34,7 @@ def alarms(errors: Sequence[float], losses: Sequence[float], n_experiments: int)
         se[look] = std * np.sqrt(1 / n + 1 / look)
     noticed = []
     for added in losses:
-        at_once = added + loss[first] > NEGLIGIBLE + t * se[first]
+        at_once = added + loss[first] > GROSS * (NEGLIGIBLE + t * se[first])
         doubtful = np.abs(added + loss[first]) > SUSPICIOUS * se[first]
         noticed.append(np.mean(at_once | (doubtful & (added + loss[second] > NEGLIGIBLE + t * se[second]))))
     return np.array(noticed)
