@@ -28,3 +28,29 @@ def paired_gap(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return gap, float(interval.low), float(interval.high)
+
+
+def grouped_gap(
+    errors: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    groups: NDArray,
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """As `paired_gap`, where rows with the same label in `groups` (n_rows,) are not independent, as the ratings
+    of an unknown user are not: whole groups are resampled (Efron & Tibshirani, 1993, section 8.5)."""
+    _, group = np.unique(groups, return_inverse=True)
+    difference = errors - reference
+    sums, sizes = np.bincount(group, difference), np.bincount(group).astype(np.float64)
+    gap = float(difference.mean())
+    interval = bootstrap(
+        (sums, sizes),
+        lambda sums, sizes, axis=-1: sums.sum(axis) / sizes.sum(axis),
+        paired=True,
+        n_resamples=n_resamples,
+        batch=250,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return gap, float(interval.low), float(interval.high)

@@ -1,7 +1,7 @@
 """Which ratings a model is fitted on, chosen on, and judged on.
 
-Every protocol first sets test rows apart; validation is then drawn out of the rest, uniformly and
-from its own stream of random numbers. Rows keep their order: the published file's for published
+Every protocol first sets test rows apart; validation is then drawn out of the rest from its own stream
+of random numbers: rows uniformly, or whole users or items where test has those. Rows keep their order: the published file's for published
 splits, the data set's for all others.
 """
 
@@ -115,6 +115,27 @@ def temporal(dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, se
     is_test = np.zeros(len(order), dtype=bool)
     is_test[order[len(order) - round(test * len(order)) :]] = True
     return _of_mask("temporal", is_test, validation, seed)
+
+
+def new_users(dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0) -> Split:
+    """All ratings of a fraction `test` of the users, drawn uniformly; validation are all those of a fraction of
+    the other users, so that what is chosen on it is chosen for users without a training rating."""
+    return _of_strangers("new users", dataset.ratings["user"], test, validation, seed)
+
+
+def new_items(dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0) -> Split:
+    """All ratings of a fraction `test` of the items; validation as in `new_users`."""
+    return _of_strangers("new items", dataset.ratings["item"], test, validation, seed)
+
+
+def _of_strangers(name: str, ids: pd.Series, test: float, validation: float, seed: int) -> Split:
+    who, names = pd.factorize(ids)
+    is_test = _drawn(len(names), "test", test, derive_rng(seed, "test", name))
+    is_validation = np.zeros(len(names), dtype=bool)
+    drawn = _drawn(np.count_nonzero(~is_test), "validation", validation, derive_rng(seed, "validation", name))
+    is_validation[~is_test] = drawn
+    development = np.flatnonzero(~is_test[who])
+    return Split(name, development, is_validation[who[development]], np.flatnonzero(is_test[who]))
 
 
 def _of_mask(name: str, is_test: NDArray[np.bool_], validation: float, seed: int) -> Split:

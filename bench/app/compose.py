@@ -20,11 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench import search
-from bench.encode import FEATURES
+from bench.encode import feature
 from bench.errors import UserError, checked, sentence
 from bench.search import Range
 from bench.track import flatten
-from fm.params import check_choice, check_integer, check_number, nearest
+from fm.params import check_integer, check_number, nearest
 
 CHOSEN = ("data", "split", "features", "model")
 """The groups that say what a run computes."""
@@ -233,7 +233,7 @@ def _check(cfg: DictConfig) -> None:
         ) from error
     with checked():
         for name in cfg.features.names:
-            check_choice("features.names", name, FEATURES)
+            feature(name)
         for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
             check_integer(key, cfg[key], low=low)
         for key in ("job_seconds", "sweep_seconds"):

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from bench.app.compose import CHOSEN, COMPUTED, REPEATS, Combination
 from bench.data.dataset import Dataset
+from bench.encode import encode
 from bench.identity import code_version, digest, job_digest
 from bench.run import Job
 from bench.track import Experiment, flatten
@@ -49,6 +51,7 @@ class Trials:
         self.choices = {group: cfg.hydra.runtime.choices[group] for group in CHOSEN}
         self.system = ", ".join(f"{group}={self.choices[group]}" for group in ("model", "features", "data"))
         instantiate(cfg.split)(self.dataset)
+        encode(self.dataset, cfg.features.names, train_rows=np.array([], np.int64))
         self._told = (f"sweep.data={self.dataset.digest}",)
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))

@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "who rated what is not scaled to length 1",
         ("fm_gibbs_implicit",),
-        "bench/encode.py",
+        "bench/encode/implicit.py",
         "return sparse.csr_array(matrix.multiply(1 / np.maximum(lengths, 1)[:, None]))",
         "return sparse.csr_array(matrix)",
     ),

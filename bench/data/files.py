@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from bench.data.dataset import Dataset
 from bench.data.delimited import locate, read_delimited
+from bench.data.describe import described
 from bench.data.table import DUPLICATES, Place, drop_duplicates, to_ratings
 from bench.errors import UserError, checked
 from fm.params import check_choice, check_number
@@ -29,6 +30,8 @@ def ratings_file(
     encoding: str = "utf-8",
     scale: Sequence[float] | None = None,
     duplicates: str = "error",
+    users: str | Path | None = None,
+    items: str | Path | None = None,
 ) -> Dataset:
     """Ratings from a file of one's own.
 
@@ -45,6 +48,7 @@ def ratings_file(
     scale : lowest and highest possible rating; by default the observed ones.
     duplicates : if a user has rated an item more than once: "error", or keep the "first", the "last",
         or their "mean", in the first one's place with the latest time stamp.
+    users, items : files that describe them, with a header, the id in the first column.
 
     Raises
     ------
@@ -71,15 +75,31 @@ def ratings_file(
     ratings = to_ratings(table, place)
     scale = _scale(ratings["rating"], scale, place)
     ratings = drop_duplicates(ratings, duplicates, place)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    tables = {role: file for role, file in (("user", users), ("item", items)) if file is not None}
+    known = {f"{role}s": described(file, role, ratings[role]) for role, file in tables.items()}
     return Dataset(
         name=path.stem,
         ratings=ratings,
         scale=scale,
-        digest=digest,
+        digest=_digest(path, tables),
         source=f"{len(ratings):,} ratings of {path}",
+        **known,
     )
+
+
+def _digest(path: Path, tables: Mapping[str, str | Path]) -> str:
+    """Of the ratings' file alone where there is no other."""
+    digests = {role: _file_digest(Path(file).expanduser()) for role, file in tables.items()}
+    ratings = _file_digest(path)
+    if not digests:
+        return ratings
+    listed = "".join(f"{digest}  {role}\n" for role, digest in {"rating": ratings, **digests}.items())
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_parquet(path: Path, columns: Mapping[str, str | int]) -> tuple[pa.Table, Place]:

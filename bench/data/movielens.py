@@ -150,7 +150,10 @@ def _items(path: Path, genre_path: Path) -> pd.DataFrame:
     )
     for date in ("release_date", "video_release_date"):
         items[date] = pd.to_datetime(items[date], format="%d-%b-%Y")
-    return items.assign(year=items["release_date"].dt.year)
+    year = items["release_date"].dt.year
+    # Text, so that `side`, which has the year, leaves it out.
+    decade = (year // 10 * 10).map("{:.0f}s".format, na_action="ignore")
+    return items.assign(year=year, decade=decade)
 
 
 def _splits(folder: Path, ratings: pd.DataFrame) -> LazySplits:

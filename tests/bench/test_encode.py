@@ -102,11 +102,37 @@ def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
         (["ids", "ids"], "each feature can be named once, got ids, ids"),
         (["side"], "features side need 'ids' among them"),
         ([], "need 'ids'"),
+        (
+            ["ids", "user.jobs"],
+            r"user table of tiny has no column 'jobs' \(did you mean 'job'\?\); there are age",
+        ),
+        (["ids", "film.year"], r"feature must be one of ids, .*, user.COLUMN, item.COLUMN, got 'film.year'"),
+        (["user.job"], "features user.job need 'ids' among them"),
+        (["ids", "side", "user.job"], r"user.job:x is 2 times among the features: 'side' has all columns"),
+        (["ids", "place"], "tiny has no timestamps, which the feature 'place' needs"),
     ],
 )
 def test_bad_features(dataset: Dataset, features: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         encode(dataset, features, NOTHING)
+
+
+def test_columns_by_name(dataset: Dataset) -> None:
+    """Text by value, dates and numbers in bins, flags as they are; beside `side`, what that leaves out."""
+    dataset.items["since"] = pd.to_datetime(["1995-01-01", "1980-01-01"])
+    names = ["ids", "user.zip", "user.age", "item.fun", "item.since"]
+    user, item = encode(dataset, names, NOTHING)
+    assert user.side_labels == ("zip:0", "zip:1", "zip:2", "age:20.0", "age:60.0")
+    assert user.side.toarray().tolist() == [[0, 0, 1, 0, 1], [0, 1, 0, 0, 0], [1, 0, 0, 1, 0], [0] * 5]
+    assert [label.partition(":")[0] for label in item.side_labels] == ["fun", "since", "since"]
+    assert item.side.toarray().tolist() == [[0] * 3, [1, 0, 1], [0] * 3, [0, 1, 0]]
+    assert "zip:0" in encode(dataset, ["ids", "side", "user.zip"], NOTHING).block("user").side_labels
+
+
+def test_columns_need_their_table(dataset: Dataset) -> None:
+    bare = replace(dataset, items=None)
+    with pytest.raises(UserError, match=r"tiny has no item table, which the feature 'item.year' needs"):
+        encode(bare, ["ids", "item.year"], NOTHING)
 
 
 def test_side_needs_tables() -> None:

@@ -60,6 +60,7 @@ def test_items_as_written(write: Callable) -> None:
     assert items["release_date"][2] == pd.Timestamp(1934, 2, 4)
     assert items["release_date"].isna().tolist() == [False, False, True]
     assert items["year"].tolist()[:2] == [1995, 1934]
+    assert items["decade"].tolist()[:2] == ["1990s", "1930s"] and items["decade"].isna()[3]
     genres = items.select_dtypes("bool")
     assert genres.shape == (3, 19)
     assert [list(genres.columns[flags]) for flags in genres.to_numpy()] == [

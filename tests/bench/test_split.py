@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.data.dataset import Dataset
 from bench.errors import UserError
 from bench.seeds import derive_rng
-from bench.split import Split, kfold, leave_last_out, published, random, temporal
+from bench.split import Split, kfold, leave_last_out, new_items, new_users, published, random, temporal
 
 
 def dataset_of(user: list[int], timestamp: list[int], splits: dict | None = None) -> Dataset:
@@ -171,3 +171,25 @@ def test_streams_depend_on_seed_and_names_only() -> None:
     draws = {name: derive_rng(*name).random() for name in names}
     assert len(set(draws.values())) == len(names)
     assert derive_rng(0, "a").random() == draws[0, "a"]
+
+
+@pytest.mark.parametrize(("protocol", "who"), [(new_users, "user"), (new_items, "item")])
+@given(seed=st.integers(0, 50), ids=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=30))
+@settings(max_examples=30, deadline=None)
+def test_strangers_have_no_rating_elsewhere(
+    protocol: Callable[..., Split], who: str, seed: int, ids: list[tuple[int, int]]
+) -> None:
+    every = [(n, n) for n in range(10)]
+    ratings = pd.DataFrame([*every, *ids], columns=["user", "item"]).assign(rating=1.0)
+    data = Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test")
+    split = protocol(data, test=0.3, validation=0.3, seed=seed)
+    train, validation, test = (
+        set(ratings[who].iloc[part]) for part in (split.train, split.validation, split.test)
+    )
+    assert (len(test), len(validation), len(train)) == (3, 2, 5)
+    assert len(train | validation | test) == 10
+    assert len(split.development) + len(split.test) == len(ratings)
+    assert (np.diff(split.development) > 0).all() and (np.diff(split.test) > 0).all()
+    other = protocol(data, test=0.3, validation=0.6, seed=seed)
+    assert np.array_equal(other.test, split.test)
+    assert any(not np.array_equal(protocol(data, test=0.3, seed=n).test, split.test) for n in range(51, 56))
