@@ -64,7 +64,15 @@ def test_sweep_counts_its_runs_and_knows_what_varies() -> None:
     assert (planned.total, planned.varied) == (6, ("model.l2", "seed"))
 
 
-@pytest.mark.parametrize("wrong", [["model=nothing"], ["data=file", "data.path=absent.csv"], ["split=ux"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["model=nothing"],
+        ["data=file", "data.path=absent.csv"],
+        ["split=ux"],
+        ["data=planted", "features.names=[ids,user.jobs]"],
+    ],
+)
 def test_wrong_command_ends_with_status_2_and_writes_nothing(
     wrong: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
