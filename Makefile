@@ -11,7 +11,7 @@ ALL := [ids,day,side,implicit,implicit_items,sessions]
 .PHONY: help install reproduce state-of-the-art test test-fast ui clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv and install what is pinned in .ci/constraints.txt
 
@@ -27,11 +27,12 @@ reproduce: $(READY) ## the published gap, measured again: table, plot, tracked r
 state-of-the-art: $(READY) ## what each kind of information adds, how far it goes, beside myFM (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'
 	@$(BIN)/python -m bench experiment=choose_k
+	@$(BIN)/python -m bench experiment=choose_k 'features.names=[ids]' split=ua seed=0,1
 	@$(BIN)/python -m bench experiment=ablation
-	@$(BIN)/python -m bench experiment=ablation model=fm_ordinal 'features.names=$(ALL)'
+	@$(BIN)/python -m bench experiment=ablation model=fm_ordinal 'features.names=$(ALL)' split=u1,ua
 	@$(BIN)/python -m bench experiment=ablation model=peer_myfm,peer_myfm_ordered 'features.names=$(SHARED)' split=u1,ua seed=0
 	@$(BIN)/python -m bench experiment=state_of_the_art
-	@$(BIN)/python -m bench experiment=state_of_the_art 'features.names=[ids]' split=ua
+	@$(BIN)/python -m bench experiment=state_of_the_art model.k=16 'features.names=[ids]' split=ua
 	@$(BIN)/python -m bench.state_of_the_art
 
 test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
