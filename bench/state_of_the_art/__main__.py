@@ -111,7 +111,7 @@ def reached(rows: Sequence[ablation.Row], tried: Sequence[ablation.Row]) -> Sect
             ablation.choice(tried),
         ]
     )
-    return Section("How far does it go?", text, bars)
+    return Section("How far does it go?", text, tuple(bar for bar in bars if len(bar.measured)))
 
 
 def added(rows: Sequence[ablation.Row], predictions: Predictions) -> Section:
