@@ -1,0 +1,1 @@
+"""Programs that others wrote, as models: one short adapter each, optional extra `[peers]`."""

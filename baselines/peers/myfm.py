@@ -1,0 +1,110 @@
+"""myFM, a Bayesian factorization machine by Gibbs sampling in C++ (https://github.com/tohtsky/myFM).
+
+A block of a `Design` becomes one of its relation blocks, level columns and side columns each a group with a
+prior of its own. A row of level -1 has an empty row of the block.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+from contextlib import redirect_stderr
+from types import ModuleType
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from baselines.inputs import check_design, check_target
+from fm.design import Block, Design
+from fm.params import check_integer
+
+
+class MyFM(RegressorMixin, BaseEstimator):
+    """Regression with Gaussian noise; predicts the posterior mean.
+
+    Parameters: k factors, `n_iter` sweeps, all but the first tenth of which are averaged; random_state.
+    Raises ImportError in `fit` where myFM is not installed.
+    """
+
+    def __init__(self, *, k: int = 10, n_iter: int = 200, random_state: int = 0) -> None:
+        self.k = k
+        self.n_iter = n_iter
+        self.random_state = random_state
+
+    def check_params(self) -> None:
+        check_integer("k", self.k, low=0)
+        check_integer("n_iter", self.n_iter, low=1)
+        check_integer("random_state", self.random_state, low=0)
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        self.check_params()
+        X = check_design(X)
+        model = self._model(_myfm())
+        shapes = [size for block in X for size in (block.n_levels, block.n_side) if size]
+        with redirect_stderr(io.StringIO()):  # its progress bar is drawn in a pipe too
+            self.model_ = model.fit(
+                None,
+                self._encode(check_target(X, y)),
+                X_rel=_relations(X),
+                n_iter=self.n_iter,
+                n_kept_samples=self.n_iter - self.n_iter // 10,
+                group_shapes=shapes,
+            )
+        self.n_parameters_ = (self.n_iter - self.n_iter // 10) * (1 + (self.k + 1) * X.shape[1])
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,)."""
+        check_is_fitted(self, "model_")
+        return np.asarray(self.model_.predict(None, _relations(check_design(X))), dtype=np.float64)
+
+    def _model(self, myfm: ModuleType):
+        return myfm.MyFMGibbsRegressor(rank=self.k, random_seed=self.random_state)
+
+    def _encode(self, y: NDArray) -> NDArray:
+        return y
+
+
+class MyFMOrdered(MyFM):
+    """Ordered probit; predicts the expected rating."""
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        check_is_fitted(self, "model_")
+        return self.model_.predict_proba(None, _relations(check_design(X))) @ self.classes_
+
+    def _model(self, myfm: ModuleType):
+        return myfm.MyFMOrderedProbit(rank=self.k, random_seed=self.random_state)
+
+    def _encode(self, y: NDArray) -> NDArray:
+        self.classes_, classes = np.unique(y, return_inverse=True)
+        return classes
+
+
+def _myfm() -> ModuleType:
+    try:
+        return importlib.import_module("myfm")
+    except ImportError as error:
+        raise ImportError("myFM is not installed: pip install 'fm-bench[peers]'") from error
+
+
+def _relations(X: Design) -> list:
+    """ValueError for linear blocks, which myFM has no counterpart of."""
+    linear = [block.name for block in X if block.linear]
+    if linear:
+        raise ValueError(f"myFM gives every feature factors; blocks {linear} are to have none")
+    return [_myfm().RelationBlock(_rows(block), _levels(block)) for block in X]
+
+
+def _rows(block: Block) -> NDArray[np.intp]:
+    return np.where(block.levels < 0, block.n_levels, block.levels)
+
+
+def _levels(block: Block) -> sparse.csr_matrix:
+    """(n_levels + 1, n_features): each level's own column and side columns, and an empty row."""
+    own = sparse.eye_array(block.n_levels, format="csr")
+    columns = own if block.side is None else sparse.hstack([own, block.side])
+    return sparse.csr_matrix(sparse.vstack([columns, sparse.csr_array((1, columns.shape[1]))]))
