@@ -77,6 +77,7 @@ def _explicit(rng: np.random.Generator) -> QuadraticRegression:
     """As fitted where every pair occurs; a fit would only find other weights."""
     model = QuadraticRegression()
     model.coef_, model.intercept_ = rng.standard_normal(N_FEATURES), 0.0
+    model.n_paired_ = N_FEATURES
     model.pairs_ = np.arange(N_FEATURES * (N_FEATURES - 1) // 2)
     model.pair_coef_ = rng.standard_normal(len(model.pairs_))
     return model
