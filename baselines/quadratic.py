@@ -25,7 +25,7 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from baselines.inputs import as_csr, check_target
 from baselines.linear import solve_ridge
-from fm.design import Design
+from fm.design import Block, Design
 from fm.params import check_number
 
 MAX_PRODUCTS = 50_000_000
@@ -62,12 +62,14 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
     def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
         """X : Design, or matrix (n_rows, n_features). ValueError for NaN, lengths that differ, or too many products."""
         self.check_params()
+        if isinstance(X, Design):
+            _check_size(sum(_features_in_row(block) for block in X.interacting))
         matrix = as_csr(X)
         y = check_target(matrix, y)
         n_features = matrix.shape[1]
         self.n_paired_ = X.n_interacting if isinstance(X, Design) else n_features
         paired = matrix[:, : self.n_paired_]
-        _check_size(paired)
+        _check_size(np.diff(paired.indptr))
         products = _products(paired)
         self.pairs_ = np.unique(products.indices)
         l2_pairs = self.l2 if self.l2_pairs is None else self.l2_pairs
@@ -85,8 +87,15 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
         return X @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
 
 
-def _check_size(X: sparse.csr_array) -> None:
-    in_row = np.diff(X.indptr).astype(np.int64)
+def _features_in_row(block: Block) -> NDArray[np.int64]:
+    of_level = np.ones(block.n_levels, dtype=np.int64)
+    if block.side is not None:
+        of_level += np.diff(block.side.indptr)
+    return np.append(of_level, 0)[block.levels]  # the last for UNKNOWN
+
+
+def _check_size(in_row: NDArray[np.integer]) -> None:
+    in_row = in_row.astype(np.int64)
     n_products = np.sum(in_row * (in_row - 1) // 2)
     if n_products > MAX_PRODUCTS:
         raise ValueError(

@@ -65,6 +65,12 @@ def test_more_products_than_memory_are_refused(
         ValueError, match="the 400 rows have 400 products of two features, more than 399: leave"
     ):
         QuadraticRegression().fit(design, y)
+    with pytest.raises(ValueError, match="have 400 products"):
+        QuadraticRegression().fit(design.to_csr(), y)
+    user, item = design
+    described = Block("item", item.levels, item.n_levels, side=np.ones((item.n_levels, 2)))
+    with pytest.raises(ValueError, match="have 2,400 products"):
+        QuadraticRegression().fit(Design([user, described]), y)
 
 
 def test_both_penalties_bite(design: Design, y: np.ndarray) -> None:
