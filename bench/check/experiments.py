@@ -23,6 +23,7 @@ SHOWN_ALL = f"{SPLIT} split.validation=0"
 EXPERIMENTS = {
     "linear": f"model=linear model.l2=4 {SPLIT}",
     "linear_side": f"model=linear model.l2=4 features=side {SHOWN_ALL}",
+    "linear_sessions": f"model=linear model.l2=4 features.names=[ids,sessions] {SHOWN_ALL}",
     "quadratic": f"model=quadratic model.l2=2 model.l2_pairs=4 {SHOWN_ALL}",
     "mf": f"model=mf model.k=6 model.l2=12 model.l2_w=5 model.n_iter=20 model.early_stopping=null {SHOWN_ALL}",
     "fm_sgd": "model=fm_sgd model.k=8 model.learning_rate=0.2 model.l2=12 model.l2_w=6 model.n_iter=8 "
@@ -31,7 +32,7 @@ EXPERIMENTS = {
     "fm_gibbs": f"model=fm_gibbs model.k=8 model.n_iter=30 {SHOWN_ALL}",
     "fm_gibbs_side": "model=fm_gibbs model.k=4 model.n_iter=40 features.names=[ids,day,side] " + SHOWN_ALL,
     "fm_gibbs_implicit": f"model=fm_gibbs model.k=0 model.n_iter=20 features=implicit {SHOWN_ALL}",
-    "fm_ordinal": f"model=fm_ordinal model.k=2 model.n_iter=20 {SHOWN_ALL}",
+    "fm_ordinal": f"model=fm_ordinal model.k=2 model.n_iter=40 {SHOWN_ALL}",
 }
 
 

@@ -17,7 +17,7 @@ from bench.measure import environment
 from bench.report.gaps import Predictions
 from bench.speed.bars import Bar, bars_table
 from bench.speed.page import Section, draw, markdown
-from bench.state_of_the_art import ablation, intervals, race
+from bench.state_of_the_art import ablation, ideas, intervals, race
 from bench.track import Record
 from bench.track.evidence import Evidence
 from fm.params import check_integer
@@ -37,7 +37,7 @@ READING = """\
 *Sessions* are each user's seconds, minutes and half hours, a weight each: ratings that she gave at the same time have
 something in common that neither she nor the film explains, such as the page that she was shown. In u1 to u5, ua and ub,
 test ratings are drawn from the same times as training ratings, so sessions fill gaps between known ratings. They
-say nothing of the future: where all test ratings are later than all training ratings (`split=temporal`) expect no gain.
+say nothing of the future.
 The published figures above use no time finer than a day."""
 
 
@@ -64,6 +64,7 @@ def _write(asked: argparse.Namespace) -> int:
     sections = [
         reached(ablation.rows_of(best), ablation.rows_of(tried)),
         added(ablation.rows_of(steps), Predictions(evidence)),
+        ideas.section(*ideas.measure(asked.repeats, sweeps=200), asked.repeats, sweeps=200),
         race.section(race.measure(asked.repeats, asked.sweeps)),
         intervals.section(intervals.measure(asked.repeats, sweeps=200)),
     ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.compare import paired_gap
 from bench.metrics import CHOICE
-from bench.tables import MISSING, markdown_table, seconds, signed
+from bench.tables import MISSING, markdown_table, signed
 from bench.track import Record
 
 FOLDS = ("u1", "u2", "u3", "u4", "u5")
@@ -73,15 +73,13 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """RMSE by split, mean +- standard deviation over seeds."""
-    header = ["model", "features", "k", "sweeps", *FOLDS, "mean of u1 to u5", "ua", "ub", "n", "fit s"]
+    header = ["model", "features", "k", "sweeps", *FOLDS, "mean of u1 to u5", "ua", "ub", "n"]
     lines, before = [], None
     for row in rows:
         cells = [_spread(row.values(fold, RMSE)) for fold in FOLDS]
         cells += [_spread(row.over_folds(RMSE)), *(_spread(row.values(s, RMSE)) for s in ("ua", "ub"))]
         n = max(len(row.values(split, RMSE)) for split in SPLITS)
-        fit = np.median([r.metrics["time/fit_seconds"] for r in row.records])
-        lines.append([f"`{row.model}`", _added(row, before), str(row.k), str(row.n_iter), *cells])
-        lines[-1] += [str(n), seconds(float(fit))]
+        lines.append([f"`{row.model}`", _added(row, before), str(row.k), str(row.n_iter), *cells, str(n)])
         before = row
     return markdown_table(header, lines, left=2)
 

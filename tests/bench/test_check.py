@@ -6,7 +6,7 @@ import yaml
 
 from bench.check import reference, simulation
 from bench.check.experiments import EXPERIMENTS, Measurement
-from bench.check.mutants import MUTANTS, patched
+from bench.check.mutants import HARMLESS, MUTANTS, patched
 from bench.check.outcome import Outcome, cases, junit, summary
 from bench.check.rule import FALSE_ALARMS, LOOKS, Judged, Recorded, Verdict, judge
 from bench.data import planted
@@ -64,7 +64,7 @@ def test_simulation_agrees_with_what_normal_errors_give() -> None:
     assert 0.0015 < simulation.smallest_caught(errors, N) < 0.0035
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.bug)
+@pytest.mark.parametrize("mutant", MUTANTS + HARMLESS, ids=lambda mutant: mutant.bug)
 def test_every_bug_still_fits_the_code(mutant) -> None:
     compile(patched(mutant), mutant.path, "exec")
 
