@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from bench.compare import grouped_gap
-from bench.data import ml100k
+from bench.data import movielens
 from bench.data.dataset import Dataset
 from bench.errors import exit_status
 from bench.files import write_text
@@ -94,7 +94,7 @@ def document(sections: dict[str, str]) -> str:
 
 
 def main() -> int:
-    dataset = ml100k()
+    dataset = movielens("ml100k")
     page = document({f"{who}s": section(dataset, who, split) for who, split in HELD_OUT.items()})
     write_text(PAGE, page)
     print(page)

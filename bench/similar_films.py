@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from bench.data import ml100k
+from bench.data import movielens
 from bench.encode import encode
 from bench.errors import exit_status
 from bench.files import write_text
@@ -20,7 +20,7 @@ FILMS = (50, 1, 56, 127, 172, 71, 313, 288)
 
 
 def main() -> int:
-    dataset = ml100k()
+    dataset = movielens("ml100k")
     X = encode(dataset, ("ids",), np.arange(len(dataset.ratings)))
     model = FMRegressor(k=10, solver="gibbs", n_iter=200, random_state=0)
     model.fit(X, dataset.ratings["rating"])

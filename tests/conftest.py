@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.data import ml100k as load_ml100k
+from bench.data import movielens
 from bench.data.dataset import Dataset
 from bench.errors import DataUnavailable
 
@@ -23,6 +23,6 @@ def environment_as_it_was() -> Iterator[None]:
 def ml100k() -> Dataset:
     """The real MovieLens-100K; tests that ask for it are skipped where it cannot be had."""
     try:
-        return load_ml100k()
+        return movielens("ml100k")
     except DataUnavailable as error:
         pytest.skip(str(error))

@@ -117,7 +117,10 @@ def _read(path: Path, layout: Layout, **types: pa.DataType) -> pa.Table:
     table = pyarrow.csv.read_csv(
         source,
         pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.header, encoding=layout.encoding),
-        pyarrow.csv.ParseOptions(delimiter=separator),
+        # `::` is written by programs that know no quotes.
+        pyarrow.csv.ParseOptions(
+            delimiter=separator, quote_char='"' if len(layout.separator) == 1 else False
+        ),
         pyarrow.csv.ConvertOptions(
             include_columns=[names[position] for position in layout.columns.values()],
             column_types={names[position]: types.get(role, ID) for role, position in layout.columns.items()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
+import re
 import sys
 import tempfile
 import time
@@ -22,7 +23,9 @@ PAUSE = 0.5
 BLOCK = 2**16
 
 
-def install(url: str, md5: str, sha256: Mapping[str, str], folder: Path, timeout: float) -> None:
+def install(
+    url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path, timeout: float
+) -> None:
     """Downloads a zip archive and puts its directory `folder.name` at `folder`.
 
     A process that asks for a folder another one is installing waits for it. What was downloaded
@@ -30,7 +33,8 @@ def install(url: str, md5: str, sha256: Mapping[str, str], folder: Path, timeout
 
     Parameters
     ----------
-    md5, sha256 : of the archive, and of files in the directory by name.
+    md5 : of the archive; None: what the file `url`.md5 says.
+    sha256 : of files that are to be in the directory, by name; None: any content.
     timeout : seconds of silence after which a connection counts as broken.
 
     Raises
@@ -44,7 +48,7 @@ def install(url: str, md5: str, sha256: Mapping[str, str], folder: Path, timeout
             fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
                 return
-            _download(url, md5, archive, timeout)
+            _download(url, md5 or _published_md5(url, timeout), archive, timeout)
             try:
                 with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
                     extract(archive, Path(aside))
@@ -56,8 +60,8 @@ def install(url: str, md5: str, sha256: Mapping[str, str], folder: Path, timeout
         raise DataUnavailable(f"{url} cannot be fetched: {error}") from error
 
 
-def verify(folder: Path, sha256: Mapping[str, str]) -> None:
-    """Checks that every named file is in `folder` with the published content.
+def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
+    """Checks that every named file is in `folder`, with the published content where that is known.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def verify(folder: Path, sha256: Mapping[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             raise UserError(f"{path} is missing")
-        if (found := _digest(path, "sha256")) != published:
+        if published is not None and (found := file_digest(path, "sha256")) != published:
             raise UserError(f"{path} differs from the published file: its sha256 is {found}, not {published}")
 
 
@@ -86,6 +90,16 @@ def extract(archive: Path, folder: Path) -> None:
             if not (folder / name).resolve().is_relative_to(folder.resolve()):
                 raise UserError(f"its member {name!r} lies outside the folder it is extracted to")
         members.extractall(folder)
+
+
+def _published_md5(url: str, timeout: float) -> str:
+    """`MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
+    with urlopen(f"{url}.md5", timeout=timeout) as response:
+        said = response.read(BLOCK).decode("latin-1")
+    found = re.search(r"\b[0-9a-fA-F]{32}\b", said)
+    if found is None:
+        raise UserError(f"{url}.md5 names no checksum: {said[:80]!r}")
+    return found[0].lower()
 
 
 def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
@@ -108,7 +122,7 @@ def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
         except (OSError, http.client.HTTPException) as error:
             problem = error
         else:
-            if (found := _digest(archive, "md5")) == md5:
+            if (found := file_digest(archive, "md5")) == md5:
                 return
             archive.unlink()
             problem = f"its md5 is {found}, not {md5}"
@@ -140,6 +154,7 @@ def _show_progress(size: int, total: int) -> None:
         print(f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB", end=end, file=sys.stderr)
 
 
-def _digest(path: Path, algorithm: str) -> str:
+def file_digest(path: Path, algorithm: str) -> str:
+    """Of a file's content, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

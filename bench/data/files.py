@@ -14,6 +14,7 @@ import pyarrow.parquet
 from bench.data.dataset import Dataset
 from bench.data.delimited import locate, read_delimited
 from bench.data.describe import described
+from bench.data.fetch import file_digest
 from bench.data.table import DUPLICATES, Place, drop_duplicates, to_ratings
 from bench.errors import UserError, checked
 from fm.params import check_choice, check_number
@@ -89,17 +90,12 @@ def ratings_file(
 
 def _digest(path: Path, tables: Mapping[str, str | Path]) -> str:
     """Of the ratings' file alone where there is no other."""
-    digests = {role: _file_digest(Path(file).expanduser()) for role, file in tables.items()}
-    ratings = _file_digest(path)
+    digests = {role: file_digest(Path(file).expanduser(), "sha256") for role, file in tables.items()}
+    ratings = file_digest(path, "sha256")
     if not digests:
         return ratings
     listed = "".join(f"{digest}  {role}\n" for role, digest in {"rating": ratings, **digests}.items())
     return hashlib.sha256(listed.encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_parquet(path: Path, columns: Mapping[str, str | int]) -> tuple[pa.Table, Place]:

@@ -26,7 +26,7 @@ REPEATED = {
 """What may vary between repeats -> what several of them are called."""
 NO_PART = {*REPEATED, "model.random_state", "split.seed", "split.name", "test"}
 """Parameters that make no other configuration."""
-FOLDS = re.compile(r"u[1-5]")
+FOLDS = re.compile(r"[ur][1-5]")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def configurations(records: Sequence[Record]) -> list[Configuration]:
     grouped: dict[tuple, dict[tuple, Record]] = defaultdict(dict)
     for r in records:
         split = r.tags.get("split", "")
-        split = "u1–u5" if FOLDS.fullmatch(split) else split
+        split = f"{split[0]}1–{split[0]}5" if FOLDS.fullmatch(split) else split
         params = tuple(sorted((k, v) for k, v in r.params.items() if k not in NO_PART))
         repeats = grouped[r.model, r.tags.get("features", ""), split, params, r.modified]
         repeat = tuple(_value(r, key) for key in REPEATED)

@@ -13,14 +13,19 @@ import pytest
 
 @dataclass
 class Server:
-    """Serves `content` at `url`, after one of `faults` for each of the first requests: "cut" ends the
+    """Serves `content` at `url` and its checksum at `url`.md5, after one of `faults` for each of the first requests: "cut" ends the
     answer half way, "hang" never begins it, a number is an HTTP status. `ranges` keeps what was asked."""
 
     url: str = ""
     content: bytes = b""
     resumable: bool = True
+    checksum: bool = True
     faults: list[str | int] = field(default_factory=list)
     ranges: list[str | None] = field(default_factory=list)
+
+    @property
+    def folder(self) -> str:
+        return self.url.rpartition("/")[0]
 
     @property
     def md5(self) -> str:
@@ -48,6 +53,8 @@ def server() -> Iterator[Server]:
                 self.send_error(416)
                 return
             body = state.content[begin:]
+            if self.path.endswith(".md5"):
+                body = f"MD5 (ml-100k.zip) = {state.md5.upper()}\n".encode() if state.checksum else b"no"
             self.send_response(206 if begin else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -1,6 +1,7 @@
 """MovieLens-100K: found, verified, typed; on a tiny set of the same format, and for real."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,15 @@ import pandas as pd
 import pytest
 
 import bench.data
-from bench.data import movielens
+from bench.data import grouplens
 from bench.data.dataset import Dataset
+from bench.data.releases import RELEASES
 from bench.errors import DataUnavailable, UserError
 from bench.split import published
 from tests.bench.conftest import Server
 from tests.bench.tiny_ml100k import RATINGS, TEST_ROWS, ml100k_files, sha256_of, zip_of
 
-REFUSED = "http://127.0.0.1:9/ml-100k.zip"
+REFUSED = "http://127.0.0.1:9"
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 def load(path: Path | None = None, files: dict[str, bytes] | None = None, **options: object) -> Dataset:
-    return bench.data.ml100k(path, sha256=sha256_of(files or ml100k_files()), **options)
+    md5 = options.pop("md5", None)
+    release = replace(RELEASES["ml100k"], files=sha256_of(files or ml100k_files()), md5=md5)
+    return grouplens.load(release, path, **options)
 
 
 def test_ratings_as_written(write: Callable) -> None:
@@ -132,9 +136,12 @@ def test_download_shows_the_licence_once(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     server.content = zip_of(ml100k_files())
-    options = {"url": server.url, "md5": server.md5, "cache": tmp_path}
+    options = {"url": server.folder, "md5": server.md5, "cache": tmp_path}
     first = load(**options)
-    assert "USAGE LICENSE\nfor research\n" in capsys.readouterr().err
+    assert (
+        f"no redistribution and no commercial use without GroupLens' permission. The whole: {tmp_path}"
+        in (capsys.readouterr().err)
+    )
     second = load(**options)
     assert capsys.readouterr().err == ""
     assert len(server.ranges) == 1
@@ -156,7 +163,7 @@ def test_unreachable_is_said_with_the_remedy(tmp_path: Path) -> None:
 def test_simulated_ratings_stand_in(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(movielens, "planted", lambda: bench.data.planted(60, 50, 1300))
+    monkeypatch.setattr(grouplens, "planted", lambda: bench.data.planted(60, 50, 1300))
     data = bench.data.ml100k_or_planted(cache=str(tmp_path), url=REFUSED)
     assert data.simulated
     assert data.name == "planted"

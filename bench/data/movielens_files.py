@@ -1,0 +1,147 @@
+"""The files of MovieLens releases, each format with its quirks."""
+
+from __future__ import annotations
+
+import csv
+from functools import cache as memoize
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from bench.data.dataset import LazySplits, Rows
+from bench.data.delimited import read_delimited
+from bench.data.table import to_ratings
+from bench.errors import UserError
+
+COLUMNS = {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
+SPLITS_100K = ("ua", "ub", "u1", "u2", "u3", "u4", "u5")
+SPLITS_10M = ("ra", "rb", "r1", "r2", "r3", "r4", "r5")
+OCCUPATIONS_1M = (
+    "other,academic/educator,artist,clerical/admin,college/grad student,customer service,doctor/health care,"
+    "executive/managerial,farmer,homemaker,K-12 student,lawyer,programmer,retired,sales/marketing,scientist,"
+    "self-employed,technician/engineer,tradesman/craftsman,unemployed,writer"
+).split(",")
+"""By the number that stands in `users.dat`; its ages are the youngest of a group, 1 for under 18."""
+NO_GENRE = "(no genres listed)"
+
+
+def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
+    """A table of ratings whose columns are user, item, rating and time stamp."""
+    return to_ratings(*read_delimited(path, COLUMNS, separator=separator, header=header))
+
+
+def titles(
+    folder: Path, name: str, separator: str, *, header: bool = False, encoding: str = "utf-8"
+) -> pd.DataFrame:
+    """Films by number, title with the year in parentheses at its end, and genres with `|` between them."""
+    columns = {"item": 0, "title": 1, "genres": 2}
+    items = _text(folder / name, columns, separator, header=header, encoding=encoding)
+    genres = items["genres"].str.get_dummies("|").astype(bool).drop(columns=NO_GENRE, errors="ignore")
+    year = items["title"].str.extract(r"\((\d{4})\)\s*$", expand=False).astype("float64")
+    return items[["title"]].join(genres).assign(year=year, decade=_decade(year))
+
+
+def users_1m(folder: Path) -> pd.DataFrame:
+    columns = {"user": 0, "gender": 1, "age": 2, "occupation": 3, "zip_code": 4}
+    users = _text(folder / "users.dat", columns, "::")
+    names = dict(enumerate(OCCUPATIONS_1M))
+    return users.assign(
+        gender=users["gender"].astype("category"),
+        age=users["age"].astype("int64"),
+        occupation=users["occupation"].astype("int64").map(names).astype("category"),
+        zip_area=_zip_area(users["zip_code"]),
+    )
+
+
+def users_100k(folder: Path) -> pd.DataFrame:
+    columns = ["user", "age", "gender", "occupation", "zip_code"]
+    types = {"gender": "category", "occupation": "category", "zip_code": "str"}
+    users = pd.read_csv(
+        folder / "u.user", sep="|", names=columns, index_col="user", dtype=types, keep_default_na=False
+    )
+    return users.assign(zip_area=_zip_area(users["zip_code"]))
+
+
+def items_100k(folder: Path) -> pd.DataFrame:
+    form = {"sep": "|", "names": ["genre", "number"], "index_col": "number"}
+    genres = pd.read_csv(folder / "u.genre", **form)["genre"].tolist()
+    columns = ["item", "title", "release_date", "video_release_date", "imdb_url", *genres]
+    items = pd.read_csv(
+        folder / "u.item",
+        sep="|",
+        names=columns,
+        index_col="item",
+        encoding="latin-1",
+        dtype=dict.fromkeys(genres, "bool"),
+        true_values=["1"],
+        false_values=["0"],
+        quoting=csv.QUOTE_NONE,
+    )
+    for date in ("release_date", "video_release_date"):
+        items[date] = pd.to_datetime(items[date], format="%d-%b-%Y")
+    year = items["release_date"].dt.year
+    return items.assign(year=year, decade=_decade(year))
+
+
+def splits_100k(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
+    """As the files `*.base` and `*.test` have them, in their order."""
+
+    @memoize
+    def row_of() -> pd.Index:
+        return pd.MultiIndex.from_frame(ratings_)
+
+    def rows(name: str) -> Rows:
+        part = ratings(folder / name, "\t", header=False)
+        found = row_of().get_indexer(pd.MultiIndex.from_frame(part))
+        if (found < 0).any():
+            line = 1 + int(np.argmax(found < 0))
+            raise UserError(f"{folder / name}, line {line}: this rating is not in {folder / 'u.data'}")
+        return found
+
+    return LazySplits(SPLITS_100K, lambda name: (rows(f"{name}.base"), rows(f"{name}.test")))
+
+
+def splits_10m(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
+    """What `split_ratings.sh`, in the archive, makes: the test parts of `ra` and `rb` are each user's first ten
+    ratings in the file and the ten after them, those of `r1` to `r5` fifths of the file, the last one with what is
+    left over.
+
+    The file is ordered by user, so that nearly all test users of `r1` to `r5` are new. Train is all that is not
+    test; the script's own training files of `r1` to `r4` lack the few rows that follow the test part, as many as
+    are left over, and have the last ones twice.
+    """
+    n = len(ratings_)
+
+    def make(name: str) -> tuple[Rows, Rows]:
+        is_test = np.zeros(n, dtype=bool)
+        if name in ("ra", "rb"):
+            turn = ratings_.groupby("user", sort=False).cumcount().to_numpy()
+            is_test = turn // 10 == ("ra", "rb").index(name)
+        else:
+            part = int(name[1])
+            is_test[(part - 1) * (n // 5) : part * (n // 5) if part < 5 else n] = True
+        return np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+    return LazySplits(SPLITS_10M, make)
+
+
+def _text(
+    path: Path, columns: dict[str, int], separator: str, *, header: bool = False, encoding: str = "utf-8"
+) -> pd.DataFrame:
+    """Columns of text, indexed by the first one's whole numbers."""
+    table, _ = read_delimited(path, columns, separator=separator, header=header, encoding=encoding)
+    frame = pd.DataFrame({name: table[name].cast(pa.string()).to_pandas() for name in columns})
+    first = next(iter(columns))
+    return frame.assign(**{first: frame[first].astype("int64")}).set_index(first)
+
+
+def _decade(year: pd.Series) -> pd.Series:
+    """Text, so that `side`, which has the year, leaves it out."""
+    return (year // 10 * 10).map("{:.0f}s".format, na_action="ignore")
+
+
+def _zip_area(code: pd.Series) -> pd.Series:
+    """A US code's first digit is a group of states; codes of other countries begin with a letter."""
+    return code.str.extract(r"^(\d)", expand=False).fillna("other").astype("category")
