@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ MIN_RATINGS = 20
 """Of every user, as in MovieLens."""
 CHUNK_CELLS = 2**22
 """User-item pairs kept track of together."""
+CHUNK_USERS = 2**13
+"""Users whose time stamps are drawn together."""
 START, DURATION = 874_724_710, 18_561_928
 """First time stamp and the range of all, in seconds: seven months, as MovieLens-100K."""
 
@@ -42,13 +46,13 @@ def distinct_items(
     of which is noted who owns it.
     """
     bound = weight.cumsum()
-    chunks = []
-    n_chunk = max(1, CHUNK_CELLS // len(weight))
-    for first in range(0, len(counts), n_chunk):
-        chunk = counts[first : first + n_chunk]
+    items = np.empty(counts.sum(), dtype=np.int64)
+    end = 0
+    for chunk in _chunks(counts, max(1, CHUNK_CELLS // len(weight))):
         row = np.repeat(np.arange(len(chunk)) * len(weight), chunk)
         owner = np.full(len(chunk) * len(weight), -1, dtype=np.int32)
-        drawn = np.empty(len(row), dtype=np.int64)
+        drawn = items[end : end + len(row)]
+        end += len(row)
         pending = np.arange(len(row), dtype=np.int32)
         while len(pending):
             item = bound.searchsorted(rng.random(len(pending)) * bound[-1], side="right")
@@ -58,13 +62,22 @@ def distinct_items(
             won = owner[cell] == pending
             drawn[pending[won]] = item[won]
             pending = pending[~won]
-        chunks.append(drawn)
-    return np.concatenate(chunks)
+    return items
 
 
 def timestamps(rng: np.random.Generator, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Seconds since 1970 of each user's ratings: most users come once, for an hour, some for months."""
     start = rng.random(len(counts)) * DURATION
     span = np.minimum(np.exp(8 + 3.2 * rng.standard_normal(len(counts))), DURATION - start)
-    offset = np.repeat(start, counts) + np.repeat(span, counts) * rng.random(counts.sum())
-    return START + offset.astype(np.int64)
+    seconds = np.empty(counts.sum(), dtype=np.int64)
+    end = 0
+    for chunk, first, length in zip(*(_chunks(values, CHUNK_USERS) for values in (counts, start, span))):
+        part = seconds[end : end + chunk.sum()]
+        end += len(part)
+        part[:] = np.repeat(first, chunk) + np.repeat(length, chunk) * rng.random(len(part))
+    seconds += START
+    return seconds
+
+
+def _chunks(values: NDArray, size: int) -> Iterator[NDArray]:
+    return (values[first : first + size] for first in range(0, len(values), size))

@@ -1,15 +1,22 @@
 """Ratings drawn from a known factorization machine, so that the best possible error is known.
 
     m_ui = mean + b_u + c_i + sum_f p_uf q_if          biases and k factors of user u and item i
-    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5
+    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5 (of 0.5, 1, ..., 5; of 1/1024)
 
 Biases and factors of a user are in part linear in her age, gender and occupation, those of an item
 in its genres and year: the FM with these as features, their terms folded into the levels'. Popular
 items are better, as films are. Time has no effect.
 
-A rating exceeds the edge e (1.5, ..., 4.5) with probability S_e = Phi((m - e) / noise): its conditional
-mean is exactly 1 + sum_e S_e, and its variance follows from the same numbers. The mean of that
-variance is the noise floor, below which no model's MSE is but by luck.
+Stars exceed the edge e (1.5, ..., 4.5) with probability S_e = Phi((m - e) / noise): their conditional mean is
+exactly 1 + sum_e S_e, and their variance follows from the same numbers. A real rating has mean m and variance
+noise^2 + 1024^-2 / 12. The mean of these variances is the noise floor, below which no model's MSE is but by luck.
+
+The same seed gives the same table on every machine: what is kept are whole numbers and multiples of 1/1024, drawn from
+integer streams (PCG64), and arithmetic in double precision, whose last place may differ between machines, enters only
+by comparisons with such draws. For one of 100,000 ratings to differ it takes a draw within 1e-15 of an edge, less
+than once in 10^5 seeds; of 25 million ratings, less than once in 10^3.
+
+Beside the table itself, 48 bytes a rating with what is known of it, drawing takes memory for a few columns more.
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ from bench.data.dataset import Dataset, LazySplits, Rows, array_digest
 from bench.data.longtail import MIN_RATINGS, activity, distinct_items, popularity, timestamps
 from bench.errors import UserError, checked
 from bench.seeds import derive_rng
-from fm.params import check_integer, check_number
+from fm.params import check_choice, check_integer, check_number
 
 MEAN = 3.26
 USER_BIAS, ITEM_BIAS, INTERACTION = 0.44, 0.55, 0.38
@@ -34,7 +41,12 @@ FROM_SIDE = 0.3
 """Share of the variance of biases and factors that is linear in the side tables."""
 FROM_POPULARITY = 0.5
 """Correlation of an item's bias with its rank of popularity."""
-EDGES = np.array([1.5, 2.5, 3.5, 4.5])
+STEPS = {"stars": 1.0, "half_stars": 0.5, "real": 2.0**-10}
+"""Distance of neighbouring ratings."""
+HIGHEST = 5.0
+SIZES = (100_000, 1_000_000, 10_000_000, 25_000_000)
+SHAPES = {"user": (943, 6040, 69_878, 162_541), "item": (1682, 3706, 10_677, 59_047)}
+"""Users and rated films of the MovieLens with about so many ratings."""
 CHUNK = 2**20
 """Ratings drawn together."""
 
@@ -43,19 +55,22 @@ GENRES = [f"genre {number}" for number in range(1, 19)]
 
 
 def planted(
-    n_users: int = 943,
-    n_items: int = 1682,
+    n_users: int | None = None,
+    n_items: int | None = None,
     n_ratings: int = 100_000,
     *,
+    values: str = "stars",
     k: int = 4,
     noise: float = 0.95,
     seed: int = 0,
 ) -> Dataset:
-    """Simulated ratings of the shape of MovieLens-100K, with splits `ua ub u1..u5` of the same form.
+    """Simulated ratings of the shape of MovieLens, with splits `ua ub u1..u5` of the form of 100K's.
 
     Parameters
     ----------
-    n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs.
+    n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs. By default as many
+        users and items as a MovieLens of so many ratings has.
+    values : "stars" 1 to 5, "half_stars" 0.5 to 5, or "real" numbers, without bounds.
     k : number of factors of the FM that the ratings are drawn from.
     noise : standard deviation of a rating before it is rounded, in stars.
     seed : of everything drawn; the same seed gives the same ratings everywhere.
@@ -64,6 +79,11 @@ def planted(
     ------
     UserError : parameters out of range, or that do not fit each other.
     """
+    with checked():
+        check_integer("n_ratings", n_ratings, low=1)
+        check_choice("values", values, STEPS)
+    n_users = usual(n_ratings, "user") if n_users is None else n_users
+    n_items = usual(n_ratings, "item") if n_items is None else n_items
     _check(n_users, n_items, n_ratings, k, noise, seed)
     rng = derive_rng(seed, "users")
     users = _user_table(rng, n_users)
@@ -84,23 +104,31 @@ def planted(
     user = np.repeat(np.arange(n_users), counts)[order]
     item = distinct_items(rng, counts, popularity(rank))[order]
     timestamp = timestamps(rng, counts)[order]
+    del order
 
     rng = derive_rng(seed, "ratings")
-    rating, expected, variance = np.empty((3, n_ratings))
+    rating, expected, variance = np.empty(n_ratings), np.empty(n_ratings), np.empty(n_ratings)
     for first in range(0, n_ratings, CHUNK):
         rows = slice(first, first + CHUNK)
         u, i = user[rows], item[rows]
         mean = MEAN + USER_BIAS * b[u] + ITEM_BIAS * c[i]
         for weight, p, q in zip(weights, P, Q, strict=True):
             mean += weight * p[u] * q[i]
-        rating[rows], expected[rows], variance[rows] = draw_ratings(rng, mean, noise)
+        drawn = (
+            draw_real(rng, mean, noise) if values == "real" else draw_stars(rng, mean, noise, STEPS[values])
+        )
+        rating[rows], expected[rows], variance[rows] = drawn
 
-    ratings = pd.DataFrame({"user": user + 1, "item": item + 1, "rating": rating, "timestamp": timestamp})
+    digest = array_digest(user, item, rating, timestamp)
+    user += 1
+    item += 1
+    columns = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
+    lowest = {"stars": 1.0, "half_stars": 0.5, "real": rating.min()}[values]
     return Dataset(
         name="planted",
-        ratings=ratings,
-        scale=(1.0, 5.0),
-        digest=array_digest(user, item, rating, timestamp),
+        ratings=pd.DataFrame(columns, copy=False),
+        scale=(float(lowest), float(rating.max()) if values == "real" else HIGHEST),
+        digest=digest,
         source=f"simulated ratings ({n_ratings:,} of {n_users:,} users and {n_items:,} items, seed {seed})",
         users=users,
         items=items,
@@ -111,10 +139,18 @@ def planted(
     )
 
 
+def usual(n_ratings: int, whose: str) -> int:
+    """Users or items of a MovieLens of so many ratings: power laws between its sizes, and beyond them the one from
+    100K to 1M."""
+    sizes, shapes = np.log(SIZES), np.log(SHAPES[whose])
+    slope = (shapes[1] - shapes[0]) / (sizes[1] - sizes[0])
+    beyond = np.log(n_ratings) - np.clip(np.log(n_ratings), sizes[0], sizes[-1])
+    return round(float(np.exp(np.interp(np.log(n_ratings), sizes, shapes) + slope * beyond)))
+
+
 def _check(n_users: int, n_items: int, n_ratings: int, k: int, noise: float, seed: int) -> None:
     with checked():
-        for name, value in (("n_users", n_users), ("n_ratings", n_ratings)):
-            check_integer(name, value, low=1)
+        check_integer("n_users", n_users, low=1)
         check_integer("n_items", n_items, low=2 * MIN_RATINGS)
         check_integer("k", k, low=0)
         check_number("noise", noise, above=0)
@@ -127,14 +163,26 @@ def _check(n_users: int, n_items: int, n_ratings: int, k: int, noise: float, see
         )
 
 
-def draw_ratings(
-    rng: np.random.Generator, mean: NDArray[np.float64], noise: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Ratings about `mean`, their conditional means and variances."""
-    exceeds = ndtr((mean[:, None] - EDGES) / noise)
-    rating = 1.0 + np.count_nonzero(rng.random((len(mean), 1)) < exceeds, axis=1)
+Drawn = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Ratings, their conditional means and variances."""
+
+
+def draw_stars(rng: np.random.Generator, mean: NDArray[np.float64], noise: float, step: float = 1.0) -> Drawn:
+    """Normal about `mean`, rounded to `step`, 2 `step`, ..., 5 of stars (`step` 1: 1, 2, ..., 5)."""
+    edges = np.arange(1.5 * step, HIGHEST, step)
+    exceeds = ndtr((mean[:, None] - edges) / noise)
+    rating = step * (1.0 + np.count_nonzero(rng.random((len(mean), 1)) < exceeds, axis=1))
     above = exceeds.sum(axis=1)
-    return rating, 1 + above, exceeds @ [1.0, 3.0, 5.0, 7.0] - above**2
+    squared = exceeds @ np.arange(1.0, 2 * len(edges), 2.0)  # E n^2 of the number n of edges exceeded
+    return rating, step * (1 + above), step**2 * (squared - above**2)
+
+
+def draw_real(rng: np.random.Generator, mean: NDArray[np.float64], noise: float) -> Drawn:
+    """Normal about `mean`, rounded to multiples of 1/1024, which leaves the mean as it is and adds a uniform
+    variance (exactly in double precision, for all but the smallest noise)."""
+    step = STEPS["real"]
+    rating = step * np.rint((mean + noise * rng.standard_normal(len(mean))) / step)
+    return rating, mean, np.full(len(mean), noise**2 + step**2 / 12)
 
 
 def _user_table(rng: np.random.Generator, n: int) -> pd.DataFrame:

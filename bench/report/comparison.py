@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice
+from bench.report.choices import Choice, Configuration
 from bench.report.gaps import Predictions
 from bench.tables import MISSING, markdown_table, number, seconds, signed
 from bench.track import Record
 
 SHOWN = 20
 """Failed runs that are listed one by one."""
+ORACLE = "test/oracle_mse"
+"""MSE, on the same rows, of the means that simulated ratings were drawn about."""
 RMSE = {CHOICE: "validation/rmse_clipped", TEST: "test/rmse_clipped"}
 
 
@@ -22,13 +24,16 @@ def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -
         "split": len({r.chosen.split for r in rows}) > 1,
     }
     extra = [name for name, differs in several.items() if differs]
+    best = [True] if any(row.chosen.values(ORACLE) for row in rows) else []
     header = ["model", *extra, "chosen configuration", "of", "validation MSE", "validation RMSE", "test MSE"]
     header += [
         "test RMSE",
         "over",
+        *("MSE − best possible" for _ in best),
         f"MSE − `{reference}` [95 %]",
         "fit s",
         "predict s",
+        "memory MiB",
         "parameters",
         "tuning",
     ]
@@ -40,9 +45,11 @@ def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -
             str(len(row.of)),
             *(spread(row, metric) for metric in (CHOICE, RMSE[CHOICE], TEST, RMSE[TEST])),
             row.chosen.over(),
+            *(_excess(row.chosen) for _ in best),
             _gap(row, rows, reference, predictions),
             seconds(row.chosen.mean("time/fit_seconds")),
             seconds(row.chosen.mean("time/predict_seconds")),
+            number(row.chosen.mean("size/peak_memory_mib"), 0),
             number(row.chosen.mean("size/parameters"), 0),
             f"{row.n_runs} runs, {seconds(row.seconds)} s",
         ]
@@ -55,6 +62,12 @@ def spread(row: Choice, metric: str) -> str:
     """`0.8334 ± 0.0010`, or the value alone where there is one."""
     std = row.chosen.std(metric)
     return number(row.chosen.mean(metric)) + ("" if std is None else f" ± {std:.4f}")
+
+
+def _excess(configuration: Configuration) -> str:
+    """How far it is from the best that a model can do, on simulated ratings."""
+    mse, oracle = configuration.mean(TEST), configuration.mean(ORACLE)
+    return MISSING if oracle is None else f"{mse - oracle:+.4f}"
 
 
 def reference_of(row: Choice, rows: Sequence[Choice], reference: str) -> Choice | None:

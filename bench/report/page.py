@@ -23,7 +23,9 @@ A model is fitted on train without its validation part; *validation* is its erro
 the lowest is chosen, out of as many as *of* says. *Test* is the error, on rows seen by nobody before, of that
 configuration fitted on all training rows. All are of predictions clipped to the rating scale; mean ± standard
 deviation are *over* what that column says. The difference in MSE comes with a 95 % paired bootstrap interval over test
-rows. Times are of one run; *tuning* is what all the model's runs took to fit."""
+rows. Times are of one run; *tuning* is what all the model's runs took to fit. *Memory* is what a fit takes at its peak
+beyond program and data, of an outside program all that it takes. *MSE − best possible*, of simulated ratings, is held
+against the means that they were drawn about, on the same rows."""
 
 
 @dataclass(frozen=True)

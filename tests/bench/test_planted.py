@@ -1,12 +1,14 @@
-"""Planted ratings: the shape of MovieLens-100K, and an error that is known not to be improvable."""
+"""Planted ratings: the shape of MovieLens, and an error that is known not to be improvable."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from bench.data import planted
+from bench.data import longtail, planted, simulate
 from bench.data.dataset import Dataset
 from bench.data.longtail import activity, distinct_items, popularity
-from bench.data.simulate import draw_ratings
+from bench.data.simulate import STEPS, draw_real, draw_stars, usual
 from bench.encode import encode
 from bench.errors import UserError
 
@@ -20,9 +22,55 @@ def small(**changes: object) -> Dataset:
     return planted(**({"n_users": 60, "n_items": 50, "n_ratings": 1300} | changes))
 
 
-def test_same_ratings_for_the_same_seed_everywhere() -> None:
-    known = "81f6afa2c11730c21ba5728522847369d35866bb13405f278a518e41ae06bd6a"
-    assert small().digest == small().digest == known
+KNOWN = {
+    "stars": "81f6afa2c11730c21ba5728522847369d35866bb13405f278a518e41ae06bd6a",
+    "half_stars": "974cd99c6639058b5c1c9ffcb92df567b91d7e512f3a4e6bec11db021a93a600",
+    "real": "67b2985a30faaa44756d6d9d66fed84d5db2a3114c22b349e8278cbbfe6bece9",
+}
+
+
+@pytest.mark.parametrize("values", KNOWN)
+def test_same_ratings_for_the_same_seed_everywhere(values: str) -> None:
+    assert small(values=values).digest == small(values=values).digest == KNOWN[values]
+
+
+def test_a_million_ratings_are_the_same_everywhere() -> None:
+    data = planted(n_ratings=1_000_000)
+    assert data.digest == "70ec4290c331eb85183c5ccd802178e67e14b8160f609d6157b7d12f0b51e0c8"
+    assert (len(data.users), len(data.items)) == (6040, 3706)
+
+
+@pytest.mark.parametrize(
+    ("n_ratings", "users", "items"),
+    [(100_000, 943, 1682), (10_000_000, 69_878, 10_677), (25_000_000, 162_541, 59_047)],
+)
+def testusual_shapes_are_those_of_movielens(n_ratings: int, users: int, items: int) -> None:
+    assert (usual(n_ratings, "user"), usual(n_ratings, "item")) == (users, items)
+
+
+def test_any_number_of_ratings_has_a_legal_shape() -> None:
+    """From 200 ratings to 10^9; more ratings never come with fewer users or items."""
+    sizes = np.geomspace(200, 1e9, 60).astype(int)
+    users, items = (np.array([usual(n, whose) for n in sizes]) for whose in ("user", "item"))
+    assert (20 * users <= sizes).all() and (2 * sizes <= users * items).all()
+    assert (np.diff(users) >= 0).all() and (np.diff(items) >= 0).all()
+
+
+def test_memory_is_that_of_what_is_returned_and_a_few_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, size in (
+        (simulate, "CHUNK", 2**12),
+        (longtail, "CHUNK_CELLS", 2**15),
+        (longtail, "CHUNK_USERS", 2**5),
+    ):
+        monkeypatch.setattr(module, name, size)
+    n = 100_000
+    tracemalloc.start()
+    data = planted(500, 1000, n)
+    returned, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert data.ratings.memory_usage(index=False).sum() == 32 * n
+    assert 48 * n < returned < 50 * n
+    assert peak - returned < 24 * n
 
 
 @pytest.mark.parametrize(
@@ -61,19 +109,42 @@ def test_moments_are_those_of_movielens(data: Dataset) -> None:
     assert rating.groupby(data.ratings["user"]).mean().std() == pytest.approx(0.445, abs=0.06)
 
 
-def test_expected_and_variance_are_those_of_rounded_normal_ratings() -> None:
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_expected_and_variance_are_those_of_rounded_normal_ratings(step: float) -> None:
     rng = np.random.default_rng(0)
     n, noise = 400_000, 0.95
     for mean in (-0.5, 1.2, 3.1, 4.5, 6.0):
-        rounded = np.rint(mean + noise * rng.standard_normal(n)).clip(1, 5)
-        rating, expected, variance = draw_ratings(rng, np.full(n, mean), noise)
+        rounded = (step * np.rint((mean + noise * rng.standard_normal(n)) / step)).clip(step, 5)
+        rating, expected, variance = draw_stars(rng, np.full(n, mean), noise, step)
         error = 4.5 * np.sqrt(variance[0] / n)
         assert rounded.mean() == pytest.approx(expected[0], abs=error)
         assert rating.mean() == pytest.approx(expected[0], abs=error)
         assert rounded.var() == pytest.approx(variance[0], rel=0.02)
         assert rating.var() == pytest.approx(variance[0], rel=0.02)
-        shares = [np.bincount(r.astype(int), minlength=6) / n for r in (rounded, rating)]
+        shares = [np.bincount((r / step).astype(int), minlength=11) / n for r in (rounded, rating)]
         assert np.allclose(*shares, atol=0.005)
+
+
+def test_expected_and_variance_are_those_of_real_ratings() -> None:
+    rng = np.random.default_rng(0)
+    step = STEPS["real"]
+    for noise in (0.95, step):
+        rating, expected, variance = draw_real(rng, np.full(10**6, 3.14159), noise)
+        assert np.array_equal(rating % step, np.zeros(10**6))
+        assert rating.mean() == pytest.approx(expected[0], abs=4.5 * noise / 1000)
+        assert rating.var() == pytest.approx(variance[0], rel=0.01)
+
+
+@pytest.mark.parametrize(("values", "scale"), [("half_stars", (0.5, 5.0)), ("real", None)])
+def test_other_values_reach_their_noise_floor(values: str, scale: tuple[float, float] | None) -> None:
+    data = planted(400, 500, 60_000, values=values)
+    rating = data.ratings["rating"].to_numpy()
+    assert data.scale == (scale or (rating.min(), rating.max()))
+    assert np.array_equal(rating % STEPS[values], np.zeros(60_000))
+    squared = (rating - data.expected) ** 2
+    error = 4 * squared.std() / np.sqrt(len(rating))
+    assert squared.mean() == pytest.approx(data.variance.mean(), abs=error)
+    assert np.mean((rating - rating.mean()) ** 2) - squared.mean() > 10 * error
 
 
 def test_oracle_reaches_the_noise_floor_and_a_linear_model_does_not(data: Dataset) -> None:
@@ -161,6 +232,8 @@ def test_items_are_distinct_across_chunks_and_as_popular_as_asked(monkeypatch: p
         ({"n_users": 0}, "n_users must be at least 1"),
         ({"k": -1}, "k must be at least 0"),
         ({"noise": 0}, "noise must be above 0"),
+        ({"values": "half_star"}, r"values must be one of stars, .*\(did you mean 'half_stars'\?\)"),
+        ({"n_ratings": 0}, "n_ratings must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from bench.identity import ROOT
 from bench.metrics import CHOICE, TEST
 from bench.report.choices import choices
-from bench.report.comparison import unfinished
+from bench.report.comparison import ORACLE, compared, unfinished
 from bench.track import Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
@@ -77,6 +77,15 @@ def test_failed_and_missing_are_rows() -> None:
     assert unfinished([record(0, 4, 0.8, 0.9)], []) == ""
 
 
+def test_simulated_ratings_are_held_against_the_best_possible() -> None:
+    metrics = {CHOICE: 0.8, TEST: 0.9, ORACLE: 0.85, "size/peak_memory_mib": 12.4}
+    told = compared(choices([record(0, 4, None, None, metrics=metrics)]), "linear", predictions=None)
+    header, _, row = (line.split("|") for line in told.splitlines())
+    cells = {name.strip(): cell.strip() for name, cell in zip(header, row, strict=True)}
+    assert (cells["MSE − best possible"], cells["memory MiB"]) == ("+0.0500", "12")
+    assert "best possible" not in compared(choices([record(0, 4, 0.8, 0.9)]), "linear", predictions=None)
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store and the report of a sweep in which one run fails."""
@@ -115,6 +124,8 @@ def test_report_of_an_experiment(results: Path) -> None:
         "`linear`",
         "| k=",
         "Simulated data",
+        "MSE − best possible",
+        "memory MiB",
         "## What failed",
         "FloatingPointError",
     ):
