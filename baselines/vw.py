@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,7 +57,8 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    arguments : what else stands on VW's command line, as in a shell or as a list (`"-q ui --rank 10"`).
+    arguments : what else stands on VW's command line, as in a shell or as a list (`"-q ui --rank 10"`), or by
+        name (`{"q": "ui", "rank": 10}`; True is an option without a value, None or False one that is left out).
         Hyperparameters in it have VW's own meaning: its --l2 is a penalty per row, for instance.
     passes : times VW goes over the rows; it may stop earlier if `holdout`.
     holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from all.
@@ -75,7 +76,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        arguments: str | Sequence[str] = "",
+        arguments: str | Sequence[str] | Mapping[str, object] = "",
         *,
         passes: int = 1,
         holdout: bool = False,
@@ -95,7 +96,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
             raise TypeError(f"holdout must be True or False, got {self.holdout!r}")
         if isinstance(self.random_state, Integral):
             check_integer("random_state", self.random_state, low=0)
-        for argument in self._arguments():
+        for argument in command_line(self.arguments):
             option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
             if option in _OWNERS:
                 raise ValueError(f"arguments must do without {option}, got {argument!r}: {_OWNERS[option]}")
@@ -115,7 +116,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
         rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
-        command = [*self._arguments(), f"--bit_precision={self.bits}", f"--passes={self.passes}"]
+        command = [*command_line(self.arguments), f"--bit_precision={self.bits}", f"--passes={self.passes}"]
         command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
         command += ["--data=rows.vw", "--final_regressor=model"]
         command += [] if self.holdout else ["--holdout_off"]
@@ -175,8 +176,20 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         _write(folder, lines)
         return _run(["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder)[0]
 
-    def _arguments(self) -> list[str]:
-        return shlex.split(self.arguments) if isinstance(self.arguments, str) else list(self.arguments)
+
+def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:
+    """The words of VW's command line that a model's `arguments` stand for."""
+    if isinstance(arguments, str):
+        return shlex.split(arguments)
+    if not isinstance(arguments, Mapping):
+        return list(arguments)
+    words = []
+    for name, value in arguments.items():
+        if value is None or value is False:
+            continue
+        words.append(f"-{name}" if len(name) == 1 else f"--{name}")
+        words += [] if value is True else [str(value)]
+    return words
 
 
 def _write(folder: str, lines: Iterable[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from baselines import VowpalWabbit
+from baselines.vw import command_line
 from bench.measure import Measured
 from bench.metrics import squared_errors
 from bench.speed.bars import Bar, spread
@@ -113,7 +113,7 @@ def averages(model: BaseEstimator, draws: NDArray) -> list[NDArray]:
 
 def vw_seconds(model: VowpalWabbit, folder: str, passes: int) -> float:
     """Seconds of VW's process over `folder`/rows.vw with the arguments of `model`."""
-    command = [*shlex.split(model.arguments), f"--bit_precision={model.bits}", f"--passes={passes}"]
+    command = [*command_line(model.arguments), f"--bit_precision={model.bits}", f"--passes={passes}"]
     command += ["--data=rows.vw", "--cache_file=cache", "--kill_cache", "--final_regressor=model"]
     command += [] if model.holdout else ["--holdout_off"]
     _, start_up = _vw(["--version"], folder)

@@ -128,9 +128,11 @@ def test_random_state_none_and_generator(design: Design, y: np.ndarray) -> None:
     assert not np.array_equal(predict(None), predict(None))
 
 
-def test_arguments_as_a_list(design: Design, y: np.ndarray) -> None:
-    as_list = fitted(design, y, ["-q", "ui", "--l2", "1e-3"]).predict(design)
-    np.testing.assert_array_equal(as_list, fitted(design, y, "-q ui --l2 1e-3").predict(design))
+def test_arguments_as_a_list_and_by_name(design: Design, y: np.ndarray) -> None:
+    expected = fitted(design, y, "-q ui --l2 1e-3 --sgd").predict(design)
+    named = {"q": "ui", "l2": 1e-3, "sgd": True, "rank": None, "bfgs": False}
+    for same in (["-q", "ui", "--l2", "1e-3", "--sgd"], named):
+        np.testing.assert_array_equal(fitted(design, y, same).predict(design), expected)
 
 
 def test_history_has_an_entry_a_pass(design: Design, y: np.ndarray) -> None:
@@ -222,6 +224,7 @@ def test_every_row_needs_a_finite_prediction(
         ({"arguments": "-q ui --passes 3"}, ValueError, "without --passes, got '--passes': set passes"),
         ({"arguments": "-b18"}, ValueError, "without -b, got '-b18': set bits"),
         ({"arguments": ["--cache_file=x"]}, ValueError, "without --cache_file"),
+        ({"arguments": {"b": 18}}, ValueError, "without -b, got '-b': set bits"),
     ],
 )
 def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from bench.app import main, plan
 from bench.errors import UserError
@@ -15,8 +16,9 @@ CONF = Path(__file__).parents[2] / "conf"
 CHOICES = [
     f"{path.parent.name}={path.stem}"
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name != "experiment"
+    if path.parent.name not in ("experiment", "space")
 ]
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
 
@@ -24,6 +26,16 @@ TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=10
 def test_every_choice_composes_and_its_model_is_built(choice: str) -> None:
     extra = ["data.path=ratings.csv"] if choice == "data=file" else []
     assert plan([choice, *extra], multirun=False).total == 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_ranges_to_search_around_its_configuration(model: str) -> None:
+    planned = plan([f"model={model}", "search=default", "budget=40"], multirun=True)
+    (combination,) = planned.combinations
+    for key, range_ in planned.space(combination).items():
+        assert range_.low < OmegaConf.select(combination.cfg, key) < range_.high, key
+        assert range_.log == (key != "model.arguments.power_t"), key
+    assert sum("#" in line for line in (CONF / "space" / f"{model}.yaml").open()), "no reasons are given"
 
 
 @pytest.mark.parametrize("experiment", sorted(p.stem for p in (CONF / "experiment").glob("*.yaml")))

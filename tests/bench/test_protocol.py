@@ -129,7 +129,7 @@ def test_ranges_on_the_command_line_are_searched() -> None:
         (["seeds=0"], "seeds must be at least 1"),
         (["folds=1"], "folds must be at least 2"),
         (["model=linear", "model.l2=interval(1,2)"], "is a range: add search=default"),
-        (["model=vw_rank", "search=default"], "has no search space"),
+        (["model=linear", "search=default", "~space"], "has no search space"),
         (["model=linear", "search=default", "space.l2.low=-1"], "above 0"),
         (["search=default", "budget=0"], "budget must be at least 1"),
         (["job_seconds=0"], "job_seconds must be"),
