@@ -42,6 +42,13 @@ def _began(pid: int) -> str:
         return "-"
 
 
+def begin_worker(parent: int) -> None:
+    """The first that a worker process does which `parent` has started, before it takes a job."""
+    end_with(parent)
+    if os.getppid() != parent:  # which was killed meanwhile
+        os._exit(1)
+
+
 @cache
 def end_with(parent: int) -> None:
     """Ends this process, and the programs it started, soon after the process `parent` did.

@@ -34,7 +34,7 @@ class Progress:
 
     def ended(self, record: Record) -> None:
         """A job that was computed now."""
-        self.computed += 1
+        self.computed += record.digest not in self.records
         self._ended(record, "")
 
     def _ended(self, record: Record, remark: str) -> None:
@@ -45,31 +45,34 @@ class Progress:
         if not self.live:
             print(line, file=self.stream, flush=True)
         elif record.status == "FAILED":
-            print(f"\r{line}\x1b[K", file=self.stream)
+            print(f"\r{line[: self._width()]}\x1b[K", file=self.stream)
         self.show()
 
     def show(self) -> None:
         """Draws the live line anew."""
         if self.live:
-            width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"\r{self.line()[:width]}\x1b[K")
+            self.stream.write(f"\r{self.line(self._width())}\x1b[K")
             self.stream.flush()
 
-    def line(self) -> str:
-        """done / running / failed / to go, the best so far, the estimated end."""
+    def _width(self) -> int:
+        return shutil.get_terminal_size().columns - 1
+
+    def line(self, width: int) -> str:
+        """done / running / failed / to go, the estimated end, the best so far; with a bar where there is room."""
         done = len(self.records)
-        failed = sum(r.status == "FAILED" for r in self.records.values())
+        failed = sum(r.status == "FAILED" for r in list(self.records.values()))
         left = max(0, self.total - done)
-        bar = ("#" * (WIDTH * done // max(1, self.total))).ljust(WIDTH, ".")
-        text = f"[{bar}] {done} done, {self.running()} running, {failed} failed, {left} to go"
-        scored = [r for r in self.records.values() if r.finished and CHOICE in r.metrics]
-        if scored:
-            best = min(scored, key=lambda r: r.metrics[CHOICE])
-            text += f"; best {best.metrics[CHOICE]:.4f} {best.name}"
+        text = f"{done} done, {self.running()} running, {failed} failed, {left} to go"
         if self.computed and left:
             seconds = (time.monotonic() - self.began) / self.computed * left
-            text += f"; {_duration(seconds)} left, until {time.strftime('%H:%M', time.localtime(time.time() + seconds))}"
-        return text
+            end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
+            text += f"; {_duration(seconds)} left, until {end}"
+        scored = [r for r in list(self.records.values()) if r.finished and CHOICE in r.metrics]
+        if scored:
+            best = min(scored, key=lambda r: r.metrics[CHOICE])
+            text += f"; best {best.metrics[CHOICE]:.4f} {best.name.removesuffix(' (simulated)')}"
+        bar = ("#" * (WIDTH * done // max(1, self.total))).ljust(WIDTH, ".")
+        return f"[{bar}] {text}" if len(text) + WIDTH + 3 <= width else text[:width]
 
     def close(self) -> None:
         """Leaves the terminal to what comes next."""

@@ -26,7 +26,8 @@ from bench.app.job import run_job
 def launcher(overrides: Sequence[str]) -> Iterator[Launcher]:
     """The launcher that `overrides` choose, ready to launch `run_job`."""
     with hydra.initialize_config_module("conf", version_base="1.3", job_name="bench"):
-        cfg = hydra.compose("config", overrides=list(overrides), return_hydra_config=True)
+        own = f"sweep.pid={os.getpid()}"  # which workers end with
+        cfg = hydra.compose("config", overrides=[*overrides, own], return_hydra_config=True)
         context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(cfg))
         yield Plugins.instance().instantiate_launcher(context, run_job, cfg)
 

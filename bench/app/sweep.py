@@ -71,7 +71,7 @@ class Running:
         self._greeted = False
         self._seen: set[Path] = set()
         self._try_at = self._ask_at = 0.0
-        self._lock = threading.Lock()
+        self._noting, self._sending = threading.RLock(), threading.Lock()
 
     # -- what is known ------------------------------------------------------------------------------------
 
@@ -166,12 +166,12 @@ class Running:
         if not (self.inline or self.tracker.local):
             self.tell()  # jobs that send for themselves find the sweep's run, and none makes another
         self._stopped = threading.Event()
-        self._thread = None
+        self._threads = []
         if self.inline:
             job.ended = self.collect
         else:
-            self._thread = threading.Thread(target=self._keep_collecting, daemon=True)
-            self._thread.start()
+            # MLflow takes seconds at times: what has ended is seen meanwhile.
+            self._threads = [self._again_and_again(self._show), self._again_and_again(self.collect)]
         return self
 
     def close(self, status: str) -> None:
@@ -184,8 +184,8 @@ class Running:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         job.ended = None
         self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
         until = time.monotonic() + (PATIENCE_SECONDS if kind is None else 0)
         self._try_at = 0.0
         self.collect()
@@ -250,14 +250,32 @@ class Running:
 
     # -- what has ended -----------------------------------------------------------------------------------
 
-    def _keep_collecting(self) -> None:
-        while not self._stopped.wait(POLL_SECONDS):
-            self.collect()
-            self.progress.show()
+    def _again_and_again(self, act: Callable[[], None]) -> threading.Thread:
+        """A thread that does it until the sweep has ended."""
+
+        def work() -> None:
+            while not self._stopped.wait(POLL_SECONDS):
+                act()
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+    def _show(self) -> None:
+        self._note_ended()
+        self.progress.show()
 
     def collect(self, finally_ask: bool = False) -> None:
         """Takes note of the jobs that have ended since, and sends them on."""
-        with self._lock:
+        with self._sending:
+            waiting = self._note_ended()
+            if waiting and time.monotonic() >= self._try_at:
+                self._send(waiting)
+            self._note_others(finally_ask)
+
+    def _note_ended(self) -> list[tuple[Path, Entry]]:
+        """The jobs of this sweep that wait to be sent."""
+        with self._noting:
             waiting = [
                 (path, entry)
                 for path, entry in self.tracker.folder.waiting()
@@ -267,13 +285,12 @@ class Running:
                 if path not in self._seen:
                     self._seen.add(path)
                     self._note(entry.record)
-            if waiting and time.monotonic() >= self._try_at:
-                self._send(waiting)
-            self._note_others(finally_ask)
+            return waiting
 
     def _note(self, record: Record) -> None:
-        self.records[record.digest] = record
-        self.progress.ended(record)
+        with self._noting:
+            self.records[record.digest] = record
+            self.progress.ended(record)
 
     def _send(self, waiting: list[tuple[Path, Entry]]) -> None:
         try:

@@ -40,8 +40,10 @@ class Evidence(Reader):
     """What a report is made of. Large things are read when asked for: it looks at few of many runs."""
 
     def jobs(self, experiment: Experiment, sweep: str | None = None) -> list[Record]:
-        """Every job of an experiment, or of a sweep: the newest attempt at each, ordered by name."""
+        """Every job of an experiment, or of a sweep: the newest attempt at each, ordered by name. A run that
+        another process is writing is none yet."""
         query = f"tags.`sweep.{sweep}` = 'true'" if sweep else "tags.digest != ''"
+        query += " and attributes.status != 'RUNNING'"
         newest = {}
         for run in self.search(self.experiment_id(experiment), query):
             newest.setdefault(run.data.tags["digest"], run)

@@ -28,9 +28,10 @@ class Reader(Store):
     """What was tracked."""
 
     def records(self, experiment: Experiment, sweep: str, *, with_predictions: bool = False) -> list[Record]:
-        """Every job of a sweep, newest attempt only, ordered by name."""
+        """Every job of a sweep, newest attempt only, ordered by name; none that is being written."""
         newest = {}
-        for run in self.search(self.experiment_id(experiment), f"tags.`sweep.{sweep}` = 'true'"):
+        query = f"tags.`sweep.{sweep}` = 'true' and attributes.status != 'RUNNING'"
+        for run in self.search(self.experiment_id(experiment), query):
             newest.setdefault(run.data.tags["digest"], run)
         records = [self.record(run, with_predictions) for run in newest.values()]
         return sorted(records, key=lambda record: record.name)

@@ -37,11 +37,29 @@ def main(folder: Path) -> None:
         "PYTHONPATH": str(ROOT),
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    serve = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    serve += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", f"{folder}/artifacts"]
+    serve = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    serve += [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/server.db",
+        "--artifacts-destination",
+        f"{folder}/artifacts",
+    ]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(serve, stdout=log, stderr=log)
-        begin([*NODE, "--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false"], log)
+        begin(
+            [*NODE, "--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false"], log
+        )
         two = f"hostname node-two; mount -t tmpfs none {results}; NODE=two exec {' '.join(NODE)}"
         two += f" --address={HEAD} --node-ip-address=127.0.0.2"
         begin(["unshare", "-m", "-u", "sh", "-c", two], log)
@@ -57,7 +75,9 @@ def main(folder: Path) -> None:
             print("node two has sent results, and is killed", flush=True)
         print("status", sweep.wait(SWEEP_SECONDS))
         done = [r for r in tracker.all_records() if r.finished]
-        print(f"{len(done)} finished runs of {len({r.digest for r in done})} jobs on {len(set(hosts(tracker)))} hosts")
+        print(
+            f"{len(done)} finished runs of {len({r.digest for r in done})} jobs on {len(set(hosts(tracker)))} hosts"
+        )
 
 
 def begin(command: list[str], log) -> None:

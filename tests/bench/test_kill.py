@@ -95,6 +95,15 @@ def test_two_sweeps_begin_at_once_in_an_empty_folder(tmp_path: Path, undisturbed
     assert table(tmp_path) == undisturbed[0]
 
 
+def test_a_worker_whose_sweep_was_killed_before_it_began_ends() -> None:
+    code = "import os, sys; from bench.processes import begin_worker; begin_worker(int(sys.argv[1])); print('goes on')"
+    for parent, said in ((os.getpid(), "goes on\n"), (1, "")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(parent)], check=False, capture_output=True, text=True, cwd=ROOT
+        )
+        assert (done.returncode, done.stdout) == (0 if said else 1, said), done.stderr
+
+
 def test_a_process_is_known_by_its_name() -> None:
     from bench.processes import may_be_alive
 

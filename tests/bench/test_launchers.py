@@ -21,9 +21,7 @@ def may_isolate() -> bool:
     return (
         os.name == "posix"
         and shutil.which("unshare") is not None
-        and (
-            subprocess.run([*ISOLATED, "true"], check=False, capture_output=True).returncode == 0
-        )
+        and (subprocess.run([*ISOLATED, "true"], check=False, capture_output=True).returncode == 0)
     )
 
 
