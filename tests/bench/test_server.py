@@ -11,7 +11,7 @@ import pytest
 from bench.errors import UserError
 from bench.processes import this_process
 from bench.track import MLflowTracker
-from bench.ui import answers, free_port
+from bench.ui import LEAN, answers, free_port
 from tests.bench.test_track import EXPERIMENT, RESULT, job, put, sweep
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,8 @@ def start(tmp_path: Path) -> Iterator[tuple[str, Start]]:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
         command += ["--artifacts-destination", str(tmp_path / "artifacts")]
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        server = subprocess.Popen(command, **quiet, env=os.environ | LEAN)
         started.append(server)
         assert answers(port, server)
         return server
