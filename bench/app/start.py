@@ -10,6 +10,7 @@ sweep nor its report.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
@@ -50,7 +51,7 @@ def _start(overrides: list[str], multirun: bool) -> int:
     cfg = planned.jobs[0]
     dataset = load_data(cfg)
     tracker: MLflowTracker = instantiate(cfg.tracking)
-    sweep = _sweep(planned, overrides, dataset)
+    sweep = _sweep(planned, overrides, dataset, shlex.join(["-m", *overrides] if multirun else overrides))
     running = Running(
         tracker,
         experiment_of(cfg, dataset),
@@ -89,13 +90,13 @@ def _compute(planned: Plan, running: Running) -> None:
         raise
 
 
-def _sweep(planned: Plan, overrides: list[str], dataset: Dataset) -> Sweep:
+def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str) -> Sweep:
     """What is asked is the sweep's identity; a single run is one without a name."""
     asked = sorted(o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra"))
     version = {k: v for k, v in code_version().items() if k != "commit"}
     parts = {"overrides": asked, "data": dataset.digest, "code": version}
     name = _asked(planned) if planned.multirun else ""
-    return Sweep(digest(parts)[:12], name, " ".join(overrides), this_process())
+    return Sweep(digest(parts)[:12], name, words, this_process())
 
 
 def _asked(planned: Plan) -> str:

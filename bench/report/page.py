@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from bench.files import write_text
 from bench.identity import digest
+from bench.metrics import CHOICE
 from bench.report import published
 from bench.report.choices import Choice, choices
 from bench.report.comparison import compared, unfinished
@@ -51,8 +53,8 @@ def subject_of(evidence: Evidence, name: str) -> Subject:
         experiment = evidence.experiment(name)
         return Subject(experiment, evidence.jobs(experiment), command)
     experiment, parent = found
-    words = [word for word in parent.words.split() if not word.startswith("results=")]
-    command = f"python -m bench {' '.join(words)}"
+    words = [word for word in shlex.split(parent.words) if not word.startswith("results=")]
+    command = f"python -m bench {shlex.join(words)}"
     return Subject(experiment, evidence.jobs(experiment, parent.sweep), command, parent.planned)
 
 
@@ -92,7 +94,7 @@ def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
     parts.append(
         compared(headline, reference, predictions) if headline else "No run of unmodified code has finished."
     )
-    parts.append(READING)
+    parts.append(READING + _not_refitted(rows))
     for title, path in draw(headline or rows, reference, evidence, predictions, directory):
         parts.append(f"## {title}\n\n![{title}]({path.name}.png)")
     parts += [unfinished(subject.records, _missing(subject))]
@@ -116,6 +118,12 @@ def _published(subject: Subject, rows: Sequence[Choice], predictions: Prediction
         predictions=predictions,
     )
     return published.section(gap, question["title"], directory)
+
+
+def _not_refitted(rows: Sequence[Choice]) -> str:
+    kept = [r.model for r in rows if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(CHOICE)]
+    names = ", ".join(f"`{model}`" for model in dict.fromkeys(kept))
+    return f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
 
 
 def _simulated(subject: Subject) -> bool:
