@@ -44,7 +44,7 @@ from fm.base import FactorizationMachine
 from fm.design import Design
 from fm.draws import class_probabilities
 from fm.gibbs import Draw
-from fm.inputs import check_X, class_numbers
+from fm.inputs import as_numbers, check_X, class_numbers
 from fm.model import Coefficients
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
@@ -149,7 +149,7 @@ class FMRegressor(RegressorMixin, _ManySolvers):
         return self.draws_.quantiles(check_X(self, X), quantiles)
 
     def _encode(self, y: NDArray) -> NDArray[np.float64]:
-        return y.astype(np.float64)
+        return as_numbers(y)
 
     def _expectation(self, f: NDArray, coefficients: Coefficients | Draw) -> NDArray[np.float64]:
         return f
@@ -273,10 +273,10 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         return self._expect(X)
 
     def _learn_classes(self, labels: ArrayLike) -> None:
-        self.classes_ = np.unique(labels).astype(np.float64)
+        self.classes_ = np.unique(as_numbers(labels))
 
     def _encode(self, y: NDArray) -> NDArray[np.intp]:
-        return class_numbers(y.astype(np.float64), self.classes_)
+        return class_numbers(as_numbers(y), self.classes_)
 
     def _expectation(self, f: NDArray, coefficients: Draw) -> NDArray[np.float64]:
         return class_probabilities(f, coefficients)

@@ -47,6 +47,17 @@ def check_target(y: ArrayLike, X: Matrix) -> NDArray:
     return y
 
 
+def as_numbers(y: NDArray) -> NDArray[np.float64]:
+    """y as finite float64, numbers in strings too; ValueError for what is none."""
+    try:
+        numbers = y.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must be numbers: {error}") from None
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"y must be finite numbers, got {y[~np.isfinite(numbers)][0]!r}")
+    return numbers
+
+
 def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
     """Places of the labels y in the sorted `classes`."""
     outside = ~np.isin(y, classes)

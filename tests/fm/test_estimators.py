@@ -263,6 +263,13 @@ def test_values_that_are_not_finite_are_refused(bad):
         model.fit(side, y)
 
 
+@pytest.mark.parametrize("model", [FMRegressor(n_iter=3), FMRegressor(solver="sgd"), FMOrdinal(n_iter=3)])
+@pytest.mark.parametrize("bad", ["five", None])
+def test_targets_that_are_no_numbers_are_refused(model, bad):
+    with pytest.raises(ValueError, match=r"y must be (finite )?numbers.*(five|None)"):
+        model.fit(np.eye(4), np.array([1, 2, 3, bad], dtype=object))
+
+
 def test_shapes_that_do_not_fit_are_refused(data):
     X, y = data
     model = FMRegressor(solver="sgd", n_iter=1)
