@@ -80,7 +80,7 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         self.check_params()
         if self.early_stopping is not None and validation is None:
             raise ValueError(f"early_stopping={self.early_stopping} needs validation=(X, y) in fit")
-        self.blocks_ = _blocks(X)
+        self.blocks_ = two_sides(X)
         rows = {"train_mse": self._rows(X, y)}
         if validation is not None:
             rows["validation_mse"] = self._rows(*validation)
@@ -115,7 +115,7 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         return *self._levels(X), check_target(X, y)
 
     def _levels(self, X: Design) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        blocks = _blocks(X)
+        blocks = two_sides(X)
         if blocks != self.blocks_:
             raise ValueError(
                 f"X has the blocks (name, levels) {blocks}, the model was fitted on {self.blocks_}"
@@ -130,7 +130,8 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         return Ratings(*(sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y)))
 
 
-def _blocks(X: Design) -> list[tuple[str, int]]:
+def two_sides(X: Design) -> list[tuple[str, int]]:
+    """Name and number of levels of the two blocks of X; ValueError for any other Design."""
     blocks = check_design(X).blocks
     if len(blocks) != 2 or any(block.linear or block.side is not None for block in blocks):
         given = ", ".join(

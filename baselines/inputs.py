@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from fm.design import Design
+from fm.design import Block, Design
 
 
 def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
@@ -33,3 +33,9 @@ def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
     check_consistent_length(X, y)
     return y
+
+
+def n_seen_features(block: Block) -> int:
+    """Levels that occur, and side features of those levels."""
+    levels = np.unique(block.levels[block.levels >= 0])
+    return len(levels) + (0 if block.side is None else len(np.unique(block.side[levels].indices)))

@@ -17,9 +17,7 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -30,9 +28,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
-from baselines.inputs import check_design, check_target
+from baselines.inputs import check_design, check_target, n_seen_features
+from baselines.program import LOG_SHOWN, read_predictions, run_program
 from baselines.vw_format import namespaces, vw_lines
-from fm.design import Block, Design
+from fm.design import Design
 from fm.params import check_integer
 
 _FILES = "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"
@@ -44,9 +43,6 @@ _OWNERS = {
     "--holdout_off": "set holdout",
     "--random_seed": "set random_state",
 }
-
-LOG_SHOWN = 4000
-"""Characters, from its end, of what VW said that an error repeats."""
 
 MODEL_HEADER = 4000
 """Bytes of a model file among which VW keeps the options that it needs to predict, as text."""
@@ -131,7 +127,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
                 )
             self.model_ = Path(folder, "model").read_bytes()
         self.history_ = _history(log)
-        self._n_seen_features = dict(zip(namespaces(X), map(_n_seen_features, X), strict=True))
+        self._n_seen_features = dict(zip(namespaces(X), map(n_seen_features, X), strict=True))
         self._names = [block.name for block in X]
         return self
 
@@ -148,10 +144,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         with TemporaryDirectory() as folder:
             log = self._test(vw_lines(X), ["--predictions=predictions"], folder)
             _check_log(log, len(X))
-            prediction = np.array(Path(folder, "predictions").read_text().split(), dtype=np.float64)
-        if len(prediction) != len(X) or not np.isfinite(prediction).all():
-            raise RuntimeError(f"Vowpal Wabbit gave no finite prediction for each of {len(X)} rows")
-        return prediction
+            return read_predictions(Path(folder, "predictions"), len(X), "Vowpal Wabbit")
 
     @property
     def n_parameters_(self) -> int:
@@ -197,42 +190,10 @@ def _write(folder: str, lines: Iterable[str]) -> None:
         file.writelines(lines)
 
 
-def _n_seen_features(block: Block) -> int:
-    """Levels that occur, and side features of those levels."""
-    levels = np.unique(block.levels[block.levels >= 0])
-    return len(levels) + (0 if block.side is None else len(np.unique(block.side[levels].indices)))
-
-
 def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
     """What VW printed, and its peak memory in bytes; RuntimeError with the former if it failed."""
-    log = Path(folder, "log")
     command = [sys.executable, "-m", "vowpalwabbit", *arguments]
-    peak = None
-    with (
-        log.open("wb") as said,
-        subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process,
-    ):
-        try:
-            while process.poll() is None:
-                peak = _peak_memory(process.pid) or peak
-                time.sleep(0.005)
-        except BaseException:
-            process.kill()
-            raise
-    said = log.read_text("utf-8", errors="replace")
-    if process.returncode:
-        failure = f"Vowpal Wabbit failed with exit status {process.returncode}: vw {shlex.join(arguments)}"
-        raise RuntimeError(f"{failure}\n{said[-LOG_SHOWN:]}")
-    return said, peak
-
-
-def _peak_memory(pid: int) -> int | None:
-    """High-water mark of a running process. (`ru_maxrss`, from `os.wait4`, begins at that of the parent.)"""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    except OSError:
-        return None
-    return 1024 * int(found[1]) if found else None
+    return run_program(command, folder, name="Vowpal Wabbit", shown=f"vw {shlex.join(arguments)}")
 
 
 def _check_log(log: str, n_rows: int) -> None:

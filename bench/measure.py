@@ -7,7 +7,7 @@ import platform
 import re
 import time
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +15,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "vowpalwabbit", "myfm", "scikit-surprise")
+"""Whose versions are told, where they are installed."""
 
 
 class Measured:
@@ -69,8 +71,15 @@ def environment() -> dict[str, str]:
             )
         ),
         "python": platform.python_version(),
-        **{package: version(package) for package in ("numpy", "scipy", "scikit-learn", "vowpalwabbit")},
+        **{package: found for package in PACKAGES if (found := _version(package)) is not None},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

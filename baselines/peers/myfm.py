@@ -6,7 +6,6 @@ prior of its own. A row of level -1 has an empty row of the block.
 
 from __future__ import annotations
 
-import importlib
 import io
 from contextlib import redirect_stderr
 from types import ModuleType
@@ -19,18 +18,19 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from baselines.inputs import check_design, check_target
+from baselines.peers.installed import Package
 from fm.design import Block, Design
 from fm.params import check_integer
 
 
-class MyFM(RegressorMixin, BaseEstimator):
+class MyFM(Package, RegressorMixin, BaseEstimator):
     """Regression with Gaussian noise; predicts the posterior mean.
 
     Parameters: k factors, `n_iter` sweeps, all but the first tenth of which are averaged; random_state.
     Raises ImportError in `fit` where myFM is not installed.
     """
 
-    package = "myfm"
+    package, title = "myfm", "myFM"
 
     def __init__(self, *, k: int = 10, n_iter: int = 200, random_state: int = 0) -> None:
         self.k = k
@@ -45,7 +45,7 @@ class MyFM(RegressorMixin, BaseEstimator):
     def fit(self, X: Design, y: ArrayLike) -> Self:
         self.check_params()
         X = check_design(X)
-        model = self._model(_myfm())
+        model = self._model(self.module())
         with redirect_stderr(io.StringIO()):  # its progress bar is drawn in a pipe too
             self.model_ = model.fit(
                 None,
@@ -85,13 +85,6 @@ class MyFMOrdered(MyFM):
         return classes
 
 
-def _myfm() -> ModuleType:
-    try:
-        return importlib.import_module("myfm")
-    except ImportError as error:
-        raise ImportError("myFM is not installed: pip install 'fm-bench[peers]'") from error
-
-
 def group_shapes(X: Design) -> list[int]:
     """Columns of each group: of every block the levels, and what is known of them."""
     return [size for block in X for size in (block.n_levels, block.n_side) if size]
@@ -104,7 +97,8 @@ def relations(X: Design) -> list:
     linear = [block.name for block in X if block.linear]
     if linear:
         raise ValueError(f"myFM gives every feature factors; blocks {linear} are to have none")
-    return [_myfm().RelationBlock(_rows(block), _levels(block)) for block in X]
+    myfm = MyFM.module()
+    return [myfm.RelationBlock(_rows(block), _levels(block)) for block in X]
 
 
 def _rows(block: Block) -> NDArray[np.intp]:

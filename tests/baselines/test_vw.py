@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines import RidgeRegression, VowpalWabbit, vw, vw_format
+from baselines import RidgeRegression, VowpalWabbit, program, vw, vw_format
 from baselines.vw_format import namespaces, vw_lines
 from fm.design import UNKNOWN, Block, Design
 
@@ -170,7 +170,7 @@ def test_interrupted_fit_leaves_no_process(
         started.append(pid)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vw, "_peak_memory", interrupt)
+    monkeypatch.setattr(program, "peak_memory", interrupt)
     with pytest.raises(KeyboardInterrupt):
         VowpalWabbit(passes=100_000).fit(design, y)
     with pytest.raises(ProcessLookupError):

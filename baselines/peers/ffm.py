@@ -1,0 +1,134 @@
+"""Field-aware factorization machines, by programs that read LIBFFM's text (Juan et al., RecSys 2016).
+
+    y(x) = w0 + <w, x> + sum_{i<j} <v_i,field(j), v_j,field(i)> x_i x_j
+
+A line a row, `RATING FIELD:FEATURE:VALUE ...`; a block's levels are a field, and so are its side features. The two
+commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
+
+What it can't do: LIBFFM's own `ffm-train` knows two classes alone, above zero or not, and no rating. How many numbers
+a program keeps of each feature is its affair, so that `n_parameters_` counts the features that were seen.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from baselines.inputs import check_design, check_target, n_seen_features
+from baselines.peers.installed import Program
+from baselines.program import read_predictions, run_program
+from fm.design import Block, Design
+
+ROWS = 4096
+"""Lines made at once."""
+
+
+class FieldAware(Program, RegressorMixin, BaseEstimator):
+    """A program in two commands, which name their files in braces; `fit` and `predict` include writing and reading.
+
+    Parameters
+    ----------
+    train : with {rows} to learn from, and {model} to be written.
+    predict_with : with {rows}, {model} and {predictions} to be written, a number a line.
+
+    Attributes
+    ----------
+    model_ : the model file.
+    peak_memory_ : bytes resident in the process that learns at most; None where the system has no /proc.
+    n_parameters_ : features seen, and one.
+    """
+
+    title = "A field-aware program"
+
+    def __init__(
+        self,
+        train: str = "xlearn_train {rows} -s 5 -k 4 -m {model}",
+        predict_with: str = "xlearn_predict {rows} {model} -o {predictions}",
+    ) -> None:
+        self.train = train
+        self.predict_with = predict_with
+
+    def programs(self) -> tuple[str, str]:
+        return shlex.split(self.train)[0], shlex.split(self.predict_with)[0]
+
+    def check_params(self) -> None:
+        for name, words in (("train", ("rows", "model")), ("predict_with", ("rows", "model", "predictions"))):
+            missing = [word for word in words if f"{{{word}}}" not in getattr(self, name)]
+            if missing:
+                raise ValueError(f"{name} must name {{{missing[0]}}}, got {getattr(self, name)!r}")
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Learn from the rows in their order.
+
+        Raises
+        ------
+        TypeError, ValueError : X is no Design, y is not finite or of another length.
+        FileNotFoundError : there is no such program.
+        RuntimeError : it failed, with what it said, or wrote no model.
+        """
+        self.check_params()
+        y = check_target(check_design(X), y)
+        with TemporaryDirectory() as folder:
+            _write(folder, ffm_lines(X, y))
+            _, self.peak_memory_ = self._run(0, folder)
+            if not Path(folder, "model").exists():
+                raise RuntimeError(f"{self.train!r} wrote no model")
+            self.model_ = Path(folder, "model").read_bytes()
+        self.blocks_ = [(block.name, block.n_levels, block.n_side) for block in X]
+        self.n_parameters_ = 1 + sum(map(n_seen_features, X))
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,). ValueError unless X has the blocks of `fit`; RuntimeError if the program failed."""
+        if [(block.name, block.n_levels, block.n_side) for block in check_design(X)] != self.blocks_:
+            raise ValueError(f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}")
+        with TemporaryDirectory() as folder:
+            Path(folder, "model").write_bytes(self.model_)
+            _write(folder, ffm_lines(X, np.zeros(len(X))))
+            self._run(1, folder)
+            return read_predictions(Path(folder, "predictions"), len(X), self.title)
+
+    def _run(self, which: int, folder: str) -> tuple[str, int | None]:
+        """The first command or the second, in a folder that has its files under their names in braces."""
+        files = {name: name for name in ("rows", "model", "predictions")}
+        words = shlex.split((self.train, self.predict_with)[which])
+        words = [self.located()[which], *(word.format(**files) for word in words[1:])]
+        return run_program(words, folder, name=self.title)
+
+
+def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:
+    """A line a row, `ROWS` lines a piece; a row of level -1 has nothing of that block."""
+    texts, field, feature = [], 0, 0
+    for block in X:
+        texts.append(_level_texts(block, field, feature))
+        field += 1 + (block.side is not None)
+        feature += block.n_features
+    for start in range(0, len(X), ROWS):
+        rows = slice(start, start + ROWS)
+        lines = np.array([f"{value:.9g}" for value in y[rows]], dtype=object)
+        for block, of_level in zip(X, texts, strict=True):
+            lines = lines + of_level[block.levels[rows]]
+        yield "".join(f"{line}\n" for line in lines.tolist())
+
+
+def _level_texts(block: Block, field: int, feature: int) -> NDArray[np.object_]:
+    """(n_levels + 1,) a level's part of a line; last, where -1 finds it, that of no information."""
+    texts = [f" {field}:{feature + level}:1" for level in range(block.n_levels)]
+    if block.side is not None:
+        side, first = block.side, feature + block.n_levels
+        parts = [f" {field + 1}:{first + j}:{v:.9g}" for j, v in zip(side.indices, side.data)]
+        ends = side.indptr.tolist()
+        texts = [text + "".join(parts[i:j]) for text, i, j in zip(texts, ends, ends[1:])]
+    return np.array([*texts, ""], dtype=object)
+
+
+def _write(folder: str, lines: Iterator[str]) -> None:
+    with Path(folder, "rows").open("w", encoding="ascii") as file:
+        file.writelines(lines)

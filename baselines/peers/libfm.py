@@ -1,0 +1,116 @@
+"""libFM (Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012; https://github.com/srendle/libfm).
+
+A program that is built from source, and run here on its own text format (`fm.svmlight`). Level columns and side
+columns of each block are a group with hyperparameters of its own. Predictions are clipped to the range of the ratings.
+
+What it can't do: keep what it learned. It predicts the rows of a test file while it learns (by MCMC it averages over
+its draws), so `predict` runs it all again with the same seed and the rows that are asked for: to its time is added
+that of a fit. Every feature has factors, so linear blocks are refused.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+
+from baselines.inputs import check_design, check_target
+from baselines.peers.installed import Program
+from baselines.program import read_predictions, run_program
+from fm.design import Design
+from fm.params import check_integer
+from fm.svmlight import write_svmlight
+
+OWN = ("-task", "-train", "-test", "-out", "-dim", "-iter", "-seed", "-meta")
+"""Options that the adapter passes."""
+
+
+class LibFM(Program, RegressorMixin, BaseEstimator):
+    """Regression by libFM; `fit` and `predict` include writing and reading its files.
+
+    Parameters
+    ----------
+    program : its path, or name as a shell finds it.
+    arguments : what else stands on its command line, such as `-method als -regular 0,5,10`; by default MCMC, which
+        needs no learning rate and no regularization.
+    k : factors.
+    n_iter : iterations.
+    random_state : its -seed.
+
+    Attributes
+    ----------
+    peak_memory_ : bytes resident in its process at most; None where the system has no /proc.
+    n_parameters_ : of one draw.
+    """
+
+    title = "libFM"
+
+    def __init__(
+        self,
+        program: str = "libFM",
+        *,
+        arguments: str = "-method mcmc",
+        k: int = 10,
+        n_iter: int = 100,
+        random_state: int = 0,
+    ) -> None:
+        self.program = program
+        self.arguments = arguments
+        self.k = k
+        self.n_iter = n_iter
+        self.random_state = random_state
+
+    def programs(self) -> tuple[str]:
+        return (self.program,)
+
+    def check_params(self) -> None:
+        check_integer("k", self.k, low=0)
+        check_integer("n_iter", self.n_iter, low=1)
+        check_integer("random_state", self.random_state, low=0)
+        for argument in shlex.split(self.arguments):
+            if argument in OWN:
+                raise ValueError(f"arguments must do without {argument}: the adapter passes it")
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Runs libFM, and keeps the rows.
+
+        Raises
+        ------
+        TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another length.
+        FileNotFoundError : there is no such program.
+        RuntimeError : it failed; with what it said.
+        """
+        self.check_params()
+        X = check_design(X)
+        linear = [block.name for block in X if block.linear]
+        if linear:
+            raise ValueError(f"libFM gives every feature factors; blocks {linear} are to have none")
+        self.X_, self.y_ = X, check_target(X, y)
+        self.n_parameters_ = 1 + (self.k + 1) * X.shape[1]
+        _, self.peak_memory_ = self._run(X[:1])
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,). ValueError unless X has as many features as in `fit`; RuntimeError if libFM failed."""
+        if check_design(X).shape[1] != self.X_.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} features, the model was fitted on {self.X_.shape[1]}")
+        return self._run(X)[0]
+
+    def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
+        """Predictions for X by a program that learns from the rows of `fit`, and its peak memory."""
+        (program,) = self.located()
+        command = [program, "-task", "r", "-train", "train", "-test", "test", "-out", "predictions"]
+        command += ["-dim", f"1,1,{self.k}", "-iter", f"{self.n_iter}", "-seed", f"{self.random_state}"]
+        command += ["-meta", "groups", *shlex.split(self.arguments)]
+        with TemporaryDirectory() as folder:
+            write_svmlight(Path(folder, "train"), self.X_, self.y_)
+            write_svmlight(Path(folder, "test"), X, np.zeros(len(X)))
+            sizes = [size for block in X for size in (block.n_levels, block.n_side)]
+            np.savetxt(Path(folder, "groups"), np.repeat(np.arange(len(sizes)), sizes), fmt="%d")
+            _, peak = run_program(command, folder, name="libFM")
+            return read_predictions(Path(folder, "predictions"), len(X), "libFM"), peak

@@ -1,0 +1,185 @@
+"""The tabular person's answer: scikit-learn on target statistics, a few numbers a row in place of ids.
+
+    of each block's level in the row:  (sum of y - mean) / (n + smoothing)     its target, shrunk to the mean
+                                       log(1 + n)                              how much it was seen
+                                       the same statistic averaged over its side features, where it has any
+
+Micci-Barreca, "A Preprocessing Scheme for High-Cardinality Categorical Attributes", SIGKDD Explorations 3(1), 2001.
+Statistics are of training rows only; those of a training row leave out the fold, of `n_folds`, that it is in, since a
+rating that enters its own statistics tells of itself.
+
+What it can't do: a user who likes what others dislike is a mean like any other. No statistic of single ids knows
+of pairs, so that no model on top can, however good.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+
+from baselines.inputs import check_design, check_target, n_seen_features
+from fm.design import Block, Design
+from fm.params import check_integer, check_number
+
+
+class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
+    """Base of the estimators, which have parameters smoothing, n_folds and random_state.
+
+    Attributes
+    ----------
+    mean_ : of the training ratings.
+    statistics_ : for each block, (n_levels + 1, columns); the last row is that of the unknown level, -1.
+    model_ : scikit-learn's fitted regressor.
+    blocks_ : name, levels and side features of each block.
+    """
+
+    def check_params(self) -> None:
+        check_number("smoothing", self.smoothing, low=0)
+        check_integer("n_folds", self.n_folds, low=2)
+        check_integer("random_state", self.random_state, low=0)
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """TypeError, ValueError : X is no Design, y is not finite or of another length."""
+        self.check_params()
+        X = check_design(X)
+        y = check_target(X, y)
+        fold = np.random.default_rng(self.random_state).permutation(len(y)) % self.n_folds
+        self.mean_ = float(y.mean())
+        views = [statistics(block, y - self.mean_, fold, self.n_folds, self.smoothing) for block in X]
+        columns = [view[block.levels, fold] for view, block in zip(views, X, strict=True)]
+        self.statistics_ = [view[:, self.n_folds] for view in views]
+        self.blocks_ = _sizes(X)
+        self.model_ = self._model().fit(np.hstack(columns), y - self.mean_)
+        self._n_seen = sum(map(n_seen_features, X))
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,). ValueError unless X has the blocks of `fit`."""
+        if _sizes(check_design(X)) != self.blocks_:
+            raise ValueError(
+                f"X has blocks (name, levels, side features) {_sizes(X)}, those of fit were {self.blocks_}"
+            )
+        columns = [table[block.levels] for table, block in zip(self.statistics_, X, strict=True)]
+        return self.mean_ + self.model_.predict(np.hstack(columns))
+
+    @property
+    def n_parameters_(self) -> int:
+        """Numbers learned: a sum and a count of each feature seen, the mean, and the model's own."""
+        return 1 + 2 * self._n_seen + self._n_own
+
+    @abstractmethod
+    def _model(self) -> BaseEstimator:
+        """The regressor on top, not fitted."""
+
+
+class RidgeOnTargetStatistics(OnTargetStatistics):
+    """Ridge regression (`sklearn.linear_model.Ridge`), `l2` its penalty, on the statistics."""
+
+    def __init__(
+        self, *, l2: float = 1.0, smoothing: float = 10.0, n_folds: int = 5, random_state: int = 0
+    ) -> None:
+        self.l2 = l2
+        self.smoothing = smoothing
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def check_params(self) -> None:
+        super().check_params()
+        check_number("l2", self.l2, low=0)
+
+    def _model(self) -> Ridge:
+        return Ridge(alpha=self.l2)
+
+    @property
+    def _n_own(self) -> int:
+        return 1 + len(self.model_.coef_)
+
+
+class BoostingOnTargetStatistics(OnTargetStatistics):
+    """Gradient-boosted trees (`sklearn.ensemble.HistGradientBoostingRegressor`) on the statistics: `n_iter` trees of
+    at most `n_leaves` leaves, which are counted as its own parameters."""
+
+    def __init__(
+        self,
+        *,
+        n_iter: int = 100,
+        learning_rate: float = 0.1,
+        n_leaves: int = 31,
+        l2: float = 0.0,
+        smoothing: float = 10.0,
+        n_folds: int = 5,
+        random_state: int = 0,
+    ) -> None:
+        self.n_iter = n_iter
+        self.learning_rate = learning_rate
+        self.n_leaves = n_leaves
+        self.l2 = l2
+        self.smoothing = smoothing
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    def check_params(self) -> None:
+        super().check_params()
+        check_integer("n_iter", self.n_iter, low=1)
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_integer("n_leaves", self.n_leaves, low=2)
+        check_number("l2", self.l2, low=0)
+
+    def _model(self) -> HistGradientBoostingRegressor:
+        return HistGradientBoostingRegressor(
+            learning_rate=self.learning_rate,
+            max_iter=self.n_iter,
+            max_leaf_nodes=self.n_leaves,
+            l2_regularization=self.l2,
+            early_stopping=False,
+            random_state=self.random_state,
+        )
+
+    @property
+    def _n_own(self) -> int:
+        return self.model_.n_iter_ * self.n_leaves
+
+
+def statistics(
+    block: Block, residual: NDArray[np.float64], fold: NDArray[np.integer], n_folds: int, smoothing: float
+) -> NDArray[np.float64]:
+    """(n_levels + 1, n_folds + 1, columns): each level's statistics from all rows but those of a fold, and, last, from
+    all. `residual` is y less its mean; a level without rows has zeros, and so has the last one, unknown."""
+    n_cells = (block.n_levels + 1) * n_folds
+    cell = np.where(block.levels < 0, block.n_levels, block.levels) * n_folds + fold
+    sums, counts = (
+        np.bincount(cell, weights, minlength=n_cells).reshape(-1, n_folds)
+        for weights in (residual, np.ones(len(fold)))
+    )
+    sums[-1] = counts[-1] = 0
+    sums, counts = _without_each(sums), _without_each(counts)
+    columns = [_shrunk(sums, counts, smoothing), np.log1p(counts)]
+    if block.side is not None:
+        side = abs(block.side)
+        of_side = _shrunk(side.T @ sums[:-1], side.T @ counts[:-1], smoothing)
+        total = side.sum(axis=1)
+        shares = sparse.diags_array(1 / np.where(total > 0, total, 1)) @ side
+        columns.append(np.vstack([shares @ of_side, np.zeros(n_folds + 1)]))
+    return np.stack(columns, axis=-1)
+
+
+def _without_each(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Totals without the part of each fold, and of all."""
+    total = parts.sum(axis=1, keepdims=True)
+    return np.hstack([total - parts, total])
+
+
+def _shrunk(sums: NDArray[np.float64], counts: NDArray[np.float64], smoothing: float) -> NDArray[np.float64]:
+    weight = counts + smoothing
+    return sums / np.where(weight > 0, weight, 1)
+
+
+def _sizes(X: Design) -> list[tuple[str, int, int]]:
+    return [(block.name, block.n_levels, block.n_side) for block in X]

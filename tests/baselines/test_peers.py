@@ -1,0 +1,207 @@
+"""Adapters of what others wrote: what they are told, what they are given, what is made of their answers."""
+
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from baselines.peers.ffm import FieldAware, ffm_lines
+from baselines.peers.installed import Package
+from baselines.peers.libfm import LibFM
+from baselines.peers.scikit_learn import BoostingOnTargetStatistics, RidgeOnTargetStatistics, statistics
+from baselines.peers.surprise import SVD, Baseline, SVDpp
+from fm.design import UNKNOWN, Block, Design
+
+LIBFM = """
+groups = [int(line) for line in open(option["-meta"])]
+known = {"-task": "r", "-dim": "1,1,3", "-iter": "7", "-seed": "5", "-method": "als", "-regular": "0,1,10"}
+assert {key: option[key] for key in known} == known, option
+def rows(path):
+    for line in open(path):
+        assert re.fullmatch(r"-?[\\d.e+-]+( \\d+:[\\d.e+-]+)* ?\\n", line), line
+        target, *cells = line.split()
+        cells = [cell.split(":") for cell in cells]
+        assert [int(c) for c, _ in cells] == sorted({int(c) for c, _ in cells}), line
+        assert all(int(c) < len(groups) and float(v) for c, v in cells), line
+        yield float(target), sum((1 + groups[int(c)]) * float(v) for c, v in cells)
+learned = sum(target for target, _ in rows(option["-train"]))
+test = list(rows(option["-test"]))
+assert not any(target for target, _ in test)
+open(option["-out"], "w").write("".join(f"{learned + weight}\\n" for _, weight in test))
+"""
+FFM = """
+def rows(path):
+    for line in open(path):
+        assert re.fullmatch(r"-?[\\d.e+-]+( \\d+:\\d+:[\\d.e+-]+)*\\n", line), line
+        target, *cells = line.split()
+        yield float(target), [cell.split(":") for cell in cells]
+if "-m" in option:
+    assert option["-s"] == "5"
+    open(option["-m"], "w").write(str(sum(target for target, _ in rows(words[0]))))
+else:
+    learned = float(open(words[1]).read())
+    said = [learned + sum(100 * int(f) + int(j) * float(v) for f, j, v in cells) for _, cells in rows(words[0])]
+    open(option["-o"], "w").write("".join(f"{value}\\n" for value in said))
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path):
+    """Writes a program that keeps to what the real one reads and writes, and whose answers are known."""
+
+    def program(name: str, body: str) -> str:
+        path = tmp_path / name
+        reads = "words = sys.argv[1:]\noption = {a: b for a, b in zip(words, words[1:]) if a[0] == '-'}\n"
+        path.write_text(f"#!{sys.executable}\nimport re, sys\n{reads}{body}")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return str(path)
+
+    return program
+
+
+@pytest.fixture
+def described() -> Design:
+    """Two blocks, the second with two side features; rows without a user, an item, or either."""
+    side = sparse.csr_array([[0.5, 0.0], [0.0, 2.0], [0.0, 0.0]])
+    return Design(
+        (
+            Block("user", [0, 1, UNKNOWN, UNKNOWN], 2),
+            Block("item", [1, UNKNOWN, 0, UNKNOWN], 3, side=side),
+        )
+    )
+
+
+RATINGS = np.array([5.0, 3.5, 1.0, 4.0])
+
+
+def test_libfm_is_given_its_format_and_its_answer_is_taken(described: Design, program) -> None:
+    """The stand-in answers the sum of the ratings it learned from, and of each feature's value times its group's
+    number; columns are users 0 and 1, items 2 to 4, side features 5 and 6."""
+    path = program("libFM", LIBFM)
+    model = LibFM(path, arguments="-method als -regular '0,1,10'", k=3, n_iter=7, random_state=5)
+    prediction = model.fit(described, RATINGS).predict(described)
+    groups = [1, 1, 3, 3, 3, 4, 4]
+    np.testing.assert_allclose(prediction, 13.5 + described.to_csr() @ groups)
+    assert model.n_parameters_ == 1 + 4 * 7
+
+
+def test_ffm_lines_name_a_field_for_levels_and_one_for_what_describes_them(described: Design) -> None:
+    lines = "5 0:0:1 1:3:1 2:6:2\n3.5 0:1:1\n1 1:2:1 2:5:0.5\n4\n"
+    assert "".join(ffm_lines(described, RATINGS)) == lines
+
+
+def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
+    described: Design, program
+) -> None:
+    train = program("xlearn_train", FFM) + " {rows} -s 5 -m {model}"
+    predict_with = program("xlearn_predict", FFM) + " {rows} {model} -o {predictions}"
+    model = FieldAware(train, predict_with).fit(described, RATINGS)
+    np.testing.assert_allclose(model.predict(described), 13.5 + np.array([0 + 103 + 212, 1, 102 + 202.5, 0]))
+    with pytest.raises(ValueError, match="predict_with must name {predictions}"):
+        FieldAware(train, train).check_params()
+    with pytest.raises(ValueError, match="X must have the blocks"):
+        model.predict(Design((Block("user", [0], 2),)))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("print('no memory'); sys.exit(3)", r"(?s)libFM failed with exit status 3: .*no memory"),
+        ("open(option['-out'], 'w').write('nan\\n')", "libFM gave no finite prediction for each of 1 rows"),
+        ("", "libFM gave no finite prediction for each of 1 rows"),
+    ],
+)
+def test_a_program_that_fails_says_why(described: Design, program, body: str, said: str) -> None:
+    with pytest.raises(RuntimeError, match=said):
+        LibFM(program("libFM", body)).fit(described, RATINGS)
+
+
+def test_what_is_not_there_is_named(described: Design, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = LibFM("/nowhere/libFM")
+    reason = "libFM is not installed: there is no program /nowhere/libFM, give its path"
+    assert absent.unavailable() == reason
+    with pytest.raises(FileNotFoundError, match=reason):
+        absent.fit(described, RATINGS)
+    monkeypatch.setattr(Package, "package", "no_such_package", raising=False)
+    monkeypatch.setattr(Package, "title", "Nothing", raising=False)
+    with pytest.raises(ImportError, match=r"Nothing is not installed, see the extra \[peers\]"):
+        Package.module()
+
+
+def test_libfm_refuses_what_it_cannot_do(program) -> None:
+    path = program("libFM", LIBFM)
+    linear = Design((Block("user", [0], 1), Block("session", [0], 1, linear=True)))
+    with pytest.raises(ValueError, match=r"gives every feature factors; blocks \['session'\]"):
+        LibFM(path).fit(linear, [1.0])
+    with pytest.raises(ValueError, match="arguments must do without -train"):
+        LibFM(path, arguments="-train mine").check_params()
+
+
+def test_statistics_leave_out_the_row_and_its_fold() -> None:
+    """By hand: rows of level 0 in folds 0, 0, 1; of level 1 in fold 1; one of no level."""
+    side = sparse.csr_array([[1.0, 1.0], [0.0, 2.0], [0.0, 0.0]])
+    block = Block("user", [0, 0, 0, 1, UNKNOWN], 3, side=side)
+    residual, fold = np.array([1.0, 2.0, 4.0, -3.0, 100.0]), np.array([0, 0, 1, 1, 0])
+    table = statistics(block, residual, fold, n_folds=2, smoothing=2.0)
+    assert table.shape == (4, 3, 3)
+    np.testing.assert_allclose(table[:, :, 0], [[4 / 3, 3 / 4, 7 / 5], [-1, 0, -1], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(np.expm1(table[:, :, 1]), [[1, 2, 3], [1, 0, 1], [0, 0, 0], [0, 0, 0]])
+    # The first side feature is of level 0 alone; the second of both, where level 1 counts twice.
+    of_side = [7 / 5, (7 - 6) / (3 + 2 + 2)]
+    np.testing.assert_allclose(table[:, 2, 2], [np.mean(of_side), of_side[1], 0, 0])
+
+
+def test_a_rating_does_not_enter_its_own_statistics(rng: np.random.Generator) -> None:
+    """Of noise there is nothing to learn: with statistics that knew their own row, users of one rating would be
+    predicted perfectly."""
+    X = Design((Block("user", np.arange(600), 600), Block("item", rng.integers(5, size=600), 5)))
+    y = rng.standard_normal(600)
+    for model in (RidgeOnTargetStatistics(smoothing=0.1), BoostingOnTargetStatistics(n_leaves=4)):
+        prediction = model.fit(X, y).predict(X)
+        assert np.corrcoef(prediction, y)[0, 1] < 0.5
+
+
+def test_ridge_on_statistics_adds_what_user_and_item_do(rng: np.random.Generator) -> None:
+    user, item = rng.integers(40, size=8000), rng.integers(30, size=8000)
+    truth = rng.standard_normal(40)[user] + rng.standard_normal(30)[item]
+    X = Design((Block("user", user, 40), Block("item", item, 30)))
+    prediction = RidgeOnTargetStatistics(smoothing=1.0).fit(X, truth).predict(X)
+    assert np.mean((prediction - truth) ** 2) < 0.02 * truth.var()
+
+
+def test_surprise_counts_what_it_keeps_and_knows_the_unknown(design: Design, y: np.ndarray) -> None:
+    pytest.importorskip("surprise")
+    model = SVD(k=3).fit(design, y)
+    users, items = (len(np.unique(block.levels)) for block in design)
+    assert model.n_parameters_ == 1 + 4 * (users + items)
+    assert SVDpp(k=3, n_iter=2).fit(design, y).n_parameters_ == 1 + 4 * users + 7 * items
+    inner = model.model_
+    user, item = design.blocks[0].levels[7], design.blocks[1].levels[7]
+    u, i = inner.trainset.to_inner_uid(user), inner.trainset.to_inner_iid(item)
+    expected = y.mean() + inner.bu[u] + inner.bi[i] + inner.pu[u] @ inner.qi[i]
+    np.testing.assert_allclose(model.predict(design[7:8]), expected)
+    stranger = Design((Block("user", [UNKNOWN], 30), Block("item", [item], 20)))
+    np.testing.assert_allclose(model.predict(stranger), y.mean() + inner.bi[i])
+
+
+def test_surprise_baseline_is_that_of_two_sweeps_by_hand(design: Design, y: np.ndarray) -> None:
+    pytest.importorskip("surprise")
+    model = Baseline(n_iter=1, l2_user=3.0, l2_item=2.0).fit(design, y)
+    users, items = (block.levels for block in design)
+    residual = y - y.mean()
+    of_item = np.bincount(items, residual, 20) / (2 + np.bincount(items, minlength=20))
+    of_user = np.bincount(users, residual - of_item[items], 30) / (3 + np.bincount(users, minlength=30))
+    np.testing.assert_allclose(model.predict(design), y.mean() + of_item[items] + of_user[users])
+
+
+def test_rows_of_an_unknown_user_teach_surprise_nothing(design: Design, y: np.ndarray) -> None:
+    pytest.importorskip("surprise")
+    users, items = design
+    levels = users.levels.copy()
+    levels[:50] = UNKNOWN
+    partly = Design((Block("user", levels, 30), items))
+    expected = Baseline().fit(partly[50:], y[50:]).predict(design)
+    np.testing.assert_array_equal(Baseline().fit(partly, y).predict(design), expected)
