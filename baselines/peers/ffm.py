@@ -25,6 +25,7 @@ from baselines.inputs import check_design, check_target, n_seen_features
 from baselines.peers.installed import Program
 from baselines.program import read_predictions, run_program
 from fm.design import Block, Design
+from fm.params import check_integer, check_number
 
 ROWS = 4096
 """Lines made at once."""
@@ -35,8 +36,10 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    train : with {rows} to learn from, and {model} to be written.
+    train : with {rows} to learn from, {model} to be written, and what else is to be put in: {k}, {learning_rate}, {l2},
+        {n_iter}.
     predict_with : with {rows}, {model} and {predictions} to be written, a number a line.
+    k, learning_rate, l2, n_iter : factors of each feature for each field, step, penalty a row, epochs.
 
     Attributes
     ----------
@@ -49,11 +52,20 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        train: str = "xlearn_train {rows} -s 5 -k 4 -m {model}",
+        train: str = "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model}",
         predict_with: str = "xlearn_predict {rows} {model} -o {predictions}",
+        *,
+        k: int = 4,
+        learning_rate: float = 0.2,
+        l2: float = 2e-5,
+        n_iter: int = 10,
     ) -> None:
         self.train = train
         self.predict_with = predict_with
+        self.k = k
+        self.learning_rate = learning_rate
+        self.l2 = l2
+        self.n_iter = n_iter
 
     def programs(self) -> tuple[str, str]:
         return shlex.split(self.train)[0], shlex.split(self.predict_with)[0]
@@ -63,6 +75,10 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
             missing = [word for word in words if f"{{{word}}}" not in getattr(self, name)]
             if missing:
                 raise ValueError(f"{name} must name {{{missing[0]}}}, got {getattr(self, name)!r}")
+        check_integer("k", self.k, low=1)
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_number("l2", self.l2, low=0)
+        check_integer("n_iter", self.n_iter, low=1)
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Learn from the rows in their order.
@@ -97,9 +113,9 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 
     def _run(self, which: int, folder: str) -> tuple[str, int | None]:
         """The first command or the second, in a folder that has its files under their names in braces."""
-        files = {name: name for name in ("rows", "model", "predictions")}
+        given = {name: name for name in ("rows", "model", "predictions")} | self.get_params()
         words = shlex.split((self.train, self.predict_with)[which])
-        words = [self.located()[which], *(word.format(**files) for word in words[1:])]
+        words = [self.located()[which], *(word.format(**given) for word in words[1:])]
         return run_program(words, folder, name=self.title)
 
 

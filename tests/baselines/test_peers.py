@@ -39,7 +39,7 @@ def rows(path):
         target, *cells = line.split()
         yield float(target), [cell.split(":") for cell in cells]
 if "-m" in option:
-    assert option["-s"] == "5"
+    assert (option["-s"], option["-k"], option["-r"]) == ("5", "3", "0.1")
     open(option["-m"], "w").write(str(sum(target for target, _ in rows(words[0]))))
 else:
     learned = float(open(words[1]).read())
@@ -96,9 +96,9 @@ def test_ffm_lines_name_a_field_for_levels_and_one_for_what_describes_them(descr
 def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     described: Design, program
 ) -> None:
-    train = program("xlearn_train", FFM) + " {rows} -s 5 -m {model}"
+    train = program("xlearn_train", FFM) + " {rows} -s 5 -k {k} -r {learning_rate} -m {model}"
     predict_with = program("xlearn_predict", FFM) + " {rows} {model} -o {predictions}"
-    model = FieldAware(train, predict_with).fit(described, RATINGS)
+    model = FieldAware(train, predict_with, k=3, learning_rate=0.1).fit(described, RATINGS)
     np.testing.assert_allclose(model.predict(described), 13.5 + np.array([0 + 103 + 212, 1, 102 + 202.5, 0]))
     with pytest.raises(ValueError, match="predict_with must name {predictions}"):
         FieldAware(train, train).check_params()
