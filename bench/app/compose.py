@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -145,7 +145,22 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
             )
         ends = {key: (r.low, r.high) for key, r in searched.items()}
         _check_values(combination.cfg, {key: list(values.values()) for key, values in inner.items()} | ends)
-    return planned
+    return replace(planned, combinations=_installed(combinations))
+
+
+def _installed(combinations: list[Combination]) -> list[Combination]:
+    """Those whose model can be fitted here, each of which says in its experiment which cannot, and why; all, where
+    none can."""
+    asked = {c.cfg.hydra.runtime.choices.model: c.cfg.model for c in combinations}
+    why = {name: getattr(instantiate(model), "unavailable", lambda: None)() for name, model in asked.items()}
+    why = {name: reason for name, reason in why.items() if reason is not None}
+    if len(why) in (0, len(asked)):
+        return combinations
+    told = f"experiment.skipped={{{','.join(f'{name}:{reason!r}' for name, reason in why.items())}}}"
+    left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in why]
+    for combination in left:
+        OmegaConf.update(combination.cfg, "experiment.skipped", why, force_add=True)
+    return [replace(c, overrides=(*c.overrides, told)) for c in left]
 
 
 def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:

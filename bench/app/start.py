@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _start(overrides: list[str], multirun: bool) -> int:
     planned = plan(overrides, multirun)
     cfg = planned.jobs[0]
+    for model, reason in (cfg.experiment.skipped or {}).items():
+        print(f"bench: model={model} is left out: {reason}", file=sys.stderr)
     dataset = load_data(cfg)
     tracker: MLflowTracker = instantiate(cfg.tracking)
     sweep = _sweep(planned, overrides, dataset, shlex.join(["-m", *overrides] if multirun else overrides))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.metrics import CHOICE, TEST
 from bench.report.choices import Choice, Configuration
@@ -85,13 +85,15 @@ def _gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predi
     return MISSING if gap is None else signed(*gap)
 
 
-def unfinished(records: Sequence[Record], missing: Sequence[str]) -> str:
-    """Failed runs with their reasons, and what was planned and is not there; nothing if all is well."""
+def unfinished(records: Sequence[Record], missing: Sequence[str], skipped: Mapping[str, str] = {}) -> str:
+    """Failed runs with their reasons, what was planned and is not there, and models that were `skipped`, with why;
+    nothing if all is well."""
     bad = [r for r in records if not r.settled]
     rows = [[r.name, r.status, r.reason or MISSING] for r in bad[:SHOWN]]
     if len(bad) > SHOWN:
         rows.append([f"and {len(bad) - SHOWN} more", MISSING, MISSING])
     rows += [[what, "MISSING", "planned, but not run"] for what in missing]
+    rows += [[model, "SKIPPED", reason] for model, reason in skipped.items()]
     if not rows:
         return ""
     return f"## What failed or is missing\n\n{markdown_table(['run', 'status', 'reason'], rows, left=3)}\n"

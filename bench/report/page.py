@@ -97,7 +97,7 @@ def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
     parts.append(READING + _not_refitted(rows))
     for title, path in draw(headline or rows, reference, evidence, predictions, directory):
         parts.append(f"## {title}\n\n![{title}]({path.name}.png)")
-    parts += [unfinished(subject.records, _missing(subject))]
+    parts += [unfinished(subject.records, _missing(subject), question.get("skipped") or {})]
     modified = [row for row in rows if row.chosen.modified]
     if modified:
         parts.append(
@@ -121,7 +121,9 @@ def _published(subject: Subject, rows: Sequence[Choice], predictions: Prediction
 
 
 def _not_refitted(rows: Sequence[Choice]) -> str:
-    kept = [r.model for r in rows if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(CHOICE)]
+    kept = [
+        r.model for r in rows if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(CHOICE)
+    ]
     names = ", ".join(f"`{model}`" for model in dict.fromkeys(kept))
     return f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
 

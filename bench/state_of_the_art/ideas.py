@@ -83,7 +83,9 @@ def measure(repeats: int, sweeps: int) -> tuple[dict[str, Change], Change]:
     base = _predictions(model, plain, validation_rows(BASE, *held_out), repeats)
     changes = {}
     for idea, (features, predict) in IDEAS.items():
-        changes[idea] = _change(base, _predictions(model, predict, validation_rows(features, *held_out), repeats))
+        changes[idea] = _change(
+            base, _predictions(model, predict, validation_rows(features, *held_out), repeats)
+        )
     changes[CHAINS] = _change(base, (base[0].mean(axis=0, keepdims=True), base[1]))
     later = [
         _predictions(model, plain, test_rows(features, "split=temporal"), repeats)

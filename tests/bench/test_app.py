@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from bench.app import main, plan
+from bench.app import composed, main, plan
 from bench.errors import UserError
 from bench.track import Experiment, MLflowTracker
 
@@ -64,6 +64,16 @@ def test_wrong_command_gets_one_sentence(overrides: list[str], said: str) -> Non
     with pytest.raises(UserError) as error:
         plan(overrides, multirun=False)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_sweep_leaves_out_what_is_not_installed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    planned = plan(["model=linear,peer_libfm", "seed=0,1"], multirun=True)
+    reason = "libFM is not installed: there is no program libFM, give its path"
+    assert planned.total == 2 and planned.jobs[0].experiment.skipped == {"peer_libfm": reason}
+    (combination,) = planned.combinations
+    assert composed(list(combination.overrides)).experiment.skipped == {"peer_libfm": reason}
+    assert plan(["model=peer_libfm"], multirun=False).total == 1
 
 
 def test_every_value_of_a_sweep_is_checked() -> None:

@@ -75,6 +75,7 @@ def test_failed_and_missing_are_rows() -> None:
     text = unfinished([record(0, 4, None, None, status="FAILED", reason="ValueError: no")], ["2 of 9 runs"])
     assert "| fm k=4" in text and "ValueError: no" in text and "2 of 9 runs" in text
     assert unfinished([record(0, 4, 0.8, 0.9)], []) == ""
+    assert "| peer | SKIPPED | not installed" in unfinished([], [], {"peer": "not installed"})
 
 
 def test_simulated_ratings_are_held_against_the_best_possible() -> None:
