@@ -62,7 +62,7 @@ class Progress:
         done = len(self.records)
         failed = sum(r.status == "FAILED" for r in list(self.records.values()))
         left = max(0, self.total - done)
-        text = f"{done} done, {self.running()} running, {failed} failed, {left} to go"
+        text = f"{done - failed} done, {self.running()} running, {failed} failed, {left} to go"
         if self.computed and left:
             seconds = (time.monotonic() - self.began) / self.computed * left
             end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
