@@ -43,7 +43,7 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
         parent = running.parents[running.sweep.id]
         evidence = Evidence(running.tracker.uri, running.tracker.directory)
         files = report.write(evidence, parent, Path(cfg.results))
-        tested = [r for r in running.records.values() if r.finished and TEST in r.metrics]
+        tested = [r for r in running.records.values() if r.run_id and r.finished and TEST in r.metrics]
         best = min(tested, key=report.by_validation, default=None)
         running.tracker.log_sweep(parent, best.metrics if best else {}, files, best.run_id if best else None)
         failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached

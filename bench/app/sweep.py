@@ -24,7 +24,7 @@ ASK_SECONDS = 5.0
 """Between two questions to a server, or two attempts to send to one that was away."""
 ENDED = ("FINISHED", "FAILED", "PRUNED")
 PATIENCE_SECONDS = 90.0
-"""For a server that is away when all is computed."""
+"""For a server that is away when all is computed, or another sweep that has not sent what it computed."""
 
 
 class Missing(Exception):
@@ -151,9 +151,14 @@ class Running:
                 del self.known[digest]
 
     def tell_if_possible(self) -> None:
-        """The same; where the store does not take it, `unsent` says why."""
+        """The same, and what another sweep is about to send is waited for; where the store does not take it,
+        `unsent` says why."""
+        until = time.monotonic() + PATIENCE_SECONDS
         try:
             self.tell()
+            while self.known and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+                self.tell()
         except Exception as error:  # noqa: BLE001  what is not told waits
             self.unsent = first_line(error)
 

@@ -1,6 +1,8 @@
 """A sweep from end to end: budgets, failures, what is looked up, what is imported."""
 
 import io
+import itertools
+import platform
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import app
 from bench.app import main
 from bench.identity import ROOT
 from bench.processes import TimeUp, time_limit
@@ -36,6 +39,7 @@ def test_what_computes_nothing_does_not_wait_for_mlflow(results: Path) -> None:
     commands = [[*c, f"results={results}"] for c in (again, wrong_key, wrong_split)]
     code = f"""
 import sys
+from bench import app
 from bench.app import main
 print("statuses", [main(c) for c in {commands}])
 try:
@@ -90,6 +94,30 @@ def test_budgets_of_time_end_a_job_and_a_sweep(tmp_path: Path, capsys: pytest.Ca
     assert main([*long, "sweep_seconds=2"]) == 1
     assert time.monotonic() - began < 60
     assert "Not reached (2): fm_gibbs seed=0 (simulated); fm_gibbs seed=1" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("refused", "waiting"), [(1, ""), (10**6, "2 results wait in")])
+def test_what_the_store_does_not_take_at_once_is_sent_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, refused: int, waiting: str
+) -> None:
+    send, calls = MLflowTracker.send, itertools.count(1)
+
+    def away(*arguments):
+        if next(calls) <= refused:
+            raise OSError("the server is away")
+        return send(*arguments)
+
+    command = [*FIRST, "keep_model=false", f"results={tmp_path}"]
+    with monkeypatch.context() as patched:
+        patched.setattr(MLflowTracker, "send", away)
+        patched.setattr(app.sweep, "PATIENCE_SECONDS", 0)
+        patched.setattr(app.start, "this_process", lambda: f"{platform.node()} 4194305 1")  # by then no more
+        assert main(command) == 0
+    assert waiting in capsys.readouterr().err
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("(already computed)") == 2
+    assert [status for _, status in statuses(tmp_path)] == ["FINISHED"] * 2
 
 
 @pytest.mark.slow
