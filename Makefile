@@ -8,7 +8,7 @@ SHARED := [ids],[ids,day],[ids,day,side],[ids,day,side,implicit],[ids,day,side,i
 ALL := [ids,day,side,implicit,implicit_items,sessions]
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce state-of-the-art test test-fast ui clean
+.PHONY: help install reproduce peers state-of-the-art test test-fast ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ $(READY): pyproject.toml .ci/constraints.txt
 
 reproduce: $(READY) ## the published gap, measured again: table, plot, tracked runs (minutes)
 	@$(BIN)/python -m bench experiment=published_gap
+
+peers: $(READY) ## the leaderboard: every model and what people use instead (hours)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'
+	@$(BIN)/python -m bench experiment=peers
 
 state-of-the-art: $(READY) ## what each kind of information adds, how far it goes, beside myFM (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'

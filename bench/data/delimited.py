@@ -41,11 +41,13 @@ def read_delimited(
     separator: str | None = None,
     header: bool | None = None,
     encoding: str = "utf-8",
+    whole_ids: bool = False,
 ) -> tuple[pa.Table, Callable[[int], str]]:
     """Columns of ratings, and `place(row)`, which says where a row stands in the file.
 
     Ids come as dictionaries of text; `rating` and `timestamp` as double and integer where all are
     written so, otherwise as text. Separator and header, where None, are what the first line suggests.
+    `whole_ids`: users and items are known to be whole numbers, which are read as such, in a fraction of the time.
 
     Raises
     ------
@@ -53,8 +55,9 @@ def read_delimited(
         too many, or is not in this encoding.
     """
     layout = _layout(path, columns, separator, header, encoding)
+    ids = dict.fromkeys(("user", "item"), pa.int64()) if whole_ids else {}
     try:
-        table = _read(path, layout, rating=pa.float64(), timestamp=pa.int64())
+        table = _read(path, layout, rating=pa.float64(), timestamp=pa.int64(), **ids)
     except pa.ArrowInvalid:
         try:
             table = _read(path, layout, rating=pa.string(), timestamp=pa.string())

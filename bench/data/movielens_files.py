@@ -29,7 +29,7 @@ NO_GENRE = "(no genres listed)"
 
 def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
     """A table of ratings whose columns are user, item, rating and time stamp."""
-    return to_ratings(*read_delimited(path, COLUMNS, separator=separator, header=header))
+    return to_ratings(*read_delimited(path, COLUMNS, separator=separator, header=header, whole_ids=True))
 
 
 def titles(

@@ -30,7 +30,7 @@ def to_ratings(table: pa.Table, place: Place) -> pd.DataFrame:
     _check_finite(columns["rating"], table["rating"], "rating", "a finite number", place)
     if "timestamp" in table.column_names:
         columns["timestamp"] = _seconds(table["timestamp"], place)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.DataFrame:
@@ -62,8 +62,10 @@ def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.Data
     return ratings[~repeated].reset_index(drop=True)
 
 
-def _ids(column: pa.ChunkedArray, role: str, place: Place) -> pd.Series:
+def _ids(column: pa.ChunkedArray, role: str, place: Place) -> pd.Series | NDArray[np.int64]:
     """Integers if all are, and written in the usual way (7, never 007); otherwise text."""
+    if pa.types.is_integer(column.type) and not column.null_count:
+        return column.cast(pa.int64()).to_numpy()
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     column = column.unify_dictionaries().combine_chunks()

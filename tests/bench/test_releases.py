@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+import yaml
 
 from bench.data import movielens
 from bench.data.dataset import Dataset
 from bench.data.grouplens import load
 from bench.data.releases import RELEASES
 from bench.errors import UserError
+from bench.identity import ROOT
 from bench.split import published
 from tests.bench.conftest import Server
 from tests.bench.tiny_ml100k import zip_of
@@ -145,6 +147,12 @@ def test_download_of_a_release_whose_checksum_changes(server: Server, tmp_path: 
     server.content = zip_of(files_of("ml_latest_small"), "ml-latest-small/")
     data = load(RELEASES["ml_latest_small"], cache=tmp_path, url=server.folder)
     assert len(data.ratings) == 4 and (tmp_path / "ml-latest-small" / "ratings.csv").exists()
+
+
+def test_every_release_has_a_choice_of_its_name() -> None:
+    for name, release in RELEASES.items():
+        choice = yaml.safe_load((ROOT / "conf" / "data" / f"{name}.yaml").read_text("utf-8"))
+        assert (choice["_target_"], choice["name"], release.name) == ("bench.data.movielens", name, name)
 
 
 def test_unknown_release_is_refused_by_name() -> None:
