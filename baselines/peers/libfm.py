@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from baselines.inputs import check_design, check_target
 from baselines.peers.installed import Program
+from baselines.peers.myfm import group_shapes
 from baselines.program import read_predictions, run_program
 from fm.design import Design
 from fm.params import check_integer
@@ -110,7 +111,7 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
         with TemporaryDirectory() as folder:
             write_svmlight(Path(folder, "train"), self.X_, self.y_)
             write_svmlight(Path(folder, "test"), X, np.zeros(len(X)))
-            sizes = [size for block in X for size in (block.n_levels, block.n_side)]
+            sizes = group_shapes(X)
             np.savetxt(Path(folder, "groups"), np.repeat(np.arange(len(sizes)), sizes), fmt="%d")
             _, peak = run_program(command, folder, name="libFM")
             return read_predictions(Path(folder, "predictions"), len(X), "libFM"), peak

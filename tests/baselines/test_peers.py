@@ -83,7 +83,7 @@ def test_libfm_is_given_its_format_and_its_answer_is_taken(described: Design, pr
     path = program("libFM", LIBFM)
     model = LibFM(path, arguments="-method als -regular '0,1,10'", k=3, n_iter=7, random_state=5)
     prediction = model.fit(described, RATINGS).predict(described)
-    groups = [1, 1, 3, 3, 3, 4, 4]
+    groups = [1, 1, 2, 2, 2, 3, 3]
     np.testing.assert_allclose(prediction, 13.5 + described.to_csr() @ groups)
     assert model.n_parameters_ == 1 + 4 * 7
 
