@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,7 @@ def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
         compared(headline, reference, predictions) if headline else "No run of unmodified code has finished."
     )
     parts.append(READING + _not_refitted(rows))
+    parts.append(_limits(question.get("cannot") or {}, headline or rows))
     for title, path in draw(headline or rows, reference, evidence, predictions, directory):
         parts.append(f"## {title}\n\n![{title}]({path.name}.png)")
     parts += [unfinished(subject.records, _missing(subject), question.get("skipped") or {})]
@@ -126,6 +127,12 @@ def _not_refitted(rows: Sequence[Choice]) -> str:
     ]
     names = ", ".join(f"`{model}`" for model in dict.fromkeys(kept))
     return f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
+
+
+def _limits(cannot: Mapping[str, str], rows: Sequence[Choice]) -> str:
+    """What the models of these rows cannot do, as far as the experiment says."""
+    told = [f"- `{m}` cannot {cannot[m]}." for m in dict.fromkeys(r.model for r in rows) if m in cannot]
+    return "\n".join(["## What can each not do?\n", *told]) if told else ""
 
 
 def _simulated(subject: Subject) -> bool:

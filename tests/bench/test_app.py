@@ -66,6 +66,13 @@ def test_wrong_command_gets_one_sentence(overrides: list[str], said: str) -> Non
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_leaderboard_says_of_each_model_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.app.compose._installed", lambda combinations: combinations)
+    planned = plan(["experiment=peers"], multirun=False)
+    models = {cfg.hydra.runtime.choices.model for cfg in planned.jobs}
+    assert set(planned.jobs[0].experiment.cannot) == models >= {m for m in MODELS if m.startswith("peer_")}
+
+
 def test_a_sweep_leaves_out_what_is_not_installed_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     planned = plan(["model=linear,peer_libfm", "seed=0,1"], multirun=True)
