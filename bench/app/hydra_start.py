@@ -1,8 +1,8 @@
 """Hydra's two ways in: its launcher, to be given jobs as they are proposed; and its own start.
 
 Hydra's sweepers are given a command line and compose every job of it before the first begins, a tenth of a second
-each; they are not asked what is known already. So the sweeps here are this program's own, on Hydra's launcher
-interface. A sweeper that somebody chooses (`hydra/sweeper=...`) gets all jobs from Hydra's own start.
+each; they are not asked what is known already; and Hydra takes them from a top-level package `hydra_plugins` alone. So
+the sweeps here are this program's own, on Hydra's launcher interface. A sweeper that somebody chooses (`hydra/sweeper=...`) gets all jobs from Hydra's own start.
 """
 
 from __future__ import annotations
