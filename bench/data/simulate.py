@@ -70,7 +70,7 @@ def planted(
     ----------
     n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs. By default as many
         users and items as a MovieLens of so many ratings has.
-    values : "stars" 1 to 5, "half_stars" 0.5 to 5, or "real" numbers, without bounds.
+    values : "stars" 1 to 5, "half_stars" 0.5 to 5, or "real" numbers, whose scale is what they range over.
     k : number of factors of the FM that the ratings are drawn from.
     noise : standard deviation of a rating before it is rounded, in stars.
     seed : of everything drawn; the same seed gives the same ratings everywhere.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from bench.metrics import CHOICE, TEST
 from bench.report.choices import Choice, Configuration
@@ -24,12 +25,12 @@ def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -
         "split": len({r.chosen.split for r in rows}) > 1,
     }
     extra = [name for name, differs in several.items() if differs]
-    best = [True] if any(row.chosen.values(ORACLE) for row in rows) else []
+    excess = ["MSE − best possible"] if any(row.chosen.values(ORACLE) for row in rows) else []
     header = ["model", *extra, "chosen configuration", "of", "validation MSE", "validation RMSE", "test MSE"]
     header += [
         "test RMSE",
         "over",
-        *("MSE − best possible" for _ in best),
+        *excess,
         f"MSE − `{reference}` [95 %]",
         "fit s",
         "predict s",
@@ -45,7 +46,7 @@ def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -
             str(len(row.of)),
             *(spread(row, metric) for metric in (CHOICE, RMSE[CHOICE], TEST, RMSE[TEST])),
             row.chosen.over(),
-            *(_excess(row.chosen) for _ in best),
+            *([_excess(row.chosen)] if excess else []),
             _gap(row, rows, reference, predictions),
             seconds(row.chosen.mean("time/fit_seconds")),
             seconds(row.chosen.mean("time/predict_seconds")),
@@ -85,7 +86,9 @@ def _gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predi
     return MISSING if gap is None else signed(*gap)
 
 
-def unfinished(records: Sequence[Record], missing: Sequence[str], skipped: Mapping[str, str] = {}) -> str:
+def unfinished(
+    records: Sequence[Record], missing: Sequence[str], skipped: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Failed runs with their reasons, what was planned and is not there, and models that were `skipped`, with why;
     nothing if all is well."""
     bad = [r for r in records if not r.settled]
