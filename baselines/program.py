@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,25 @@ LOG_SHOWN = 4000
 
 
 def run_program(
-    command: Sequence[str], folder: str, *, name: str, shown: str | None = None
+    command: Sequence[str],
+    folder: str,
+    *,
+    name: str,
+    shown: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[str, int | None]:
     """What a program printed, and its peak memory in bytes, None where the system has no /proc.
 
-    RuntimeError with the former if the program, called `name`, failed; `shown` is the command for a person.
+    RuntimeError with the former if the program, called `name`, failed; `shown` is the command for a person, `environment` this
+    process's own by default.
     """
     log = Path(folder, "log")
     peak = None
     with (
         log.open("wb") as said,
-        subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=said) as process,
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        ) as process,
     ):
         try:
             while process.poll() is None:

@@ -6,11 +6,14 @@ A line a row, `RATING FIELD:FEATURE:VALUE ...`; a block's levels are a field, an
 commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
 
 What it can't do: LIBFFM's own `ffm-train` knows two classes alone, above zero or not, and no rating. How many numbers
-a program keeps of each feature is its affair, so that `n_parameters_` counts the features that were seen.
+a program keeps of each feature is its affair, so that `n_parameters_` counts the features that were seen. xLearn takes
+no seed, and with more than one thread no two of its fits are the same. (It writes logs that it names by USER, and ends
+where there is none.)
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,13 +55,13 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        train: str = "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model}",
-        predict_with: str = "xlearn_predict {rows} {model} -o {predictions}",
+        train: str = "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} -nthread 1",
+        predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1",
         *,
         k: int = 4,
-        learning_rate: float = 0.2,
-        l2: float = 2e-5,
-        n_iter: int = 10,
+        learning_rate: float = 0.1,
+        l2: float = 0.02,
+        n_iter: int = 20,
     ) -> None:
         self.train = train
         self.predict_with = predict_with
@@ -91,32 +94,43 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         """
         self.check_params()
         y = check_target(check_design(X), y)
+        told = _told(X)
         with TemporaryDirectory() as folder:
-            _write(folder, ffm_lines(X, y))
+            _write(folder, ffm_lines(X[told], y[told]))
             _, self.peak_memory_ = self._run(0, folder)
             if not Path(folder, "model").exists():
                 raise RuntimeError(f"{self.train!r} wrote no model")
             self.model_ = Path(folder, "model").read_bytes()
+        self.mean_ = float(y.mean())
         self.blocks_ = [(block.name, block.n_levels, block.n_side) for block in X]
         self.n_parameters_ = 1 + sum(map(n_seen_features, X))
         return self
 
     def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,). ValueError unless X has the blocks of `fit`; RuntimeError if the program failed."""
+        """(n_rows,); of a row about which nothing is known, the mean of `fit`. ValueError unless X has the blocks of
+        `fit`; RuntimeError if the program failed."""
         if [(block.name, block.n_levels, block.n_side) for block in check_design(X)] != self.blocks_:
             raise ValueError(f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}")
-        with TemporaryDirectory() as folder:
-            Path(folder, "model").write_bytes(self.model_)
-            _write(folder, ffm_lines(X, np.zeros(len(X))))
-            self._run(1, folder)
-            return read_predictions(Path(folder, "predictions"), len(X), self.title)
+        prediction, told = np.full(len(X), self.mean_), _told(X)
+        if len(told):
+            with TemporaryDirectory() as folder:
+                Path(folder, "model").write_bytes(self.model_)
+                _write(folder, ffm_lines(X[told], np.zeros(len(told))))
+                self._run(1, folder)
+                prediction[told] = read_predictions(Path(folder, "predictions"), len(told), self.title)
+        return prediction
 
     def _run(self, which: int, folder: str) -> tuple[str, int | None]:
         """The first command or the second, in a folder that has its files under their names in braces."""
         given = {name: name for name in ("rows", "model", "predictions")} | self.get_params()
         words = shlex.split((self.train, self.predict_with)[which])
         words = [self.located()[which], *(word.format(**given) for word in words[1:])]
-        return run_program(words, folder, name=self.title)
+        return run_program(words, folder, name=self.title, environment={"USER": "nobody"} | os.environ)
+
+
+def _told(X: Design) -> NDArray[np.intp]:
+    """Rows that have a level: xLearn takes no line without a feature."""
+    return np.flatnonzero(np.max([block.levels for block in X], axis=0) >= 0)
 
 
 def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:

@@ -39,6 +39,7 @@ def rows(path):
         target, *cells = line.split()
         yield float(target), [cell.split(":") for cell in cells]
 if "-m" in option:
+    assert "USER" in os.environ
     assert (option["-s"], option["-k"], option["-r"]) == ("5", "3", "0.1")
     open(option["-m"], "w").write(str(sum(target for target, _ in rows(words[0]))))
 else:
@@ -55,7 +56,7 @@ def program(tmp_path: Path):
     def program(name: str, body: str) -> str:
         path = tmp_path / name
         reads = "words = sys.argv[1:]\noption = {a: b for a, b in zip(words, words[1:]) if a[0] == '-'}\n"
-        path.write_text(f"#!{sys.executable}\nimport re, sys\n{reads}{body}")
+        path.write_text(f"#!{sys.executable}\nimport os, re, sys\n{reads}{body}")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return str(path)
 
@@ -94,12 +95,17 @@ def test_ffm_lines_name_a_field_for_levels_and_one_for_what_describes_them(descr
 
 
 def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
-    described: Design, program
+    described: Design, program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The stand-in answers the sum of the ratings it learned from, and of field and feature of each cell. Of the last
+    row nothing is known, so that it is neither learned from nor asked for."""
+    monkeypatch.delenv("USER", raising=False)
     train = program("xlearn_train", FFM) + " {rows} -s 5 -k {k} -r {learning_rate} -m {model}"
     predict_with = program("xlearn_predict", FFM) + " {rows} {model} -o {predictions}"
     model = FieldAware(train, predict_with, k=3, learning_rate=0.1).fit(described, RATINGS)
-    np.testing.assert_allclose(model.predict(described), 13.5 + np.array([0 + 103 + 212, 1, 102 + 202.5, 0]))
+    expected = [9.5 + 0 + 103 + 212, 9.5 + 1, 9.5 + 102 + 202.5, RATINGS.mean()]
+    np.testing.assert_allclose(model.predict(described), expected)
+    np.testing.assert_allclose(model.predict(described[3:]), RATINGS.mean())
     with pytest.raises(ValueError, match="predict_with must name {predictions}"):
         FieldAware(train, train).check_params()
     with pytest.raises(ValueError, match="X must have the blocks"):
