@@ -18,11 +18,29 @@ from bench.errors import UserError
 COLUMNS = {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
 SPLITS_100K = ("ua", "ub", "u1", "u2", "u3", "u4", "u5")
 SPLITS_10M = ("ra", "rb", "r1", "r2", "r3", "r4", "r5")
-OCCUPATIONS_1M = (
-    "other,academic/educator,artist,clerical/admin,college/grad student,customer service,doctor/health care,"
-    "executive/managerial,farmer,homemaker,K-12 student,lawyer,programmer,retired,sales/marketing,scientist,"
-    "self-employed,technician/engineer,tradesman/craftsman,unemployed,writer"
-).split(",")
+OCCUPATIONS_1M = [
+    "other",
+    "academic/educator",
+    "artist",
+    "clerical/admin",
+    "college/grad student",
+    "customer service",
+    "doctor/health care",
+    "executive/managerial",
+    "farmer",
+    "homemaker",
+    "K-12 student",
+    "lawyer",
+    "programmer",
+    "retired",
+    "sales/marketing",
+    "scientist",
+    "self-employed",
+    "technician/engineer",
+    "tradesman/craftsman",
+    "unemployed",
+    "writer",
+]
 """By the number that stands in `users.dat`; its ages are the youngest of a group, 1 for under 18."""
 NO_GENRE = "(no genres listed)"
 

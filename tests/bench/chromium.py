@@ -10,12 +10,19 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-dev-shm-usage --window-size=2400,1200 --remote-debugging-pipe"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--window-size=2400,1200",
+    "--remote-debugging-pipe",
+]
 
 
 class Chromium:
@@ -36,7 +43,7 @@ class Chromium:
         self._sent = 0
         self._session: dict[str, str] = {}
 
-    def __enter__(self) -> "Chromium":
+    def __enter__(self) -> Self:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._session = {"sessionId": session}

@@ -35,7 +35,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_what_computes_nothing_does_not_wait_for_mlflow(results: Path) -> None:
-    again, wrong_key, wrong_split = [*FIRST, "keep_model=false"], [*FIRST, "model.l3=2"], [*FIRST, "split=none"]
+    again, wrong_key, wrong_split = (
+        [*FIRST, "keep_model=false"],
+        [*FIRST, "model.l3=2"],
+        [*FIRST, "split=none"],
+    )
     commands = [[*c, f"results={results}"] for c in (again, wrong_key, wrong_split)]
     code = f"""
 import sys
