@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-SHARED := [ids],[ids,day],[ids,day,side],[ids,day,side,implicit],[ids,day,side,implicit,implicit_items]
+SHARED := [ids],[ids,day],[ids,day,side],[ids,day,side,implicit]
+FLIPPED := [ids,day,side,implicit,implicit_items]
 ALL := [ids,day,side,implicit,implicit_items,sessions]
 
 .DEFAULT_GOAL := help
@@ -33,8 +34,9 @@ state-of-the-art: $(READY) ## what each kind of information adds, how far it goe
 	@$(BIN)/python -m bench experiment=choose_k
 	@$(BIN)/python -m bench experiment=choose_k 'features.names=[ids]' split=ua seed=0,1
 	@$(BIN)/python -m bench experiment=ablation
-	@$(BIN)/python -m bench experiment=ablation model=fm_ordinal 'features.names=$(ALL)' split=u1,ua
-	@$(BIN)/python -m bench experiment=ablation model=peer_myfm,peer_myfm_ordered 'features.names=$(SHARED)' split=u1,ua seed=0
+	@$(BIN)/python -m bench experiment=ablation model=fm_ordinal 'features.names=$(FLIPPED),$(ALL)'
+	@$(BIN)/python -m bench experiment=ablation model=peer_myfm 'features.names=$(SHARED),$(FLIPPED)' seed=0
+	@$(BIN)/python -m bench experiment=ablation model=peer_myfm_ordered 'features.names=$(FLIPPED)' seed=0
 	@$(BIN)/python -m bench experiment=state_of_the_art
 	@$(BIN)/python -m bench experiment=state_of_the_art model.k=16 'features.names=[ids]' split=ua
 	@$(BIN)/python -m bench.state_of_the_art
