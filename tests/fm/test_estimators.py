@@ -67,7 +67,7 @@ def expected_failures(estimator):
         FMRegressor(solver="gibbs", n_iter=30),
         FMClassifier(solver="sgd"),
         FMClassifier(solver="gibbs", n_iter=30),
-        FMOrdinal(n_iter=30),
+        FMOrdinal(n_iter=10),
     ],
     expected_failed_checks=expected_failures,
 )
