@@ -14,11 +14,11 @@ from bench.encode import encode
 from bench.measure import Measured
 from bench.speed.page import Section
 from bench.speed.setting import configured, job
-from bench.tables import markdown_table, signed
+from bench.state_of_the_art.race import SHARED
+from bench.tables import MISSING, markdown_table, signed
 from fm.design import Design
 
-BASE = "[ids,day,side,implicit,implicit_items,sessions]"
-WITHOUT_SESSIONS = "[ids,day,side,implicit,implicit_items]"
+BASE = f"{SHARED[:-1]},sessions]"
 PRIOR_RATINGS = 10.0
 """Ratings that a user's noise is believed to be everybody's for."""
 
@@ -89,7 +89,7 @@ def measure(repeats: int, sweeps: int) -> tuple[dict[str, Change], Change]:
     changes[CHAINS] = _change(base, (base[0].mean(axis=0, keepdims=True), base[1]))
     later = [
         _predictions(model, plain, test_rows(features, "split=temporal"), repeats)
-        for features in (WITHOUT_SESSIONS, BASE)
+        for features in (SHARED, BASE)
     ]
     return changes, _change(*later)
 
@@ -146,6 +146,6 @@ Sessions, where all test ratings are later than all training ratings (`split=tem
 
 def _cells(change: Change) -> Sequence[str]:
     gap, _, high = change.gap
-    stds = [f"{std:.4f}" if np.isfinite(std) else "–" for std in change.std]
+    stds = [f"{std:.4f}" if np.isfinite(std) else MISSING for std in change.std]
     helps = high < 0 and -gap > 2 * np.nanmax(change.std)
     return [signed(*change.gap), *stds, "yes" if helps else "no"]
