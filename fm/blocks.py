@@ -88,12 +88,12 @@ class Blocks:
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """As `fm.conditional` wants them, for block b; the array is used again by the next call."""
-        target = self._targets[b][slab.chunks]
-        lookups = [(c, rows[slab.chunks].ravel()) for c, rows in self._elsewhere[b].items()]
+        target = slab.chunks(self._targets[b])
+        lookups = [(c, rows[slab.slots]) for c, rows in self._elsewhere[b].items()]
         x = self._sum(lookups).reshape(*target.shape, -1)
         np.subtract(target, x[..., -1], out=x[..., -1])
         if self._scale is not None:
-            x *= self._scale[self.layouts[b].slots[slab.chunks]][..., None]
+            x *= self._scale[slab.chunks(self.layouts[b].slots)][..., None]
         return x
 
     def in_every_row(self, b: int) -> bool:
@@ -128,6 +128,4 @@ class Blocks:
 
 def _in_slots(values: NDArray, slots: NDArray[np.integer], empty: int) -> NDArray:
     """The value (n_rows,) of the row in each slot; `empty` where there is none."""
-    found = values.take(slots, mode="clip")
-    found[slots == len(values)] = empty
-    return found
+    return np.append(values, np.array(empty, values.dtype)).take(slots)

@@ -58,7 +58,7 @@ class Columns:
         change = theta - self._theta[self.columns[s]]
         for batch in self.layouts[s].batches:
             for slab in batch.slabs:
-                rows = self.layouts[s].slots[slab.chunks].ravel()
+                rows = self.layouts[s].slots[slab.slots]
                 h, sums = self._h(s, slab)
                 own = change[slab.owner]
                 sums[..., :1] += h @ own[..., None]
@@ -70,7 +70,7 @@ class Columns:
         self._target = np.append(target, 0)
 
     def regressors(self, s: int, slab: Slab) -> NDArray:
-        rows = self.layouts[s].slots[slab.chunks]
+        rows = slab.chunks(self.layouts[s].slots)
         h, sums = self._h(s, slab)
         own = self._theta[self.columns[s]][slab.owner]
         x = np.empty((*h.shape[:2], h.shape[2] + 1), self._dtype)
@@ -88,9 +88,9 @@ class Columns:
 
     def _h(self, s: int, slab: Slab) -> tuple[NDArray, NDArray]:
         """(chunks, length, k + 1): x (1, q) with q without the set's own columns, and the rows' sums as they are."""
-        x = self._values[s][slab.chunks, :, None]
+        x = slab.chunks(self._values[s])[..., None]
         own = self._theta[self.columns[s]][slab.owner]
-        sums = self._sums.take(self.layouts[s].slots[slab.chunks], axis=0)
+        sums = self._sums.take(slab.chunks(self.layouts[s].slots), axis=0)
         h = sums - x * own[:, None]
         h[..., 0] = 1
         h *= x

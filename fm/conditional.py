@@ -10,8 +10,8 @@ s and prior theta ~ N(m, Lambda^-1), independently over levels,
 ALS takes the mean, with alpha = 1 and Lambda the penalties; Gibbs draws. (Rendle, "Factorization Machines
 with libFM", ACM TIST 2012, has the same for one coordinate of theta at a time.)
 
-All sums come from one batched product over chunks of rows (`fm.layout`), all theta from one batched Cholesky
-factorization of [[A, b], [b', big]], whose last row is L^-1 b, and back substitution over all levels at once.
+All sums come from a few batched products over chunks of rows (`fm.layout`), all theta from Cholesky
+factorizations of many levels at once, the levels being the last axis.
 Cost per block: O(rows c^2 + levels c^3), for c coordinates.
 """
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from fm.layout import Batch, Layout, Slab
 
 Regressors = Callable[[Slab], NDArray]
-"""Gives sqrt(s) (h, r) of a slab's slots, (chunks, length, c + 1); h = 0 where a slot is empty."""
+"""Gives sqrt(s) (h, r) of a slab's slots, (chunks, length, c + 1); 0 where a slot is empty."""
 
 
 @dataclass
@@ -36,15 +36,11 @@ class Left:
     total: float = 0.0
     squares: float = 0.0
 
-    def before(self, x: NDArray) -> None:
-        """Count a slab's rows, with theta = 0."""
-        self.squares += np.einsum("ij,ij", x[..., -1], x[..., -1])
-
-    def after(self, gram: NDArray, theta: NDArray) -> None:
-        """Set theta for a batch of levels, of all whose rows the sums are in `gram`."""
-        he = gram[:, -1] - (gram[:, :-1] @ theta[..., None])[..., 0]
-        self.total += he[:, 0].sum()
-        self.squares -= np.vdot(theta, gram[:, -1] + he)
+    def add(self, gram: NDArray, theta: NDArray) -> None:
+        """The rows of some levels, summed up in `gram` (c + 1, c + 1, levels), theta (c, levels) being theirs."""
+        he = gram[-1, :-1] - np.einsum("ijn,jn->in", gram[:-1, :-1], theta)
+        self.total += he[0].sum()
+        self.squares += gram[-1, -1].sum() - np.vdot(theta, gram[-1, :-1] + he)
 
 
 def conditional(
@@ -62,42 +58,45 @@ def conditional(
     precision : (c, c), Lambda.
     left : to be added to, if the sums are wanted.
     """
+    noise = np.zeros(linear.shape) if rng is None else rng.standard_normal(linear.shape) / np.sqrt(alpha)
     theta = np.empty(linear.shape)
     for batch in layout.batches:
-        gram = _gram(regressors, batch, len(precision), left)
-        theta[batch.levels] = _solve(gram, linear[batch.levels], precision, alpha, rng)
+        gram = _gram(regressors, batch, len(precision))
+        system = gram[:, :-1].copy()
+        system[:-1] += (precision / alpha)[..., None]
+        system[-1] += linear[batch.levels].T / alpha
+        drawn = _solve(system, noise[batch.levels].T)
+        theta[batch.levels] = drawn.T
         if left is not None:
-            left.after(gram, theta[batch.levels])
+            left.add(gram, drawn)
     return theta
 
 
-def _gram(regressors: Regressors, batch: Batch, c: int, left: Left | None) -> NDArray:
-    """(levels, c + 1, c): sum s h h', and below it sum s r h'."""
-    first = batch.levels.start
-    total = np.zeros((batch.levels.stop - first, (c + 1) * c))
+def _gram(regressors: Regressors, batch: Batch, c: int) -> NDArray:
+    """(c + 1, c + 1, levels): sum s (h, r) (h, r)'."""
+    total = np.zeros((len(batch.levels), (c + 1) ** 2))
     for slab in batch.slabs:
         x = regressors(slab)
-        if left is not None:
-            left.before(x)
-        gram = x.transpose(0, 2, 1) @ x[..., :-1]
-        total[slab.levels.start - first : slab.levels.stop - first] += slab.add @ gram.reshape(len(gram), -1)
-    return total.reshape(-1, c + 1, c)
+        gram = x.transpose(0, 2, 1) @ x
+        total[slab.levels] += slab.add @ gram.reshape(len(gram), -1)
+    return np.ascontiguousarray(total.T).reshape(c + 1, c + 1, -1)
 
 
-def _solve(
-    gram: NDArray, linear: NDArray, precision: NDArray, alpha: float, rng: np.random.Generator | None
-) -> NDArray:
-    """(levels, c), draws from N(A^-1 b, A^-1), or A^-1 b. Factorizes A / alpha."""
-    n, c = linear.shape
-    system = np.empty((n, c + 1, c + 1))
-    np.add(gram[:, :c], precision / alpha, out=system[:, :c, :c])
-    np.add(gram[:, c], linear / alpha, out=system[:, c, :c])
-    system[:, c, c] = np.finfo(np.float64).max
-    factor = np.linalg.cholesky(system)
-    x = factor[:, c, :c].copy()
-    if rng is not None:
-        x += rng.standard_normal(x.shape) / np.sqrt(alpha)
+def _solve(a: NDArray, noise: NDArray) -> NDArray:
+    """(c, levels): A^-1 b + L'^-1 noise, with A = L L'. Overwrites `a` (c + 1, c, levels), A and below it b.
+
+    Cholesky's factorization, column by column of all levels at once, which turns the last row into L^-1 b;
+    then back substitution.
+    """
+    c = a.shape[1]
+    for j in range(c):
+        a[j:, j] -= np.einsum("ipn,pn->in", a[j:, :j], a[j, :j])
+        a[j, j] = np.sqrt(a[j, j])
+        a[j + 1 :, j] *= 1 / a[j, j]
+    x = a[c] + noise
     for j in reversed(range(c)):
-        x[:, j] /= factor[:, j, j]
-        x[:, :j] -= factor[:, j, :j] * x[:, j, None]
+        x[j] /= a[j, j]
+        x[:j] -= a[j, :j] * x[j]
+    if not np.isfinite(x).all():
+        raise np.linalg.LinAlgError("values, weights or penalties so extreme that normal equations have no solution")
     return x

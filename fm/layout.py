@@ -1,51 +1,58 @@
-"""Rows sorted by level, in chunks of equal length: what lets one batched product serve every level.
+"""Rows sorted by level, in chunks of a few lengths: what lets one batched product serve many levels.
 
-A block update needs, for each level, sums over the rows in which it occurs. Rows are sorted by level
-and each level's rows are cut into chunks of equal length, the last one filled up with empty slots.
-The Gram matrices of all chunks are then one `np.matmul` over a 3-D array, and a sparse 0/1 matrix
-adds the chunks of a level. The work goes in slabs that fit in cache, so memory stays bounded.
+A block update needs, for each level, sums over the rows in which it occurs. Rows are sorted by level and each
+level's rows are cut into chunks of the greatest length and a last one of the shortest length that holds what
+is left, filled up with empty slots. Levels are taken in the order of their rows' number, so that neighbours
+have chunks of the same length: the Gram matrices of all these are one `np.matmul` over a 3-D array, and a
+sparse 0/1 matrix adds the chunks of a level. The work goes in slabs that fit in cache, so memory stays bounded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-CHUNKS = (4, 8, 16, 32, 64)
-"""Chunk lengths to choose from, in slots."""
-
-CHUNK_COST = 12
-"""What a chunk costs besides its slots, in slots."""
+CHUNKS = np.array([8, *range(16, 129, 16)])
+"""Lengths of chunks, in slots."""
 
 SLAB = 2**17
 """Numbers in the regressors of a slab: 1 MB in float64."""
 
-BATCH_LEVELS = 512
-"""Levels solved at a time: 0.6 MB of linear systems at k = 10."""
+BATCH_LEVELS = 1024
+"""Levels solved at a time: 1.2 MB of linear systems at k = 10."""
 
 
 @dataclass(frozen=True)
 class Slab:
-    """A run of chunks and the levels that own them.
+    """A run of chunks of equal length.
 
+    slots : those of the chunks.
+    length : of a chunk, in slots.
     owner : (chunks,) level that owns each chunk.
+    levels : the run of the batch's levels in which the owners are.
     add : (levels, chunks), 1 where the level owns the chunk.
     """
 
-    chunks: slice
-    levels: slice
+    slots: slice
+    length: int
     owner: NDArray[np.intp]
+    levels: slice
     add: sparse.csr_array
+
+    def chunks(self, values: NDArray) -> NDArray:
+        """(chunks, length), a view of `values` (n_slots,)."""
+        return values[self.slots].reshape(-1, self.length)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A run of levels to be solved at once, with the slabs that hold their rows."""
+    """Levels to be solved at once, with the slabs that hold their rows."""
 
-    levels: slice
+    levels: NDArray[np.intp]
     slabs: tuple[Slab, ...]
 
 
@@ -53,7 +60,7 @@ class Batch:
 class Layout:
     """The rows of each level, in chunks.
 
-    slots : (n_chunks, length) number of the row in each slot, `n_rows` where a slot is empty.
+    slots : (n_slots,) number of the row in each slot, `n_rows` where a slot is empty.
     counts : (n_levels,) rows of each level.
     """
 
@@ -63,7 +70,7 @@ class Layout:
 
     @classmethod
     def of_levels(cls, levels: NDArray[np.intp], n_levels: int, slab: int) -> Layout:
-        """From each row's level; rows of level -1 are left out. A slab has `slab` slots."""
+        """From each row's level; rows of level -1 are left out. A slab has `slab` slots at most."""
         rows, starts = rows_by_level(levels, n_levels)
         return cls.of_sorted(rows[: starts[-1]], starts, slab, empty=len(levels))
 
@@ -73,18 +80,22 @@ class Layout:
     ) -> Layout:
         """From rows sorted by level, those of level j being `rows[starts[j]:starts[j + 1]]`."""
         counts = np.diff(starts).astype(np.intp)
-        length = min(CHUNKS, key=lambda m: -(-counts // m).sum() * (m + CHUNK_COST))
-        n_chunks = -(-counts // length)
-        first = np.concatenate(([0], np.cumsum(n_chunks)))
-        n_slots = first[-1] * length
-        slots = np.full(n_slots, empty, dtype=index_type(max(n_slots, empty)))
-        ahead = (first[:-1] * length - starts[:-1]).astype(slots.dtype)
-        at = np.repeat(ahead, counts)
-        at += np.arange(len(rows), dtype=slots.dtype)
-        slots[at] = rows
-        cuts = range(0, len(counts), BATCH_LEVELS)
-        batches = tuple(_batch(first, a, min(a + BATCH_LEVELS, len(counts)), slab // length) for a in cuts)
-        return cls(slots.reshape(-1, length), counts, batches)
+        rows = np.append(rows, np.array(empty, index_type(empty)))
+        slots, batches, n_slots = [rows[:0]], [], 0
+        by_count = np.argsort(counts, kind="stable")
+        for levels in np.split(by_count, range(BATCH_LEVELS, len(counts), BATCH_LEVELS)):
+            slabs = []
+            for length, owner, first in _chunks(counts[levels]):
+                for at in range(0, len(owner), slab // length):
+                    some = slice(at, at + slab // length)
+                    row = first[some, None] + np.arange(length)
+                    ends = counts[levels[owner[some]], None]
+                    row = np.where(row < ends, row + starts[levels[owner[some]], None], -1)
+                    slots.append(rows[row].ravel())
+                    slabs.append(_slab(n_slots, length, levels, owner[some]))
+                    n_slots += row.size
+            batches.append(Batch(levels, tuple(slabs)))
+        return cls(np.concatenate(slots), counts, tuple(batches))
 
 
 def rows_by_level(
@@ -102,7 +113,7 @@ def rows_by_level(
 
 def slab_slots(k: int) -> int:
     """Slots whose regressors, k + 2 numbers each, make a slab."""
-    return max(SLAB // (k + 2), max(CHUNKS))
+    return max(SLAB // (k + 2), int(CHUNKS[-1]))
 
 
 def index_type(n: int) -> type[np.integer]:
@@ -110,14 +121,23 @@ def index_type(n: int) -> type[np.integer]:
     return np.int32 if n <= np.iinfo(np.int32).max else np.int64
 
 
-def _batch(first: NDArray[np.intp], start: int, stop: int, width: int) -> Batch:
-    owner = np.repeat(np.arange(start, stop), np.diff(first[start : stop + 1]))
-    cuts = range(0, len(owner), width)
-    return Batch(slice(start, stop), tuple(_slab(owner[at : at + width], first[start] + at) for at in cuts))
+def _chunks(counts: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
+    """Of each length: the level that owns each chunk, and the chunk's first row among the level's `counts`."""
+    longest = CHUNKS[-1]
+    n_longest, rest = np.divmod(counts, longest)
+    last = np.where(rest > 0, CHUNKS[np.searchsorted(CHUNKS, rest)], 0)
+    for length in CHUNKS:
+        n = (last == length) + n_longest * (length == longest)
+        owner = np.repeat(np.arange(len(counts)), n)
+        ordinal = np.arange(len(owner)) - np.repeat(np.cumsum(n) - n, n)
+        first = longest * (ordinal if length == longest else n_longest[owner])
+        if len(owner):
+            yield int(length), owner, first
 
 
-def _slab(owner: NDArray[np.intp], at: int) -> Slab:
-    levels = slice(owner[0], owner[-1] + 1)
-    entries = (np.ones(len(owner)), owner - levels.start, np.arange(len(owner) + 1))
-    by_chunk = sparse.csr_array(entries, shape=(len(owner), levels.stop - levels.start))
-    return Slab(slice(at, at + len(owner)), levels, owner, by_chunk.T.tocsr())
+def _slab(at: int, length: int, levels: NDArray[np.intp], owner: NDArray[np.intp]) -> Slab:
+    run = slice(owner[0], owner[-1] + 1)
+    ends = np.searchsorted(owner, np.arange(run.start, run.stop + 1))
+    entries = (np.ones(len(owner)), np.arange(len(owner)), ends)
+    add = sparse.csr_array(entries, shape=(run.stop - run.start, len(owner)))
+    return Slab(slice(at, at + len(owner) * length), length, levels[owner], run, add)

@@ -12,11 +12,11 @@ R = RNG.normal(size=60)
 PRECISION = np.array([[2.0, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 3]])
 LINEAR = RNG.normal(size=(4, 3))
 ALPHA = 1.7
-LAYOUT = Layout.of_levels(LEVELS, 4, 64)
+LAYOUT = Layout.of_levels(LEVELS, 4, 128)
 
 
 def regressors(slab):
-    return np.vstack([np.column_stack([H, R]), np.zeros(4)])[LAYOUT.slots[slab.chunks]]
+    return np.vstack([np.column_stack([H, R]), np.zeros(4)])[slab.chunks(LAYOUT.slots)]
 
 
 def exact(level):
@@ -50,3 +50,8 @@ def test_sums_over_what_is_left(rng):
     e = R - np.vecdot(H, theta[LEVELS])
     assert left.total == pytest.approx(H[:, 0] @ e)
     assert left.squares == pytest.approx(e @ e)
+
+
+def test_equations_without_a_solution_are_an_error():
+    with pytest.raises(np.linalg.LinAlgError, match="extreme"), np.errstate(invalid="ignore"):
+        conditional(LAYOUT, regressors, LINEAR, -1e9 * PRECISION, ALPHA, None)
