@@ -10,12 +10,13 @@ distribution so that from far away, where the quadratic is a poor guide, the way
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fm.truncated_normal import FAR, TruncatedNormal, density
+from fm.truncated_normal import TruncatedNormal, between_cut_points
 
 DF = 5.0
 """Degrees of freedom of the proposal."""
@@ -23,7 +24,7 @@ DF = 5.0
 
 @dataclass(frozen=True)
 class Expansion:
-    """Second-order expansion of log p at `cut_points`; `noise` is that of z - eta given them.
+    """Second-order expansion of log p at `cut_points`; `noise` is that of z - eta given them, class by class.
 
     newton : maximum of the quadratic; root : lower Cholesky factor of H.
     """
@@ -32,23 +33,25 @@ class Expansion:
     log_density: float
     newton: NDArray
     root: NDArray
-    noise: TruncatedNormal
+    noise: list[TruncatedNormal]
 
     @classmethod
-    def at(cls, c: NDArray, y: NDArray, eta: NDArray, precision: float) -> Expansion:
-        bounds = np.concatenate(([-FAR], c, [FAR]))
-        lower, upper = bounds[y] - eta, bounds[y + 1] - eta
-        noise = TruncatedNormal(lower, upper)
-        a, b = density(lower) / noise.mass, density(upper) / noise.mass
-
-        def by_class(x: NDArray) -> NDArray:
-            return np.bincount(y, x, minlength=len(c) + 1)
-
-        gradient = by_class(b)[:-1] - by_class(a)[1:] - precision * c
-        diagonal = by_class(b * (upper + b))[:-1] + by_class(a * (a - lower))[1:] + precision
-        beside = by_class(a * b)[1:-1]
-        hessian = np.diag(diagonal) - np.diag(beside, 1) - np.diag(beside, -1)
-        log_density = np.log(noise.mass).sum() - precision * np.dot(c, c) / 2
+    def at(cls, c: NDArray, eta: Sequence[NDArray], precision: float) -> Expansion:
+        noise = between_cut_points(c, eta)
+        gradient = -precision * c
+        hessian = precision * np.eye(len(c))
+        for j, rows in enumerate(noise):
+            if j > 0:
+                a = rows.at_lower()
+                gradient[j - 1] -= a.sum()
+                hessian[j - 1, j - 1] += a @ a - a @ rows.lower
+            if j < len(c):
+                b = rows.at_upper()
+                gradient[j] += b.sum()
+                hessian[j, j] += b @ b + b @ rows.upper
+            if 0 < j < len(c):
+                hessian[j - 1, j] = hessian[j, j - 1] = -(a @ b)
+        log_density = sum(np.log(rows.mass).sum() for rows in noise) - precision * np.dot(c, c) / 2
         return cls(c, log_density, c + np.linalg.solve(hessian, gradient), np.linalg.cholesky(hessian), noise)
 
     def propose(self, rng: np.random.Generator) -> NDArray:
@@ -63,14 +66,17 @@ class Expansion:
 
 
 def draw_cut_points(
-    c: NDArray, y: NDArray, eta: NDArray, precision: float, rng: np.random.Generator
-) -> tuple[NDArray, TruncatedNormal]:
-    """The next cut points (n_classes - 1,), and the distribution of z - eta given them."""
-    here = Expansion.at(c, y, eta, precision)
+    c: NDArray, eta: Sequence[NDArray], precision: float, rng: np.random.Generator
+) -> tuple[NDArray, list[TruncatedNormal]]:
+    """The next cut points (n_classes - 1,), and the distribution of z - eta given them.
+
+    eta : predictions for each class's rows.
+    """
+    here = Expansion.at(c, eta, precision)
     proposal = here.propose(rng)
     log_uniform = np.log(rng.random())
     if np.all(np.diff(proposal) > 0):
-        there = Expansion.at(proposal, y, eta, precision)
+        there = Expansion.at(proposal, eta, precision)
         log_odds = there.log_density - here.log_density + there.log_proposal(c) - here.log_proposal(proposal)
         if log_uniform < log_odds:
             return proposal, there.noise

@@ -102,9 +102,16 @@ class SideGroup(Group):
         self._strength_prior = prior.side
         self.B = np.zeros((side.shape[1], k + 1))
         self.strength = 1.0
+        self._known = None, None
 
     def means(self) -> NDArray:
-        return self.mean + self._side @ self.B
+        return self.mean + self._effect()
+
+    def _effect(self) -> NDArray:
+        """S B (n_columns, k + 1), kept until B is another array."""
+        if self._known[0] is not self.B:
+            self._known = self.B, self._side @ self.B
+        return self._known[1]
 
     def unknown(self) -> NDArray:
         return self.means()[self._seen].mean(axis=0)
@@ -119,12 +126,12 @@ class SideGroup(Group):
 
     def draw(self, theta: NDArray, rng: np.random.Generator) -> None:
         """mu, Lambda given B; B given these; strength given all."""
-        theta, side = theta[self._seen], self._ridge.S
+        theta = theta[self._seen]
         prior = self._hyperprior
         prior = replace(
             prior, df=prior.df + len(self.B), scatter=prior.scatter + self.strength * self.B.T @ self.B
         )
-        self.mean, self.precision = prior.given(theta - side @ self.B).draw(rng)
+        self.mean, self.precision = prior.given(theta - self._effect()[self._seen]).draw(rng)
         root = np.linalg.inv(np.linalg.cholesky(self.precision)).T
         self.B = self._ridge.draw(theta - self.mean, self.strength, root, rng)
         shape, rate = self._strength_prior

@@ -19,7 +19,7 @@ from scipy.special import ndtri
 from fm.cut_points import draw_cut_points
 from fm.prior import Prior
 from fm.sweep import Residual
-from fm.truncated_normal import FAR, TruncatedNormal
+from fm.truncated_normal import TruncatedNormal, between_cut_points
 
 
 class Gaussian:
@@ -68,42 +68,60 @@ class Gaussian:
         return precision, precision * (self.w0 - self._prior.centre)
 
 
-class Probit(Gaussian):
+class Latent(Gaussian):
+    """y = number of cut points below z, for y in 0..n_classes - 1, and z = eta + noise of precision 1."""
+
+    def __init__(self, y: NDArray, cut_points: NDArray, prior: Prior) -> None:
+        super().__init__(y, None, prior)
+        self._order = np.argsort(y, kind="stable")
+        self._classes = y[self._order]
+        self.target = np.empty(len(y))
+        noise = between_cut_points(cut_points, self._by_class(np.zeros(len(y)), cut_points))
+        self.target[self._order] = np.hstack([rows.mean() for rows in noise])  # one number if there is one class
+
+    def _by_class(self, eta: NDArray, cut_points: NDArray) -> list[NDArray]:
+        """Of the rows of each class; a class may have none."""
+        return np.split(eta[self._order], np.searchsorted(self._classes, np.arange(1, len(cut_points) + 1)))
+
+    def _draw_target(self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator) -> float:
+        """z = eta + noise; the sum of the noise."""
+        drawn = [rows.draw(rng) for rows in noise]
+        self.target = np.empty(len(self._order))
+        self.target[self._order] = np.concatenate(eta) + np.concatenate(drawn)
+        return sum(rows.sum() for rows in drawn)
+
+
+class Probit(Latent):
     """P(y = 1) = Phi(eta), for y in {0, 1}."""
 
     state = ("w0", "target")
 
     def __init__(self, y: NDArray, prior: Prior) -> None:
-        super().__init__(y, None, prior)
-        self._lower = np.where(y == 1, 0.0, -FAR)
-        self._upper = np.where(y == 1, FAR, 0.0)
-        self.target = TruncatedNormal(self._lower, self._upper).mean()
+        super().__init__(y, np.zeros(1), prior)
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
         """z and w0."""
-        eta = self.target - residual.vector()
-        noise = TruncatedNormal(self._lower - eta, self._upper - eta).draw(rng)
-        self.target = eta + noise
-        self._draw_w0(noise.sum(), rng)
+        zero = np.zeros(1)
+        eta = self._by_class(self.target - residual.vector(), zero)
+        self._draw_w0(self._draw_target(eta, between_cut_points(zero, eta), rng), rng)
 
 
-class OrderedProbit(Gaussian):
+class OrderedProbit(Latent):
     """P(y <= c) = Phi(cut_points[c] - eta), for y in 0..n_classes - 1, each class present."""
 
     state = ("cut_points", "target")
 
     def __init__(self, y: NDArray, prior: Prior) -> None:
-        super().__init__(y, None, prior)
-        self._y = y.astype(np.intp)
-        self.cut_points = ndtri(np.cumsum(np.bincount(self._y))[:-1] / len(y))
-        bounds = np.concatenate(([-FAR], self.cut_points, [FAR]))
-        self.target = TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()
+        cut_points = ndtri(np.cumsum(np.bincount(y.astype(np.intp)))[:-1] / len(y))
+        super().__init__(y, cut_points, prior)
+        self.cut_points = cut_points
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
         """Cut points, and z given these."""
-        eta = self.target - residual.vector()
-        self.cut_points, noise = draw_cut_points(self.cut_points, self._y, eta, self._prior.location, rng)
-        self.target = eta + noise.draw(rng)
+        eta = self._by_class(self.target - residual.vector(), self.cut_points)
+        self.cut_points, noise = draw_cut_points(self.cut_points, eta, self._prior.location, rng)
+        self._draw_target(eta, noise, rng)
+
 
     def shift(self, c: float) -> None:
         self.cut_points = self.cut_points + c
