@@ -9,11 +9,12 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 
 from bench import report
 from bench.app.protocol import pruned_digest
+from bench.app.share import read
 from bench.app.trials import experiment_of, job_of, load_data, run_name
 from bench.errors import UserError
 from bench.identity import code_version
@@ -28,7 +29,22 @@ ended: Callable[[], None] | None = None
 
 
 def run_job(cfg: DictConfig) -> float:
-    """One run, computed or found again; returns its validation error, NaN if there is none.
+    """One run, or those of a share, one after another; returns the (last) run's validation error, NaN if there is
+    none."""
+    if cfg.sweep.share is None:
+        return _run(cfg)
+    OmegaConf.set_struct(cfg, False)
+    error = math.nan
+    for values, limits in read(Path(cfg.sweep.home), cfg.sweep.share):
+        for key, value in values.items():
+            OmegaConf.update(cfg, key, value)
+        cfg.sweep.limits = limits
+        error = _run(cfg)
+    return error
+
+
+def _run(cfg: DictConfig) -> float:
+    """One run, computed or found again.
 
     What it finds is written to disk. The sweep that started it sends it on, where they share the disk;
     otherwise it is sent from here.

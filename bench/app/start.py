@@ -60,7 +60,7 @@ def _start(overrides: list[str], multirun: bool) -> int:
         sweep,
         total=jobs_at_most(planned),
         rerun=cfg.rerun,
-        inline=_inline(cfg),
+        processes=_processes(cfg),
         fail_fast=cfg.fail_fast,
         deadline=None if cfg.sweep_seconds is None else time.time() + cfg.sweep_seconds,
     )
@@ -130,9 +130,7 @@ def _told(
     return told
 
 
-def _inline(cfg: DictConfig) -> bool:
-    """Whether the launcher runs jobs in this process."""
-    target = cfg.hydra.launcher._target_
-    return target.endswith("BasicLauncher") or (
-        target.endswith("JoblibLauncher") and cfg.hydra.launcher.n_jobs == 1
-    )
+def _processes(cfg: DictConfig) -> int | None:
+    """How many the launcher starts on this machine, 1 being this one; None, it starts them elsewhere."""
+    target = cfg.hydra.launcher._target_.rpartition(".")[2]
+    return {"BasicLauncher": 1, "JoblibLauncher": cfg.hydra.launcher.get("n_jobs")}.get(target)

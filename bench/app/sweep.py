@@ -13,6 +13,7 @@ from hydra.plugins.launcher import Launcher
 
 from bench.app import job
 from bench.app.protocol import Protocol
+from bench.app.share import shares, write
 from bench.app.trials import Trial
 from bench.errors import UserError, first_line
 from bench.progress import Progress
@@ -35,7 +36,8 @@ class Running:
     """The state of one sweep in the process that started it.
 
     told : what every job is told of the sweep, as overrides.
-    inline : jobs run in this process, one after another.
+    processes : of this machine that the launcher starts; 1, jobs run in this process, one after another; None,
+        it starts them somewhere else.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Running:
         total: int,
         rerun: bool,
         told: Iterable[str] = (),
-        inline: bool = True,
+        processes: int | None = 1,
         fail_fast: bool = False,
         deadline: float | None = None,
     ) -> None:
@@ -55,7 +57,8 @@ class Running:
         self.experiment = experiment
         self.sweep = sweep
         self.told = list(told)
-        self.inline = inline
+        self.processes = processes
+        self.inline = processes == 1
         self.rerun = rerun
         self.fail_fast = fail_fast
         self.deadline = deadline
@@ -225,7 +228,11 @@ class Running:
 
     def _launch(self, launcher: Launcher, trials: list[Trial]) -> Exception | None:
         """The error that ended the launcher, if one did; a job never does."""
-        told = [[*t.overrides, *self.told, f"sweep.limits={_mapping(t.limits)}"] for t in trials]
+        if self.processes is None:
+            told = [[*t.overrides, *self.told, f"sweep.limits={_mapping(t.limits)}"] for t in trials]
+        else:
+            parts = shares(trials, self.processes)
+            told = [[*p[0].combination, *self.told, f"sweep.share={write(self.home, p)}"] for p in parts]
         try:
             returns = launcher.launch(told, initial_job_idx=len(self.records))
         except Exception as error:  # noqa: BLE001  joblib and Ray have their own, when a worker dies

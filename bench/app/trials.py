@@ -25,12 +25,15 @@ class Trial:
     """One job of a sweep.
 
     overrides : what Hydra is told.
+    combination, values : the same, as overrides that others may share and the values that are its own.
     system : what is compared: model, features and data.
     configuration : digest of everything that does not vary between repeats.
     limits : validation errors by epoch above which the job is given up, and then known as `pruned_digest`.
     """
 
     overrides: tuple[str, ...]
+    combination: tuple[str, ...]
+    values: Mapping[str, object]
     digest: str
     name: str
     model: str
@@ -52,7 +55,7 @@ class Trials:
         self.system = ", ".join(f"{group}={self.choices[group]}" for group in ("model", "features", "data"))
         instantiate(cfg.split)(self.dataset)
         encode(self.dataset, cfg.features.names, train_rows=np.array([], np.int64))
-        self._told = (f"sweep.data={self.dataset.digest}",)
+        self._given = (*combination.overrides, f"sweep.data={self.dataset.digest}")
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
@@ -70,13 +73,16 @@ class Trials:
 
     def trial(self, values: Mapping[str, object], written: list[str], *, test: bool) -> Trial:
         """Values by key, and the same as they are written on a command line."""
-        for key, value in (values | {"test": test}).items():
+        values = {**values, "test": test}
+        for key, value in values.items():
             OmegaConf.update(self._part, key, value)
         config = computed(self._part)
         kept = {key: value for key, value in config.items() if key not in (*REPEATS, "test")}
         kept["model"] = {k: v for k, v in config["model"].items() if k != "random_state"}
         return Trial(
-            overrides=(*self.combination.overrides, *written, *self._told, f"test={str(test).lower()}"),
+            overrides=(*self._given, *written, f"test={str(test).lower()}"),
+            combination=self._given,
+            values=values,
             digest=job_digest(config, self.dataset.digest, code_version()),
             name=run_name(config, self.choices, self.varied, simulated=self.dataset.simulated),
             model=self.choices["model"],
