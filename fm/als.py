@@ -34,6 +34,7 @@ from fm.model import Coefficients
 from fm.partition import rows_of
 from fm.side import Ridge, flat
 from fm.sweep import FACTORS, sweep
+from fm.threads import mapping
 
 PROXIMAL = 1e-9
 """Weight of the proximal term, as a share of the mean column's sum of squares."""
@@ -80,6 +81,7 @@ def als(
     start: ALSFit | None = None,
     callback: Callback | None = None,
     dtype: DTypeLike = np.float64,
+    n_jobs: int = 1,
 ) -> ALSFit:
     """`n_iter` >= 1 sweeps over all blocks from V ~ N(0, init_std^2), or from `start`.
 
@@ -87,6 +89,7 @@ def als(
         finite, y (n_rows,), at least one row, sample_weight (n_rows,) >= 0 and not all 0.
     groups : (n_features,) group numbers of a matrix's columns; ALS uses them only to find sets of
         columns that can be updated at once. None: found.
+    n_jobs : threads; the result is the same whatever their number.
     dtype : of the regressors; sums over levels and their solution are in float64.
     """
     began = time.perf_counter()
@@ -109,34 +112,35 @@ def als(
         for block, w in zip(linear, start.linear, strict=True):
             block.theta = w
     history = {"objective": [], "train_mse": [], "seconds": []}
-    for n_sweeps in range(first + 1, first + n_iter + 1):
-        penalized = 0.0
-        priors = []
-        for own, ridge, B in zip(_thetas(rows, theta, linear), ridges, sides, strict=True):
-            c = own.shape[1]
-            centre = penalty[:c] * (ridge.S @ B) if ridge else 0.0
-            priors.append(((centre + proximal * own) / precision[:c], np.diag(precision[:c])))
-        n_sets = len(rows.columns)
-        target = y - sum(block.effect() for block in linear) if linear else y
-        residual = sweep(rows, target, w0, theta, priors[:n_sets], 1.0, None)
-        residual = explain(linear, residual, priors[n_sets:], 1.0, None)
-        for s, (own, ridge) in enumerate(zip(_thetas(rows, theta, linear), ridges, strict=True)):
-            if ridge:
-                sides[s] = ridge.fit(own, 1.0)
-                own = np.concatenate([own - ridge.S @ sides[s], sides[s]])
-            penalized += np.sum(own**2 @ penalty[: own.shape[1]])
-        total, squares = residual.sums()
-        w0 += total / n
-        loss = squares - total**2 / n
-        history["objective"].append(loss + penalized)
-        history["train_mse"].append(loss / n)
-        history["seconds"].append(time.perf_counter() - began)
-        coefficients = _coefficients(X, w0, theta, linear, sides)
-        paused = time.perf_counter()
-        stop = callback is not None and callback(n_sweeps, coefficients)
-        began += time.perf_counter() - paused
-        if stop:
-            break
+    with mapping(n_jobs) as each:
+        for n_sweeps in range(first + 1, first + n_iter + 1):
+            penalized = 0.0
+            priors = []
+            for own, ridge, B in zip(_thetas(rows, theta, linear), ridges, sides, strict=True):
+                c = own.shape[1]
+                centre = penalty[:c] * (ridge.S @ B) if ridge else 0.0
+                priors.append(((centre + proximal * own) / precision[:c], np.diag(precision[:c])))
+            n_sets = len(rows.columns)
+            target = y - sum(block.effect() for block in linear) if linear else y
+            residual = sweep(rows, target, w0, theta, priors[:n_sets], 1.0, None, each)
+            residual = explain(linear, residual, priors[n_sets:], 1.0, None)
+            for s, (own, ridge) in enumerate(zip(_thetas(rows, theta, linear), ridges, strict=True)):
+                if ridge:
+                    sides[s] = ridge.fit(own, 1.0)
+                    own = np.concatenate([own - ridge.S @ sides[s], sides[s]])
+                penalized += np.sum(own**2 @ penalty[: own.shape[1]])
+            total, squares = residual.sums()
+            w0 += total / n
+            loss = squares - total**2 / n
+            history["objective"].append(loss + penalized)
+            history["train_mse"].append(loss / n)
+            history["seconds"].append(time.perf_counter() - began)
+            coefficients = _coefficients(X, w0, theta, linear, sides)
+            paused = time.perf_counter()
+            stop = callback is not None and callback(n_sweeps, coefficients)
+            began += time.perf_counter() - paused
+            if stop:
+                break
     return ALSFit(
         coefficients,
         theta,

@@ -10,6 +10,7 @@ in the block being updated, the row's regressors (1, q) and what the rest of the
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,7 +58,9 @@ class Blocks:
         ]
         # Of a block with n levels table row n is 0, for no row, and the last, -1, that of the unknown level.
         self._tables = [np.empty(0)] * len(sizes)
-        self._buffers = np.empty((3, slab_slots(k) * (k + 2)), dtype)
+        self._dtype = np.dtype(dtype)
+        self._scratch_size = slab_slots(k) * (k + 2)
+        self._of_thread = threading.local()
         self.weight = weight
         self._scale = None if weight is None else np.sqrt(np.append(weight, 0)).astype(dtype)
         self._target, self._targets = None, []
@@ -65,10 +68,10 @@ class Blocks:
     def load(self, w0: float, theta: NDArray) -> None:
         """Take over w0 and [w V] = `theta` (n_columns, at most k + 1)."""
         width, share = theta.shape[1] + 1, 1 / (len(self._sizes) - 1)
-        self._factors = np.array([0] + [1] * (width - 2) + [0], self._buffers.dtype)
+        self._factors = np.array([0] + [1] * (width - 2) + [0], self._dtype)
         self._w0_share = share * w0
         for b, size in enumerate(self._sizes):
-            self._tables[b] = np.zeros((size + 2, width), self._buffers.dtype)
+            self._tables[b] = np.zeros((size + 2, width), self._dtype)
             for part in (slice(size), UNKNOWN):
                 self._tables[b][part, 0] = share
                 self._tables[b][part, -1] = self._w0_share
@@ -87,7 +90,7 @@ class Blocks:
             self._targets = [_in_slots(target, layout.slots, 0) for layout in self.layouts]
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
-        """As `fm.conditional` wants them, for block b; the array is used again by the next call."""
+        """As `fm.conditional` wants them, for block b; the array is used again by the thread's next call."""
         target = slab.chunks(self._targets[b])
         lookups = [(c, rows[slab.slots]) for c, rows in self._elsewhere[b].items()]
         x = self._sum(lookups).reshape(*target.shape, -1)
@@ -103,11 +106,17 @@ class Blocks:
     def prediction(self) -> NDArray[np.float64]:
         """(n_rows,) what the loaded coefficients sum to."""
         total = np.empty(len(self._levels[0]))
-        step = self._buffers.shape[1] // self._tables[0].shape[1]
+        step = self._scratch_size // self._tables[0].shape[1]
         for start in range(0, len(total), step):
             rows = slice(start, min(start + step, len(total)))
             total[rows] = self._sum([(b, levels[rows]) for b, levels in enumerate(self._levels)])[:, -1]
         return total - self._w0_share
+
+    def _scratch(self) -> NDArray:
+        """Three arrays for the regressors of a slab, the same ones at each call in a thread."""
+        if not hasattr(self._of_thread, "scratch"):
+            self._of_thread.scratch = np.empty((3, self._scratch_size), self._dtype)
+        return self._of_thread.scratch
 
     def _sum(self, lookups: Sequence[tuple[int, NDArray]]) -> NDArray:
         """(n, k + 2): (1, q, w0 + biases + pairs of factors) of each row, for all blocks but one; 0 for no row.
@@ -116,7 +125,7 @@ class Blocks:
         """
         (b, rows), *others = lookups
         shape = len(rows), self._tables[b].shape[1]
-        total, term, product = self._buffers[:, : shape[0] * shape[1]].reshape(3, *shape)
+        total, term, product = self._scratch()[:, : shape[0] * shape[1]].reshape(3, *shape)
         self._tables[b].take(rows, axis=0, out=total, mode="wrap")
         for b, rows in others:
             self._tables[b].take(rows, axis=0, out=term, mode="wrap")

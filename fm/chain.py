@@ -17,6 +17,7 @@ from fm.linear import LinearBlock, explain
 from fm.partition import rows_of
 from fm.prior import Prior
 from fm.sweep import FACTORS, sweep
+from fm.threads import Map
 
 
 class Draw(NamedTuple):
@@ -100,8 +101,8 @@ class Chain:
         self.rng = rng
         self.theta[:, 1:] = std * rng.standard_normal(self.theta[:, 1:].shape)
 
-    def sweep(self) -> None:
-        """Steps 1 to 4 of `fm.gibbs`."""
+    def sweep(self, each: Map = map) -> None:
+        """Steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels."""
         rows, likelihood, rng = self._rows, self._likelihood, self.rng
         interacting, linear = self._groups[: self._n_interacting], self._groups[self._n_interacting :]
         means = np.empty_like(self.theta)
@@ -113,7 +114,7 @@ class Chain:
         target = likelihood.target
         if linear:
             target = target - sum(block.effect() for block in self._linear)
-        residual = sweep(rows, target, likelihood.w0, self.theta, priors, likelihood.alpha, rng)
+        residual = sweep(rows, target, likelihood.w0, self.theta, priors, likelihood.alpha, rng, each)
         priors = [(group.means(), group.precision) for group in linear]
         likelihood.draw(explain(self._linear, residual, priors, likelihood.alpha, rng), rng)
         thetas = self._thetas()

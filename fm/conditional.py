@@ -24,23 +24,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fm.layout import Batch, Layout, Slab
+from fm.threads import Map
 
 Regressors = Callable[[Slab], NDArray]
 """Gives sqrt(s) (h, r) of a slab's slots, (chunks, length, c + 1); 0 where a slot is empty."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Left:
     """Sums over rows of what is left, e = r - h theta: `total` of s h_0 e, `squares` of s e^2."""
 
     total: float = 0.0
     squares: float = 0.0
 
-    def add(self, gram: NDArray, theta: NDArray) -> None:
-        """The rows of some levels, summed up in `gram` (c + 1, c + 1, levels), theta (c, levels) being theirs."""
+    @classmethod
+    def of(cls, gram: NDArray, theta: NDArray) -> Left:
+        """Of the rows of some levels, summed up in `gram` (c + 1, c + 1, levels), theta (c, levels) being theirs."""
         he = gram[-1, :-1] - np.einsum("ijn,jn->in", gram[:-1, :-1], theta)
-        self.total += he[0].sum()
-        self.squares += gram[-1, -1].sum() - np.vdot(theta, gram[-1, :-1] + he)
+        return cls(he[0].sum(), gram[-1, -1].sum() - np.vdot(theta, gram[-1, :-1] + he))
+
+    def __add__(self, other: Left) -> Left:
+        return Left(self.total + other.total, self.squares + other.squares)
 
 
 def conditional(
@@ -50,26 +54,30 @@ def conditional(
     precision: NDArray,
     alpha: float,
     rng: np.random.Generator | None,
-    left: Left | None = None,
-) -> NDArray[np.float64]:
-    """A draw of all levels' theta (n_levels, c) from their conditional; its mean if `rng` is None.
+    each: Map = map,
+) -> tuple[NDArray[np.float64], Left]:
+    """A draw of all levels' theta (n_levels, c) from their conditional, or its mean if `rng` is None; and what it
+    leaves of the rows that have a level.
 
     linear : (n_levels, c), Lambda m of each level.
     precision : (c, c), Lambda.
-    left : to be added to, if the sums are wanted.
+    each : works on batches of levels.
     """
     noise = np.zeros(linear.shape) if rng is None else rng.standard_normal(linear.shape) / np.sqrt(alpha)
-    theta = np.empty(linear.shape)
-    for batch in layout.batches:
+
+    def update(batch: Batch) -> tuple[NDArray, Left]:
         gram = _gram(regressors, batch, len(precision))
         system = gram[:, :-1].copy()
         system[:-1] += (precision / alpha)[..., None]
         system[-1] += linear[batch.levels].T / alpha
         drawn = _solve(system, noise[batch.levels].T)
-        theta[batch.levels] = drawn.T
-        if left is not None:
-            left.add(gram, drawn)
-    return theta
+        return drawn.T, Left.of(gram, drawn)
+
+    theta, left = np.empty(linear.shape), Left()
+    for batch, (drawn, of_batch) in zip(layout.batches, each(update, layout.batches), strict=True):
+        theta[batch.levels] = drawn
+        left += of_batch
+    return theta, left
 
 
 def _gram(regressors: Regressors, batch: Batch, c: int) -> NDArray:

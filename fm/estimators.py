@@ -12,6 +12,7 @@ learning_rate, schedule, power_t, batch_size : of sgd, see `fm.sgd` (0.1, "adagr
 burn_in, thin : of gibbs: sweeps before the first draw that is kept (2, at most half of n_iter), and sweeps
     from one kept draw to the next (1).
 groups : (n_features,) number of the group of each column of a matrix; each group has a prior of its own.
+n_jobs : threads (of als and gibbs, 1); what is fitted does not depend on it.
 early_stopping : stop after so many epochs in which the validation loss found no new low (never).
 init_std : standard deviation of the first V.
 warm_start : `fit` goes on from where the last one ended; n then m epochs are n + m, bit for bit.
@@ -71,6 +72,7 @@ class _ManySolvers(FactorizationMachine):
         burn_in: int | None = None,
         thin: int | None = None,
         groups: ArrayLike | None = None,
+        n_jobs: int | None = None,
         early_stopping: int | None = None,
         init_std: float = 0.1,
         warm_start: bool = False,
@@ -91,6 +93,7 @@ class _ManySolvers(FactorizationMachine):
         self.burn_in = burn_in
         self.thin = thin
         self.groups = groups
+        self.n_jobs = n_jobs
         self.early_stopping = early_stopping
         self.init_std = init_std
         self.warm_start = warm_start
@@ -240,6 +243,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         burn_in: int | None = None,
         thin: int | None = None,
         groups: ArrayLike | None = None,
+        n_jobs: int | None = None,
         init_std: float = 0.1,
         warm_start: bool = False,
         callback: Callable[[int, Self], bool | None] | None = None,
@@ -252,6 +256,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         self.burn_in = burn_in
         self.thin = thin
         self.groups = groups
+        self.n_jobs = n_jobs
         self.init_std = init_std
         self.warm_start = warm_start
         self.callback = callback

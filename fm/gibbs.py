@@ -34,6 +34,7 @@ from scipy import sparse
 from fm.chain import Chain, Draw, GibbsState
 from fm.design import Design
 from fm.prior import Prior
+from fm.threads import mapping
 
 Callback = Callable[[int, Draw], bool | None]
 """As `fm.als.Callback`, with the sweep's draw."""
@@ -76,6 +77,7 @@ def gibbs(
     start: GibbsState | None = None,
     callback: Callback | None = None,
     dtype: DTypeLike = np.float64,
+    n_jobs: int = 1,
 ) -> GibbsFit:
     """`n_iter` sweeps; keeps the draw of every `thin`-th sweep after the first `burn_in`.
 
@@ -86,6 +88,7 @@ def gibbs(
         >= n_iter keeps none (the callback still sees every sweep's draw).
     prior : None for `Prior.of(y)`, or `Prior()` where y is not a number.
     rng : None exactly when `start` is given, whose generator state it then goes on from.
+    n_jobs : threads; draws are the same whatever their number.
     callback : sees the current draw after every sweep, burn-in too; see `fm.als.Callback`.
     """
     began = time.perf_counter()
@@ -102,22 +105,23 @@ def gibbs(
     draws = Draw(*(np.empty((len(kept), *np.shape(x)), dtype) for x in chain.current()))
     trace: dict[str, list] = {"alpha": [], "w0": [], "train_mse": [], "seconds": [], "cut_points": []}
     n_kept = 0
-    for sweep in sweeps:
-        chain.sweep()
-        draw = chain.current()
-        if n_kept < len(kept) and sweep == kept[n_kept]:
-            for all_draws, x in zip(draws, draw, strict=True):
-                all_draws[n_kept] = x
-            n_kept += 1
-        trace["alpha"].append(draw.alpha)
-        trace["w0"].append(draw.w0)
-        trace["train_mse"].append(chain.train_mse)
-        trace["cut_points"].append(draw.cut_points)
-        trace["seconds"].append(time.perf_counter() - began)
-        paused = time.perf_counter()
-        stop = callback is not None and callback(sweep, draw)
-        began += time.perf_counter() - paused
-        if stop:
-            break
+    with mapping(n_jobs) as each:
+        for sweep in sweeps:
+            chain.sweep(each)
+            draw = chain.current()
+            if n_kept < len(kept) and sweep == kept[n_kept]:
+                for all_draws, x in zip(draws, draw, strict=True):
+                    all_draws[n_kept] = x
+                n_kept += 1
+            trace["alpha"].append(draw.alpha)
+            trace["w0"].append(draw.w0)
+            trace["train_mse"].append(chain.train_mse)
+            trace["cut_points"].append(draw.cut_points)
+            trace["seconds"].append(time.perf_counter() - began)
+            paused = time.perf_counter()
+            stop = callback is not None and callback(sweep, draw)
+            began += time.perf_counter() - paused
+            if stop:
+                break
     traces = {name: np.array(values) for name, values in trace.items()}
     return GibbsFit(*(x[:n_kept] for x in draws), traces, chain.state(sweep))

@@ -21,8 +21,8 @@ DEFAULTS = {
         "power_t": 0.25,
         "early_stopping": None,
     },
-    "als": {"n_iter": 20, "l2": 1.0, "l2_w": None, "groups": None, "early_stopping": None},
-    "gibbs": {"n_iter": 200, "burn_in": None, "thin": 1, "groups": None},
+    "als": {"n_iter": 20, "l2": 1.0, "l2_w": None, "groups": None, "early_stopping": None, "n_jobs": 1},
+    "gibbs": {"n_iter": 200, "burn_in": None, "thin": 1, "groups": None, "n_jobs": 1},
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None."""
 
@@ -49,7 +49,7 @@ def check(params: dict[str, object], solvers: Collection[str]) -> None:
                 f"leave it None{f', or use solver={having}' if having else ''}"
             )
     given = {name: value for name, value in params.items() if value is not None}
-    for name in ("n_iter", "batch_size", "early_stopping", "thin"):
+    for name in ("n_iter", "batch_size", "early_stopping", "thin", "n_jobs"):
         if name in given:
             check_integer(name, given[name], low=1)
     if "burn_in" in given:

@@ -23,7 +23,10 @@ SLAB = 2**17
 """Numbers in the regressors of a slab: 1 MB in float64."""
 
 BATCH_LEVELS = 1024
-"""Levels solved at a time: 1.2 MB of linear systems at k = 10."""
+"""Levels solved at a time, at most: 1.2 MB of linear systems at k = 10."""
+
+BATCH_ROWS = 2**17
+"""Rows of a batch, beyond which it gets no further level: batches are what threads share out."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Layout:
         rows = np.append(rows, np.array(empty, index_type(empty)))
         slots, batches, n_slots = [rows[:0]], [], 0
         by_count = np.argsort(counts, kind="stable")
-        for levels in np.split(by_count, range(BATCH_LEVELS, len(counts), BATCH_LEVELS)):
+        for levels in np.split(by_count, _cuts(counts[by_count])):
             slabs = []
             for length, owner, first in _chunks(counts[levels]):
                 for at in range(0, len(owner), slab // length):
@@ -119,6 +122,13 @@ def slab_slots(k: int) -> int:
 def index_type(n: int) -> type[np.integer]:
     """The narrowest of int32 and int64 that holds 0..n."""
     return np.int32 if n <= np.iinfo(np.int32).max else np.int64
+
+
+def _cuts(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where batches of levels with so many rows begin, but for the first."""
+    ends = np.cumsum(counts)
+    by_rows = np.searchsorted(ends, np.arange(BATCH_ROWS, ends[-1:].sum(), BATCH_ROWS)) + 1
+    return np.union1d(by_rows, np.arange(BATCH_LEVELS, len(counts), BATCH_LEVELS))
 
 
 def _chunks(counts: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:

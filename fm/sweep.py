@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fm.blocks import Blocks
 from fm.columns import Columns
 from fm.conditional import Left, conditional
+from fm.threads import Map
 
 FACTORS = 16
 """Factors drawn at once."""
@@ -56,12 +57,14 @@ def sweep(
     priors: Sequence[tuple[NDArray, NDArray]],
     alpha: float,
     rng: np.random.Generator | None,
+    each: Map = map,
 ) -> Residual:
     """Replace `theta` (n_columns, k + 1) = [w V] by a draw, set after set of `rows.columns`.
 
     priors : of each set the mean, (columns, k + 1) or (k + 1,), and the precision of its rows of theta.
     alpha : precision of the noise.
     rng : None to take the mean of each conditional instead of a draw.
+    each : works on batches of levels.
     """
     first, *others = _parts(theta.shape[1])
     predictions = []
@@ -69,9 +72,9 @@ def sweep(
         rows.load(0.0, _machine(theta, part))
         predictions.append(rows.prediction())
         target = target - predictions[-1]
-    residual = _sweep(rows, target, w0, theta, first, priors, alpha, rng)
+    residual = _sweep(rows, target, w0, theta, first, priors, alpha, rng, each)
     for part, prediction in zip(others, predictions, strict=True):
-        residual = _sweep(rows, residual.vector() + prediction, 0.0, theta, part, priors, alpha, rng)
+        residual = _sweep(rows, residual.vector() + prediction, 0.0, theta, part, priors, alpha, rng, each)
     return residual
 
 
@@ -84,27 +87,27 @@ def _sweep(
     priors: Sequence[tuple[NDArray, NDArray]],
     alpha: float,
     rng: np.random.Generator | None,
+    each: Map,
 ) -> Residual:
     """The same for the machine of the coordinates `part`."""
     rows.load(w0, _machine(theta, part))
     rows.explain(target)
     bias = 0 if part.start == 0 else 1  # without a w of its own the part has no regressor for it
-    last = len(rows.columns) - 1
-    left = Left() if bias == 0 and rows.in_every_row(last) else None
     for s, (columns, (mean, precision)) in enumerate(zip(rows.columns, priors, strict=True)):
         rest = theta[columns]
         rest[:, part] = 0
-        theta[columns, part] = conditional(
+        theta[columns, part], left = conditional(
             rows.layouts[s],
             lambda slab, s=s: rows.regressors(s, slab)[..., bias:],
             (mean - rest) @ precision[:, part],
             precision[part, part],
             alpha,
             rng,
-            left if s == last else None,
+            each,
         )
         rows.absorb(s, _machine(theta[columns], part))
-    return Residual(rows, target, left)
+    known = bias == 0 and rows.in_every_row(len(rows.columns) - 1)
+    return Residual(rows, target, left if known else None)
 
 
 def _parts(n: int) -> list[slice]:

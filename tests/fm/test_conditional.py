@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fm.conditional import Left, conditional
+from fm.conditional import conditional
 from fm.layout import Layout
 
 RNG = np.random.default_rng(0)
@@ -27,14 +27,14 @@ def exact(level):
 
 
 def test_mean():
-    theta = conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, None)
+    theta, _ = conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, None)
     np.testing.assert_allclose(theta, [exact(level)[0] for level in range(4)], atol=1e-12)
 
 
 def test_draws_have_the_mean_and_covariance():
     rng = np.random.default_rng(1)
     n = 20_000
-    draws = np.array([conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng) for _ in range(n)])
+    draws = np.array([conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng)[0] for _ in range(n)])
     for level in range(4):
         mean, covariance = exact(level)
         scale = np.sqrt(np.diag(covariance))
@@ -45,8 +45,7 @@ def test_draws_have_the_mean_and_covariance():
 
 @pytest.mark.parametrize("rng", [None, np.random.default_rng(2)], ids=["mean", "draw"])
 def test_sums_over_what_is_left(rng):
-    left = Left()
-    theta = conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng, left)
+    theta, left = conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng)
     e = R - np.vecdot(H, theta[LEVELS])
     assert left.total == pytest.approx(H[:, 0] @ e)
     assert left.squares == pytest.approx(e @ e)
