@@ -59,7 +59,8 @@ def _measure(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
         print(f"{page.markdown(sections[-1])}\n\n{bars_table(sections[-1].bars)}\n", flush=True)
     if not asked.sections:
         command = shlex.join(["python", "-m", "bench.speed", *arguments])
-        print(f"Written: {page.write(sections, command, Path('results'))}")
+        about = "Everything on one thread, warm, and what is compared interleaved in one run."
+        print(f"Written: {page.write(sections, 'speed', 'How fast', about, command, Path('results'))}")
     return 0
 
 

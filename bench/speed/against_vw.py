@@ -107,7 +107,7 @@ def averages(model: BaseEstimator, draws: NDArray) -> list[NDArray]:
     """From what each sweep's draw predicts, what `model` predicts if it had ended after each sweep."""
     total = np.vstack([np.zeros(draws.shape[1]), np.cumsum(draws, axis=0)])
     ends = range(1, len(draws) + 1)
-    burn_in = [resolve({**model.get_params(), "n_iter": n})["burn_in"] for n in ends]
+    burn_in = [resolve({**model.get_params(), "solver": model.solver, "n_iter": n})["burn_in"] for n in ends]
     return [(total[n] - total[b]) / (n - b) for n, b in zip(ends, burn_in, strict=True)]
 
 

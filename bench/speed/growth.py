@@ -15,6 +15,7 @@ from bench.measure import Measured
 from bench.seeds import derive_rng
 from bench.speed import machine
 from bench.speed.bars import Bar, Times, medians, slopes, spread
+from bench.speed.lemma import sparse_rows
 from bench.speed.machine import seconds
 from bench.speed.page import Plot, Section
 from bench.speed.setting import SOLVERS, configured, setting
@@ -24,6 +25,9 @@ from fm.model import CHUNK
 
 SHAPES = {100_000: (943, 1682), 1_000_000: (6040, 3706), 10_000_000: (69878, 10677)}
 """Ratings -> users and items: those of MovieLens 100K, 1M and 10M."""
+NONZEROS = (50, 100, 200, 400)
+"""Of a row, where they grow alone."""
+SPARSE_ROWS = 4000
 EPOCHS = 3
 BYTES_PER_ROW = 3 * 8
 """Two levels and a rating."""
@@ -38,13 +42,14 @@ class Growth:
     """By solver and rows, where users and items grow with the rows: seconds of an epoch (a fit's share, set-up
     included) and of predicting all rows; peak memory of a fit in bytes, beyond that of the data, None where the
     system does not say. `look_up`: of two tables as large, without anything done with what was found. `rows_alone`:
-    of predicting where users and items stay as they are."""
+    of predicting where users and items stay as they are. `by_nonzeros`: of a fit, by solver and nonzeros a row."""
 
     epochs: dict[str, Times]
     predictions: dict[str, Times]
     memory: dict[str, dict[int, int | None]]
     look_up: Times
     rows_alone: Times
+    by_nonzeros: dict[str, Times]
 
 
 def measure(repeats: int, max_rows: int) -> Growth:
@@ -54,8 +59,26 @@ def measure(repeats: int, max_rows: int) -> Growth:
         for solver in SOLVERS
     }
     return Growth(
-        *interleaved({s: _model(s) for s in SOLVERS}, data, repeats), memory, *look_ups(data, repeats)
+        *interleaved({s: _model(s) for s in SOLVERS}, data, repeats),
+        memory,
+        *look_ups(data, repeats),
+        nonzeros(repeats),
     )
+
+
+def nonzeros(repeats: int) -> dict[str, Times]:
+    """Seconds of a fit on a general sparse matrix, rows and columns staying as many."""
+    rng = derive_rng(0, "speed", "nonzeros")
+    y = rng.standard_normal(SPARSE_ROWS)
+    matrices = {m: sparse_rows(rng, SPARSE_ROWS, m) for m in NONZEROS}
+    models = {solver: _model(solver) for solver in SOLVERS}
+    models["sgd"].set_params(learning_rate=0.01)  # small enough for these
+    times = {solver: {m: np.empty(repeats) for m in NONZEROS} for solver in SOLVERS}
+    for repeat in range(repeats):
+        for solver, model in models.items():
+            for m, X in matrices.items():
+                times[solver][m][repeat] = seconds(lambda model=model, X=X: model.fit(X, y))
+    return times
 
 
 def _planted(rows: int, users: int, items: int) -> tuple[Design, NDArray[np.float64]]:
@@ -142,12 +165,16 @@ def section(growth: Growth) -> Section:
             ]
             table.append([f"`{solver}`", *cells])
         bars.append(_slope_bar(f"`{solver}`: fit", epochs))
-        bars.append(_slope_bar(f"`{solver}`: predict, users and items grow too", predictions))
+        bars.append(_slope_bar(f"`{solver}`: fit", growth.by_nonzeros[solver], "nonzeros"))
         rows, largest = max(memory.items())
         if largest is not None:
             multiple = largest / (BYTES_PER_ROW * rows)
             bars.append(Bar(f"`{solver}`: memory of fit / data, {rows:,} rows", np.array([multiple]), high=3))
-    bars.append(_slope_bar("predict, rows alone", growth.rows_alone))
+    bars.append(_slope_bar("predict", growth.rows_alone))
+    growing = ", ".join(f"`{s}` {spread(slopes(times))}" for s, times in growth.predictions.items())
+    sparse = [
+        [f"{m}", *(spread(growth.by_nonzeros[solver][m]) for solver in growth.by_nonzeros)] for m in NONZEROS
+    ]
     nanoseconds = [
         [f"{rows:,}", *(spread(1e9 * times[rows] / rows) for times in _a_row(growth).values())]
         for rows in growth.look_up
@@ -170,7 +197,13 @@ other. How much of a prediction that is, in nanoseconds a row:
 
 *Look-up alone* takes a row of each of two tables as large and does nothing with it: log-log slope
 {spread(slopes(growth.look_up))}. *Rows alone* predicts more rows of the smallest data set by its model, whose
-tables stay in cache. `sgd` escapes in its fit, where it may choose the order of the rows."""
+tables stay in cache, and is what the bar for predictions is about: linear in rows. Where users and items grow too,
+the slopes are {growing}: that of looking up, less what is added to it in proportion. `sgd` escapes in its fit, where it
+may choose the order of the rows.
+
+Seconds of a fit of {EPOCHS} epochs or sweeps on a general sparse matrix of {SPARSE_ROWS:,} rows and 1,000 columns:
+
+{markdown_table(["nonzeros a row", *(f"`{solver}`" for solver in growth.by_nonzeros)], sparse)}"""
     epochs, predictions = (
         {f"fm_{solver}": times for solver, times in kind.items()}
         for kind in (growth.epochs, growth.predictions)
@@ -195,8 +228,8 @@ def _multiple(rows: int, memory: int | None) -> str:
     return MISSING if memory is None else f"{memory / (BYTES_PER_ROW * rows):.2f}"
 
 
-def _slope_bar(what: str, times: Times) -> Bar:
-    return Bar(f"{what}: log-log slope in rows", slopes(times), low=0.95, high=1.05)
+def _slope_bar(what: str, times: Times, of: str = "rows") -> Bar:
+    return Bar(f"{what}: log-log slope in {of}", slopes(times), low=0.95, high=1.05)
 
 
 def _lines(times: dict[str, Times]) -> dict[str, tuple[NDArray, NDArray]]:

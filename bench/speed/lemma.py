@@ -40,11 +40,11 @@ def measure(repeats: int, work: int = WORK) -> Lemma:
     explicit = _explicit(rng)
     calls = {}
     for m in ACTIVE:
-        X = _rows(rng, work // m, m)
+        X = sparse_rows(rng, work // m, m)
         calls["by_features", m] = len(X.indptr) - 1, lambda X=X: predict(X, machines[K])
-        pairs = _rows(rng, 2 * work // m**2, m)
+        pairs = sparse_rows(rng, 2 * work // m**2, m)
         calls["explicit", m] = len(pairs.indptr) - 1, lambda X=pairs: explicit.predict(X)
-    X = _rows(rng, work // M, M)
+    X = sparse_rows(rng, work // M, M)
     for k in FACTORS:
         calls["by_factors", k] = len(X.indptr) - 1, lambda k=k: predict(X, machines[k])
     times = {key: [] for key in calls}
@@ -61,7 +61,7 @@ def measure(repeats: int, work: int = WORK) -> Lemma:
     )
 
 
-def _rows(rng: np.random.Generator, n: int, m: int) -> sparse.csr_array:
+def sparse_rows(rng: np.random.Generator, n: int, m: int) -> sparse.csr_array:
     """(n, N_FEATURES), m nonzeros in each row: one in each of m equal ranges of columns."""
     width = N_FEATURES // m
     columns = np.arange(m, dtype=np.int32) * width + rng.integers(width, size=(n, m), dtype=np.int32)

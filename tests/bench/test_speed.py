@@ -144,7 +144,7 @@ def test_the_machine_has_limits() -> None:
 
 @pytest.mark.parametrize("m", [10, 300, 1000])
 def test_rows_of_the_lemma_have_m_features(m: int) -> None:
-    X = lemma._rows(np.random.default_rng(0), 7, m)
+    X = lemma.sparse_rows(np.random.default_rng(0), 7, m)
     X.check_format()
     assert X.has_canonical_format
     assert_array_equal(np.diff(X.indptr), m)
@@ -153,7 +153,7 @@ def test_rows_of_the_lemma_have_m_features(m: int) -> None:
 def test_the_explicit_model_has_a_weight_for_every_pair() -> None:
     rng = np.random.default_rng(0)
     model = lemma._explicit(rng)
-    X = lemma._rows(rng, 2, 10)
+    X = lemma.sparse_rows(rng, 2, 10)
     expected = X @ model.coef_
     i, j = np.triu_indices(lemma.N_FEATURES, 1)
     x = X.toarray()
@@ -176,12 +176,20 @@ def test_growth_measures_every_size_in_every_repeat(data: Setting) -> None:
         assert all(t.shape == (2,) and np.all(t > 0) for t in times.values())
 
 
+def test_fits_by_nonzeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "SPARSE_ROWS", 50)
+    for times in growth.nonzeros(repeats=2).values():
+        assert list(times) == list(growth.NONZEROS)
+        assert all(t.shape == (2,) and np.all(t > 0) for t in times.values())
+
+
 def fake_sections() -> list[page.Section]:
     two = np.array([1.0, 3.0])
     curves = [Curve(np.array([0.1, 0.2]), np.array([0.95, 0.85]))] * 2
     times = against_vw.Times([8.0, 8.0], [0.4, 0.4], dict.fromkeys(SOLVERS, curves))
     grown = {solver: {n: two * n for n in (1000, 10_000)} for solver in SOLVERS}
     memory = {solver: {n: 48 * n for n in (1000, 10_000)} for solver in SOLVERS}
+    nonzeros = {solver: {m: two * m for m in growth.NONZEROS} for solver in SOLVERS}
     by_size = {n: two * n for n in (10, 100)}
     work = limits.Work(1e7, 1e7)
     shares = {"fm/conditional.py:update": 0.75, "other": 0.25}
@@ -189,14 +197,14 @@ def fake_sections() -> list[page.Section]:
         against_vw.section(times, 0.9051),
         page.Section(against_myfm.TITLE, "Skipped: no myfm."),
         predicting.section(predicting.Prediction(10**6, two / 10, 0.01, 0.05)),
-        growth.section(growth.Growth(grown, grown, memory, grown["als"], grown["als"])),
+        growth.section(growth.Growth(grown, grown, memory, grown["als"], grown["als"], nonzeros)),
         lemma.section(lemma.Lemma(by_size, by_size, {n: two * n**2 for n in by_size})),
         limits.section(limits.Limits({"als": two}, {"als": shares}, work, 1e10, 1e10)),
     ]
 
 
 def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
-    path = page.write(fake_sections(), "python -m bench.speed", tmp_path)
+    path = page.write(fake_sections(), "speed", "How fast", "All warm.", "python -m bench.speed", tmp_path)
     text = path.read_text("utf-8")
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert "0.25 (0.25–0.25)" in rows["`sgd`: epoch / VW pass"]
