@@ -1,0 +1,200 @@
+"""One model on one number of simulated ratings, in a process of its own: times, memory, errors.
+
+    python -m bench.scale.cell MODEL ROWS [THREADS]        prints JSON
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+
+from baselines import VowpalWabbit
+from baselines.peers.myfm import MyFM
+from bench.encode import encode
+from bench.measure import Measured
+from bench.metrics import squared_errors
+from bench.seeds import derive_rng
+from bench.speed.against_vw import averages
+from bench.speed.setting import job
+from fm.design import Design
+
+K = 16
+LOOKED_AT = 100_000
+"""Test rows, at most, on which errors are measured."""
+PREDICTIONS = 100
+"""Of the last fit, told so that those of different threads can be compared."""
+
+OURS = {
+    "fm_sgd": {"k": K, "n_iter": 30, "early_stopping": None},
+    "fm_als": {"k": K, "n_iter": 15, "early_stopping": None},
+    "fm_gibbs": {"k": K, "n_iter": 30},
+    "fm_ordinal": {"k": K, "n_iter": 30},
+}
+OTHERS = {
+    "linear": {},
+    "mf": {"k": K, "n_iter": 10, "early_stopping": None},
+    "nmf": {"k": K, "n_iter": 100, "early_stopping": None},
+    "quadratic": {},
+    "vw_linear": {"bits": 24},
+    "vw_rank": {
+        "arguments": {
+            "q": "ui", "rank": K, "l2": 1e-3, "learning_rate": 0.015, "decay_learning_rate": 0.97, "power_t": 0
+        },
+        "bits": 20,
+        "holdout": False,
+    },
+    "vw_lrq": {"arguments": {"hash": "all", "lrq": f"ui{K}", "l2": 1e-6, "learning_rate": 0.15}, "bits": 24},
+    "peer_myfm": {"k": K, "n_iter": 30},
+    "peer_surprise_svd": {"k": K, "n_iter": 10},
+    "peer_sklearn_ridge": {},
+    "peer_sklearn_boosting": {},
+}  # fmt: skip
+MODELS = OURS | OTHERS
+"""Model of `conf/model` -> what differs from it."""
+PASSES = 2, 10
+"""Of VW: their difference is what passes cost, reading and writing files excluded."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """epoch : seconds of an epoch, sweep or pass, set-up excluded; None where a model has none, or only one.
+    seconds, mse : of fitting so far, and clipped test MSE of a fit that had ended then; after each epoch where
+        the model lets itself be watched, else of the whole fit alone.
+    fit, predict : seconds in all; predicted are the test rows that are looked at.
+    memory : bytes of the fit at its peak, beyond the data; None where the system does not say.
+    oracle : MSE of the ratings' true means on the same test rows.
+    predictions : of some test rows.
+    """
+
+    epoch: float | None
+    seconds: list[float]
+    mse: list[float]
+    fit: float
+    predict: float | None
+    memory: int | None
+    oracle: float
+    predictions: list[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Train rows, and the test rows that are looked at."""
+
+    X: Design
+    y: NDArray[np.float64]
+    X_test: Design
+    y_test: NDArray[np.float64]
+    oracle: float
+    scale: tuple[float, float]
+
+    def mse(self, prediction: NDArray) -> float:
+        return float(squared_errors(self.y_test, prediction, self.scale).mean())
+
+
+def measure(name: str, n_rows: int, threads: int = 1) -> Cell:
+    """ImportError where the model is not installed."""
+    model = job("data=planted", f"model={name}").model.set_params(**MODELS[name])
+    reason = getattr(model, "unavailable", lambda: None)()
+    if reason is not None:
+        raise ImportError(reason)
+    if threads > 1:
+        model.set_params(n_jobs=threads)
+    rows = _rows(n_rows)
+    clone(model).fit(rows.X[:2000], rows.y[:2000])  # warm
+    watch = {MyFM: _watched_myfm, VowpalWabbit: _passes}.get(type(model))
+    if watch is None:
+        watch = _watched if name in OURS else _plain
+    return watch(model, rows)
+
+
+def _rows(n_rows: int) -> Rows:
+    asked = job("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
+    dataset = asked.dataset
+    split = asked.split(dataset)
+    X = encode(dataset, asked.features, split.development)
+    y = dataset.ratings["rating"].to_numpy(np.float64)
+    test = derive_rng(0, "scale").permutation(split.test)[:LOOKED_AT]
+    oracle = float(squared_errors(y[test], dataset.expected[test], dataset.scale).mean())
+    development = split.development
+    return Rows(X[development], y[development], X[test], y[test], oracle, dataset.scale)
+
+
+def _watched(model: BaseEstimator, rows: Rows) -> Cell:
+    """Predictions after each epoch are outside the time."""
+    predictions: list[NDArray] = []
+
+    def look(_: int, fitted: BaseEstimator) -> None:
+        predictions.append(fitted.predict(rows.X_test))
+
+    fitted, cost = _fitted(clone(model).set_params(callback=look), rows)
+    seconds = fitted.history_["seconds"]
+    if fitted.solver == "gibbs":
+        predictions = averages(fitted, np.array(predictions))
+    return _cell(fitted, rows, cost.peak_memory, seconds, [rows.mse(p) for p in predictions])
+
+
+def _plain(model: BaseEstimator, rows: Rows) -> Cell:
+    fitted, cost = _fitted(model, rows)
+    return _cell(fitted, rows, cost.peak_memory, [cost.seconds])
+
+
+def _passes(model: VowpalWabbit, rows: Rows) -> Cell:
+    few, more = (_fitted(clone(model).set_params(passes=n), rows) for n in PASSES)
+    epoch = (more[1].seconds - few[1].seconds) / (PASSES[1] - PASSES[0])
+    memory = more[0].peak_memory_
+    return replace(_cell(more[0], rows, memory, [more[1].seconds]), epoch=epoch)
+
+
+def _watched_myfm(model: MyFM, rows: Rows) -> Cell:
+    """By its own callback, whose time is taken off. As many first draws are left out as of ours."""
+    X_test = rows.X_test.to_csr()
+    ends: list[float] = []
+    predictions: list[NDArray] = []
+    paused = 0.0
+
+    def look(_: int, machine: object, *__: object) -> tuple[bool, None]:
+        nonlocal paused
+        stopped = time.perf_counter()
+        ends.append(stopped - began - paused)
+        predictions.append(machine.predict_score(X_test, []))
+        paused += time.perf_counter() - stopped
+        return False, None
+
+    with contextlib.redirect_stderr(io.StringIO()), Measured(threads=1) as cost:  # its progress bar
+        began = time.perf_counter()
+        MyFM.module().MyFMGibbsRegressor(rank=model.k, random_seed=model.random_state).fit(
+            rows.X.to_csr(), rows.y, n_iter=model.n_iter, n_kept_samples=1, callback=look,
+            group_shapes=[block.n_levels for block in rows.X],
+        )  # fmt: skip
+    mse = [rows.mse(np.mean(predictions[min(2, n // 2) : n], axis=0)) for n in range(1, len(ends) + 1)]
+    return Cell(float(np.median(np.diff(ends))), ends, mse, ends[-1], None, cost.peak_memory, rows.oracle, [])
+
+
+def _fitted(model: BaseEstimator, rows: Rows) -> tuple[BaseEstimator, Measured]:
+    with Measured(threads=1) as cost:
+        model.fit(rows.X, rows.y)
+    return model, cost
+
+
+def _cell(
+    model: BaseEstimator, rows: Rows, memory: int | None, seconds: list[float], mse: list[float] | None = None
+) -> Cell:
+    seconds = [float(s) for s in seconds]
+    with Measured(threads=1) as predicting:
+        prediction = model.predict(rows.X_test)
+    epoch = float(np.median(np.diff(seconds))) if len(seconds) > 1 else None
+    mse = [rows.mse(prediction)] if mse is None else mse
+    some = [float(p) for p in prediction[:PREDICTIONS]]
+    return Cell(epoch, seconds, mse, seconds[-1], predicting.seconds, memory, rows.oracle, some)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(measure(sys.argv[1], *map(int, sys.argv[2:])))))
