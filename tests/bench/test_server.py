@@ -1,9 +1,13 @@
 """MLflow as a server: everything works as on the own disk, also when it is away for a while."""
 
+import glob
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,14 +22,38 @@ pytestmark = pytest.mark.slow
 Start = Callable[[], subprocess.Popen]
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of an empty database."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/server.db"
+        return
+    pytest.importorskip("psycopg2", reason="needs the extra [postgres]")
+    programs = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None)
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed here")
+    user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to be run by root
+    folder, port = tempfile.mkdtemp(), free_port()
+    if user:
+        shutil.chown(folder, **user)
+    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)
+    run([programs, "-D", f"{folder}/data", "-U", "bench", "--auth=trust"])
+    control = [Path(programs).with_name("pg_ctl"), "-D", f"{folder}/data", "-w"]
+    listening = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
+    run([*control, "-l", f"{folder}/log", "-o", listening, "start"])
+    yield f"postgresql://bench@127.0.0.1:{port}/postgres"
+    run([*control, "-m", "immediate", "stop"])
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[tuple[str, Start]]:
+def start(database: str, tmp_path: Path) -> Iterator[tuple[str, Start]]:
     """Address of a server, and what starts it."""
     port, started = free_port(), []
 
     def serve() -> subprocess.Popen:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
+        command += ["--backend-store-uri", database, "--workers", "1"]
         command += ["--artifacts-destination", str(tmp_path / "artifacts")]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         server = subprocess.Popen(command, **quiet, env=os.environ | LEAN)
