@@ -59,8 +59,11 @@ OTHERS = {
 }  # fmt: skip
 MODELS = OURS | OTHERS
 """Model of `conf/model` -> what differs from it."""
-PASSES = 2, 10
-"""Of VW: their difference is what passes cost, reading and writing files excluded."""
+SHARE = {10_000_000: 0.5, 25_000_000: 0.25}
+"""Of the epochs, where there are so many ratings: fewer are enough, and take long."""
+FEW_PASSES = 2
+PASSES = {10_000_000: 4}
+"""Of VW, else 10: the difference to few passes is what passes cost, reading and writing files excluded."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Rows:
 
 def measure(name: str, n_rows: int, threads: int = 1) -> Cell:
     """ImportError where the model is not installed."""
-    model = job("data=planted", f"model={name}").model.set_params(**MODELS[name])
+    model = job("data=planted", f"model={name}").model.set_params(**settings(name, n_rows))
     reason = getattr(model, "unavailable", lambda: None)()
     if reason is not None:
         raise ImportError(reason)
@@ -113,6 +116,16 @@ def measure(name: str, n_rows: int, threads: int = 1) -> Cell:
     if watch is None:
         watch = _watched if name in OURS else _plain
     return watch(model, rows)
+
+
+def settings(name: str, n_rows: int) -> dict[str, object]:
+    """What differs from `conf/model` for so many ratings."""
+    given = dict(MODELS[name])
+    if "n_iter" in given:
+        given["n_iter"] = int(given["n_iter"] * SHARE.get(n_rows, 1))
+    if name.startswith("vw_"):
+        given["passes"] = PASSES.get(n_rows, 10)
+    return given
 
 
 def _rows(n_rows: int) -> Rows:
@@ -147,8 +160,8 @@ def _plain(model: BaseEstimator, rows: Rows) -> Cell:
 
 
 def _passes(model: VowpalWabbit, rows: Rows) -> Cell:
-    few, more = (_fitted(clone(model).set_params(passes=n), rows) for n in PASSES)
-    epoch = (more[1].seconds - few[1].seconds) / (PASSES[1] - PASSES[0])
+    few, more = (_fitted(clone(model).set_params(passes=n), rows) for n in (FEW_PASSES, model.passes))
+    epoch = (more[1].seconds - few[1].seconds) / (model.passes - FEW_PASSES)
     memory = more[0].peak_memory_
     return replace(_cell(more[0], rows, memory, [more[1].seconds]), epoch=epoch)
 

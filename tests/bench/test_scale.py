@@ -5,7 +5,7 @@ import pytest
 
 from bench.scale import by_k
 from bench.scale.__main__ import main, measured
-from bench.scale.cell import Cell, measure
+from bench.scale.cell import Cell, measure, settings
 from bench.scale.page import billion, errors, sections, side_by_side, threads, write
 
 GIB = 2**30
@@ -88,6 +88,24 @@ def test_a_model_that_takes_too_long_is_given_up():
 
 def test_a_model_that_fails_says_why():
     assert "no such" in measured("no such", 30_000, 1, limit=60)
+
+
+def test_what_would_take_too_long_is_not_tried(monkeypatch, capsys):
+    tried = []
+
+    def measured(name, rows, threads, limit):
+        tried.append(rows)
+        return cell(rows / 10_000)
+
+    monkeypatch.setattr("bench.scale.__main__.measured", measured)
+    assert main(["linear", "--limit", "300"]) == 0
+    assert tried == [100_000, 1_000_000]  # whose fit took 200 s
+    assert "not tried, since a tenth of them took 200 s to fit" in capsys.readouterr().out
+
+
+def test_larger_data_have_fewer_epochs():
+    n_iter = [settings("fm_gibbs", rows)["n_iter"] for rows in (1_000_000, 10_000_000, 25_000_000)]
+    assert n_iter == sorted(n_iter, reverse=True) and len(set(n_iter)) == 3
 
 
 def test_unknown_model(capsys):
