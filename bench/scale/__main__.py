@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from bench.identity import ROOT
 from bench.scale import by_k
-from bench.scale.cell import MODELS, OURS, Cell
+from bench.scale.cell import MODELS, OURS, Cell, epochs
 from bench.scale.page import Cells, sections, write
 
 ROWS = (100_000, 1_000_000, 10_000_000)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if rows > asked.max_rows:
                 break
             before = cells.get((name, rows // 10, 1))
-            if isinstance(before, Cell) and 10 * before.fit > asked.limit:
+            if isinstance(before, Cell) and 10 * epochs(name, rows) * before.fit > asked.limit:
                 cells[name, rows, 1] = f"not tried, since a tenth of them took {before.fit:.0f} s to fit"
                 break
             cells[name, rows, 1] = measured(name, rows, 1, asked.limit)

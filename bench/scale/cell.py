@@ -128,6 +128,12 @@ def settings(name: str, n_rows: int) -> dict[str, object]:
     return given
 
 
+def epochs(name: str, n_rows: int) -> float:
+    """How many there are, for one of a tenth of the ratings."""
+    few, many = settings(name, n_rows), settings(name, n_rows // 10)
+    return next((few[key] / many[key] for key in ("n_iter", "passes") if key in few), 1.0)
+
+
 def _rows(n_rows: int) -> Rows:
     asked = job("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
     dataset = asked.dataset

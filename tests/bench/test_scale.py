@@ -5,7 +5,7 @@ import pytest
 
 from bench.scale import by_k
 from bench.scale.__main__ import main, measured
-from bench.scale.cell import Cell, measure, settings
+from bench.scale.cell import Cell, epochs, measure, settings
 from bench.scale.page import billion, errors, sections, side_by_side, threads, write
 
 GIB = 2**30
@@ -106,6 +106,11 @@ def test_what_would_take_too_long_is_not_tried(monkeypatch, capsys):
 def test_larger_data_have_fewer_epochs():
     n_iter = [settings("fm_gibbs", rows)["n_iter"] for rows in (1_000_000, 10_000_000, 25_000_000)]
     assert n_iter == sorted(n_iter, reverse=True) and len(set(n_iter)) == 3
+
+
+def test_fewer_epochs_are_expected_to_take_less():
+    assert epochs("fm_gibbs", 10_000_000) == 0.5 and epochs("vw_rank", 10_000_000) == 0.4
+    assert epochs("vw_rank", 1_000_000) == epochs("linear", 10_000_000) == 1
 
 
 def test_unknown_model(capsys):
