@@ -12,8 +12,10 @@ from sklearn.base import BaseEstimator
 from bench.compare import paired_gap
 from bench.encode import encode
 from bench.measure import Measured
+from bench.metrics import squared_errors
 from bench.speed.page import Section
 from bench.speed.setting import configured, job
+from bench.split import Split
 from bench.state_of_the_art.race import SHARED
 from bench.tables import MISSING, markdown_table, signed
 from fm.design import Design
@@ -31,6 +33,7 @@ class Rows:
     y: NDArray[np.float64]
     held_out: Design
     truth: NDArray[np.float64]
+    scale: tuple[float, float]
 
 
 Prediction = Callable[[BaseEstimator, Rows], NDArray[np.float64]]
@@ -79,51 +82,43 @@ class Change:
 def measure(repeats: int, sweeps: int) -> tuple[dict[str, Change], Change]:
     """Idea -> change, on a fifth of the training rows of u1; and what sessions change about later ratings."""
     model = configured("fm_gibbs", n_iter=sweeps)
-    held_out = "split=u1", "split.validation=0.2"
-    base = _predictions(model, plain, validation_rows(BASE, *held_out), repeats)
+
+    def held_out(features: str) -> Rows:
+        return _rows(features, lambda split: (split.train, split.validation), "split=u1", "split.validation=0.2")
+
+    base = _predictions(model, plain, held_out(BASE), repeats)
     changes = {}
     for idea, (features, predict) in IDEAS.items():
-        changes[idea] = _change(
-            base, _predictions(model, predict, validation_rows(features, *held_out), repeats)
-        )
-    changes[CHAINS] = _change(base, (base[0].mean(axis=0, keepdims=True), base[1]))
-    later = [
-        _predictions(model, plain, test_rows(features, "split=temporal"), repeats)
+        changes[idea] = change(base, _predictions(model, predict, held_out(features), repeats))
+    changes[CHAINS] = change(base, (base[0].mean(axis=0, keepdims=True), base[1]))
+    later = (
+        _rows(features, lambda split: (split.development, split.test), "split=temporal")
         for features in (SHARED, BASE)
-    ]
-    return changes, _change(*later)
+    )
+    return changes, change(*(_predictions(model, plain, rows, repeats) for rows in later))
 
 
-def validation_rows(features: str, *overrides: str) -> Rows:
+def _rows(features: str, parts: Callable[[Split], tuple[NDArray, NDArray]], *overrides: str) -> Rows:
+    """`parts` are the rows to fit and those to predict."""
     asked = job("data=ml100k", f"features.names={features}", *overrides)
-    split = asked.split(asked.dataset)
-    return _rows(asked, split.train, split.validation)
-
-
-def test_rows(features: str, *overrides: str) -> Rows:
-    asked = job("data=ml100k", f"features.names={features}", *overrides)
-    split = asked.split(asked.dataset)
-    return _rows(asked, split.development, split.test)
-
-
-def _rows(asked, train: NDArray, held_out: NDArray) -> Rows:
+    train, held_out = parts(asked.split(asked.dataset))
     X = encode(asked.dataset, asked.features, train)
     y = asked.dataset.ratings["rating"].to_numpy(np.float64)
-    return Rows(X[train], y[train], X[held_out], y[held_out])
+    return Rows(X[train], y[train], X[held_out], y[held_out], asked.dataset.scale)
 
 
-Predicted = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""(n_seeds, n_rows) predictions clipped to the scale, and the (n_rows,) truth."""
+Predicted = tuple[NDArray[np.float64], Rows]
+"""(n_seeds, n_rows) predictions, and of what."""
 
 
 def _predictions(model: BaseEstimator, predict: Prediction, rows: Rows, repeats: int) -> Predicted:
     with Measured(threads=1):
         found = [predict(model.set_params(random_state=seed), rows) for seed in range(repeats)]
-    return np.clip(found, rows.y.min(), rows.y.max()), rows.truth
+    return np.array(found), rows
 
 
-def _change(before: Predicted, after: Predicted) -> Change:
-    errors = [(prediction - truth) ** 2 for prediction, truth in (before, after)]
+def change(before: Predicted, after: Predicted) -> Change:
+    errors = [squared_errors(rows.truth, prediction, rows.scale) for prediction, rows in (before, after)]
     stds = [e.mean(axis=1).std(ddof=1) if len(e) > 1 else np.nan for e in errors]
     return Change(paired_gap(*(e.mean(axis=0) for e in reversed(errors))), tuple(stds))
 
