@@ -42,7 +42,7 @@ state-of-the-art: $(READY) ## what each kind of information adds, how far it goe
 	@$(BIN)/python -m bench.state_of_the_art
 
 test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-fast: $(READY) ## the tests that need no data
 	$(BIN)/python -m pytest -m 'not ml100k and not slow'
