@@ -9,7 +9,7 @@ FLIPPED := [ids,day,side,implicit,implicit_items]
 ALL := [ids,day,side,implicit,implicit_items,sessions]
 
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce peers state-of-the-art test test-fast ui clean
+.PHONY: help install reproduce peers state-of-the-art test test-models test-harness test-fast ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,13 @@ state-of-the-art: $(READY) ## what each kind of information adds, how far it goe
 	@$(BIN)/python -m bench.state_of_the_art
 
 test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(MAKE) --no-print-directory -j2 test-models test-harness
+
+test-models:
+	$(BIN)/python -m pytest --ignore=tests/bench
+
+test-harness:
+	$(BIN)/python -m pytest tests/bench
 
 test-fast: $(READY) ## the tests that need no data
 	$(BIN)/python -m pytest -m 'not ml100k and not slow'

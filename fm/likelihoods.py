@@ -77,7 +77,7 @@ class Latent(Gaussian):
         self._classes = y[self._order]
         self.target = np.empty(len(y))
         noise = between_cut_points(cut_points, self._by_class(np.zeros(len(y)), cut_points))
-        self.target[self._order] = np.hstack([rows.mean() for rows in noise])  # one number if there is one class
+        self.target[self._order] = np.concatenate([rows.mean() for rows in noise])
 
     def _by_class(self, eta: NDArray, cut_points: NDArray) -> list[NDArray]:
         """Of the rows of each class; a class may have none."""

@@ -49,7 +49,8 @@ class TruncatedNormal:
 def between_cut_points(c: NDArray, eta: Sequence[NDArray]) -> list[TruncatedNormal]:
     """Of each class's rows, `eta` (n,) being their predictions: z - eta ~ N(0, 1) given that z lies between the
     class's cut points among `c` (n_classes - 1,)."""
-    lower = [-np.inf, *(cut - rows for cut, rows in zip(c, eta[1:], strict=True))]
+    first = -np.inf if len(c) else np.full(len(eta[0]), -np.inf)  # of a single class, something says how many rows
+    lower = [first, *(cut - rows for cut, rows in zip(c, eta[1:], strict=True))]
     upper = [*(cut - rows for cut, rows in zip(c, eta[:-1], strict=True)), np.inf]
     return [TruncatedNormal(*bounds) for bounds in zip(lower, upper, strict=True)]
 

@@ -69,8 +69,8 @@ MUTANTS = (
         "off by one in the class numbers of ordered probit",
         ("fm_ordinal",),
         "fm/likelihoods.py",
-        "TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()\n",
-        "TruncatedNormal(bounds[self._y], bounds[self._y + 1]).mean()\n        self._y = np.maximum(self._y - 1, 0)\n",
+        "self._classes = y[self._order]",
+        "self._classes = np.maximum(y[self._order] - 1, 0)",
     ),
     Mutant(
         "ratings centred by the mean of the test rows",
@@ -133,8 +133,8 @@ MUTANTS = (
         "draws have half the noise they should have",
         ("fm_gibbs",),
         "fm/conditional.py",
-        "x += rng.standard_normal(x.shape) / np.sqrt(alpha)",
-        "x += 0.5 * rng.standard_normal(x.shape) / np.sqrt(alpha)",
+        "else rng.standard_normal(linear.shape)",
+        "else 0.5 * rng.standard_normal(linear.shape)",
     ),
     Mutant(
         "who rated what is not scaled to length 1",

@@ -72,9 +72,14 @@ def section(found: Seconds) -> Section:
   of {FACTORS}, and it costs O({FACTORS} k).
 - A level costs O(k^3) up to k = {FACTORS}, and O({FACTORS}^2 k) beyond; it is {"more than its rows from k = " + str(first) + " on" if first else "less than its rows at every k here"}: there are {ROWS // (6040 + 3706)} rows to a level and block.
 - A group costs O(k^3) once a sweep, and O(k^2) for each of its levels."""
-    lines = {name: (ks, np.array([p[name] for p in found.values()])) for name in ("all", *PARTS)}
-    plot = Plot("scale_by_k", f"A Gibbs sweep over {ROWS:,} ratings", "k", "seconds", lines)
-    return Section("What grows how with k", text, (), (plot,))
+    return Section("What grows how with k", text, (), (figure(found),))
+
+
+def figure(found: Seconds) -> Plot:
+    times = {name: np.array([p[name] for p in found.values()]) for name in ("all", *PARTS)}
+    ks = np.array(list(found))
+    lines = {name: (ks[t > 0], t[t > 0]) for name, t in times.items()}
+    return Plot("scale_by_k", f"A Gibbs sweep over {ROWS:,} ratings", "k", "seconds", lines)
 
 
 def _rows(parts: Mapping[str, float]) -> float:

@@ -137,7 +137,7 @@ def billion(cells: Cells) -> Section:
         cell = cells[name, size, 1]
         factor = BILLION / size
         memory = None if cell.memory is None else f"{cell.memory * factor / GIB:,.0f}"
-        epochs = len(cell.seconds)
+        epochs = MODELS[name]["n_iter"]
         lines.append([
             name, f"{cell.epoch * factor:,.0f}", memory or MISSING, f"{24 * BILLION / GIB:,.0f}", str(epochs),
             f"{cell.epoch * factor * epochs / 3600:,.1f}", f"{cell.epoch * factor * epochs / 3600 / (32 * 0.7):,.2f}",

@@ -39,6 +39,12 @@ def test_beyond_what_can_be_represented_it_stays_in_the_interval(sign):
     assert far.mass[0] > 0
 
 
+def test_of_a_single_class_there_are_no_bounds():
+    (whole,) = between_cut_points(np.empty(0), [np.zeros(2000)])
+    assert np.all(whole.mass == 1) and np.all(whole.mean() == 0)
+    assert stats.kstest(whole.draw(np.random.default_rng(0)), stats.norm.cdf).pvalue > 1e-3
+
+
 def test_between_cut_points():
     eta = [np.array([0.3, -1.0]), np.array([0.5]), np.empty(0), np.array([2.0])]
     lower, middle, none, upper = between_cut_points(np.array([-0.5, 0.25, 1.0]), eta)
