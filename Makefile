@@ -44,10 +44,10 @@ state-of-the-art: $(READY) ## what each kind of information adds, how far it goe
 test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
 	@$(MAKE) --no-print-directory -j2 test-models test-harness
 
-test-models:
+test-models: $(READY)
 	$(BIN)/python -m pytest --ignore=tests/bench
 
-test-harness:
+test-harness: $(READY)
 	$(BIN)/python -m pytest tests/bench
 
 test-fast: $(READY) ## the tests that need no data
