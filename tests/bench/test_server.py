@@ -28,7 +28,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/server.db"
         return
-    pytest.importorskip("psycopg2", reason="needs the extra [postgres]")
+    pytest.importorskip("psycopg", reason="needs the extra [postgres]")
     programs = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None)
     if programs is None:
         pytest.skip("PostgreSQL is not installed here")
