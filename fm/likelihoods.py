@@ -122,7 +122,6 @@ class OrderedProbit(Latent):
         self.cut_points, noise = draw_cut_points(self.cut_points, eta, self._prior.location, rng)
         self._draw_target(eta, noise, rng)
 
-
     def shift(self, c: float) -> None:
         self.cut_points = self.cut_points + c
         self.target = self.target + c

@@ -18,13 +18,11 @@ from sklearn.base import BaseEstimator, clone
 
 from baselines import VowpalWabbit
 from baselines.peers.myfm import MyFM
-from bench.encode import encode
 from bench.measure import Measured
-from bench.metrics import squared_errors
 from bench.seeds import derive_rng
 from bench.speed.against_vw import averages
-from bench.speed.setting import job
-from fm.design import Design
+from bench.speed.setting import Rows, job
+from fm.hyperparameters import BURN_IN
 
 K = 16
 LOOKED_AT = 100_000
@@ -88,18 +86,17 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Train rows, and the test rows that are looked at."""
+class LookedAt(Rows):
+    """Train rows, and the test rows that are looked at; `expected` are the true means of these."""
 
-    X: Design
-    y: NDArray[np.float64]
-    X_test: Design
-    y_test: NDArray[np.float64]
-    oracle: float
-    scale: tuple[float, float]
+    expected: NDArray[np.float64]
 
     def mse(self, prediction: NDArray) -> float:
-        return float(squared_errors(self.y_test, prediction, self.scale).mean())
+        return float(self.squared_errors(prediction).mean())
+
+    @property
+    def oracle(self) -> float:
+        return self.mse(self.expected)
 
 
 def measure(name: str, n_rows: int, threads: int = 1) -> Cell:
@@ -134,24 +131,20 @@ def epochs(name: str, n_rows: int) -> float:
     return next((few[key] / many[key] for key in ("n_iter", "passes") if key in few), 1.0)
 
 
-def _rows(n_rows: int) -> Rows:
+def _rows(n_rows: int) -> LookedAt:
     asked = job("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
-    dataset = asked.dataset
-    split = asked.split(dataset)
-    X = encode(dataset, asked.features, split.development)
-    y = dataset.ratings["rating"].to_numpy(np.float64)
+    split = asked.split(asked.dataset)
     test = derive_rng(0, "scale").permutation(split.test)[:LOOKED_AT]
-    oracle = float(squared_errors(y[test], dataset.expected[test], dataset.scale).mean())
-    development = split.development
-    return Rows(X[development], y[development], X[test], y[test], oracle, dataset.scale)
+    rows = Rows.of(asked, split.development, test)
+    return LookedAt(**vars(rows), expected=asked.dataset.expected[test])
 
 
-def _watched(model: BaseEstimator, rows: Rows) -> Cell:
+def _watched(model: BaseEstimator, rows: LookedAt) -> Cell:
     """Predictions after each epoch are outside the time."""
     predictions: list[NDArray] = []
 
     def look(_: int, fitted: BaseEstimator) -> None:
-        predictions.append(fitted.predict(rows.X_test))
+        predictions.append(fitted.predict(rows.held_out))
 
     fitted, cost = _fitted(clone(model).set_params(callback=look), rows)
     seconds = fitted.history_["seconds"]
@@ -160,21 +153,21 @@ def _watched(model: BaseEstimator, rows: Rows) -> Cell:
     return _cell(fitted, rows, cost.peak_memory, seconds, [rows.mse(p) for p in predictions])
 
 
-def _plain(model: BaseEstimator, rows: Rows) -> Cell:
+def _plain(model: BaseEstimator, rows: LookedAt) -> Cell:
     fitted, cost = _fitted(model, rows)
     return _cell(fitted, rows, cost.peak_memory, [cost.seconds])
 
 
-def _passes(model: VowpalWabbit, rows: Rows) -> Cell:
+def _passes(model: VowpalWabbit, rows: LookedAt) -> Cell:
     few, more = (_fitted(clone(model).set_params(passes=n), rows) for n in (FEW_PASSES, model.passes))
     epoch = (more[1].seconds - few[1].seconds) / (model.passes - FEW_PASSES)
     memory = more[0].peak_memory_
     return replace(_cell(more[0], rows, memory, [more[1].seconds]), epoch=epoch)
 
 
-def _watched_myfm(model: MyFM, rows: Rows) -> Cell:
+def _watched_myfm(model: MyFM, rows: LookedAt) -> Cell:
     """By its own callback, whose time is taken off. As many first draws are left out as of ours."""
-    X_test = rows.X_test.to_csr()
+    X_test = rows.held_out.to_csr()
     ends: list[float] = []
     predictions: list[NDArray] = []
     paused = 0.0
@@ -193,22 +186,22 @@ def _watched_myfm(model: MyFM, rows: Rows) -> Cell:
             rows.X.to_csr(), rows.y, n_iter=model.n_iter, n_kept_samples=1, callback=look,
             group_shapes=[block.n_levels for block in rows.X],
         )  # fmt: skip
-    mse = [rows.mse(np.mean(predictions[min(2, n // 2) : n], axis=0)) for n in range(1, len(ends) + 1)]
+    mse = [rows.mse(np.mean(predictions[min(BURN_IN, n // 2) : n], axis=0)) for n in range(1, len(ends) + 1)]
     return Cell(float(np.median(np.diff(ends))), ends, mse, ends[-1], None, cost.peak_memory, rows.oracle, [])
 
 
-def _fitted(model: BaseEstimator, rows: Rows) -> tuple[BaseEstimator, Measured]:
+def _fitted(model: BaseEstimator, rows: LookedAt) -> tuple[BaseEstimator, Measured]:
     with Measured(threads=1) as cost:
         model.fit(rows.X, rows.y)
     return model, cost
 
 
 def _cell(
-    model: BaseEstimator, rows: Rows, memory: int | None, seconds: list[float], mse: list[float] | None = None
+    model: BaseEstimator, rows: LookedAt, memory: int | None, seconds: list[float], mse: list[float] | None = None
 ) -> Cell:
     seconds = [float(s) for s in seconds]
     with Measured(threads=1) as predicting:
-        prediction = model.predict(rows.X_test)
+        prediction = model.predict(rows.held_out)
     epoch = float(np.median(np.diff(seconds))) if len(seconds) > 1 else None
     mse = [rows.mse(prediction)] if mse is None else mse
     some = [float(p) for p in prediction[:PREDICTIONS]]

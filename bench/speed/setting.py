@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from bench.app import job_of, load_data, plan
 from bench.encode import encode
+from bench.metrics import squared_errors
 from bench.run import Job
 from bench.split import Split
 from fm.design import Design
@@ -29,6 +30,28 @@ class Setting:
     @property
     def development(self) -> tuple[Design, NDArray[np.float64]]:
         return self.X[self.split.development], self.y[self.split.development]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a model is fitted on, and what it is to predict."""
+
+    X: Design
+    y: NDArray[np.float64]
+    held_out: Design
+    truth: NDArray[np.float64]
+    scale: tuple[float, float]
+
+    @classmethod
+    def of(cls, asked: Job, train: NDArray[np.int64], held_out: NDArray[np.int64]) -> Rows:
+        """Rows of a job's data, encoded by what its train rows say."""
+        X = encode(asked.dataset, asked.features, train)
+        y = asked.dataset.ratings["rating"].to_numpy(np.float64)
+        return cls(X[train], y[train], X[held_out], y[held_out], asked.dataset.scale)
+
+    def squared_errors(self, prediction: NDArray) -> NDArray[np.float64]:
+        """Of predictions (..., n_held_out)."""
+        return squared_errors(self.truth, prediction, self.scale)
 
 
 def job(*overrides: str) -> Job:

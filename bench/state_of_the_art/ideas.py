@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from bench.compare import paired_gap
-from bench.encode import encode
 from bench.measure import Measured
-from bench.metrics import squared_errors
 from bench.speed.page import Section
-from bench.speed.setting import configured, job
+from bench.speed.setting import Rows, configured, job
 from bench.split import Split
 from bench.state_of_the_art.race import SHARED
 from bench.tables import MISSING, markdown_table, signed
@@ -23,17 +21,6 @@ from fm.design import Design
 BASE = f"{SHARED[:-1]},sessions]"
 PRIOR_RATINGS = 10.0
 """Ratings that a user's noise is believed to be everybody's for."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What a model is fitted on, and what it is to predict."""
-
-    X: Design
-    y: NDArray[np.float64]
-    held_out: Design
-    truth: NDArray[np.float64]
-    scale: tuple[float, float]
 
 
 Prediction = Callable[[BaseEstimator, Rows], NDArray[np.float64]]
@@ -101,10 +88,7 @@ def measure(repeats: int, sweeps: int) -> tuple[dict[str, Change], Change]:
 def _rows(features: str, parts: Callable[[Split], tuple[NDArray, NDArray]], *overrides: str) -> Rows:
     """`parts` are the rows to fit and those to predict."""
     asked = job("data=ml100k", f"features.names={features}", *overrides)
-    train, held_out = parts(asked.split(asked.dataset))
-    X = encode(asked.dataset, asked.features, train)
-    y = asked.dataset.ratings["rating"].to_numpy(np.float64)
-    return Rows(X[train], y[train], X[held_out], y[held_out], asked.dataset.scale)
+    return Rows.of(asked, *parts(asked.split(asked.dataset)))
 
 
 Predicted = tuple[NDArray[np.float64], Rows]
@@ -118,7 +102,7 @@ def _predictions(model: BaseEstimator, predict: Prediction, rows: Rows, repeats:
 
 
 def change(before: Predicted, after: Predicted) -> Change:
-    errors = [squared_errors(rows.truth, prediction, rows.scale) for prediction, rows in (before, after)]
+    errors = [rows.squared_errors(prediction) for prediction, rows in (before, after)]
     stds = [e.mean(axis=1).std(ddof=1) if len(e) > 1 else np.nan for e in errors]
     return Change(paired_gap(*(e.mean(axis=0) for e in reversed(errors))), tuple(stds))
 
