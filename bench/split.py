@@ -1,8 +1,8 @@
 """Which ratings a model is fitted on, chosen on, and judged on.
 
 Every protocol first sets test rows apart; validation is then drawn out of the rest from its own stream
-of random numbers: rows uniformly, or whole users or items where test has those. Rows keep their order: the published file's for published
-splits, the data set's for all others.
+of random numbers: rows uniformly, or as test was drawn: whole users or items, or some rows of each user. Rows
+keep their order: the published file's for published splits, the data set's for all others.
 """
 
 from __future__ import annotations
@@ -66,13 +66,35 @@ class Split:
 
 def published(dataset: Dataset, name: str, *, validation: float = 0.1, seed: int = 0) -> Split:
     """A split that came with the data, exactly and in file order."""
+    return _with_validation(name, *_published_rows(dataset, name), validation, seed)
+
+
+def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0) -> Split:
+    """As `published`; validation are `n` ratings of each user, drawn uniformly.
+
+    So were the test rows of MovieLens-100K's `ua` and `ub` drawn, ten of each user: there as here, users with few
+    ratings have as much weight as those with many. A user with no more than `n` ratings gives none.
+    """
+    with checked():
+        check_integer("n", n, low=1)
+    development, test = _published_rows(dataset, name)
+    users = pd.factorize(dataset.ratings["user"].to_numpy()[development])[0]
+    order = derive_rng(seed, "validation by user", name).permutation(len(users))
+    order = order[np.argsort(users[order], kind="stable")]
+    n_ratings = np.bincount(users)
+    rank = np.arange(len(order)) - (np.cumsum(n_ratings) - n_ratings)[users[order]]
+    is_validation = np.zeros(len(order), dtype=bool)
+    is_validation[order] = (rank < n) & (n_ratings > n)[users[order]]
+    return Split(f"{name}, {n} of each user", development, is_validation, test)
+
+
+def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, Rows]:
     if name not in dataset.splits:
         known = ", ".join(dataset.splits) or "none: choose split=random or another that is drawn"
         raise UserError(
             f"{dataset.name} has no split {name!r}{nearest(name, dataset.splits)}; there are {known}"
         )
-    train, test = dataset.splits[name]
-    return _with_validation(name, train, test, validation, seed)
+    return dataset.splits[name]
 
 
 def random(dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0) -> Split:

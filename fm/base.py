@@ -115,7 +115,7 @@ class FactorizationMachine(BaseEstimator):
         if validation is not None:
             X_val = check_X(self, validation[0])
             validation = X_val, self._encode(check_target(validation[1], X_val))
-        patience = settings.pop("early_stopping", None)
+        patience, tol = settings.pop("early_stopping", None), settings.pop("tol", 0.0)
         if patience is not None and validation is None:
             raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
         if "groups" in settings:
@@ -124,6 +124,7 @@ class FactorizationMachine(BaseEstimator):
             curves=self._curves((X, y), validation, settings, warm),
             watched=f"validation_{self._loss_name}",
             patience=patience,
+            tol=tol,
             callback=None if self.callback is None else self._call_back,
             progress=Progress(settings["n_iter"]) if self.verbose else None,
         )

@@ -13,7 +13,8 @@ burn_in, thin : of gibbs: sweeps before the first draw that is kept (2, at most 
     from one kept draw to the next (1).
 groups : (n_features,) number of the group of each column of a matrix; each group has a prior of its own.
 n_jobs : threads (of als and gibbs, 1); what is fitted does not depend on it.
-early_stopping : stop after so many epochs in which the validation loss found no new low (never).
+early_stopping, tol : stop after so many epochs in which the validation loss found no new low (never), lower by
+    more than tol (0).
 init_std : standard deviation of the first V.
 warm_start : `fit` goes on from where the last one ended; n then m epochs are n + m, bit for bit.
 callback : called as callback(epoch, estimator) after each epoch or sweep; a true answer ends the fit.
@@ -74,6 +75,7 @@ class _ManySolvers(FactorizationMachine):
         groups: ArrayLike | None = None,
         n_jobs: int | None = None,
         early_stopping: int | None = None,
+        tol: float | None = None,
         init_std: float = 0.1,
         warm_start: bool = False,
         callback: Callable[[int, Self], bool | None] | None = None,
@@ -95,6 +97,7 @@ class _ManySolvers(FactorizationMachine):
         self.groups = groups
         self.n_jobs = n_jobs
         self.early_stopping = early_stopping
+        self.tol = tol
         self.init_std = init_std
         self.warm_start = warm_start
         self.callback = callback

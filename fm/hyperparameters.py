@@ -20,8 +20,17 @@ DEFAULTS = {
         "schedule": "adagrad",
         "power_t": 0.25,
         "early_stopping": None,
+        "tol": 0.0,
     },
-    "als": {"n_iter": 20, "l2": 1.0, "l2_w": None, "groups": None, "early_stopping": None, "n_jobs": 1},
+    "als": {
+        "n_iter": 20,
+        "l2": 1.0,
+        "l2_w": None,
+        "groups": None,
+        "early_stopping": None,
+        "tol": 0.0,
+        "n_jobs": 1,
+    },
     "gibbs": {"n_iter": 200, "burn_in": None, "thin": 1, "groups": None, "n_jobs": 1},
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None."""
@@ -56,7 +65,7 @@ def check(params: dict[str, object], solvers: Collection[str]) -> None:
         check_integer("burn_in", given["burn_in"], low=0)
     if "learning_rate" in given:
         check_number("learning_rate", given["learning_rate"], above=0)
-    for name in ("l2", "l2_w"):
+    for name in ("l2", "l2_w", "tol"):
         if name in given:
             check_number(name, given[name], low=0)
     if "schedule" in given:

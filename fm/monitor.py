@@ -21,13 +21,15 @@ class Monitor:
     """Called by a solver after each epoch; a true answer stops it.
 
     curves : name in the history -> curve, each evaluated after every epoch.
-    watched, patience : stop after `patience` epochs without a new low of that curve; patience None: never.
+    watched, patience, tol : stop after `patience` epochs without a new low of that curve, by more than `tol`;
+        patience None: never.
     best : (value, epoch, coefficients) of the low.
     """
 
     curves: dict[str, Curve]
     watched: str | None = None
     patience: int | None = None
+    tol: float = 0.0
     callback: Callable[[int, Coefficients], bool | None] | None = None
     progress: Progress | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
@@ -45,7 +47,7 @@ class Monitor:
             self.history.setdefault(name, []).append(value)
         stop = False
         if self.patience is not None:
-            if point[self.watched] < self.best[0]:
+            if point[self.watched] < self.best[0] - self.tol:
                 self.best = point[self.watched], epoch, deepcopy(coefficients)
             stop = epoch - self.best[1] >= self.patience
         if self.progress is not None:

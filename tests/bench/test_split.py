@@ -1,6 +1,7 @@
 """Protocols: row sets are disjoint, cover everything, keep their order, and each draw has its own stream."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 from bench.data.dataset import Dataset
 from bench.errors import UserError
 from bench.seeds import derive_rng
-from bench.split import Split, kfold, leave_last_out, new_items, new_users, published, random, temporal
+from bench.split import (
+    Split,
+    kfold,
+    leave_last_out,
+    new_items,
+    new_users,
+    published,
+    published_by_user,
+    random,
+    temporal,
+)
 
 
 def dataset_of(user: list[int], timestamp: list[int], splits: dict | None = None) -> Dataset:
@@ -115,6 +126,25 @@ def test_published_order_is_kept() -> None:
     assert split.train.tolist() == [row for row in train if row not in split.validation]
 
 
+@given(data=datasets(), n=st.integers(1, 4), seed=st.integers(0, 3))
+@settings(max_examples=25, deadline=None)
+def test_each_user_gives_as_many_rows_to_validation(data: Dataset, n: int, seed: int) -> None:
+    data = replace(data, splits={"x": (np.arange(19)[::-1], np.array([19]))})
+    split = published_by_user(data, "x", n=n, seed=seed)
+    user = data.ratings["user"].to_numpy()
+    for one in np.unique(user[:19]):
+        n_ratings, given_away = (np.sum(user[rows] == one) for rows in (split.development, split.validation))
+        assert given_away == (n if n_ratings > n else 0)
+    assert split.development.tolist() == list(range(18, -1, -1)) and split.test.tolist() == [19]
+
+
+def test_validation_by_user_is_drawn_uniformly() -> None:
+    data = dataset_of([0] * 6 + [1] * 4, [0] * 10, {"x": (np.arange(9), np.array([9]))})
+    taken = sum(published_by_user(data, "x", n=2, seed=seed).validation_mask.astype(int) for seed in range(600))
+    assert taken.sum() == 600 * 4
+    np.testing.assert_allclose(taken / 600, [2 / 6] * 6 + [2 / 3] * 3, atol=4 * np.sqrt(0.25 / 600))
+
+
 def test_unknown_split_is_named_with_the_nearest() -> None:
     rows = (np.array([0]), np.array([1]))
     data = dataset_of([0, 0], [0, 0], {"ua": rows, "u1": rows})
@@ -150,6 +180,7 @@ def test_bad_row_sets(development: list[int], test: list[int], message: str) -> 
         (lambda data: kfold(data, fold=5), "fold must be at most 4, got 5"),
         (lambda data: kfold(data, fold=0, n_folds=1), "n_folds must be at least 2"),
         (lambda data: leave_last_out(data, n=0), "n must be at least 1"),
+        (lambda data: published_by_user(data, "x", n=0), "n must be at least 1"),
         (lambda data: leave_last_out(data, n=20), "there is no test row"),
     ],
 )

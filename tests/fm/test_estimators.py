@@ -192,6 +192,24 @@ def test_early_stopping_keeps_the_best_epoch(solver, data):
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
+@pytest.mark.parametrize("solver", ["sgd", "als"])
+def test_a_low_within_the_tolerance_is_no_new_low(solver, data):
+    X, y = data
+    train, val = (X[:500], y[:500]), (X[500:], y[500:])
+    model = FMRegressor(solver=solver, k=4, l2=5.0, n_iter=60, random_state=0)
+    curve = clone(model).fit(*train, validation=val).history_["validation_mse"]
+    tol = float((curve[0] - curve.min()) / 10)
+    low, epoch = np.inf, 0
+    for n, value in enumerate(curve, 1):
+        if value < low - tol:
+            low, epoch = value, n
+        if n - epoch == 3:
+            break
+    model.set_params(early_stopping=3, tol=tol).fit(*train, validation=val)
+    assert (model.n_iter_, len(model.history_["validation_mse"])) == (epoch, n)
+    assert epoch < 1 + np.argmin(curve)
+
+
 def test_early_stopping_needs_a_validation_set(data):
     with pytest.raises(ValueError, match="early_stopping=2 needs"):
         FMRegressor(solver="sgd", early_stopping=2).fit(*data)

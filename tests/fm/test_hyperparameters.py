@@ -38,6 +38,7 @@ def test_signature_has_every_hyperparameter_of_every_solver():
         ({"solver": "sgd", "schedule": "adagrat"}, "did you mean 'adagrad'"),
         ({"solver": "sgd", "power_t": 0.5}, "power_t=0.5 has no meaning without schedule='invscaling'"),
         ({"solver": "sgd", "early_stopping": 0}, "early_stopping"),
+        ({"solver": "als", "tol": -1e-4}, "tol must be at least 0"),
         ({"solver": "gibbs", "thin": 0}, "thin"),
         ({"solver": "gibbs", "burn_in": -1}, "burn_in"),
         ({"init_std": -0.1}, "init_std"),
