@@ -106,5 +106,7 @@ def _solve(a: NDArray, noise: NDArray) -> NDArray:
         x[j] /= a[j, j]
         x[:j] -= a[j, :j] * x[j]
     if not np.isfinite(x).all():
-        raise np.linalg.LinAlgError("values, weights or penalties so extreme that normal equations have no solution")
+        raise np.linalg.LinAlgError(
+            "values, weights or penalties so extreme that normal equations have no solution"
+        )
     return x

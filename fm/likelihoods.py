@@ -83,7 +83,9 @@ class Latent(Gaussian):
         """Of the rows of each class; a class may have none."""
         return np.split(eta[self._order], np.searchsorted(self._classes, np.arange(1, len(cut_points) + 1)))
 
-    def _draw_target(self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator) -> float:
+    def _draw_target(
+        self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator
+    ) -> float:
         """z = eta + noise; the sum of the noise."""
         drawn = [rows.draw(rng) for rows in noise]
         self.target = np.empty(len(self._order))

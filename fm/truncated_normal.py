@@ -25,7 +25,9 @@ class TruncatedNormal:
             self._low = np.minimum(self._sign * lower, self._sign * upper)
             self._high = np.maximum(self._sign * lower, self._sign * upper)
         else:
-            self._sign, self._low, self._high = (-1.0, -upper, -lower) if np.ndim(lower) else (1.0, lower, upper)
+            self._sign, self._low, self._high = (
+                (-1.0, -upper, -lower) if np.ndim(lower) else (1.0, lower, upper)
+            )
         self._below = ndtr(self._low)
         self.mass = np.maximum(ndtr(self._high) - self._below, TINY)
 
@@ -49,7 +51,9 @@ class TruncatedNormal:
 def between_cut_points(c: NDArray, eta: Sequence[NDArray]) -> list[TruncatedNormal]:
     """Of each class's rows, `eta` (n,) being their predictions: z - eta ~ N(0, 1) given that z lies between the
     class's cut points among `c` (n_classes - 1,)."""
-    first = -np.inf if len(c) else np.full(len(eta[0]), -np.inf)  # of a single class, something says how many rows
+    first = (
+        -np.inf if len(c) else np.full(len(eta[0]), -np.inf)
+    )  # of a single class, something says how many rows
     lower = [first, *(cut - rows for cut, rows in zip(c, eta[1:], strict=True))]
     upper = [*(cut - rows for cut, rows in zip(c, eta[:-1], strict=True)), np.inf]
     return [TruncatedNormal(*bounds) for bounds in zip(lower, upper, strict=True)]

@@ -53,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.models or asked.max_rows < MOST_ROWS:
         print(*(section.text for section in found), sep="\n\n")
     else:
-        print(f"Written: {write(found, shlex.join(['python', '-m', 'bench.scale', *arguments]), ROOT / 'results')}")
+        print(
+            f"Written: {write(found, shlex.join(['python', '-m', 'bench.scale', *arguments]), ROOT / 'results')}"
+        )
     return 0
 
 

@@ -60,7 +60,10 @@ def section(found: Seconds) -> Section:
         [str(k), *(f"{1e3 * parts[name]:.4g}" for name in ("all", *PARTS))] for k, parts in found.items()
     ]
     growth = [
-        ["slope, the last three k", *(f"{_slope(ks, [p[name] for p in found.values()]):.2f}" for name in ("all", *PARTS))]
+        [
+            "slope, the last three k",
+            *(f"{_slope(ks, [p[name] for p in found.values()]):.2f}" for name in ("all", *PARTS)),
+        ]
     ]
     first = next((k for k, p in found.items() if _levels(p) > _rows(p)), None)
     text = f"""\

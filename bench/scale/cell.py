@@ -1,6 +1,6 @@
 """One model on one number of simulated ratings, in a process of its own: times, memory, errors.
 
-    python -m bench.scale.cell MODEL ROWS [THREADS]        prints JSON
+python -m bench.scale.cell MODEL ROWS [THREADS]        prints JSON
 """
 
 from __future__ import annotations
@@ -197,7 +197,11 @@ def _fitted(model: BaseEstimator, rows: LookedAt) -> tuple[BaseEstimator, Measur
 
 
 def _cell(
-    model: BaseEstimator, rows: LookedAt, memory: int | None, seconds: list[float], mse: list[float] | None = None
+    model: BaseEstimator,
+    rows: LookedAt,
+    memory: int | None,
+    seconds: list[float],
+    mse: list[float] | None = None,
 ) -> Cell:
     seconds = [float(s) for s in seconds]
     with Measured(threads=1) as predicting:

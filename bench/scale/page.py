@@ -32,7 +32,9 @@ def write(found: Sequence[Section], command: str, directory: Path) -> Path:
         "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each model and size once, in "
         f"a process of its own, on one thread unless said; k = {K}."
     )
-    return page.write(found, "scale", "From a hundred thousand ratings to 25 million", about, command, directory)
+    return page.write(
+        found, "scale", "From a hundred thousand ratings to 25 million", about, command, directory
+    )
 
 
 def side_by_side(cells: Cells) -> Section:
@@ -45,7 +47,9 @@ def side_by_side(cells: Cells) -> Section:
     times = [[*row, slopes[name]] for row, name in zip(times, _names(cells), strict=True)]
     header = [f"{rows:,}" for rows in sizes]
     failed = [
-        f"- {name}, {rows:,} ratings: {cell}" for (name, rows, _), cell in cells.items() if isinstance(cell, str)
+        f"- {name}, {rows:,} ratings: {cell}"
+        for (name, rows, _), cell in cells.items()
+        if isinstance(cell, str)
     ]
     text = f"""\
 Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the second take):
@@ -79,7 +83,9 @@ Seconds of predicting the test rows that are looked at, a tenth of the ratings a
 def errors(cells: Cells) -> Section:
     """How close to the best possible, and how soon."""
     rows = []
-    lowest = {size: min((min(c.mse) for c in _at(cells, size).values()), default=math.nan) for size in _sizes(cells)}
+    lowest = {
+        size: min((min(c.mse) for c in _at(cells, size).values()), default=math.nan) for size in _sizes(cells)
+    }
     for name in _names(cells):
         row = [name]
         for size in _sizes(cells):
@@ -121,7 +127,11 @@ def threads(cells: Cells) -> Section:
 {seconds(one.epoch)} s. Batches of levels are shared out to threads, random numbers are drawn before, sums are added up in
 one order, so that draws are the same: predictions are apart by at most {apart:.0e}."""
     bars = (
-        Bar("`fm_gibbs`, 10,000,000 ratings: speed-up by two threads", np.array([one.epoch / two.epoch]), low=1.6),
+        Bar(
+            "`fm_gibbs`, 10,000,000 ratings: speed-up by two threads",
+            np.array([one.epoch / two.epoch]),
+            low=1.6,
+        ),
         Bar("greatest difference of a prediction between one and two threads", np.array([apart]), high=1e-8),
     )
     return Section("Two threads", text, bars)
@@ -131,7 +141,10 @@ def billion(cells: Cells) -> Section:
     """A calculation from the largest size measured."""
     lines = []
     for name in ("fm_sgd", "fm_als", "fm_gibbs"):
-        size = max((s for n, s, t in cells if n == name and t == 1 and isinstance(cells[n, s, t], Cell)), default=None)
+        size = max(
+            (s for n, s, t in cells if n == name and t == 1 and isinstance(cells[n, s, t], Cell)),
+            default=None,
+        )
         if size is None:
             continue
         cell = cells[name, size, 1]

@@ -71,7 +71,9 @@ def measure(repeats: int, sweeps: int) -> tuple[dict[str, Change], Change]:
     model = configured("fm_gibbs", n_iter=sweeps)
 
     def held_out(features: str) -> Rows:
-        return _rows(features, lambda split: (split.train, split.validation), "split=u1", "split.validation=0.2")
+        return _rows(
+            features, lambda split: (split.train, split.validation), "split=u1", "split.validation=0.2"
+        )
 
     base = _predictions(model, plain, held_out(BASE), repeats)
     changes = {}

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from bench.state_of_the_art.ideas import Change, Rows, change, noise_per_user, plain, section, sessions_with_factors
+from bench.state_of_the_art.ideas import (
+    Change,
+    Rows,
+    change,
+    noise_per_user,
+    plain,
+    section,
+    sessions_with_factors,
+)
 from fm import Block, Design, FMRegressor
 
 
@@ -56,5 +64,7 @@ def test_an_idea_helps_if_it_gains_more_than_chance_and_seeds_explain():
         "within rows": Change((-0.01, -0.02, 0.001), (0.001, 0.001)),
     }
     text = section(changes, changes["sure"], 3, 200).text
-    said = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if "|" in line}
+    said = {
+        line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if "|" in line
+    }
     assert [said[idea] for idea in changes] == ["yes", "no", "no"]

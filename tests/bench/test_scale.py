@@ -120,9 +120,7 @@ def test_unknown_model(capsys):
 
 
 def test_parts_of_a_sweep():
-    found = {
-        k: dict.fromkeys(by_k.PARTS, k**2 * 1e-3) | {"all": 4e-3 * k**2} for k in (2, 4, 8, 16)
-    }
+    found = {k: dict.fromkeys(by_k.PARTS, k**2 * 1e-3) | {"all": 4e-3 * k**2} for k in (2, 4, 8, 16)}
     text = by_k.section(found).text
     assert "| slope, the last three k |" in text and text.count("2.00") == 5
     assert math.isnan(by_k._slope(np.array([1, 2, 3]), [0.0, 1.0, 2.0]))

@@ -32,7 +32,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     programs = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None)
     if programs is None:
         pytest.skip("PostgreSQL is not installed here")
-    user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to be run by root
+    user = (
+        {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+    )  # it refuses to be run by root
     folder, port = tempfile.mkdtemp(), free_port()
     if user:
         shutil.chown(folder, **user)

@@ -140,7 +140,9 @@ def test_each_user_gives_as_many_rows_to_validation(data: Dataset, n: int, seed:
 
 def test_validation_by_user_is_drawn_uniformly() -> None:
     data = dataset_of([0] * 6 + [1] * 4, [0] * 10, {"x": (np.arange(9), np.array([9]))})
-    taken = sum(published_by_user(data, "x", n=2, seed=seed).validation_mask.astype(int) for seed in range(600))
+    taken = sum(
+        published_by_user(data, "x", n=2, seed=seed).validation_mask.astype(int) for seed in range(600)
+    )
     assert taken.sum() == 600 * 4
     np.testing.assert_allclose(taken / 600, [2 / 6] * 6 + [2 / 3] * 3, atol=4 * np.sqrt(0.25 / 600))
 

@@ -33,7 +33,9 @@ def test_threads_change_nothing(kind, monkeypatch):
     if kind == "als":
         model.set_params(solver="als")
     alone, *several = (
-        model.set_params(n_jobs=n).fit(X, y, **({} if weight is None else {"sample_weight": weight})).predict(X)
+        model.set_params(n_jobs=n)
+        .fit(X, y, **({} if weight is None else {"sample_weight": weight}))
+        .predict(X)
         for n in (1, 2, 5)
     )
     for prediction in several:
