@@ -139,6 +139,8 @@ def check_settings(settings: Mapping[str, object], budget: int) -> None:
     check_integer("search.batch", settings["batch"], low=1)
     check_integer("search.startup", settings["startup"], low=1)
     check_integer("search.seed", settings["seed"], low=0)
+    if settings["seeds"] is not None:
+        check_integer("search.seeds", settings["seeds"], low=1)
 
 
 def exceeds(curve: Mapping[int, float], limits: Mapping[int, float]) -> int | None:

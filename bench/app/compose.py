@@ -6,7 +6,8 @@ import itertools
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
@@ -89,6 +90,24 @@ class Plan:
         return search.ranges(named) | self.intervals
 
 
+@contextmanager
+def in_hydra() -> Iterator[None]:
+    """Where Hydra has been started, on `conf`; it is here if it has not been."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with hydra.initialize_config_module("conf", version_base="1.3", job_name="bench"):
+            yield
+
+
+def fixed(overrides: list[str]) -> DictConfig:
+    """The configuration that a command line has before anything is swept over."""
+    with in_hydra():
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        asked = _parsed(parser, overrides).values()
+        return _compose([o.input_line for o in asked if not o.is_sweep_override()])
+
+
 def composed(overrides: list[str]) -> DictConfig:
     """The configuration of one run."""
     return plan(overrides, multirun=False).combinations[0].cfg
@@ -102,7 +121,7 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
     UserError : an unknown group, choice or key, or a value that a model refuses; with the nearest
         valid one.
     """
-    with hydra.initialize_config_module("conf", version_base="1.3"):
+    with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         asked = _parsed(parser, overrides)
         fixed = [o.input_line for o in asked.values() if not o.is_sweep_override()]

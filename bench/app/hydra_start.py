@@ -1,40 +1,50 @@
-"""Hydra's two ways in: its launcher, to be given jobs as they are proposed; and its own start.
-
-Hydra's sweepers are given a command line and compose every job of it before the first begins, a tenth of a second
-each; they are not asked what is known already; and Hydra takes them from a top-level package `hydra_plugins` alone. So
-the sweeps here are this program's own, on Hydra's launcher interface. A sweeper that somebody chooses (`hydra/sweeper=...`) gets all jobs from Hydra's own start.
-"""
+"""How Hydra is started: with a sweeper, which is one of its plugins; or as it starts itself, for `--help` and the like."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import hydra
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
-from hydra.types import HydraContext
+from hydra.types import HydraContext, RunMode
 
+from bench.app import sweeper
+from bench.app.compose import fixed, in_hydra
 from bench.app.job import run_job
 
+# Hydra takes plugins from its package `hydra_plugins` alone: there it finds this one by name.
+sys.modules[sweeper.ProtocolSweeper.__module__] = sweeper
 
-@contextmanager
-def launcher(overrides: Sequence[str]) -> Iterator[Launcher]:
-    """The launcher that `overrides` choose, ready to launch `run_job`."""
-    with hydra.initialize_config_module("conf", version_base="1.3", job_name="bench"):
-        own = f"sweep.pid={os.getpid()}"  # which workers end with
-        cfg = hydra.compose("config", overrides=[*overrides, own], return_hydra_config=True)
+
+def plugins() -> Plugins:
+    """Hydra's, and this program's own."""
+    known = Plugins.instance()
+    known.register(sweeper.ProtocolSweeper)
+    return known
+
+
+def sweep(overrides: list[str], *, multirun: bool) -> int:
+    """Hands a command line to the sweeper that it chooses; returns that sweeper's exit status."""
+    with in_hydra():
+        cfg = fixed(overrides)
+        cfg.sweep.pid = os.getpid()  # which workers end with
+        if multirun:
+            cfg.hydra.mode = RunMode.MULTIRUN
         context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(cfg))
-        yield Plugins.instance().instantiate_launcher(context, run_job, cfg)
+        chosen = plugins().instantiate_sweeper(hydra_context=context, task_function=run_job, config=cfg)
+        found = chosen.sweep([o for o in overrides if not o.startswith("hydra")])
+    return found if isinstance(found, int) else 0
 
 
-def through_hydra(arguments: Sequence[str]) -> None:
-    """Hydra's own start of `run_job`: `--help` and the like, and sweepers of others."""
+def through_hydra(arguments: Sequence[str]) -> int:
+    """Hydra's own start."""
     # Errors come through as they are, to be made sentences of in one place.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    plugins()
     sys.argv[1:] = arguments
     hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(run_job)()
+    return 0

@@ -3,7 +3,8 @@
     a grid                        every job, tested
     select, seeds, folds, search  jobs that never see test; of each system (model, features, data) the
                                   configuration with the lowest mean validation error over its repeats
-                                  (seeds, folds), tested once a repeat
+                                  (seeds, folds), tested once a repeat; a search may judge each by fewer
+                                  seeds than the chosen one is tested with
 
 A protocol is a generator: it yields a batch of trials and is sent the records of those that ended, by
 digest.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -73,14 +75,14 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
     study = Study(
         space, sampler=settings.sampler, seed=settings.seed, startup=settings.startup, prune=settings.prune
     )
+    judged = _judged(plan)
     errors, tested = {}, {}
     for begin in range(0, cfg.budget, settings.batch):
         proposed = study.ask(min(settings.batch, cfg.budget - begin))
         groups = []
         for values in proposed:
-            make = [(source, plan.axes, values) for source in folds]
-            groups.append([t for s, axes, v in make for t in s.product(axes, v, test=False)])
-            tests = [t for s, axes, v in make for t in s.product(axes, v, test=True)]
+            groups.append([t for source in folds for t in source.product(judged, values, test=False)])
+            tests = [t for source in folds for t in source.product(plan.axes, values, test=True)]
             tested[tests[0].configuration] = tests
         groups = [
             [_limited(t, limit) for t, limit in zip(g, study.limits(len(g)), strict=True)] for g in groups
@@ -92,6 +94,13 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
             if worth.value is not None:
                 errors[group[0].configuration] = tuple(_error(records[t.digest]) for t in group)
     return errors, tested
+
+
+def _judged(plan: Plan) -> Mapping[str, Mapping[str, object]]:
+    """The axes by which a search judges each configuration: of seeds, the first that it asks for."""
+    n_seeds = plan.jobs[0].search.seeds
+    seeds = dict(islice(plan.axes.get("seed", {}).items(), n_seeds))
+    return plan.axes | ({"seed": seeds} if seeds else {})
 
 
 def _limited(trial: Trial, limits: Mapping[int, float]) -> Trial:
@@ -133,5 +142,7 @@ def jobs_at_most(plan: Plan) -> int:
         return plan.total
     cfg = plan.jobs[0]
     repeats = math.prod(len(values) for key, values in plan.axes.items() if key in REPEATS)
-    per_search = cfg.budget * plan.total if cfg.search else plan.total
-    return per_search + repeats * len(plan.combinations)
+    if not cfg.search:
+        return plan.total + repeats * len(plan.combinations)
+    judged = math.prod(map(len, _judged(plan).values()))
+    return (cfg.budget * judged + repeats) * len(plan.combinations)

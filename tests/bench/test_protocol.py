@@ -95,6 +95,16 @@ def test_a_search_spends_its_budget_then_tests_the_best() -> None:
     assert [[t.digest for t in batch] for batch in larger[:4]] == [[t.digest for t in b] for b in batches[:4]]
 
 
+def test_a_search_may_judge_by_fewer_seeds_than_it_tests_with() -> None:
+    command = ["model=linear,nmf", "search=random", "budget=9", "seeds=5", "search.seeds=2"]
+    batches = gone_through(command, lambda t: record(t, float(t.digest[:6] < "8")))
+    assert [len(batch) for batch in batches] == [16, 2, 5] * 2
+    assert {t.values["seed"] for t in batches[0]} == {0, 1} and {t.values["seed"] for t in batches[2]} == set(
+        range(5)
+    )
+    assert jobs_at_most(plan([*TINY, *command], multirun=True)) == sum(map(len, batches))
+
+
 def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_way_again() -> None:
     def curve_of(trial: Trial) -> dict[int, float]:
         l2 = float(next(o for o in trial.overrides if o.startswith("model.l2=")).partition("=")[2])
@@ -132,6 +142,7 @@ def test_ranges_on_the_command_line_are_searched() -> None:
         (["model=linear", "search=default", "~space"], "has no search space"),
         (["model=linear", "search=default", "space.l2.low=-1"], "above 0"),
         (["search=default", "budget=0"], "budget must be at least 1"),
+        (["search=default", "search.seeds=0"], "search.seeds must be at least 1"),
         (["job_seconds=0"], "job_seconds must be"),
     ],
 )

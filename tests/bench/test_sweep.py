@@ -65,6 +65,23 @@ def test_a_wider_grid_computes_what_is_new(results: Path, capsys: pytest.Capture
 
 
 @pytest.mark.slow
+def test_the_sweeper_is_a_plugin_of_hydra(
+    results: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert main(["--config-name=config", *FIRST, "keep_model=false", f"results={results}"]) == 0
+    assert capsys.readouterr().out.count("(already computed)") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_any_sweeper_of_hydra_runs_tracked_jobs(jobs: int, tmp_path: Path) -> None:
+    assert main([*FIRST, "hydra/sweeper=basic", f"jobs={jobs}", f"results={tmp_path}"]) == 0
+    assert [status for _, status in statuses(tmp_path)] == ["FINISHED"] * 2
+
+
+@pytest.mark.slow
 def test_rerun_forces_and_the_newest_counts(results: Path) -> None:
     before = len(statuses(results))
     assert main([*FIRST, "rerun=true", "keep_model=false", f"results={results}"]) == 0
@@ -116,7 +133,7 @@ def test_what_the_store_does_not_take_at_once_is_sent_later(
     with monkeypatch.context() as patched:
         patched.setattr(MLflowTracker, "send", away)
         patched.setattr(app.sweep, "PATIENCE_SECONDS", 0)
-        patched.setattr(app.start, "this_process", lambda: f"{platform.node()} 4194305 1")  # by then no more
+        patched.setattr(app.sweeper, "this_process", lambda: f"{platform.node()} 4194305 1")  # by then no more
         assert main(command) == 0
     assert waiting in capsys.readouterr().err
     assert main(command) == 0
