@@ -4,13 +4,13 @@ Both classes offer, for theta = [w V] (n_features, 1 + k):
 
     x[rows]                    some of the rows
     x.forward(w0, theta)       f (n_rows,), and z = (1, q) (n_rows, 1 + k) with q = x V, which `backward` overwrites
-    x.backward(e, z)           sum_rows e x_j z, (n_features, 1 + k)
+    x.backward(e, z)           sum_rows e x_j z, (n_features, 1 + k), and column_squares(e)
     x.column_squares(weight)   sum_rows weight x_j^2, (n_features,)
     x.column_units(weight)     root of the mean x_j^2 over rows where it is not 0, (n_features,)
     x.over(units)              with each column divided by its unit
     x.neighbours()             row numbers in an order in which rows that follow each other look up the same places
 
-Since df/dv_j = x_j (q - x_j v_j), the gradient of sum_rows e f is `backward` less column_squares(e) (0, v_j).
+Since df/dv_j = x_j (q - x_j v_j), the gradient of sum_rows e f is the first of `backward` less the second times (0, v_j).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class MatrixFeatures:
     def of(cls, rows: NDArray | sparse.csr_array, levels: sparse.csr_array | None = None) -> Self:
         return cls(rows, squared(rows), levels, None if levels is None else squared(levels))
 
-    def __getitem__(self, chosen: NDArray[np.intp]) -> Self:
+    def __getitem__(self, chosen: NDArray[np.intp] | slice) -> Self:
         rows = self.rows[chosen]
         return replace(self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[chosen])
 
@@ -75,10 +75,10 @@ class MatrixFeatures:
         z[:, 0] = 1
         return f, z
 
-    def backward(self, e: NDArray, z: NDArray) -> NDArray:
+    def backward(self, e: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
         z *= e[:, None]
         pull = self.rows.T @ z
-        return pull if self.levels is None else self.levels.T @ pull
+        return pull if self.levels is None else self.levels.T @ pull, self.column_squares(e)
 
     def column_squares(self, weight: NDArray) -> NDArray:
         squares = self.rows2.T @ weight
@@ -117,8 +117,9 @@ class OneHotFeatures:
     def n_features(self) -> int:
         return int(self.starts[-1])
 
-    def __getitem__(self, rows: NDArray[np.intp]) -> Self:
-        return replace(self, columns=self.columns.take(rows, axis=0))
+    def __getitem__(self, rows: NDArray[np.intp] | slice) -> Self:
+        columns = self.columns[rows] if isinstance(rows, slice) else self.columns.take(rows, axis=0)
+        return replace(self, columns=columns)
 
     def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
         n, width = len(self.columns), theta.shape[1]
@@ -139,11 +140,12 @@ class OneHotFeatures:
             total[:, 0] = 1
         return f, z
 
-    def backward(self, e: NDArray, z: NDArray) -> NDArray:
+    def backward(self, e: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
         n, n_blocks = self.columns.shape
         starts = np.arange(0, n * n_blocks + 1, n_blocks, dtype=np.int32)
         entries = np.repeat(e, n_blocks), self.columns.ravel(), starts
-        return sparse.csc_array(entries, shape=(self.n_features, n)) @ z
+        pull = sparse.csc_array(entries, shape=(self.n_features, n)) @ z
+        return pull, pull[:, 0]  # x_j is 0 or 1, and z_0 is 1
 
     def column_squares(self, weight: NDArray) -> NDArray:
         return sum(np.bincount(column, weight, self.n_features) for column in self.columns.T)

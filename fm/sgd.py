@@ -148,7 +148,7 @@ def sgd(
     target = y - state.offset
     target /= state.scale
     if n > SEGMENT:
-        order = _arrangement(rows, n)
+        order = _arrangement(rows, n, _segment(batch_size))
         rows, target, weight = rows[order], target[order], None if weight is None else weight[order]
         del order
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the columns.
@@ -206,7 +206,7 @@ class _Objective(NamedTuple):
     residual: Callable[[NDArray, NDArray], NDArray]
 
     def gradient(
-        self, chosen: NDArray[np.intp], w0: float, theta: NDArray
+        self, chosen: NDArray[np.intp] | slice, w0: float, theta: NDArray
     ) -> tuple[float, float, Iterator[tuple[slice, NDArray]]]:
         """Of the batch `chosen`: mean weighted e^2, gradient in w0, and gradient in theta by pieces of its columns."""
         x = self.rows[chosen]
@@ -215,8 +215,9 @@ class _Objective(NamedTuple):
         weighted = (e if self.weight is None else e * self.weight[chosen]) / len(e)
         error, slope = float(np.dot(e, weighted)), float(weighted.sum())
         weighted = weighted.astype(theta.dtype, copy=False)
-        shrink = (self.penalty_v - x.column_squares(weighted)).astype(theta.dtype, copy=False)
-        return error, slope, self._pieces(x.backward(weighted, z), shrink, theta)
+        pull, squares = x.backward(weighted, z)
+        shrink = (self.penalty_v - squares).astype(theta.dtype, copy=False)
+        return error, slope, self._pieces(pull, shrink, theta)
 
     def _pieces(self, pull: NDArray, shrink: NDArray, theta: NDArray) -> Iterator[tuple[slice, NDArray]]:
         for columns in chunks(*theta.shape):
@@ -233,17 +234,26 @@ def default_batch_size(n_rows: int, n_features: int) -> int:
     return max(128, min(n_features, n_rows // 16))
 
 
-def _arrangement(rows: MatrixFeatures | OneHotFeatures, n_rows: int) -> NDArray[np.integer]:
-    """Row numbers: each segment a random sample of all rows, within which neighbours stay neighbours."""
-    n_segments = -(-n_rows // SEGMENT)
-    segment = np.random.default_rng(0).integers(n_segments, size=n_rows, dtype=np.uint16)
-    return rows.neighbours()[np.argsort(segment, kind="stable")]
+def _segment(batch_size: int) -> int:
+    """Rows of a segment: as many batches as `SEGMENT` holds, or one that is larger."""
+    return batch_size * max(1, SEGMENT // batch_size)
 
 
-def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]:
-    """Each row once, `size` of them at a time, drawn at random out of one segment and in ascending order."""
-    segment = size * max(1, SEGMENT // size)
+def _arrangement(rows: MatrixFeatures | OneHotFeatures, n_rows: int, segment: int) -> NDArray[np.integer]:
+    """Row numbers: each `segment` of them a random sample of all rows, within which neighbours stay neighbours."""
+    of_row = np.repeat(np.arange(-(-n_rows // segment), dtype=np.uint16), segment)[:n_rows]
+    np.random.default_rng(0).shuffle(of_row)
+    return rows.neighbours()[np.argsort(of_row, kind="stable")]
+
+
+def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp] | slice]:
+    """Each row once, `size` of them at a time, drawn at random out of one segment and in ascending order; or a
+    segment at a time, where it holds one batch."""
+    segment = _segment(size)
     for start in rng.permutation(np.arange(0, n_rows, segment)):
+        if segment == size:
+            yield slice(start, min(start + size, n_rows))
+            continue
         order = rng.permutation(min(segment, n_rows - start)).astype(np.int32)
         yield from (start + np.sort(order[first : first + size]) for first in range(0, len(order), size))
 

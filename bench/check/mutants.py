@@ -34,8 +34,8 @@ MUTANTS = (
         "the regularizer has the wrong sign",
         ("fm_sgd",),
         "fm/sgd.py",
-        "shrink = (self.penalty_v - x.column_squares(weighted))",
-        "shrink = (-self.penalty_v - x.column_squares(weighted))",
+        "shrink = (self.penalty_v - squares)",
+        "shrink = (-self.penalty_v - squares)",
     ),
     Mutant(
         "half the learning rate",
@@ -55,8 +55,8 @@ MUTANTS = (
         "a feature interacts with itself: Lemma 3.1 without its second sum, in the gradient",
         ("fm_sgd",),
         "fm/sgd.py",
-        "self.penalty_v - x.column_squares(weighted)",
-        "self.penalty_v - 0 * x.column_squares(weighted)",
+        "self.penalty_v - squares",
+        "self.penalty_v - 0 * squares",
     ),
     Mutant(
         "off by one in the levels of the first block, in predictions",

@@ -31,7 +31,7 @@ PREDICTIONS = 100
 """Of the last fit, told so that those of different threads can be compared."""
 
 OURS = {
-    "fm_sgd": {"k": K, "n_iter": 30, "early_stopping": None},
+    "fm_sgd": {"k": K, "n_iter": 30, "early_stopping": None, "dtype": "float32"},  # as VW's weights
     "fm_als": {"k": K, "n_iter": 15, "early_stopping": None},
     "fm_gibbs": {"k": K, "n_iter": 30},
     "fm_ordinal": {"k": K, "n_iter": 30},

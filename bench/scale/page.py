@@ -30,7 +30,8 @@ def sections(cells: Cells) -> list[Section]:
 def write(found: Sequence[Section], command: str, directory: Path) -> Path:
     about = (
         "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each model and size once, in "
-        f"a process of its own, on one thread unless said; k = {K}."
+        f"a process of its own, on one thread unless said; k = {K}. Numbers are of double precision, but for `fm_sgd`, "
+        "which is held against VW and has numbers of single precision, as VW has."
     )
     return page.write(
         found, "scale", "From a hundred thousand ratings to 25 million", about, command, directory

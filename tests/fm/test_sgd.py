@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients, predict
-from fm.sgd import RESIDUALS, SCHEDULES, _batches, default_batch_size, sgd
+from fm.sgd import RESIDUALS, SCHEDULES, _arrangement, _batches, default_batch_size, sgd
 from tests.fm.data import random_design, ratings
 from tests.oracles import numerical_gradient
 
@@ -61,8 +61,9 @@ def test_backward_is_the_gradient(kind, loss):
         return np.sum(weight * LOSSES[loss](x.forward(w0, theta)[0], y))
 
     expected = numerical_gradient(lambda t: total(0.7, t), theta)
-    gradient = x.backward(e, z)
-    gradient[:, 1:] -= x.column_squares(e)[:, None] * theta[:, 1:]
+    gradient, squares = x.backward(e, z)
+    np.testing.assert_allclose(squares, x.column_squares(e), atol=1e-12)
+    gradient[:, 1:] -= squares[:, None] * theta[:, 1:]
     np.testing.assert_allclose(gradient, expected, atol=1e-7)
     at_w0 = numerical_gradient(lambda w0: total(w0, theta), np.array(0.7))
     np.testing.assert_allclose(e.sum(), at_w0, atol=1e-7)
@@ -263,6 +264,20 @@ def test_many_rows_are_visited_once_an_epoch_each(monkeypatch):
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(1000))
     assert {len(batch) for batch in batches} == {10}
     assert all(np.ptp(batch) < 60 for batch in batches)
+    whole = [np.arange(1000)[batch] for batch in _batches(1000, 33, np.random.default_rng(0))]
+    assert sorted(batch[0] for batch in whole) == list(range(0, 1000, 33))
+    np.testing.assert_array_equal(np.sort(np.concatenate(whole)), np.arange(1000))
+
+
+def test_segments_are_samples_of_all_rows_in_the_order_of_neighbours():
+    X, _ = ratings(np.random.default_rng(0))
+    rows = features(X, np.float64)
+    order = _arrangement(rows, len(X), 70)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(X)))
+    place = np.empty(len(X), int)
+    place[rows.neighbours()] = np.arange(len(X))
+    for segment in np.split(place[order], range(70, len(X), 70)):
+        assert np.all(np.diff(segment) > 0) and np.ptp(segment) > len(X) / 2
 
 
 def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
@@ -278,6 +293,8 @@ def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
     whole = [mse(seed) for seed in range(10)]
     monkeypatch.setattr("fm.sgd.SEGMENT", 100)
     segments = [mse(seed) for seed in range(10)]
+    monkeypatch.setattr("fm.sgd.SEGMENT", 20)  # and of one batch each
+    assert abs(np.median([mse(seed) for seed in range(10)]) - np.median(whole)) < 3 * np.std(whole)
     assert abs(np.median(segments) - np.median(whole)) < 3 * np.std(whole)
 
 
