@@ -25,7 +25,7 @@ $(READY): pyproject.toml .ci/constraints.txt
 reproduce: $(READY) ## the published gap, measured again: table, plot, tracked runs (minutes)
 	@$(BIN)/python -m bench experiment=published_gap
 
-peers: $(READY) ## the leaderboard: every model and what people use instead (hours)
+peers: $(READY) ## the leaderboard: every model and what people use instead (an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'
 	@$(BIN)/python -m bench experiment=peers
 
