@@ -28,7 +28,8 @@ EXPERIMENTS = {
     "mf": f"model=mf model.k=6 model.l2=12 model.l2_w=5 model.n_iter=20 model.early_stopping=null {SHOWN_ALL}",
     "fm_sgd": "model=fm_sgd model.k=8 model.learning_rate=0.2 model.l2=12 model.l2_w=6 model.n_iter=8 "
     f"model.early_stopping=null {SHOWN_ALL}",
-    "fm_als": f"model=fm_als model.k=6 model.l2=10 model.l2_w=5 model.n_iter=20 model.early_stopping=3 {SPLIT}",
+    "fm_als": f"model=fm_als model.k=6 model.l2=10 model.l2_w=5 model.n_iter=20 model.early_stopping=3 "
+    f"model.tol=0 {SPLIT}",
     "fm_gibbs": f"model=fm_gibbs model.k=8 model.n_iter=30 {SHOWN_ALL}",
     "fm_gibbs_side": "model=fm_gibbs model.k=4 model.n_iter=40 features.names=[ids,day,side] " + SHOWN_ALL,
     "fm_gibbs_implicit": f"model=fm_gibbs model.k=0 model.n_iter=20 features=implicit {SHOWN_ALL}",
