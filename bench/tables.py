@@ -26,6 +26,17 @@ def number(value: float | None, places: int = 4) -> str:
     return MISSING if value is None else f"{value:,.{places}f}"
 
 
+def short(value: object) -> str:
+    """Of a number with many digits, as searches draw them, the four that are enough to tell it by."""
+    text = str(value)
+    if len(text) <= 10:
+        return text
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
+
+
 def signed(value: float, low: float, high: float) -> str:
     """`-0.0510 [-0.0561, -0.0463]`: a gap and its interval."""
     return f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"

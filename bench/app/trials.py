@@ -17,6 +17,7 @@ from bench.data.dataset import Dataset
 from bench.encode import encode
 from bench.identity import code_version, digest, job_digest
 from bench.run import Job
+from bench.tables import short
 from bench.track import Experiment, flatten
 
 
@@ -141,15 +142,8 @@ def run_name(
 ) -> str:
     """The model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
     values = flatten(config) | dict(choices)
-    shown = [f"{key.rpartition('.')[2]}={_short(values[key])}" for key in varied if key in values]
+    shown = [f"{key.rpartition('.')[2]}={short(values[key])}" for key in varied if key in values]
     return " ".join([choices["model"], *shown, *(["(simulated)"] if simulated else [])])
-
-
-def _short(value: object) -> object:
-    """Searched values have 17 digits, of which a name needs four."""
-    if isinstance(value, float) and len(repr(value)) > 10:
-        return f"{value:.4g}"
-    return value
 
 
 def load_data(cfg: DictConfig) -> Dataset:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.metrics import CHOICE, TEST
+from bench.tables import short
 from bench.track import Record
 
 REPEATED = {
@@ -87,7 +88,7 @@ class Choice:
         """`k=8, l2=12`: the values of what varied."""
         params = dict(self.chosen.params)
         return ", ".join(
-            f"{key.removeprefix('model.')}={params[key]}" for key in self.varied if key in params
+            f"{key.removeprefix('model.')}={short(params[key])}" for key in self.varied if key in params
         )
 
 

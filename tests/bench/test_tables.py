@@ -1,6 +1,6 @@
 import pytest
 
-from bench.tables import markdown_table, number, seconds, signed
+from bench.tables import markdown_table, number, seconds, short, signed
 
 
 def test_table_is_markdown_and_aligned() -> None:
@@ -19,6 +19,10 @@ def test_table_is_markdown_and_aligned() -> None:
         (number(None), "–"),
         (number(0.90511), "0.9051"),
         (number(28876.0, 0), "28,876"),
+        (short(14.327756311553722), "14.33"),
+        (short("4.3608995727780117e-07"), "4.361e-07"),
+        (short(0.2), "0.2"),
+        (short("[ids, sessions]"), "[ids, sessions]"),
         (signed(-0.05, -0.06, -0.04), "-0.0500 [-0.0600, -0.0400]"),
         (seconds(6.1234), "6.12"),
         (seconds(0.0123456), "0.0123"),
