@@ -10,24 +10,27 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from bench.errors import checked, exit_status
-from bench.speed import against_myfm, against_vw, growth, lemma, limits, page, predicting
+from bench.speed import against_libfm, against_myfm, against_vw, growth, lemma, limits, page, predicting
 from bench.speed.bars import bars_table
 from bench.speed.page import Section
 from fm.params import check_choice, check_integer
 
 
-def peers(repeats: int) -> Section:
+def peer(against: ModuleType, repeats: int) -> Section:
+    """Its section; or why it is skipped."""
     try:
-        return against_myfm.section(against_myfm.measure(repeats))
-    except ImportError as error:
-        return Section(against_myfm.TITLE, f"Skipped: {error}.")
+        return against.section(against.measure(repeats))
+    except (ImportError, FileNotFoundError) as error:
+        return Section(against.TITLE, f"Skipped: {error}.")
 
 
 SECTIONS = {
     "vw": lambda asked: against_vw.section(*against_vw.measure(asked.repeats)),
-    "myfm": lambda asked: peers(asked.repeats),
+    "myfm": lambda asked: peer(against_myfm, asked.repeats),
+    "libfm": lambda asked: peer(against_libfm, asked.repeats),
     "predict": lambda asked: predicting.section(predicting.measure(asked.repeats)),
     "growth": lambda asked: growth.section(growth.measure(asked.repeats, asked.max_rows)),
     "lemma": lambda asked: lemma.section(lemma.measure(asked.repeats)),

@@ -13,7 +13,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from baselines import QuadraticRegression
 from bench.speed import __main__ as program
-from bench.speed import against_myfm, against_vw, growth, lemma, limits, machine, page, predicting
+from bench.speed import (
+    against_libfm,
+    against_myfm,
+    against_vw,
+    growth,
+    lemma,
+    limits,
+    machine,
+    page,
+    predicting,
+)
 from bench.speed.against_vw import Curve
 from bench.speed.bars import Bar, bars_table, medians, slopes, spread
 from bench.speed.setting import SOLVERS, Setting, configured, setting
@@ -224,10 +234,27 @@ def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
 
 def test_a_missing_peer_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "myfm", None)
-    section = program.peers(repeats=1)
+    section = program.peer(against_myfm, repeats=1)
     assert section.text.startswith("Skipped: ")
     assert "myfm" in section.text
     assert not section.bars
+
+
+def test_without_libfm_its_section_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    section = program.peer(against_libfm, repeats=1)
+    assert section.text.startswith("Skipped: libFM is not installed") and not section.bars
+
+
+def test_a_sweep_of_libfm_is_what_more_of_them_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seconds(model, _):
+        assert model.random_state == 3
+        return 5 + 0.25 * model.n_iter
+
+    monkeypatch.setattr(against_libfm, "_fit", seconds)
+    assert against_libfm.libfm_sweep(configured("peer_libfm"), None, 3) == 0.25
+    (bar,) = against_libfm.section((np.array([0.1, 0.2]), np.array([0.2, 0.5]))).bars
+    assert bar.met and np.median(bar.measured) == 0.45
 
 
 def test_named_sections_are_printed_not_written(
