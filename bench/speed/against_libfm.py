@@ -24,10 +24,9 @@ Sweeps = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def measure(repeats: int) -> Sweeps:
     """FileNotFoundError where there is no libFM."""
-    data = setting()
     libfm, ours = configured("peer_libfm"), configured("fm_gibbs", n_iter=MANY)
     libfm.located()
-    seconds = []
+    data, seconds = setting(), []
     for seed in range(repeats + 1):
         seconds.append((fm_sweep(ours.set_params(random_state=seed), data), libfm_sweep(libfm, data, seed)))
     return tuple(np.array(seconds[1:]).T)
