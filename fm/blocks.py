@@ -50,7 +50,7 @@ class Blocks:
         self._levels = levels
         self._elsewhere = [
             {
-                c: _in_slots(levels[c], layout.slots, sizes[c]).astype(index_type(sizes[c]))
+                c: _in_slots(levels[c].astype(index_type(sizes[c])), layout.slots, sizes[c])
                 for c in range(len(sizes))
                 if c != b
             }
