@@ -181,9 +181,10 @@ def test_growth_measures_every_size_in_every_repeat(data: Setting) -> None:
     sizes = {len(y) // 4: (X[: len(y) // 4], y[: len(y) // 4]), len(y): (X, y)}
     models = {s: FMRegressor(solver=s, k=2, n_iter=3) for s in ("als", "sgd")}
     epochs, predictions = growth.interleaved(models, sizes, repeats=2)
-    for times in (*epochs.values(), *predictions.values(), *growth.look_ups(sizes, repeats=2)):
+    fits = [(times, 2) for times in (*epochs.values(), *predictions.values())]
+    for times, n in (*fits, *((times, 6) for times in growth.look_ups(sizes, repeats=2))):
         assert list(times) == list(sizes)
-        assert all(t.shape == (2,) and np.all(t > 0) for t in times.values())
+        assert all(t.shape == (n,) and np.all(t > 0) for t in times.values())
 
 
 def test_fits_by_nonzeros(monkeypatch: pytest.MonkeyPatch) -> None:
