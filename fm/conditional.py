@@ -82,12 +82,14 @@ def conditional(
 
 def _gram(regressors: Regressors, batch: Batch, c: int) -> NDArray:
     """(c + 1, c + 1, levels): sum s (h, r) (h, r)'."""
-    total = np.zeros((len(batch.levels), (c + 1) ** 2))
+    of_chunks = np.empty((batch.add.shape[1], (c + 1) ** 2))
+    at = 0
     for slab in batch.slabs:
         x = regressors(slab)
-        gram = x.transpose(0, 2, 1) @ x
-        total[slab.levels] += slab.add @ gram.reshape(len(gram), -1)
-    return np.ascontiguousarray(total.T).reshape(c + 1, c + 1, -1)
+        grams = of_chunks[at : at + len(x)].reshape(-1, c + 1, c + 1)
+        np.matmul(x.transpose(0, 2, 1), x, out=grams)
+        at += len(x)
+    return np.ascontiguousarray((batch.add @ of_chunks).T).reshape(c + 1, c + 1, -1)
 
 
 def _solve(a: NDArray, noise: NDArray) -> NDArray:

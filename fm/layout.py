@@ -38,15 +38,11 @@ class Slab:
     slots : those of the chunks.
     length : of a chunk, in slots.
     owner : (chunks,) level that owns each chunk.
-    levels : the run of the batch's levels in which the owners are.
-    add : (levels, chunks), 1 where the level owns the chunk.
     """
 
     slots: slice
     length: int
     owner: NDArray[np.intp]
-    levels: slice
-    add: sparse.csr_array
 
     def chunks(self, values: NDArray) -> NDArray:
         """(chunks, length), a view of `values` (n_slots,)."""
@@ -55,10 +51,14 @@ class Slab:
 
 @dataclass(frozen=True)
 class Batch:
-    """Levels to be solved at once, with the slabs that hold their rows."""
+    """Levels to be solved at once, with the slabs that hold their rows.
+
+    add : (levels, chunks of all slabs), 1 where the level owns the chunk.
+    """
 
     levels: NDArray[np.intp]
     slabs: tuple[Slab, ...]
+    add: sparse.csr_array
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Layout:
         slots, batches, n_slots = [rows[:0]], [], 0
         by_count = np.argsort(counts, kind="stable")
         for levels in np.split(by_count, _cuts(counts[by_count])):
-            slabs = []
+            slabs, owners = [], [by_count[:0]]
             for length, owner, first in _chunks(counts[levels]):
                 for at in range(0, len(owner), slab // length):
                     some = slice(at, at + slab // length)
@@ -97,9 +97,13 @@ class Layout:
                     ends = counts[levels[owner[some]], None]
                     row = np.where(row < ends, row + starts[levels[owner[some]], None], -1)
                     slots.append(rows[row].ravel())
-                    slabs.append(_slab(n_slots, length, levels, owner[some]))
+                    slabs.append(Slab(slice(n_slots, n_slots + row.size), length, levels[owner[some]]))
                     n_slots += row.size
-            batches.append(Batch(levels, tuple(slabs)))
+                owners.append(owner)
+            owner = np.concatenate(owners)
+            entries = np.ones(len(owner)), (owner, np.arange(len(owner)))
+            add = sparse.csr_array(entries, shape=(len(levels), len(owner)))
+            batches.append(Batch(levels, tuple(slabs), add))
         return cls(np.concatenate(slots), counts, tuple(batches))
 
 
@@ -145,11 +149,3 @@ def _chunks(counts: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp], N
         first = longest * (ordinal if length == longest else n_longest[owner])
         if len(owner):
             yield int(length), owner, first
-
-
-def _slab(at: int, length: int, levels: NDArray[np.intp], owner: NDArray[np.intp]) -> Slab:
-    run = slice(owner[0], owner[-1] + 1)
-    ends = np.searchsorted(owner, np.arange(run.start, run.stop + 1))
-    entries = (np.ones(len(owner)), np.arange(len(owner)), ends)
-    add = sparse.csr_array(entries, shape=(run.stop - run.start, len(owner)))
-    return Slab(slice(at, at + len(owner) * length), length, levels[owner], run, add)
