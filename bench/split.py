@@ -79,13 +79,9 @@ def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0)
         check_integer("n", n, low=1)
     development, test = _published_rows(dataset, name)
     users = pd.factorize(dataset.ratings["user"].to_numpy()[development])[0]
-    order = derive_rng(seed, "validation by user", name).permutation(len(users))
+    order = derive_rng(seed, "validation by user", name).permutation(len(users))[::-1]
     order = order[np.argsort(users[order], kind="stable")]
-    n_ratings = np.bincount(users)
-    rank = np.arange(len(order)) - (np.cumsum(n_ratings) - n_ratings)[users[order]]
-    is_validation = np.zeros(len(order), dtype=bool)
-    is_validation[order] = (rank < n) & (n_ratings > n)[users[order]]
-    return Split(f"{name}, {n} of each user", development, is_validation, test)
+    return Split(f"{name}, {n} of each user", development, _last_of_each(users, order, n), test)
 
 
 def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, Rows]:
@@ -122,11 +118,7 @@ def leave_last_out(dataset: Dataset, *, n: int = 1, validation: float = 0.1, see
     with checked():
         check_integer("n", n, low=1)
     users = pd.factorize(dataset.ratings["user"])[0]
-    order = np.lexsort((_timestamps(dataset), users))
-    ends = np.cumsum(np.bincount(users))
-    from_end = ends[users[order]] - np.arange(len(order))
-    is_test = np.zeros(len(order), dtype=bool)
-    is_test[order] = (from_end <= n) & (np.bincount(users)[users[order]] > n)
+    is_test = _last_of_each(users, np.lexsort((_timestamps(dataset), users)), n)
     return _of_mask(f"last {n} out", is_test, validation, seed)
 
 
@@ -167,6 +159,15 @@ def _of_mask(name: str, is_test: NDArray[np.bool_], validation: float, seed: int
 def _with_validation(name: str, development: Rows, test: Rows, validation: float, seed: int) -> Split:
     rng = derive_rng(seed, "validation", name)
     return Split(name, development, _drawn(len(development), "validation", validation, rng), test)
+
+
+def _last_of_each(users: NDArray[np.intp], order: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
+    """Mask of the last `n` rows of each user in `order`, which is sorted by user; none where there are no more."""
+    n_ratings = np.bincount(users)
+    from_end = np.cumsum(n_ratings)[users[order]] - np.arange(len(order))
+    mask = np.zeros(len(order), dtype=bool)
+    mask[order] = (from_end <= n) & (n_ratings > n)[users[order]]
+    return mask
 
 
 def _drawn(n: int, what: str, fraction: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ Both classes offer, for theta = [w V] (n_features, 1 + k):
     x.over(units)              with each column divided by its unit
     x.neighbours()             row numbers in an order in which rows that follow each other look up the same places
 
-Since df/dv_j = x_j (q - x_j v_j), the gradient of sum_rows e f is the first of `backward` less the second times (0, v_j).
+Since df/dv_j = x_j (q - x_j v_j), the gradient of sum_rows e f is the first of `backward` less the second times
+(0, v_j).
 """
 
 from __future__ import annotations

@@ -100,12 +100,11 @@ def in_hydra() -> Iterator[None]:
             yield
 
 
-def fixed(overrides: list[str]) -> DictConfig:
+def base_of(overrides: list[str]) -> DictConfig:
     """The configuration that a command line has before anything is swept over."""
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        asked = _parsed(parser, overrides).values()
-        return _compose([o.input_line for o in asked if not o.is_sweep_override()])
+        return _compose(_fixed(_parsed(parser, overrides)))
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -113,8 +112,8 @@ def composed(overrides: list[str]) -> DictConfig:
     return plan(overrides, multirun=False).combinations[0].cfg
 
 
-def plan(overrides: list[str], multirun: bool) -> Plan:
-    """Composes and checks what a command asks for.
+def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -> Plan:
+    """Composes and checks what a command asks for; `base`, where it is known already, is `base_of` it.
 
     Raises
     ------
@@ -124,8 +123,7 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         asked = _parsed(parser, overrides)
-        fixed = [o.input_line for o in asked.values() if not o.is_sweep_override()]
-        base = _compose(fixed)
+        base = base or _compose(_fixed(asked))
         multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
         repeats, given = _repeats(base)
         swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()]
@@ -133,7 +131,7 @@ def plan(overrides: list[str], multirun: bool) -> Plan:
         clash = set(_parsed(parser, repeats)) & set(asked)
         if clash:
             raise UserError(f"{min(clash)} is set by {given}: leave one of the two out")
-        fixed = [o.input_line for o in parsed.values() if not o.is_sweep_override()]
+        fixed = _fixed(parsed)
         axes = {
             key: _values(parser, o)
             for key, o in parsed.items()
@@ -200,6 +198,11 @@ def _parsed(parser: OverridesParser, overrides: list[str]) -> dict[str, Override
         return {o.key_or_group: o for o in parser.parse_overrides(overrides)}
     except HydraException as error:
         raise UserError(f"cannot read the command line: {sentence(error)}") from error
+
+
+def _fixed(asked: Mapping[str, Override]) -> list[str]:
+    """Those with one value."""
+    return [o.input_line for o in asked.values() if not o.is_sweep_override()]
 
 
 def _repeats(cfg: DictConfig) -> tuple[list[str], str]:

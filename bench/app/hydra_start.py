@@ -1,4 +1,4 @@
-"""How Hydra is started: with a sweeper, which is one of its plugins; or as it starts itself, for `--help` and the like."""
+"""How Hydra is started: with a sweeper, one of its plugins; or as it starts itself, for `--help` and the like."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 
 from bench.app import sweeper
-from bench.app.compose import fixed, in_hydra
+from bench.app.compose import base_of, in_hydra
 from bench.app.job import run_job
 
 # Hydra takes plugins from its package `hydra_plugins` alone: there it finds this one by name.
@@ -30,7 +30,7 @@ def plugins() -> Plugins:
 def sweep(overrides: list[str], *, multirun: bool) -> int:
     """Hands a command line to the sweeper that it chooses; returns that sweeper's exit status."""
     with in_hydra():
-        cfg = fixed(overrides)
+        cfg = base_of(overrides)
         cfg.sweep.pid = os.getpid()  # which workers end with
         if multirun:
             cfg.hydra.mode = RunMode.MULTIRUN

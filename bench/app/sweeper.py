@@ -56,7 +56,7 @@ class ProtocolSweeper(Sweeper):
         """1 if a run failed or was not reached, else 0."""
         multirun = str(self.config.hydra.mode).endswith("MULTIRUN")
         overrides = [*self.config.hydra.overrides.hydra, *arguments]
-        planned = plan(overrides, multirun)
+        planned = plan(overrides, multirun, base=self.config)
         cfg = planned.jobs[0]
         for model, reason in (cfg.experiment.skipped or {}).items():
             print(f"bench: model={model} is left out: {reason}", file=sys.stderr)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 
 from baselines.peers.libfm import LibFM
-from bench.measure import Measured
 from bench.speed.against_myfm import fm_sweep
 from bench.speed.bars import Bar, spread
+from bench.speed.machine import seconds
 from bench.speed.page import Section
 from bench.speed.setting import Setting, configured, setting
 from bench.tables import markdown_table
@@ -26,22 +28,17 @@ def measure(repeats: int) -> Sweeps:
     """FileNotFoundError where there is no libFM."""
     libfm, ours = configured("peer_libfm"), configured("fm_gibbs", n_iter=MANY)
     libfm.located()
-    data, seconds = setting(), []
+    data, pairs = setting(), []
     for seed in range(repeats + 1):
-        seconds.append((fm_sweep(ours.set_params(random_state=seed), data), libfm_sweep(libfm, data, seed)))
-    return tuple(np.array(seconds[1:]).T)
+        pairs.append((fm_sweep(ours.set_params(random_state=seed), data), libfm_sweep(libfm, data, seed)))
+    return tuple(np.array(pairs[1:]).T)
 
 
 def libfm_sweep(model: LibFM, data: Setting, seed: int) -> float:
     """Seconds of one more sweep of its MCMC."""
-    few, many = (_fit(clone(model).set_params(n_iter=n, random_state=seed), data) for n in (FEW, MANY))
+    fits = (clone(model).set_params(n_iter=n, random_state=seed).fit for n in (FEW, MANY))
+    few, many = (seconds(partial(fit, *data.development)) for fit in fits)
     return (many - few) / (MANY - FEW)
-
-
-def _fit(model: BaseEstimator, data: Setting) -> float:
-    with Measured(threads=1) as cost:
-        model.fit(*data.development)
-    return cost.seconds
 
 
 def section(sweeps: Sweeps) -> Section:

@@ -248,12 +248,14 @@ def test_without_libfm_its_section_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_sweep_of_libfm_is_what_more_of_them_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    def seconds(model, _):
-        assert model.random_state == 3
+    def seconds(fit):
+        model = fit.func.__self__
+        assert model.random_state == 3 and fit.args == data.development
         return 5 + 0.25 * model.n_iter
 
-    monkeypatch.setattr(against_libfm, "_fit", seconds)
-    assert against_libfm.libfm_sweep(configured("peer_libfm"), None, 3) == 0.25
+    data = SimpleNamespace(development=("X", "y"))
+    monkeypatch.setattr(against_libfm, "seconds", seconds)
+    assert against_libfm.libfm_sweep(configured("peer_libfm"), data, 3) == 0.25
     (bar,) = against_libfm.section((np.array([0.1, 0.2]), np.array([0.2, 0.5]))).bars
     assert bar.met and np.median(bar.measured) == 0.45
 
