@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fm.design import UNKNOWN
-from fm.layout import Layout, Slab, index_type, slab_slots
+from fm.layout import Layout, Slab, by_level, in_slots, index_type, slab_slots
 
 
 class Blocks:
@@ -43,19 +44,13 @@ class Blocks:
     ) -> None:
         self.columns = columns
         sizes = [len(cols) for cols in columns]
-        self.layouts = [Layout.of_levels(*block, slab_slots(k)) for block in zip(levels, sizes, strict=True)]
         if len(levels) == 1:  # the rest of the model is then one level that adds nothing
             levels, sizes = [*levels, np.zeros_like(levels[0])], [*sizes, 1]
         self._sizes = sizes
         self._levels = levels
-        self._elsewhere = [
-            {
-                c: _in_slots(levels[c].astype(index_type(sizes[c])), layout.slots, sizes[c])
-                for c in range(len(sizes))
-                if c != b
-            }
-            for b, layout in enumerate(self.layouts)
-        ]
+        self.layouts, self._elsewhere = [], []
+        for b in range(len(columns)):
+            self._sort(b, slab_slots(k))
         # Of a block with n levels table row n is 0, for no row, and the last, -1, that of the unknown level.
         self._tables = [np.empty(0)] * len(sizes)
         self._dtype = np.dtype(dtype)
@@ -64,6 +59,20 @@ class Blocks:
         self.weight = weight
         self._scale = None if weight is None else np.sqrt(np.append(weight, 0)).astype(dtype)
         self._target, self._targets = None, []
+
+    def _sort(self, b: int, slab: int) -> None:
+        """The layout of block b, and in its slots the level in each other block."""
+        layout, elsewhere = None, {}
+        for c, size in enumerate(self._sizes):
+            if c == b:
+                continue
+            there = self._levels[c].astype(index_type(size))
+            rows, there, starts = by_level(self._levels[b], self._sizes[b], there)
+            layout = layout or Layout.of_sorted(starts, slab)
+            elsewhere[c] = in_slots(there[: starts[-1]], layout.slots, size)
+        slots = in_slots(rows[: starts[-1]], layout.slots, len(rows))
+        self.layouts.append(replace(layout, slots=slots))
+        self._elsewhere.append(elsewhere)
 
     def load(self, w0: float, theta: NDArray) -> None:
         """Take over w0 and [w V] = `theta` (n_columns, at most k + 1)."""
@@ -87,7 +96,7 @@ class Blocks:
         """Have the rows sum to `target` (n_rows,)."""
         if target is not self._target:
             self._target = target
-            self._targets = [_in_slots(target, layout.slots, 0) for layout in self.layouts]
+            self._targets = [in_slots(target, layout.slots, 0) for layout in self.layouts]
 
     def regressors(self, b: int, slab: Slab) -> NDArray:
         """As `fm.conditional` wants them, for block b; the array is used again by the thread's next call."""
@@ -133,8 +142,3 @@ class Blocks:
             total += term
             total[:, -1] += product @ self._factors
         return total
-
-
-def _in_slots(values: NDArray, slots: NDArray[np.integer], empty: int) -> NDArray:
-    """The value (n_rows,) of the row in each slot; `empty` where there is none."""
-    return np.append(values, np.array(empty, values.dtype)).take(slots)

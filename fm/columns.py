@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from fm.layout import Layout, Slab, slab_slots
+from fm.layout import Layout, Slab, in_slots, slab_slots
 
 
 class Columns:
@@ -38,10 +38,9 @@ class Columns:
         self.layouts, self._values = [], []
         for members in columns:
             part = X[:, members]
-            entries = np.arange(part.nnz)
-            layout = Layout.of_sorted(entries, part.indptr, slab_slots(k), empty=part.nnz)
-            self.layouts.append(replace(layout, slots=np.append(part.indices, n_rows)[layout.slots]))
-            self._values.append(np.append(part.data, 0.0)[layout.slots])
+            layout = Layout.of_sorted(part.indptr, slab_slots(k))
+            self.layouts.append(replace(layout, slots=in_slots(part.indices, layout.slots, n_rows)))
+            self._values.append(in_slots(part.data, layout.slots, 0))
         self.weight = weight
         self._scale = None if weight is None else np.sqrt(np.append(weight, 0))
         self._dtype = dtype

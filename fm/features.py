@@ -24,7 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from fm.design import UNKNOWN, Block, Design
-from fm.layout import rows_by_level
+from fm.layout import by_level
 from fm.model import squared
 
 CHUNK = 2**14
@@ -160,7 +160,7 @@ class OneHotFeatures:
     def neighbours(self) -> NDArray[np.integer]:
         largest = np.argmax(np.diff(self.starts))
         first, end = self.starts[largest : largest + 2]
-        return rows_by_level(self.columns[:, largest] - first, end - first)[0]
+        return by_level(self.columns[:, largest] - first, end - first)[0]
 
 
 def chunks(n: int, width: int) -> list[slice]:

@@ -74,31 +74,24 @@ class Layout:
     batches: tuple[Batch, ...]
 
     @classmethod
-    def of_levels(cls, levels: NDArray[np.intp], n_levels: int, slab: int) -> Layout:
-        """From each row's level; rows of level -1 are left out. A slab has `slab` slots at most."""
-        rows, starts = rows_by_level(levels, n_levels)
-        return cls.of_sorted(rows[: starts[-1]], starts, slab, empty=len(levels))
-
-    @classmethod
-    def of_sorted(
-        cls, rows: NDArray[np.integer], starts: NDArray[np.integer], slab: int, *, empty: int
-    ) -> Layout:
-        """From rows sorted by level, those of level j being `rows[starts[j]:starts[j + 1]]`."""
+    def of_sorted(cls, starts: NDArray[np.integer], slab: int) -> Layout:
+        """Of entries sorted by level, those of level j being `starts[j]` to `starts[j + 1]`, which stand for the rows.
+        A slab has `slab` slots at most."""
         counts = np.diff(starts).astype(np.intp)
-        rows = np.append(rows, np.array(empty, index_type(empty)))
-        slots, batches, n_slots = [rows[:0]], [], 0
+        index = index_type(starts[-1])
+        slots, batches, n_slots = [np.empty(0, index)], [], 0
         by_count = np.argsort(counts, kind="stable")
         for levels in np.split(by_count, _cuts(counts[by_count])):
             slabs, owners = [], [by_count[:0]]
             for length, owner, first in _chunks(counts[levels]):
                 for at in range(0, len(owner), slab // length):
                     some = slice(at, at + slab // length)
-                    row = first[some, None] + np.arange(length)
-                    ends = counts[levels[owner[some]], None]
-                    row = np.where(row < ends, row + starts[levels[owner[some]], None], -1)
-                    slots.append(rows[row].ravel())
-                    slabs.append(Slab(slice(n_slots, n_slots + row.size), length, levels[owner[some]]))
-                    n_slots += row.size
+                    own = levels[owner[some]]
+                    entry = (starts[own] + first[some])[:, None] + np.arange(length)
+                    entry = np.where(entry < starts[own + 1, None], entry, starts[-1])
+                    slots.append(entry.ravel().astype(index))
+                    slabs.append(Slab(slice(n_slots, n_slots + entry.size), length, own))
+                    n_slots += entry.size
                 owners.append(owner)
             owner = np.concatenate(owners)
             entries = np.ones(len(owner)), (owner, np.arange(len(owner)))
@@ -107,17 +100,28 @@ class Layout:
         return cls(np.concatenate(slots), counts, tuple(batches))
 
 
-def rows_by_level(
-    levels: NDArray[np.integer], n_levels: int
-) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Row numbers sorted by level, those of level -1 last, and where each level starts and the last one ends."""
+def by_level(
+    levels: NDArray[np.integer], n_levels: int, values: NDArray | None = None
+) -> tuple[NDArray[np.integer], NDArray, NDArray[np.integer]]:
+    """Row numbers and `values` (n_rows,), both sorted by level, those of level -1 last; and where each level starts and the
+    last one ends."""
     n_rows = len(levels)
     index = index_type(max(n_rows, n_levels))
     column = levels.astype(index)
     column[column < 0] = n_levels
-    by_row = (np.empty(n_rows, np.int8), column, np.arange(n_rows + 1, dtype=index))
-    by_level = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
-    return by_level.indices, by_level.indptr[:-1]
+    values = np.empty(n_rows, np.int8) if values is None else values
+    by_row = (values, column, np.arange(n_rows + 1, dtype=index))
+    found = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
+    return found.indices, found.data, found.indptr[:-1]
+
+
+def in_slots(values: NDArray, slots: NDArray[np.integer], empty: int) -> NDArray:
+    """The value of the row, or entry, in each slot; `empty` where there is none."""
+    values = np.append(values, np.array(empty, values.dtype))
+    found = np.empty(len(slots), values.dtype)
+    for at in range(0, len(slots), SLAB):  # `take` copies the numbers, which is to stay in cache
+        values.take(slots[at : at + SLAB], out=found[at : at + SLAB], mode="clip")
+    return found
 
 
 def slab_slots(k: int) -> int:
