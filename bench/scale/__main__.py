@@ -1,69 +1,104 @@
-"""`python -m bench.scale`: from a hundred thousand to 25 million ratings; writes `results/scale.md` with its figures."""
+"""`python -m bench.scale`: from a hundred thousand to 25 million ratings; writes `results/scale.md` with its figures.
+
+What was measured is kept in `results/scale.json`, so that an interrupted measurement by the same code goes on. With
+names of models only these are measured, and printed; nothing is written.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from bench.errors import UserError, checked, exit_status
 from bench.identity import ROOT
 from bench.scale import by_k
 from bench.scale.cell import MODELS, OURS, Cell, epochs
-from bench.scale.page import Cells, sections, write
+from bench.scale.page import sections, write
+from bench.scale.race import TURNS, TWO_THREADS, Race
+from bench.scale.record import Record, cell_of, race_of
+from fm.params import check_choice
 
 ROWS = (100_000, 1_000_000, 10_000_000)
 MOST_ROWS = 25_000_000
 """For our own models alone."""
-THREADED = "fm_gibbs"
+RACES = (("fm_gibbs", TWO_THREADS), ("fm_gibbs", "peer_myfm"), ("fm_sgd", "vw_rank"))
+RACE_ROWS = 10_000_000
 LIMIT_SECONDS = 420
-"""For set-up, fits and predictions of one model on one number of ratings."""
+"""For set-up, fits and predictions of one model on one number of ratings; each turn of a race has as much."""
+RESULTS = ROOT / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
+    parser = argparse.ArgumentParser("python -m bench.scale", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--max-rows", type=int, default=MOST_ROWS, help="largest data set (%(default)s)")
     parser.add_argument(
         "--limit", type=int, default=LIMIT_SECONDS, help="seconds a model may take at each size (%(default)s)"
     )
+    parser.add_argument(
+        "--draw", action="store_true", help="measure nothing, write the page of what was measured"
+    )
     asked = parser.parse_args(arguments)
-    if unknown := set(asked.models) - set(MODELS):
-        parser.error(f"there is no model {min(unknown)!r}; there are {', '.join(MODELS)}")
-    cells: Cells = {}
-    for name in asked.models or MODELS:
-        for rows in (*ROWS, *([MOST_ROWS] if name in OURS else [])):
-            if rows > asked.max_rows:
-                break
-            before = cells.get((name, rows // 10, 1))
-            if isinstance(before, Cell) and 10 * epochs(name, rows) * before.fit > asked.limit:
-                cells[name, rows, 1] = f"not tried, since a tenth of them took {before.fit:.0f} s to fit"
-                break
-            cells[name, rows, 1] = measured(name, rows, 1, asked.limit)
-            if isinstance(cells[name, rows, 1], str):
-                break
-            if name == THREADED and rows == ROWS[-1]:
-                cells[name, rows, 2] = measured(name, rows, 2, asked.limit)
-    found = [*sections(cells), by_k.section(by_k.measure())] if not asked.models else sections(cells)
-    if asked.models or asked.max_rows < MOST_ROWS:
-        print(*(section.text for section in found), sep="\n\n")
+    return exit_status(lambda: _run(asked))
+
+
+def _run(asked: argparse.Namespace) -> int:
+    kept = RESULTS / "scale.json"
+    with checked():
+        for name in asked.models:
+            check_choice("MODEL", name, MODELS)
+    if asked.draw:
+        if not kept.exists():
+            raise UserError(f"there is no {kept}; measure first, by python -m bench.scale")
+        record = Record.read(kept)
+    elif asked.models or asked.max_rows < MOST_ROWS:
+        record = Record()
+        _measure_cells(record, asked, lambda: None)
+        print(*(section.text for section in sections(record)), sep="\n\n")
+        return 0
     else:
-        print(
-            f"Written: {write(found, shlex.join(['python', '-m', 'bench.scale', *arguments]), ROOT / 'results')}"
-        )
+        record = Record.going_on(kept)
+        _measure_cells(record, asked, lambda: record.write(kept))
+        _measure_races(record, asked, lambda: record.write(kept))
+        record.by_k = record.by_k or by_k.measure()
+        record.write(kept)
+    print(f"Written: {write(record, 'python -m bench.scale', RESULTS)}")
     return 0
 
 
-def measured(name: str, rows: int, threads: int, limit: float) -> Cell | str:
-    """By a process of its own; or why there is nothing."""
+def _measure_cells(record: Record, asked: argparse.Namespace, keep: Callable[[], None]) -> None:
+    """What is not there yet; `keep` is called after each."""
+    for name in asked.models or MODELS:
+        for rows in (*ROWS, *([MOST_ROWS] if name in OURS else [])):
+            before = record.cells.get((name, rows // 10))
+            if rows > asked.max_rows or isinstance(before, str):
+                break
+            if (name, rows) in record.cells:
+                continue
+            if before is not None and 10 * epochs(name, rows) * before.fit > asked.limit:
+                record.cells[name, rows] = f"not tried, since a tenth of them took {before.fit:.0f} s to fit"
+            else:
+                record.cells[name, rows] = measured("cell", name, rows, limit=asked.limit)
+            keep()
+
+
+def _measure_races(record: Record, asked: argparse.Namespace, keep: Callable[[], None]) -> None:
+    for race in RACES:
+        if race not in record.races:
+            record.races[race] = measured("race", *race, RACE_ROWS, limit=2 * TURNS * asked.limit)
+            keep()
+
+
+def measured(what: str, *of: str | int, limit: float) -> Cell | Race | str:
+    """By the module `what` in a process of its own; or why there is nothing."""
     if sys.stderr.isatty():
-        print(f"\r{name}, {rows:,} ratings, {threads} thread(s)\x1b[K", end="", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "bench.scale.cell", name, str(rows), str(threads)]
+        print(f"\r{what}: {', '.join(map(str, of))}\x1b[K", end="", file=sys.stderr, flush=True)
+    command = [sys.executable, "-m", f"bench.scale.{what}", *map(str, of)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
     )
@@ -79,7 +114,7 @@ def measured(name: str, rows: int, threads: int, limit: float) -> Cell | str:
         return f"killed by {signal.Signals(-process.returncode).name} (out of memory?)"
     if process.returncode:
         return said.strip().splitlines()[-1]
-    return Cell(**json.loads(out.splitlines()[-1]))
+    return {"cell": cell_of, "race": race_of}[what](json.loads(out.splitlines()[-1]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One model on one number of simulated ratings, in a process of its own: times, memory, errors.
 
-python -m bench.scale.cell MODEL ROWS [THREADS]        prints JSON
+python -m bench.scale.cell MODEL ROWS        prints JSON
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from fm.hyperparameters import BURN_IN
 K = 16
 LOOKED_AT = 100_000
 """Test rows, at most, on which errors are measured."""
-PREDICTIONS = 100
+PREDICTIONS = 20
 """Of the last fit, told so that those of different threads can be compared."""
-
 OURS = {
     "fm_sgd": {"k": K, "n_iter": 30, "early_stopping": None, "dtype": "float32"},  # as VW's weights
     "fm_als": {"k": K, "n_iter": 15, "early_stopping": None},
@@ -99,19 +98,31 @@ class LookedAt(Rows):
         return self.mse(self.expected)
 
 
-def measure(name: str, n_rows: int, threads: int = 1) -> Cell:
+def measure(name: str, n_rows: int) -> Cell:
     """ImportError where the model is not installed."""
-    model = job("data=planted", f"model={name}").model.set_params(**settings(name, n_rows))
+    model, rows = model_of(name, n_rows), rows_of(n_rows)
+    warm_up(model, rows)
+    return watched(model, rows)
+
+
+def model_of(name: str, n_rows: int, **given: object) -> BaseEstimator:
+    """ImportError where it is not installed."""
+    model = job("data=planted", f"model={name}").model.set_params(**settings(name, n_rows) | given)
     reason = getattr(model, "unavailable", lambda: None)()
     if reason is not None:
         raise ImportError(reason)
-    if threads > 1:
-        model.set_params(n_jobs=threads)
-    rows = _rows(n_rows)
-    clone(model).fit(rows.X[:2000], rows.y[:2000])  # warm
+    return model
+
+
+def warm_up(model: BaseEstimator, rows: LookedAt) -> None:
+    clone(model).fit(rows.X[:2000], rows.y[:2000])
+
+
+def watched(model: BaseEstimator, rows: LookedAt) -> Cell:
+    """A fit of `model`, looked at after each epoch where that can be done."""
     watch = {MyFM: _watched_myfm, VowpalWabbit: _passes}.get(type(model))
     if watch is None:
-        watch = _watched if name in OURS else _plain
+        watch = _watched if hasattr(model, "callback") else _plain
     return watch(model, rows)
 
 
@@ -131,7 +142,7 @@ def epochs(name: str, n_rows: int) -> float:
     return next((few[key] / many[key] for key in ("n_iter", "passes") if key in few), 1.0)
 
 
-def _rows(n_rows: int) -> LookedAt:
+def rows_of(n_rows: int) -> LookedAt:
     asked = job("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
     split = asked.split(asked.dataset)
     test = derive_rng(0, "scale").permutation(split.test)[:LOOKED_AT]
@@ -213,4 +224,4 @@ def _cell(
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure(sys.argv[1], *map(int, sys.argv[2:])))))
+    print(json.dumps(asdict(measure(sys.argv[1], int(sys.argv[2])))))

@@ -3,39 +3,80 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from bench.scale.cell import K, LOOKED_AT, MODELS, OURS, Cell
+from bench.scale import by_k
+from bench.scale.cell import LOOKED_AT, MODELS, OURS, Cell, K
+from bench.scale.race import TURNS, TWO_THREADS, Race
+from bench.scale.record import Cells, Races, Record
 from bench.speed import page
-from bench.speed.bars import Bar
+from bench.speed.bars import Bar, spread
 from bench.speed.page import Plot, Section
 from bench.tables import MISSING, markdown_table, seconds
-
-Cells = Mapping[tuple[str, int, int], Cell | str]
-"""Model, ratings and threads -> what was measured, or why nothing was."""
 
 WITHIN = 1.01
 """Of an error, that counts as having reached it."""
 GIB = 2**30
+SPEED_BARS = {
+    ("fm_gibbs", "peer_myfm"): ("sweep / myFM's", 0.5),
+    ("fm_sgd", "vw_rank"): ("epoch / a pass of VW's --rank", 0.1),
+}
 BILLION = 1_000_000_000
 
 
-def sections(cells: Cells) -> list[Section]:
-    return [side_by_side(cells), errors(cells), threads(cells), billion(cells)]
+def sections(record: Record) -> list[Section]:
+    cells = record.cells
+    found = [side_by_side(cells), errors(cells), billion(cells)]
+    if record.races:
+        found.insert(0, by_turns(record.races))
+    return found if record.by_k is None else [*found, by_k.section(record.by_k)]
 
 
-def write(found: Sequence[Section], command: str, directory: Path) -> Path:
+def write(record: Record, command: str, directory: Path) -> Path:
     about = (
         "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each model and size once, in "
         f"a process of its own, on one thread unless said; k = {K}. Numbers are of double precision, but for `fm_sgd`, "
         "which is held against VW and has numbers of single precision, as VW has."
     )
-    return page.write(
-        found, "scale", "From a hundred thousand ratings to 25 million", about, command, directory
-    )
+    title = "From a hundred thousand ratings to 25 million"
+    return page.write(sections(record), "scale", title, about, command, directory, record.where)
+
+
+def by_turns(races: Races) -> Section:
+    """What the bars on speed are about."""
+    rows, bars = [], []
+    for (ours, theirs), found in races.items():
+        if isinstance(found, str):
+            rows.append([ours, theirs, MISSING, MISSING, found])
+            continue
+        times = (spread([cell.epoch for cell in side]) for side in (found.ours, found.theirs))
+        rows.append([ours, theirs, *times, spread(found.ratios)])
+        bars += _race_bars(ours, theirs, found)
+    text = f"""\
+Ours and theirs in one process, a fit of each by turns, {TURNS} turns, at 10,000,000 ratings: seconds of an epoch, sweep or
+pass, each turn's median, and the ratio of each turn. With *{TWO_THREADS}* it is our own model, with `n_jobs=2`: batches of
+levels are shared out to threads, random numbers are drawn before, sums are added up in one order, so that draws are
+the same.
+
+{markdown_table(["ours", "theirs", "ours, s", "theirs, s", "ours / theirs"], rows)}"""
+    return Section("By turns", text, tuple(bars))
+
+
+def _race_bars(ours: str, theirs: str, race: Race) -> list[Bar]:
+    if theirs == TWO_THREADS:
+        return [
+            Bar(f"`{ours}`, 10,000,000 ratings: speed-up by two threads", race.ratios, low=1.6),
+            Bar(
+                "greatest difference of a prediction between one and two threads",
+                np.array([race.apart]),
+                high=1e-8,
+            ),
+        ]
+    what, high = SPEED_BARS[ours, theirs]
+    return [Bar(f"`{ours}`, 10,000,000 ratings: {what}", race.ratios, high=high)]
 
 
 def side_by_side(cells: Cells) -> Section:
@@ -48,9 +89,7 @@ def side_by_side(cells: Cells) -> Section:
     times = [[*row, slopes[name]] for row, name in zip(times, _names(cells), strict=True)]
     header = [f"{rows:,}" for rows in sizes]
     failed = [
-        f"- {name}, {rows:,} ratings: {cell}"
-        for (name, rows, _), cell in cells.items()
-        if isinstance(cell, str)
+        f"- {name}, {rows:,} ratings: {cell}" for (name, rows), cell in cells.items() if isinstance(cell, str)
     ]
     text = f"""\
 Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the second take):
@@ -90,7 +129,7 @@ def errors(cells: Cells) -> Section:
     for name in _names(cells):
         row = [name]
         for size in _sizes(cells):
-            cell = cells.get((name, size, 1))
+            cell = cells.get((name, size))
             if not isinstance(cell, Cell):
                 row += [MISSING, MISSING, MISSING]
                 continue
@@ -113,42 +152,16 @@ her coefficients cannot be known: more ratings of more users do not close that g
     return Section("How close to the best possible, and how soon", text)
 
 
-def threads(cells: Cells) -> Section:
-    pairs = [
-        (one, two)
-        for (name, size, n), two in cells.items()
-        if n == 2 and isinstance(two, Cell) and isinstance(one := cells.get((name, size, 1)), Cell)
-    ]
-    if not pairs:
-        return Section("Two threads", "Not measured.")
-    one, two = pairs[0]
-    apart = max(abs(a - b) for a, b in zip(one.predictions, two.predictions, strict=True))
-    text = f"""\
-`fm_gibbs` on 10,000,000 ratings with `n_jobs=2`: {seconds(two.epoch)} s a sweep, with one thread
-{seconds(one.epoch)} s. Batches of levels are shared out to threads, random numbers are drawn before, sums are added up in
-one order, so that draws are the same: predictions are apart by at most {apart:.0e}."""
-    bars = (
-        Bar(
-            "`fm_gibbs`, 10,000,000 ratings: speed-up by two threads",
-            np.array([one.epoch / two.epoch]),
-            low=1.6,
-        ),
-        Bar("greatest difference of a prediction between one and two threads", np.array([apart]), high=1e-8),
-    )
-    return Section("Two threads", text, bars)
-
-
 def billion(cells: Cells) -> Section:
     """A calculation from the largest size measured."""
     lines = []
     for name in ("fm_sgd", "fm_als", "fm_gibbs"):
         size = max(
-            (s for n, s, t in cells if n == name and t == 1 and isinstance(cells[n, s, t], Cell)),
-            default=None,
+            (rows for n, rows in cells if n == name and isinstance(cells[n, rows], Cell)), default=None
         )
         if size is None:
             continue
-        cell = cells[name, size, 1]
+        cell = cells[name, size]
         factor = BILLION / size
         memory = None if cell.memory is None else f"{cell.memory * factor / GIB:,.0f}"
         epochs = MODELS[name]["n_iter"]
@@ -180,15 +193,8 @@ are 0.7 as fast a core as one, which the two threads above make plausible and no
 
 
 def _bars(cells: Cells) -> list[Bar]:
-    size, bars = 10_000_000, []
-    for ours, theirs, high, what in (
-        ("fm_gibbs", "peer_myfm", 0.5, "sweep / myFM's"),
-        ("fm_sgd", "vw_rank", 0.1, "epoch / a pass of VW's --rank"),
-    ):
-        a, b = cells.get((ours, size, 1)), cells.get((theirs, size, 1))
-        if isinstance(a, Cell) and isinstance(b, Cell):
-            bars.append(Bar(f"`{ours}`, {size:,} ratings: {what}", np.array([a.epoch / b.epoch]), high=high))
-    for rows, high in ((size, 3), (25_000_000, 16)):
+    bars = []
+    for rows, high in ((10_000_000, 3), (25_000_000, 16)):
         weighed = {n: c.memory for n, c in _at(cells, rows).items() if n in OURS and c.memory is not None}
         if weighed:
             most = max(weighed, key=weighed.get)
@@ -202,20 +208,20 @@ def _epochs_of_fits() -> str:
 
 
 def _names(cells: Cells) -> list[str]:
-    return list(dict.fromkeys(name for name, _, _ in cells))
+    return list(dict.fromkeys(name for name, _ in cells))
 
 
 def _sizes(cells: Cells) -> list[int]:
-    return sorted({rows for _, rows, _ in cells})
+    return sorted({rows for _, rows in cells})
 
 
 def _at(cells: Cells, size: int) -> dict[str, Cell]:
-    return {n: c for (n, rows, t), c in cells.items() if rows == size and t == 1 and isinstance(c, Cell)}
+    return {n: c for (n, rows), c in cells.items() if rows == size and isinstance(c, Cell)}
 
 
 def _table(cells: Cells, show: Callable[[Cell], str | None]) -> list[list[str]]:
     def cell_of(name: str, size: int) -> str:
-        cell = cells.get((name, size, 1))
+        cell = cells.get((name, size))
         return (show(cell) if isinstance(cell, Cell) else None) or MISSING
 
     return [[name, *(cell_of(name, size) for size in _sizes(cells))] for name in _names(cells)]
@@ -224,8 +230,8 @@ def _table(cells: Cells, show: Callable[[Cell], str | None]) -> list[list[str]]:
 def _epochs(cells: Cells, name: str) -> dict[int, float]:
     return {
         rows: c.epoch
-        for (n, rows, t), c in sorted(cells.items(), key=lambda item: item[0][1])
-        if n == name and t == 1 and isinstance(c, Cell) and c.epoch is not None
+        for (n, rows), c in sorted(cells.items(), key=lambda item: item[0][1])
+        if n == name and isinstance(c, Cell) and c.epoch is not None
     }
 
 

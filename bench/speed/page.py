@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from bench.files import write_text
 from bench.identity import code_version
 from bench.measure import environment
 from bench.speed.bars import Bar, bars_table
+
+Where = Mapping[str, Mapping[str, str]]
+"""The "machine" that measured and its packages, and the "code" that was measured."""
 
 LINES = [(BLUE, "o-"), (ORANGE, "s-"), (BLACK, "^-"), (GREY, "D--"), (GREY, "v:")]
 
@@ -47,10 +50,14 @@ def markdown(section: Section) -> str:
     return "\n\n".join([f"## {section.title}", section.text, *figures])
 
 
-def document(sections: Sequence[Section], title: str, about: str, command: str) -> str:
+def here() -> Where:
+    return {"machine": environment(), "code": code_version()}
+
+
+def document(sections: Sequence[Section], title: str, about: str, command: str, where: Where) -> str:
     bars = [bar for section in sections for bar in section.bars]
-    machine = ", ".join(f"{name} {value}" for name, value in environment().items())
-    code = ", ".join(f"{name} {value[:12]}" for name, value in code_version().items())
+    machine = ", ".join(f"{name} {value}" for name, value in where["machine"].items())
+    code = ", ".join(f"{name} {value[:12]}" for name, value in where["code"].items())
     return "\n\n".join(
         [
             f"# {title}",
@@ -81,11 +88,17 @@ def draw(plot: Plot, path: Path) -> None:
 
 
 def write(
-    sections: Sequence[Section], name: str, title: str, about: str, command: str, directory: Path
+    sections: Sequence[Section],
+    name: str,
+    title: str,
+    about: str,
+    command: str,
+    directory: Path,
+    where: Where | None = None,
 ) -> Path:
-    """Writes the page `name` and its figures into `directory`; returns the page."""
+    """Writes the page `name` and its figures into `directory`; returns the page. Measured was `where`, or here."""
     page = directory / f"{name}.md"
-    write_text(page, document(sections, title, about, command))
+    write_text(page, document(sections, title, about, command, where or here()))
     for section in sections:
         for plot in section.plots:
             for suffix in (".png", ".svg"):

@@ -6,7 +6,10 @@ import pytest
 from bench.scale import by_k
 from bench.scale.__main__ import main, measured
 from bench.scale.cell import Cell, epochs, measure, settings
-from bench.scale.page import billion, errors, sections, side_by_side, threads, write
+from bench.scale.page import billion, by_turns, errors, side_by_side, write
+from bench.scale.race import TURNS, TWO_THREADS, Race, race
+from bench.scale.record import Record
+from bench.speed.page import here
 
 GIB = 2**30
 
@@ -17,14 +20,18 @@ def cell(epoch=1.0, memory=GIB, mse=(0.9, 0.8), predictions=(1.0, 2.0)):
 
 
 CELLS = {
-    ("fm_sgd", 1_000_000, 1): cell(0.5),
-    ("fm_sgd", 10_000_000, 1): cell(5.0),
-    ("fm_gibbs", 1_000_000, 1): cell(0.2),
-    ("fm_gibbs", 10_000_000, 1): cell(2.0, 2 * GIB),
-    ("fm_gibbs", 10_000_000, 2): cell(1.0, predictions=(1.0, 2.0 + 1e-6)),
-    ("peer_myfm", 10_000_000, 1): cell(5.0),
-    ("vw_rank", 10_000_000, 1): cell(80.0),
-    ("quadratic", 1_000_000, 1): "not within 600 s",
+    ("fm_sgd", 1_000_000): cell(0.5),
+    ("fm_sgd", 10_000_000): cell(5.0),
+    ("fm_gibbs", 1_000_000): cell(0.2),
+    ("fm_gibbs", 10_000_000): cell(2.0, 2 * GIB),
+    ("quadratic", 1_000_000): "not within 600 s",
+}
+RACES = {
+    ("fm_gibbs", TWO_THREADS): Race(
+        [cell(2.0), cell(3.0)], [cell(1.0), cell(1.0, predictions=(1, 2 + 1e-6))]
+    ),
+    ("fm_gibbs", "peer_myfm"): Race([cell(2.0), cell(3.0)], [cell(5.0), cell(5.0)]),
+    ("fm_sgd", "vw_rank"): "vowpalwabbit is not installed",
 }
 
 
@@ -32,11 +39,18 @@ def bars(section):
     return {bar.what: float(np.median(bar.measured)) for bar in section.bars}
 
 
-def test_bars_are_ratios_of_what_was_measured():
-    found = bars(side_by_side(CELLS))
-    assert found["`fm_gibbs`, 10,000,000 ratings: sweep / myFM's"] == 0.4
-    assert found["`fm_sgd`, 10,000,000 ratings: epoch / a pass of VW's --rank"] == 5 / 80
-    assert found["peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)"] == 2
+def test_bars_are_ratios_of_each_turn():
+    section = by_turns(RACES)
+    assert bars(section) == {
+        "`fm_gibbs`, 10,000,000 ratings: speed-up by two threads": 2.5,
+        "greatest difference of a prediction between one and two threads": pytest.approx(1e-6),
+        "`fm_gibbs`, 10,000,000 ratings: sweep / myFM's": 0.5,
+    }
+    assert "vowpalwabbit is not installed" in section.text
+
+
+def test_bars_on_memory():
+    assert bars(side_by_side(CELLS)) == {"peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)": 2}
 
 
 def test_what_was_not_measured_says_why():
@@ -48,14 +62,8 @@ def test_slopes():
     assert row.split("|")[-2].strip() == "1.00"
 
 
-def test_threads():
-    found = bars(threads(CELLS))
-    assert found["`fm_gibbs`, 10,000,000 ratings: speed-up by two threads"] == 2
-    assert found["greatest difference of a prediction between one and two threads"] == pytest.approx(1e-6)
-
-
 def test_errors_are_held_against_the_floor_and_the_best():
-    cells = {("fm_als", 100, 1): cell(mse=(0.9, 0.795)), ("linear", 100, 1): cell(None, mse=(0.99, 0.85))}
+    cells = {("fm_als", 100): cell(mse=(0.9, 0.795)), ("linear", 100): cell(None, mse=(0.99, 0.85))}
     als, linear = (
         [c.strip() for c in line.split("|")[2:-1]]
         for line in errors(cells).text.splitlines()
@@ -70,8 +78,22 @@ def test_billion_is_in_proportion():
 
 
 def test_page_and_figures(tmp_path):
-    page = write(sections(CELLS), "python -m bench.scale", tmp_path)
+    page = write(Record(cells=CELLS, races=RACES), "python -m bench.scale", tmp_path)
     assert "bars are met" in page.read_text() and (tmp_path / "scale_epoch.png").stat().st_size > 1000
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    record = Record(cells=CELLS, races=RACES, by_k={2: {"all": 0.1}})
+    record.write(tmp_path / "scale.json")
+    assert Record.read(tmp_path / "scale.json") == Record.going_on(tmp_path / "scale.json") == record
+
+
+def test_what_other_code_measured_is_not_gone_on_with(tmp_path):
+    where = here()
+    other = {**where, "code": {**where["code"], "source": "other"}}
+    Record(where=other, cells=CELLS).write(tmp_path / "scale.json")
+    assert Record.going_on(tmp_path / "scale.json").cells == {}
+    assert Record.read(tmp_path / "scale.json").cells == CELLS
 
 
 @pytest.mark.parametrize("name", ["fm_als", "fm_gibbs", "linear"])
@@ -83,17 +105,17 @@ def test_a_cell_of_few_ratings(name):
 
 
 def test_a_model_that_takes_too_long_is_given_up():
-    assert measured("fm_gibbs", 30_000, 1, limit=0.1) == "not within 0.1 s"
+    assert measured("cell", "fm_gibbs", 30_000, limit=0.1) == "not within 0.1 s"
 
 
 def test_a_model_that_fails_says_why():
-    assert "no such" in measured("no such", 30_000, 1, limit=60)
+    assert "no such" in measured("cell", "no such", 30_000, limit=60)
 
 
 def test_what_would_take_too_long_is_not_tried(monkeypatch, capsys):
     tried = []
 
-    def measured(name, rows, threads, limit):
+    def measured(_, name, rows, limit):
         tried.append(rows)
         return cell(rows / 10_000)
 
@@ -114,9 +136,42 @@ def test_fewer_epochs_are_expected_to_take_less():
 
 
 def test_unknown_model(capsys):
-    with pytest.raises(SystemExit):
-        main(["fm_nothing"])
-    assert "there is no model 'fm_nothing'" in capsys.readouterr().err
+    assert main(["fm_nothing"]) == 2
+    assert "fm_nothing" in capsys.readouterr().err
+
+
+def test_a_measurement_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
+    asked = []
+
+    def measured(what, *of, limit):
+        asked.append(of)
+        if of == ("linear", 1_000_000):
+            raise KeyboardInterrupt
+        return cell() if what == "cell" else "not today"
+
+    monkeypatch.setattr("bench.scale.__main__.measured", measured)
+    monkeypatch.setattr("bench.scale.__main__.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.scale.__main__.MODELS", ["linear"])
+    monkeypatch.setattr(by_k, "measure", lambda: {2: {"all": 0.1}})
+    assert main([]) == 130
+    monkeypatch.setattr("bench.scale.__main__.measured", lambda what, *of, limit: asked.append(of) or "no")
+    monkeypatch.setattr(
+        "bench.scale.__main__.write", lambda record, *_: record.write(tmp_path / "scale.json")
+    )
+    assert main([]) == 0
+    assert asked[:3] == [("linear", 100_000), ("linear", 1_000_000), ("linear", 1_000_000)]
+    assert Record.read(tmp_path / "scale.json").cells["linear", 100_000] == cell()
+
+
+def test_drawing_without_a_measurement(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("bench.scale.__main__.RESULTS", tmp_path)
+    assert main(["--draw"]) == 2
+    assert "measure first" in capsys.readouterr().err
+
+
+def test_a_race():
+    found = race("fm_gibbs", TWO_THREADS, 30_000)
+    assert len(found.ours) == len(found.theirs) == TURNS and found.apart == 0
 
 
 def test_parts_of_a_sweep():
