@@ -75,16 +75,20 @@ def _measure_cells(record: Record, asked: argparse.Namespace, keep: Callable[[],
     """What is not there yet; `keep` is called after each."""
     for name in asked.models or MODELS:
         for rows in (*ROWS, *([MOST_ROWS] if name in OURS else [])):
-            before = record.cells.get((name, rows // 10))
-            if rows > asked.max_rows or isinstance(before, str):
+            if rows > asked.max_rows:
                 break
-            if (name, rows) in record.cells:
-                continue
-            if before is not None and 10 * epochs(name, rows) * before.fit > asked.limit:
-                record.cells[name, rows] = f"not tried, since a tenth of them took {before.fit:.0f} s to fit"
-            else:
-                record.cells[name, rows] = measured("cell", name, rows, limit=asked.limit)
-            keep()
+            if (name, rows) not in record.cells:
+                record.cells[name, rows] = _cell(record, name, rows, asked.limit)
+                keep()
+            if isinstance(record.cells[name, rows], str):
+                break
+
+
+def _cell(record: Record, name: str, rows: int, limit: float) -> Cell | str:
+    before = record.cells.get((name, rows // 10))
+    if before is not None and 10 * epochs(name, rows) * before.fit > limit:
+        return f"not tried, since a tenth of them took {before.fit:.0f} s to fit"
+    return measured("cell", name, rows, limit=limit)
 
 
 def _measure_races(record: Record, asked: argparse.Namespace, keep: Callable[[], None]) -> None:
