@@ -21,6 +21,9 @@ from fm.params import check_integer, check_number
 RUNGS = tuple(2**i for i in range(2, 16))
 """Epochs at which a fit may be given up."""
 
+TRIES = 100
+"""Proposals in a row after which a space is taken for used up."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -79,11 +82,27 @@ class Study:
         self._prune = prune
         self._curves: list[list[Mapping[int, float]]] = []
         self._asked: list = []
+        self._proposed: set[tuple] = set()
 
     def ask(self, n: int) -> list[dict[str, float | int]]:
-        """The next `n` configurations, to be told of in this order."""
-        self._asked = [self._study.ask(self._space) for _ in range(n)]
+        """The next `n` configurations, to be told of in this order, none of them proposed before. Fewer where `TRIES`
+        proposals in a row bring nothing new, since a space of a few whole numbers has an end."""
+        self._asked = []
+        for _ in range(n):
+            trial = next(filter(self._is_new, (self._study.ask(self._space) for _ in range(TRIES))), None)
+            if trial is None:
+                break
+            self._asked.append(trial)
         return [dict(trial.params) for trial in self._asked]
+
+    def _is_new(self, trial) -> bool:
+        """Whether it is; what is not counts as failed from now on."""
+        values = tuple(trial.params.values())
+        if values in self._proposed:
+            self._study.tell(trial, state=self._states.FAIL)
+            return False
+        self._proposed.add(values)
+        return True
 
     def tell(self, worths: Iterable[Worth]) -> None:
         for trial, worth in zip(self._asked, worths, strict=True):

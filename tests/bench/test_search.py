@@ -37,6 +37,19 @@ def test_logarithmic_ranges_are_drawn_uniformly_in_the_logarithm() -> None:
     assert abs(below - 0.5) < 0.1
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_no_configuration_is_proposed_twice(sampler: str) -> None:
+    study, found = (
+        Study({"k": Range(1, 5, integer=True)}, sampler=sampler, seed=0, startup=2, prune=False),
+        [],
+    )
+    for n in (3, 3, 3):
+        asked = [values["k"] for values in study.ask(n)]
+        study.tell([Worth(float(k)) for k in asked])
+        found.append(asked)
+    assert sorted(sum(found, [])) == [1, 2, 3, 4, 5] and found[2] == []
+
+
 def test_tpe_learns() -> None:
     found = {name: min(map(bowl, searched(name, 60))) for name in ("tpe", "random")}
     assert found["tpe"] < found["random"]
