@@ -229,9 +229,9 @@ class _Objective(NamedTuple):
 
 
 def default_batch_size(n_rows: int, n_features: int) -> int:
-    """One row per feature, so that updating all features costs no more than the products; but at least 16 steps
-    an epoch, and at least 128 rows."""
-    return max(128, min(n_features, n_rows // 16))
+    """One row per feature, so that updating all features costs no more than the products, or two if that leaves 50 steps
+    an epoch; but at least 16 steps an epoch, and at least 128 rows."""
+    return max(128, min(n_features, n_rows // 16), min(2 * n_features, n_rows // 50))
 
 
 def _segment(batch_size: int) -> int:

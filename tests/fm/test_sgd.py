@@ -252,7 +252,14 @@ def test_float32_is_close_to_float64():
 
 @pytest.mark.parametrize(
     ("n_rows", "n_features", "expected"),
-    [(90_570, 2625, 2625), (100, 10, 128), (16_000, 10**6, 1000), (10**6, 3, 128)],
+    [
+        (90_570, 2625, 2625),
+        (900_000, 9746, 18_000),
+        (9_000_000, 80_555, 161_110),
+        (100, 10, 128),
+        (16_000, 10**6, 1000),
+        (10**6, 3, 128),
+    ],
 )
 def test_default_batch_size(n_rows, n_features, expected):
     assert default_batch_size(n_rows, n_features) == expected
