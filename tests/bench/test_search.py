@@ -39,15 +39,14 @@ def test_logarithmic_ranges_are_drawn_uniformly_in_the_logarithm() -> None:
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_no_configuration_is_proposed_twice(sampler: str) -> None:
-    study, found = (
-        Study({"k": Range(1, 5, integer=True)}, sampler=sampler, seed=0, startup=2, prune=False),
-        [],
-    )
-    for n in (3, 3, 3):
-        asked = [values["k"] for values in study.ask(n)]
+    study = Study({"k": Range(1, 5, integer=True)}, sampler=sampler, seed=0, startup=2, prune=False)
+    found = []
+    for n_new in (3, 2, 0):
+        asked = [values["k"] for values in study.ask(3)]
         study.tell([Worth(float(k)) for k in asked])
-        found.append(asked)
-    assert sorted(sum(found, [])) == [1, 2, 3, 4, 5] and found[2] == []
+        assert len(asked) == n_new
+        found += asked
+    assert sorted(found) == [1, 2, 3, 4, 5]
 
 
 def test_tpe_learns() -> None:
