@@ -16,7 +16,7 @@ Since df/dv_j = x_j (q - x_j v_j), the gradient of sum_rows e f is the first of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -109,10 +109,12 @@ class OneHotFeatures:
 
     columns : (n_rows, n_blocks)
     starts : (n_blocks + 1,) the first column of each block, and the number of columns.
+    add : number of rows -> the matrix (n_features, n_rows) last used for so many, shared by all selections of rows.
     """
 
     columns: NDArray[np.int32]
     starts: NDArray[np.intp]
+    add: dict[int, sparse.csc_array] = field(default_factory=dict)
 
     @property
     def n_features(self) -> int:
@@ -143,9 +145,12 @@ class OneHotFeatures:
 
     def backward(self, e: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
         n, n_blocks = self.columns.shape
-        starts = np.arange(0, n * n_blocks + 1, n_blocks, dtype=np.int32)
-        entries = np.repeat(e, n_blocks), self.columns.ravel(), starts
-        pull = sparse.csc_array(entries, shape=(self.n_features, n)) @ z
+        entries = np.repeat(e, n_blocks), self.columns.ravel()
+        if n not in self.add:  # a new matrix is checked, which takes as long as the product
+            starts = np.arange(0, n * n_blocks + 1, n_blocks, dtype=np.int32)
+            self.add[n] = sparse.csc_array((*entries, starts), shape=(self.n_features, n))
+        self.add[n].data, self.add[n].indices = entries
+        pull = self.add[n] @ z
         return pull, pull[:, 0]  # x_j is 0 or 1, and z_0 is 1
 
     def column_squares(self, weight: NDArray) -> NDArray:
