@@ -25,9 +25,9 @@ $(READY): pyproject.toml .ci/constraints.txt
 reproduce: $(READY) ## the published gap, measured again: table, plot, tracked runs (minutes)
 	@$(BIN)/python -m bench experiment=published_gap
 
-peers: $(READY) ## the leaderboard: every model and what people use instead (an hour)
+peers: $(READY) ## the leaderboard: every model and what people use instead (three quarters of an hour)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'
-	@$(BIN)/python -m bench experiment=peers
+	@$(BIN)/python -m bench experiment=peers jobs=2
 
 state-of-the-art: $(READY) ## what each kind of information adds, how far it goes, beside myFM (hours)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'

@@ -65,7 +65,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     ----------
     model_ : VW's model file.
     history_ : an entry for each pass: `train_mse`, error on each row before learning from it; where rows are
-        withheld `validation_mse`, error on those (from the second pass on). To the 6 digits that VW prints;
+        withheld `withheld_mse`, error on those (from the second pass on). To the 6 digits that VW prints;
         where the arguments choose another loss than the squared, it is that.
     peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
     """
@@ -213,5 +213,5 @@ def _history(log: str) -> dict[str, NDArray[np.float64]]:
     lines = re.findall(r"^[\d.]+ +([\d.]+) +\d+ .*?( h)?$", log, re.MULTILINE)
     withheld = [float(loss) for loss, mark in lines if mark]
     if withheld:
-        return {"validation_mse": np.array(withheld)}
+        return {"withheld_mse": np.array(withheld)}
     return {"train_mse": np.array([float(loss) for loss, _ in lines])}

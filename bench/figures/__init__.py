@@ -2,23 +2,24 @@
 
 from bench.figures.cost import Point, pareto
 from bench.figures.errors import error_by_count, predicted_and_observed
-from bench.figures.learning import VALIDATION, Curve, learning_curves
+from bench.figures.learning import HELD_OUT, Curve, learning_curves
 from bench.figures.published import System, systems
 from bench.figures.style import BLACK, BLUE, GREY, ORANGE, STYLE, save
-from bench.figures.tuning import ByK, Cells, error_by_k, heat_map
+from bench.figures.tuning import ByK, Cells, Tried, error_by_k, heat_map, tried
 
 __all__ = [
     "BLACK",
     "BLUE",
     "GREY",
+    "HELD_OUT",
     "ORANGE",
     "STYLE",
-    "VALIDATION",
     "ByK",
     "Cells",
     "Curve",
     "Point",
     "System",
+    "Tried",
     "error_by_count",
     "error_by_k",
     "heat_map",
@@ -27,4 +28,5 @@ __all__ = [
     "predicted_and_observed",
     "save",
     "systems",
+    "tried",
 ]

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Epochs and values."""
 COLUMNS = 3
-TRAIN, VALIDATION = "train_mse", "validation_mse"
+TRAIN = "train_mse"
+HELD_OUT = {"validation_mse": "validation", "withheld_mse": "withheld by the program itself"}
+"""Curve of rows that are not learned from -> what they are."""
+LINES = dict(zip(HELD_OUT, ("-", ":"), strict=True))
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
-    """A panel a model: error on `TRAIN` and `VALIDATION` rows, and where the latter is lowest."""
+    """A panel a model: error on `TRAIN` rows, on one kind of `HELD_OUT` rows, and where the latter is lowest."""
     rows = -(-len(curves) // COLUMNS)
     columns = min(COLUMNS, len(curves))
     with drawn(path, (1 + 3 * columns, 0.8 + 2.4 * rows)) as figure:
@@ -38,7 +41,7 @@ def learning_curves(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> No
             for axes in panels.ravel()
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, frameon=False)
 
 
 def _panel(axes: Axes, model: str, curves: Mapping[str, Curve]) -> None:
@@ -46,12 +49,13 @@ def _panel(axes: Axes, model: str, curves: Mapping[str, Curve]) -> None:
     axes.set_xlabel("epoch or sweep")
     if TRAIN in curves:
         axes.plot(*curves[TRAIN], "--", color=GREY, label="train")
-    epochs, values = curves[VALIDATION]
-    axes.plot(epochs, values, "-", color=BLUE, label="validation")
+    held_out = next(name for name in HELD_OUT if name in curves)
+    epochs, values = curves[held_out]
+    axes.plot(epochs, values, LINES[held_out], color=BLUE, label=HELD_OUT[held_out])
     best = int(np.nanargmin(values))
-    axes.plot(epochs[best], values[best], "o", color=ORANGE, label="lowest on validation")
+    axes.plot(epochs[best], values[best], "o", color=ORANGE, label="lowest")
     _without_the_start(
-        axes, [v[np.isfinite(v)] for name, (_, v) in curves.items() if name in (TRAIN, VALIDATION)]
+        axes, [v[np.isfinite(v)] for name, (_, v) in curves.items() if name in (TRAIN, held_out)]
     )
 
 

@@ -43,7 +43,7 @@ def error_by_k(models: Mapping[str, ByK], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Cells:
-    """A panel of `heat_map`: validation MSE (n_l2, n_rates), NaN where nothing was run or it failed."""
+    """A panel of `heat_map`: validation MSE (n_l2, n_rates), NaN where it failed."""
 
     rates: Sequence[float]
     l2: Sequence[float]
@@ -82,3 +82,49 @@ def heat_map(model: str, by_k: Mapping[int, Cells], path: Path) -> None:
                 axes.add_patch(frame)
         panels[0].set_ylabel("L2 penalty on factors")
         figure.colorbar(image, ax=panels, label="validation MSE")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What `tried` draws, each (n,): learning rates, L2, and validation MSE, NaN where it failed."""
+
+    rates: Sequence[float]
+    l2: Sequence[float]
+    error: Sequence[float]
+
+
+def tried(model: str, points: Tried, path: Path) -> None:
+    """Where a search has been: a point each configuration, coloured by validation MSE; the best has a ring, and its MSE."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    rates, l2, error = (np.array(values, np.float64) for values in (points.rates, points.l2, points.error))
+    failed = np.isnan(error)
+    with drawn(path, (5.2, 3.8)) as figure:
+        axes = figure.add_subplot(
+            title=f"Which learning rate and which L2 for {model}?",
+            xlabel="learning rate",
+            ylabel="L2 penalty on factors",
+            xscale="log",
+            yscale="log",
+        )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_locator(NullLocator())
+        axes.plot(rates[failed], l2[failed], "x", color=BLACK, label="failed")
+        shown = axes.scatter(rates[~failed], l2[~failed], 60, error[~failed], cmap="cividis", zorder=2)
+        if not failed.all():
+            best = np.nanargmin(error)
+            axes.plot(
+                rates[best], l2[best], "o", markersize=13, fillstyle="none", color=ORANGE, markeredgewidth=3
+            )
+            axes.annotate(
+                f"{error[best]:.3f}",
+                (rates[best], l2[best]),
+                (0, 11),
+                textcoords="offset points",
+                ha="center",
+            )
+        if failed.any():
+            axes.legend(frameon=False, fontsize=9)
+        figure.colorbar(shown, ax=axes, label="validation MSE")

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import figures
 from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice, Configuration
+from bench.report.choices import Choice
 from bench.report.gaps import Predictions
 from bench.track.evidence import Evidence
 
@@ -29,17 +29,20 @@ def draw(
         figures.error_by_k(by_k, path := directory / "error_by_k")
         yield "How many factors are worth it?", path
     for name, row in named.items():
-        cells = _cells(row)
-        if cells:
+        if not {RATE, L2} <= set(row.varied):
+            continue
+        if cells := _cells(row):
             figures.heat_map(name, cells, path := directory / f"heat_map_{_file(name)}")
-            yield f"Which learning rate and which L2 for {name}?", path
+        else:
+            figures.tried(name, _tried(row), path := directory / f"tried_{_file(name)}")
+        yield f"Which learning rate and which L2 for {name}?", path
     tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
     if len(tested) > 1:
         points = {n: figures.Point(c.mean("time/fit_seconds"), c.mean(TEST)) for n, c in tested.items()}
         figures.pareto(points, path := directory / "pareto")
         yield "What does accuracy cost?", path
     curves = {name: evidence.curves(row.chosen.records[0].run_id) for name, row in named.items()}
-    curves = {name: c for name, c in curves.items() if figures.VALIDATION in c}
+    curves = {name: c for name, c in curves.items() if figures.HELD_OUT.keys() & c.keys()}
     if curves:
         figures.learning_curves(curves, path := directory / "learning_curves")
         yield "Does it still learn, does it overfit?", path
@@ -82,22 +85,27 @@ def _by_k(row: Choice) -> figures.ByK | None:
 
 
 def _cells(row: Choice) -> dict[int, figures.Cells] | None:
-    """By k, where learning rate and L2 were both varied: the best over everything else."""
-    if not {RATE, L2} <= set(row.varied):
-        return None
-    grouped: dict[int, list[Configuration]] = defaultdict(list)
+    """By k, where every learning rate was tried with every L2: the best over everything else."""
+    grouped: dict[int, dict[tuple[float, float], list[float]]] = defaultdict(lambda: defaultdict(list))
     for c in row.of:
-        grouped[int(dict(c.params).get(K, 0))].append(c)
-    axes = {key: sorted({float(dict(c.params)[key]) for c in row.of}) for key in (RATE, L2)}
-    panels = {}
-    for k, of in sorted(grouped.items()):
-        error = np.full((len(axes[L2]), len(axes[RATE])), np.nan)
-        for c in of:
-            params = dict(c.params)
-            cell = axes[L2].index(float(params[L2])), axes[RATE].index(float(params[RATE]))
-            error[cell] = np.fmin(error[cell], c.mean(CHOICE) or np.nan)
-        panels[k] = figures.Cells(axes[RATE], axes[L2], error)
-    return panels
+        params = dict(c.params)
+        cell = float(params[L2]), float(params[RATE])
+        grouped[int(params.get(K, 0))][cell].append(c.mean(CHOICE) or np.nan)
+    l2, rates = (
+        sorted(set(values)) for values in zip(*(cell for of in grouped.values() for cell in of), strict=True)
+    )
+    if any(len(of) < len(l2) * len(rates) for of in grouped.values()):
+        return None
+    return {
+        k: figures.Cells(rates, l2, np.array([[np.fmin.reduce(of[a, b]) for b in rates] for a in l2]))
+        for k, of in sorted(grouped.items())
+    }
+
+
+def _tried(row: Choice) -> figures.Tried:
+    params = [dict(c.params) for c in row.of]
+    axes = ([float(p[key]) for p in params] for key in (RATE, L2))
+    return figures.Tried(*axes, [c.mean(CHOICE) or np.nan for c in row.of])
 
 
 def _file(name: str) -> str:

@@ -140,7 +140,7 @@ def test_history_has_an_entry_a_pass(design: Design, y: np.ndarray) -> None:
     assert list(model.history_) == ["train_mse"] and len(model.history_["train_mse"]) == 4
     assert (np.diff(model.history_["train_mse"]) < 0).all()
     withheld = fitted(design, y, passes=4, holdout=True).history_
-    assert list(withheld) == ["validation_mse"] and 1 <= len(withheld["validation_mse"]) <= 3
+    assert list(withheld) == ["withheld_mse"] and 1 <= len(withheld["withheld_mse"]) <= 3
 
 
 def test_parameters_and_memory(design: Design, y: np.ndarray) -> None:

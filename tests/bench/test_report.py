@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.figures import tried
 from bench.identity import ROOT
 from bench.metrics import CHOICE, TEST
-from bench.report.choices import choices
+from bench.report.choices import Choice, choices
 from bench.report.comparison import ORACLE, compared, unfinished
+from bench.report.drawings import _cells, _tried
 from bench.track import Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
@@ -85,6 +87,32 @@ def test_simulated_ratings_are_held_against_the_best_possible() -> None:
     cells = {name.strip(): cell.strip() for name, cell in zip(header, row, strict=True)}
     assert (cells["MSE − best possible"], cells["memory MiB"]) == ("+0.0500", "12")
     assert "best possible" not in compared(choices([record(0, 4, 0.8, 0.9)]), "linear", predictions=None)
+
+
+def tuned(*tried: tuple[float, float, float | None]) -> Choice:
+    """Of runs with such a learning rate, L2 and validation error."""
+    return choices(
+        [
+            record(0, 4, error, None, params={"model.learning_rate": str(rate), "model.l2": str(l2)})
+            for rate, l2, error in tried
+        ]
+    )[0]
+
+
+def test_a_grid_is_a_heat_map() -> None:
+    found = _cells(tuned((0.1, 1, 0.8), (0.1, 2, 0.7), (0.3, 1, None), (0.3, 2, 0.9)))
+    assert found[0].rates == [0.1, 0.3] and found[0].l2 == [1, 2]
+    np.testing.assert_array_equal(found[0].error, [[0.8, np.nan], [0.7, 0.9]])
+
+
+def test_a_search_is_points(tmp_path: Path) -> None:
+    row = tuned((0.1, 1, 0.8), (0.2, 2, 0.7), (0.3, 3, None))
+    assert _cells(row) is None
+    points = _tried(row)
+    found = sorted(zip(points.rates, points.l2, points.error, strict=True))
+    np.testing.assert_array_equal(found, [(0.1, 1, 0.8), (0.2, 2, 0.7), (0.3, 3, np.nan)])
+    tried("fm_sgd", points, tmp_path / "tried")
+    assert (tmp_path / "tried.png").stat().st_size > 1000
 
 
 @pytest.fixture(scope="module")
