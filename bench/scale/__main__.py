@@ -63,10 +63,9 @@ def _run(asked: argparse.Namespace) -> int:
         return 0
     else:
         record = Record.going_on(kept)
-        _measure_cells(record, asked, lambda: record.write(kept))
         _measure_races(record, asked, lambda: record.write(kept))
         record.by_k = record.by_k or by_k.measure()
-        record.write(kept)
+        _measure_cells(record, asked, lambda: record.write(kept))
     print(f"Written: {write(record, 'python -m bench.scale', RESULTS)}")
     return 0
 

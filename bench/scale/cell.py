@@ -38,7 +38,7 @@ OURS = {
 OTHERS = {
     "linear": {},
     "mf": {"k": K, "n_iter": 10, "early_stopping": None},
-    "nmf": {"k": K, "n_iter": 100, "early_stopping": None},
+    "nmf": {"k": K, "n_iter": 20, "early_stopping": None},
     "quadratic": {},
     "vw_linear": {"bits": 24},
     "vw_rank": {
@@ -49,10 +49,23 @@ OTHERS = {
         "holdout": False,
     },
     "vw_lrq": {"arguments": {"hash": "all", "lrq": f"ui{K}", "l2": 1e-6, "learning_rate": 0.15}, "bits": 24},
-    "peer_myfm": {"k": K, "n_iter": 30},
+    "peer_myfm": {"k": K, "n_iter": 20},
     "peer_surprise_svd": {"k": K, "n_iter": 10},
     "peer_sklearn_ridge": {},
     "peer_sklearn_boosting": {},
+    "peer_libfm": {"k": K, "n_iter": 20},
+    "peer_myfm_ordered": {"k": K, "n_iter": 20},
+    "peer_surprise_baseline": {},
+    "peer_surprise_nmf": {"k": K, "n_iter": 10},
+    "peer_surprise_svdpp": {"k": K, "n_iter": 5},
+    "peer_ffm": {},
+    "vw_crossed": {"bits": 24, "holdout": False},
+    "vw_lrq_dropout": {
+        "arguments": {
+            "hash": "all", "lrq": f"ui{K}", "lrqdropout": True, "learning_rate": 0.1, "power_t": 0.6
+        },
+        "bits": 24,
+    },
 }  # fmt: skip
 MODELS = OURS | OTHERS
 """Model of `conf/model` -> what differs from it."""

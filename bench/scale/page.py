@@ -143,7 +143,8 @@ def errors(cells: Cells) -> Section:
 Of each size: by how many per cent the lowest test error of the fit is *above* that of the ratings' true means, the
 noise floor; seconds of fit until the error was within 1 % of that *floor*; and within 1 % of the *best* error
 that any model here reached on as many ratings. Errors are looked at outside the time, on at most 100,000 test rows,
-after each epoch; of models that cannot be watched (linear, mf, nmf, VW, scikit-learn, Surprise) after the whole fit.
+after each epoch; of models that cannot be watched (linear, mf, nmf, VW, libFM, scikit-learn, Surprise,
+and the ordered probit of myFM) after the whole fit.
 
 {markdown_table(["", *header], rows)}
 

@@ -22,7 +22,7 @@ Races = Mapping[tuple[str, str], Race | str]
 
 @dataclass
 class Record:
-    """where : the machine and the code. by_k : None until it is measured, last of all."""
+    """where : the machine and the code. by_k : None until it is measured."""
 
     where: Where = field(default_factory=here)
     cells: Cells = field(default_factory=dict)

@@ -159,7 +159,7 @@ def test_a_measurement_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
         "bench.scale.__main__.write", lambda record, *_: record.write(tmp_path / "scale.json")
     )
     assert main([]) == 0
-    assert asked[:3] == [("linear", 100_000), ("linear", 1_000_000), ("linear", 1_000_000)]
+    assert asked[len(RACES) :] == [("linear", 100_000), ("linear", 1_000_000), ("linear", 1_000_000)]
     assert Record.read(tmp_path / "scale.json").cells["linear", 100_000] == cell()
 
 
