@@ -100,12 +100,9 @@ def tried(model: str, points: Tried, path: Path) -> None:
     rates, l2, error = (np.array(values, np.float64) for values in (points.rates, points.l2, points.error))
     failed = np.isnan(error)
     with drawn(path, (5.2, 3.8)) as figure:
+        figure.suptitle(f"Which learning rate and which L2 for {model}?", fontsize=11)
         axes = figure.add_subplot(
-            title=f"Which learning rate and which L2 for {model}?",
-            xlabel="learning rate",
-            ylabel="L2 penalty on factors",
-            xscale="log",
-            yscale="log",
+            xlabel="learning rate", ylabel="L2 penalty on factors", xscale="log", yscale="log"
         )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
