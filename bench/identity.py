@@ -24,8 +24,12 @@ def job_digest(config: Mapping[str, object], data: str, code: Mapping[str, str])
     The commit does not enter, since most change no source; that a tree is modified does, so that what
     an experiment computed while being written is computed again by the code that was committed.
     """
-    version = {key: code[key] for key in ("source", "modified") if key in code}
-    return digest({"config": config, "data": data, "code": version})
+    return digest({"config": config, "data": data, "code": computed_by(code)})
+
+
+def computed_by(code: Mapping[str, str]) -> dict[str, str]:
+    """What of `code_version` tells whether two results are of the same code; without git, the source alone."""
+    return {key: code[key] for key in ("source", "modified") if key in code}
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.files import write_text
+from bench.identity import computed_by
 from bench.scale.by_k import Seconds
 from bench.scale.cell import Cell
 from bench.scale.race import Race
@@ -44,8 +45,8 @@ class Record:
         """What is there of this machine and code; else nothing."""
         now = cls()
         kept = cls.read(path) if path.exists() else now
-        same = kept.where["machine"] == now.where["machine"] and all(
-            kept.where["code"][key] == now.where["code"][key] for key in ("source", "modified")
+        same = kept.where["machine"] == now.where["machine"] and (
+            computed_by(kept.where["code"]) == computed_by(now.where["code"])
         )
         return replace(kept, where=now.where) if same else now
 

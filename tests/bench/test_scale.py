@@ -88,6 +88,14 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
     assert Record.read(tmp_path / "scale.json") == Record.going_on(tmp_path / "scale.json") == record
 
 
+def test_a_record_from_where_there_was_no_git(tmp_path):
+    where = here()
+    elsewhere = {**where, "code": {"source": where["code"]["source"]}}
+    Record(where=elsewhere, cells=CELLS).write(tmp_path / "scale.json")
+    git = "modified" in where["code"]
+    assert Record.going_on(tmp_path / "scale.json").cells == ({} if git else CELLS)
+
+
 def test_what_other_code_measured_is_not_gone_on_with(tmp_path):
     where = here()
     other = {**where, "code": {**where["code"], "source": "other"}}
