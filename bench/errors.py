@@ -8,7 +8,15 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something the person who asked can put right. The program prints it and exits with status 2."""
+    """Something the person who asked can put right. The program prints it and exits with `status`."""
+
+    status = 2
+
+
+class RunFailed(UserError):
+    """What was asked for was tried, and failed."""
+
+    status = 1
 
 
 class DataUnavailable(UserError):
@@ -25,12 +33,12 @@ def checked() -> Iterator[None]:
 
 
 def exit_status(command: Callable[[], int]) -> int:
-    """What `command` returns; where it raises a `UserError` or is interrupted, 2 or 130, and the sentence."""
+    """What `command` returns; where it raises a `UserError` or is interrupted, its status or 130, and the sentence."""
     try:
         return command()
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print(
             "bench: stopped; what is finished is kept, and the same command goes on from there",

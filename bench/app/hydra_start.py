@@ -41,10 +41,11 @@ def sweep(overrides: list[str], *, multirun: bool) -> int:
 
 
 def through_hydra(arguments: Sequence[str]) -> int:
-    """Hydra's own start."""
+    """Hydra's own start; returns the exit status."""
     # Errors come through as they are, to be made sentences of in one place.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     plugins()
+    sweeper.ProtocolSweeper.status = 0
     sys.argv[1:] = arguments
     hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(run_job)()
-    return 0
+    return sweeper.ProtocolSweeper.status

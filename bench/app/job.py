@@ -16,7 +16,7 @@ from bench import report
 from bench.app.protocol import pruned_digest
 from bench.app.share import read
 from bench.app.trials import experiment_of, job_of, load_data, run_name
-from bench.errors import UserError
+from bench.errors import RunFailed, UserError
 from bench.identity import code_version
 from bench.metrics import CHOICE
 from bench.processes import TimeUp, end_with, this_process, time_limit
@@ -48,6 +48,10 @@ def _run(cfg: DictConfig) -> float:
 
     What it finds is written to disk. The sweep that started it sends it on, where they share the disk;
     otherwise it is sent from here.
+
+    Raises
+    ------
+    RunFailed : of another sweeper than ours, which knows of it only so.
     """
     sweep = cfg.sweep
     if sweep.pid:
@@ -76,6 +80,8 @@ def _run(cfg: DictConfig) -> float:
             pass
     elif ended is not None:
         ended()
+    if record.status == "FAILED" and not sweep.home:
+        raise RunFailed(f"{record.name}: {report.outcome(record)}")
     return record.metrics.get(CHOICE, math.nan)
 
 
@@ -102,7 +108,7 @@ def _compute(
         uri=tracker.uri,
         experiment=experiment,
         sweep=_sweep(cfg),
-        name=run_name(job.config, job.names, tuple(cfg.sweep.varied), simulated=job.dataset.simulated),
+        name=run_name(job.config, job.names, _varied(cfg), simulated=job.dataset.simulated),
         digest=digest,
         began=began,
     )
@@ -110,6 +116,14 @@ def _compute(
     if cfg.fail_fast and entry.record.status == "FAILED" and cfg.sweep.home:
         Path(cfg.sweep.home, "stop").touch()
     return entry.record
+
+
+def _varied(cfg: DictConfig) -> tuple[str, ...]:
+    """What the sweep says; of another's job, whatever it was given."""
+    if cfg.sweep.home:
+        return tuple(cfg.sweep.varied)
+    given = (override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task)
+    return tuple(key for key in given if key != "model")
 
 
 def _sweep(cfg: DictConfig) -> Sweep:

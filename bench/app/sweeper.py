@@ -40,9 +40,12 @@ class ProtocolSweeper(Sweeper):
     """Goes through `bench.app.protocol`: grids, repeats, searches, and what is chosen on validation.
 
     params : override key -> values, swept over unless the command line says otherwise.
+    status : 1 if a run of the last sweep failed or was not reached, else 0; Hydra's own start hands on nothing
+        that a sweeper returns.
     """
 
     __module__ = "hydra_plugins.fm_bench"  # the name by which Hydra finds it
+    status = 0
 
     def __init__(self, params: Mapping[str, str] | None = None) -> None:
         self.params = params
@@ -53,7 +56,11 @@ class ProtocolSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> int:
-        """1 if a run failed or was not reached, else 0."""
+        """Returns the `status`."""
+        ProtocolSweeper.status = self._go_through(arguments)
+        return self.status
+
+    def _go_through(self, arguments: list[str]) -> int:
         multirun = str(self.config.hydra.mode).endswith("MULTIRUN")
         overrides = [*self.config.hydra.overrides.hydra, *arguments]
         planned = plan(overrides, multirun, base=self.config)

@@ -79,6 +79,21 @@ def test_the_sweeper_is_a_plugin_of_hydra(
 def test_any_sweeper_of_hydra_runs_tracked_jobs(jobs: int, tmp_path: Path) -> None:
     assert main([*FIRST, "hydra/sweeper=basic", f"jobs={jobs}", f"results={tmp_path}"]) == 0
     assert [status for _, status in statuses(tmp_path)] == ["FINISHED"] * 2
+    names = {record.name for record in MLflowTracker(directory=str(tmp_path)).all_records()}
+    assert len(names) == 2 and all("l2=" in name for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [["--config-name=config"], ["hydra/sweeper=basic"]])
+def test_a_failed_run_is_an_exit_status_however_hydra_is_started(
+    way: list[str], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    command = [*way, "-m", *TINY, "model=linear", "split=u1,u2", "job_seconds=1e-6", f"results={tmp_path}"]
+    assert main(command) == 1
+    assert {status for _, status in statuses(tmp_path)} == {"FAILED"}
+    assert "FAILED" in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow
