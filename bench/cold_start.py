@@ -22,6 +22,7 @@ from bench.files import write_text
 from bench.identity import ROOT
 from bench.measure import environment
 from bench.metrics import squared_errors
+from bench.progress import say
 from bench.run import Job, run
 from bench.split import Split, new_items, new_users
 from bench.tables import MISSING, markdown_table, signed
@@ -65,7 +66,7 @@ def section(dataset: Dataset, who: str, split: Callable[..., Split]) -> str:
     for name, model in MODELS.items():
         by_ids = None
         for label, features in FEATURES.items():
-            _say(f"new {who}s: {name}, {label}")
+            say(f"new {who}s: {name}, {label}")
             errors = measure(dataset, split, features, model)
             by_ids = by_ids or errors
             gap = grouped_gap(*map(np.concatenate, (by_ids, errors, held_out)))
@@ -97,6 +98,7 @@ def main() -> int:
     dataset = movielens("ml100k")
     page = document({f"{who}s": section(dataset, who, split) for who, split in HELD_OUT.items()})
     write_text(PAGE, page)
+    say()
     print(page)
     return 0
 
@@ -105,11 +107,6 @@ def _errors(errors: Sequence[NDArray[np.float64]]) -> list[str]:
     """MSE and RMSE: mean and standard deviation over seeds."""
     mse = np.array([each.mean() for each in errors])
     return [f"{values.mean():.4f} ± {values.std(ddof=1):.4f}" for values in (mse, np.sqrt(mse))]
-
-
-def _say(what: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

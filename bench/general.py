@@ -34,6 +34,7 @@ from bench.files import write_text
 from bench.identity import ROOT, code_version
 from bench.measure import Measured, environment
 from bench.metrics import squared_errors
+from bench.progress import say
 from bench.tables import MISSING, markdown_table, seconds, signed
 from fm import FMClassifier, FMRegressor
 from fm.svmlight import read_svmlight, write_svmlight
@@ -106,12 +107,13 @@ def measure(problem: Problem) -> dict[str, Outcome]:
         rows = np.arange(len(problem.y))
         train, test = train_test_split(rows, test_size=HELD_OUT, random_state=seed, stratify=classes)
         for name, candidate in candidates(problem.of_classes, seed).items():
-            _say(f"{problem.name}, seed {seed}: {name}")
+            say(f"{problem.name}, seed {seed}: {name}")
             search = _search(candidate, problem.of_classes, seed)
             with Measured(threads=1):
                 search.fit(problem.X[train], problem.y[train])
             losses, missed = _judged(search, problem, test)
             parts.setdefault(name, []).append((losses, test, missed, search.refit_time_))
+    say()
     return {name: _outcome(of) for name, of in parts.items()}
 
 
@@ -256,11 +258,6 @@ def _outcome(parts: Sequence[tuple]) -> Outcome:
 
 def _spread(values: NDArray[np.float64], places: int) -> str:
     return f"{values.mean():.{places}f} ± {values.std(ddof=1):.{places}f}"
-
-
-def _say(what: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import numpy as np
 from bench.files import write_text
 from bench.identity import ROOT, code_version
 from bench.measure import environment
+from bench.progress import say
 from bench.tables import markdown_table
 from bench.track import MLflowTracker
 
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     n_sweeps = parser.parse_args(arguments).sweeps
     load = os.getloadavg()[0]
     walls, processor, firsts, warm, fits = [], [], [], [], []
-    for _ in range(n_sweeps):
+    for i in range(n_sweeps):
+        say(f"[{i + 1}/{n_sweeps}] 100 configurations")
         with tempfile.TemporaryDirectory() as folder:
             before = processor_seconds()
             walls.append(seconds_of([*SWEEP, *GRID, "jobs=2"], folder))
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             first, rest, fit = overheads(MLflowTracker(directory=folder))
             firsts, warm, fits = firsts + first, warm + rest, fits + fit
     with tempfile.TemporaryDirectory() as folder:
+        say("200 runs, and the same again")
         seconds_of([*TINY, "jobs=2"], folder)
         resumes = [seconds_of([*TINY, "jobs=2"], folder) for _ in range(N_RESUMES)]
     rows = [
@@ -61,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ["the same command again, 200 runs finished", *spread(resumes), "9"],
     ]
     page = ROOT / "results" / "sweep_overhead.md"
+    say()
     write_text(page, document(rows, n_sweeps, load))
     print(page.read_text("utf-8"))
     return 0

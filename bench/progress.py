@@ -16,6 +16,13 @@ from bench.track import Record
 WIDTH = 20
 
 
+def say(what: str = "") -> None:
+    """What is being measured, in place of what was said before; nothing, when something is to be printed. On a
+    terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
 class Progress:
     """`total` jobs, of which `running()` says how many are being computed."""
 

@@ -15,6 +15,7 @@ from bench.check.outcome import junit, summary
 from bench.data.dataset import Dataset
 from bench.errors import UserError, checked, exit_status
 from bench.files import write_text
+from bench.progress import say
 from fm.params import check_choice
 
 
@@ -50,8 +51,8 @@ def _check(dataset: Dataset, names: list[str], asked: argparse.Namespace) -> int
     outcomes = []
     for outcome in check(dataset, names, first_seed=asked.first_seed, threads=asked.threads):
         outcomes.append(outcome)
-        if sys.stdout.isatty():
-            print(f"[{len(outcomes)}/{len(names)}] {outcome.name}", end="\r", flush=True)
+        say(f"[{len(outcomes)}/{len(names)}] {outcome.name}")
+    say()
     text = summary(outcomes, dataset.name)
     print(f"\n{text}")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -68,8 +69,10 @@ def _check(dataset: Dataset, names: list[str], asked: argparse.Namespace) -> int
 def _record(dataset: Dataset, names: list[str], reason: str) -> int:
     speed = calibrate()
     for name in names:
+        say(name)
         measured = measured_for_record(dataset, name)
         reference.record(dataset, name, measured, speed, reason)
+        say()
         print(f"{name}: {len(measured)} seeds", flush=True)
     print(f"Recorded: {reference.PATH}")
     return 0

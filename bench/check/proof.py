@@ -23,6 +23,7 @@ from bench.data.dataset import Dataset
 from bench.errors import exit_status
 from bench.files import write_text
 from bench.identity import ROOT, code_version, digest, source_digest
+from bench.progress import say
 from bench.tables import MISSING, markdown_table, number
 
 PAGE, KEPT = ROOT / "results" / "accuracy_check.md", ROOT / "results" / ".check"
@@ -53,7 +54,9 @@ def main() -> int:
         key = digest({"name": name, "code": source_digest(), "reference": entries})
         path = KEPT / f"{key}.json"
         if not path.exists():
+            say(name)
             result = measure()
+            say()
             flagged = [experiment for experiment, case in result.items() if case.failure]
             print(f"{name}: {', '.join(flagged) or 'nothing'} flagged", flush=True)
             write_text(path, json.dumps({experiment: asdict(case) for experiment, case in result.items()}))
