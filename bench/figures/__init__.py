@@ -4,29 +4,26 @@ from bench.figures.cost import Point, pareto
 from bench.figures.errors import error_by_count, predicted_and_observed
 from bench.figures.learning import HELD_OUT, Curve, learning_curves
 from bench.figures.published import System, systems
-from bench.figures.style import BLACK, BLUE, GREY, ORANGE, STYLE, save
+from bench.figures.style import GREY, drawn, look
 from bench.figures.tuning import ByK, Cells, Tried, error_by_k, heat_map, tried
 
 __all__ = [
-    "BLACK",
-    "BLUE",
     "GREY",
     "HELD_OUT",
-    "ORANGE",
-    "STYLE",
     "ByK",
     "Cells",
     "Curve",
     "Point",
     "System",
     "Tried",
+    "drawn",
     "error_by_count",
     "error_by_k",
     "heat_map",
     "learning_curves",
+    "look",
     "pareto",
     "predicted_and_observed",
-    "save",
     "systems",
     "tried",
 ]

@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 
 from bench.errors import UserError, checked, exit_status
 from bench.identity import ROOT
+from bench.progress import say
 from bench.scale import by_k
-from bench.scale.cell import MODELS, OURS, Cell, epochs
+from bench.scale.cell import MODELS, OURS, Cell, n_epochs
 from bench.scale.page import sections, write
 from bench.scale.race import TURNS, TWO_THREADS, Race
 from bench.scale.record import Record, cell_of, race_of
@@ -84,8 +85,9 @@ def _measure_cells(record: Record, asked: argparse.Namespace, keep: Callable[[],
 
 
 def _cell(record: Record, name: str, rows: int, limit: float) -> Cell | str:
-    before = record.cells.get((name, rows // 10))
-    if before is not None and 10 * epochs(name, rows) * before.fit > limit:
+    tenth = rows // 10
+    before = record.cells.get((name, tenth))
+    if before is not None and 10 * before.fit * n_epochs(name, rows) / n_epochs(name, tenth) > limit:
         return f"not tried, since a tenth of them took {before.fit:.0f} s to fit"
     return measured("cell", name, rows, limit=limit)
 
@@ -99,8 +101,7 @@ def _measure_races(record: Record, asked: argparse.Namespace, keep: Callable[[],
 
 def measured(what: str, *of: str | int, limit: float) -> Cell | Race | str:
     """By the module `what` in a process of its own; or why there is nothing."""
-    if sys.stderr.isatty():
-        print(f"\r{what}: {', '.join(map(str, of))}\x1b[K", end="", file=sys.stderr, flush=True)
+    say(f"{what}: {', '.join(map(str, of))}")
     command = [sys.executable, "-m", f"bench.scale.{what}", *map(str, of)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
@@ -110,6 +111,7 @@ def measured(what: str, *of: str | int, limit: float) -> Cell | Race | str:
     except subprocess.TimeoutExpired:
         return f"not within {limit:,} s"
     finally:
+        say()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

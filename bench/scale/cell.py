@@ -149,14 +149,14 @@ def settings(name: str, n_rows: int) -> dict[str, object]:
     return given
 
 
-def epochs(name: str, n_rows: int) -> float:
-    """How many there are, for one of a tenth of the ratings."""
-    few, many = settings(name, n_rows), settings(name, n_rows // 10)
-    return next((few[key] / many[key] for key in ("n_iter", "passes") if key in few), 1.0)
+def n_epochs(name: str, n_rows: int) -> int:
+    """Epochs, sweeps or passes of a fit; 1 of a model that has none."""
+    given = settings(name, n_rows)
+    return given.get("n_iter") or given.get("passes") or 1
 
 
-def rows_of(n_rows: int) -> LookedAt:
-    asked = job("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
+def rows_of(n_rows: int, *overrides: str) -> LookedAt:
+    asked = job("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0", *overrides)
     split = asked.split(asked.dataset)
     test = derive_rng(0, "scale").permutation(split.test)[:LOOKED_AT]
     rows = Rows.of(asked, split.development, test)

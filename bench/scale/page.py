@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bench.figures import Point, pareto
 from bench.scale import by_k
-from bench.scale.cell import LOOKED_AT, MODELS, OURS, Cell, K
+from bench.scale.cell import LOOKED_AT, MODELS, OURS, Cell, K, n_epochs
 from bench.scale.race import TURNS, TWO_THREADS, Race
 from bench.scale.record import Cells, Races, Record
 from bench.speed import page
@@ -25,6 +27,20 @@ SPEED_BARS = {
     ("fm_sgd", "vw_rank"): ("epoch / a pass of VW's --rank", 0.1),
 }
 BILLION = 1_000_000_000
+Curves = dict[str, dict[int, float]]
+"""Model -> ratings -> what was measured."""
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """Error against time of every model."""
+
+    name: str
+    title: str
+    models: Mapping[str, Point]
+
+    def draw(self, path: Path) -> None:
+        pareto(self.models, path)
 
 
 def sections(record: Record) -> list[Section]:
@@ -80,77 +96,76 @@ def _race_bars(ours: str, theirs: str, race: Race) -> list[Bar]:
 
 
 def side_by_side(cells: Cells) -> Section:
-    sizes = _sizes(cells)
-    times = _table(cells, lambda cell: None if cell.epoch is None else seconds(cell.epoch))
-    whole = _table(cells, lambda cell: seconds(cell.fit))
-    memory = _table(cells, lambda cell: None if cell.memory is None else f"{cell.memory / 2**20:,.0f}")
-    predicting = _table(cells, lambda cell: None if cell.predict is None else seconds(cell.predict))
-    slopes = {name: _slope(cells, name) for name in _names(cells)}
-    times = [[*row, slopes[name]] for row, name in zip(times, _names(cells), strict=True)]
-    header = [f"{rows:,}" for rows in sizes]
     failed = [
         f"- {name}, {rows:,} ratings: {cell}" for (name, rows), cell in cells.items() if isinstance(cell, str)
     ]
+    epoch = _curves(cells, lambda _, cell: cell.epoch)
+    fit = _curves(cells, lambda _, cell: cell.fit)
+    share = _curves(cells, lambda key, cell: cell.fit / n_epochs(*key))
+    memory = _curves(cells, lambda _, cell: cell.memory and cell.memory / 2**20)
+    weighable = {name: {n: mib for n, mib in of.items() if mib >= 1} for name, of in memory.items()}
+    predict = _curves(cells, lambda _, cell: cell.predict)
     text = f"""\
 Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the second take):
 
-{markdown_table(["", *header, "log-log slope"], times)}
+{_table(cells, epoch, slopes=epoch)}
 
 Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million ratings that is
-{_epochs_of_fits()}; VW 10 passes; on 10 million half of that (VW 4 passes), on 25 million a quarter:
+{_epochs_of_fits()}; VW 10 passes; on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
+seconds an epoch, of a model without epochs of the fit:
 
-{markdown_table(["", *header], whole)}
+{_table(cells, fit, slopes=share)}
 
-MiB of memory that the fit needs at its peak beyond the data (of VW, its process):
+MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of sizes at which that is a
+MiB or more:
 
-{markdown_table(["", *header], memory)}
+{_table(cells, memory, slopes=weighable, show="{:,.0f}".format)}
 
 Seconds of predicting the test rows that are looked at, a tenth of the ratings and at most {LOOKED_AT:,}:
 
-{markdown_table(["", *header], predicting)}
+{_table(cells, predict)}
 """
     if failed:
         text += "\n" + "\n".join(["Not measured, and at no larger size either:", "", *failed])
-    lines = {
-        name: (np.array(list(found)), np.array(list(found.values())))
-        for name in ("fm_sgd", "fm_als", "fm_gibbs", "peer_myfm", "vw_rank")
-        if (found := _epochs(cells, name))
-    }
-    plot = Plot("scale_epoch", f"One epoch, sweep or pass, k = {K}", "ratings", "seconds", lines)
-    return Section("Beside each other", text, tuple(_bars(cells)), (plot,) if lines else ())
+    plots = (
+        Plot("scale_epoch", f"One epoch, sweep or pass, k = {K}", "ratings", "seconds", _lines(epoch)),
+        Plot("scale_fit", f"A fit, set-up included, k = {K}", "ratings", "seconds an epoch, or in all where there are none", _lines(share)),
+        Plot("scale_memory", f"Memory of a fit at its peak, k = {K}", "ratings", "MiB beyond the data", _lines(weighable)),
+    )  # fmt: skip
+    return Section("Beside each other", text, tuple(_bars(cells)), plots)
 
 
 def errors(cells: Cells) -> Section:
     """How close to the best possible, and how soon."""
-    rows = []
     lowest = {
-        size: min((min(c.mse) for c in _at(cells, size).values()), default=math.nan) for size in _sizes(cells)
+        size: min(min(c.mse) for c in found.values()) for size in _sizes(cells) if (found := _at(cells, size))
     }
-    for name in _names(cells):
-        row = [name]
-        for size in _sizes(cells):
-            cell = cells.get((name, size))
-            if not isinstance(cell, Cell):
-                row += [MISSING, MISSING, MISSING]
-                continue
-            row += [f"{100 * (min(cell.mse) / cell.oracle - 1):.1f}"]
-            row += [_reached(cell, bound) for bound in (WITHIN * cell.oracle, WITHIN * lowest[size])]
-        rows.append(row)
-    header = [
-        f"{what}, {size:,}" for size in _sizes(cells) for what in ("% above", "s to floor", "s to best")
-    ]
+    above = _curves(cells, lambda _, cell: 100 * (cell.mse[-1] / cell.oracle - 1))
+    floor = _curves(cells, lambda _, cell: reached(cell, WITHIN * cell.oracle))
+    best = _curves(cells, lambda key, cell: reached(cell, WITHIN * lowest[key[1]]))
+    within = "No model came within 1 % of it, at any size."
+    if floor:
+        within = f"Seconds of fit until the error was within 1 % of it:\n\n{_table(cells, floor)}\n\n"
     text = f"""\
-Of each size: by how many per cent the lowest test error of the fit is *above* that of the ratings' true means, the
-noise floor; seconds of fit until the error was within 1 % of that *floor*; and within 1 % of the *best* error
-that any model here reached on as many ratings. Errors are looked at outside the time, on at most 100,000 test rows,
-after each epoch; of models that cannot be watched (linear, mf, nmf, VW, libFM, scikit-learn, Surprise,
-and the ordered probit of myFM) after the whole fit.
+By how many per cent the test error of the whole fit is above that of the ratings' true means, the noise floor:
 
-{markdown_table(["", *header], rows)}
+{_table(cells, above, show="{:.1f}".format)}
 
-A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above the floor by what
-her coefficients cannot be known: more ratings of more users do not close that gap."""
-    return Section("How close to the best possible, and how soon", text)
+{within} A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above the floor
+by what her coefficients cannot be known: more ratings of more users do not close that gap. How many of each user do:
+[noise_floor.md](noise_floor.md).
+
+Seconds of fit until the error was within 1 % of the best that any model here reached on as many ratings:
+
+{_table(cells, best)}
+
+Errors are looked at outside the time, on at most {LOOKED_AT:,} test rows, after each epoch; of models that cannot be
+watched (linear, mf, nmf, VW, libFM, scikit-learn, Surprise, and the ordered probit of myFM) after the whole fit. No
+hyperparameter is chosen for these data: they are those of `conf/model`, but for what `bench/scale/cell.py` says."""
+    size = max((size for size in _sizes(cells) if set(_at(cells, size)) - set(OURS)), default=0)
+    points = {name: Point(cell.fit, cell.mse[-1]) for name, cell in _at(cells, size).items()}
+    plot = Pareto("scale_pareto", f"What does accuracy cost, at {size:,} ratings?", points)
+    return Section("How close to the best possible, and how soon", text, (), (plot,) if points else ())
 
 
 def billion(cells: Cells) -> Section:
@@ -220,28 +235,40 @@ def _at(cells: Cells, size: int) -> dict[str, Cell]:
     return {n: c for (n, rows), c in cells.items() if rows == size and isinstance(c, Cell)}
 
 
-def _table(cells: Cells, show: Callable[[Cell], str | None]) -> list[list[str]]:
-    def cell_of(name: str, size: int) -> str:
-        cell = cells.get((name, size))
-        return (show(cell) if isinstance(cell, Cell) else None) or MISSING
-
-    return [[name, *(cell_of(name, size) for size in _sizes(cells))] for name in _names(cells)]
-
-
-def _epochs(cells: Cells, name: str) -> dict[int, float]:
-    return {
-        rows: c.epoch
-        for (n, rows), c in sorted(cells.items(), key=lambda item: item[0][1])
-        if n == name and isinstance(c, Cell) and c.epoch is not None
-    }
+def _curves(cells: Cells, of: Callable[[tuple[str, int], Cell], float | None]) -> Curves:
+    """What has been measured, of the models of which something has."""
+    curves: Curves = {}
+    for key, cell in sorted(cells.items(), key=lambda item: item[0][1]):
+        value = of(key, cell) if isinstance(cell, Cell) else None
+        if value is not None:
+            curves.setdefault(key[0], {})[key[1]] = value
+    return {name: curves[name] for name in _names(cells) if name in curves}
 
 
-def _slope(cells: Cells, name: str) -> str:
-    found = _epochs(cells, name)
-    if len(found) < 2:
+def _table(
+    cells: Cells, curves: Curves, *, slopes: Curves | None = None, show: Callable[[float], str] = seconds
+) -> str:
+    sizes = _sizes(cells)
+    rows = [
+        [name, *(show(curve[size]) if size in curve else MISSING for size in sizes)]
+        for name, curve in curves.items()
+    ]
+    header = ["", *(f"{size:,}" for size in sizes)]
+    if slopes is not None:
+        header.append("log-log slope")
+        rows = [[*row, _slope(slopes[row[0]])] for row in rows]
+    return markdown_table(header, rows)
+
+
+def _lines(curves: Curves) -> dict[str, tuple[NDArray, NDArray]]:
+    return {name: (np.array(list(curve)), np.array(list(curve.values()))) for name, curve in curves.items()}
+
+
+def _slope(curve: Mapping[int, float]) -> str:
+    if len(curve) < 2:
         return MISSING
-    return f"{np.polyfit(np.log(list(found)), np.log(list(found.values())), 1)[0]:.2f}"
+    return f"{np.polyfit(np.log(list(curve)), np.log(list(curve.values())), 1)[0]:.2f}"
 
 
-def _reached(cell: Cell, bound: float) -> str:
-    return next((seconds(s) for s, mse in zip(cell.seconds, cell.mse, strict=True) if mse <= bound), "never")
+def reached(cell: Cell, bound: float) -> float | None:
+    return next((s for s, mse in zip(cell.seconds, cell.mse, strict=True) if mse <= bound), None)

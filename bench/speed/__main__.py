@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bench.errors import checked, exit_status
+from bench.progress import say
 from bench.speed import against_libfm, against_myfm, against_vw, growth, lemma, limits, page, predicting
 from bench.speed.bars import bars_table
 from bench.speed.page import Section
@@ -58,7 +59,9 @@ def _measure(asked: argparse.Namespace, arguments: Sequence[str]) -> int:
         for name in asked.sections:
             check_choice("section", name, SECTIONS)
     for name in asked.sections or SECTIONS:
+        say(f"section {name}")
         sections.append(SECTIONS[name](asked))
+        say()
         print(f"{page.markdown(sections[-1])}\n\n{bars_table(sections[-1].bars)}\n", flush=True)
     if not asked.sections:
         command = shlex.join(["python", "-m", "bench.speed", *arguments])

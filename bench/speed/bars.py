@@ -35,11 +35,11 @@ class Bar:
 
 
 def spread(values: ArrayLike) -> str:
-    """`0.0456 (0.0431–0.0502)`: the median, the lowest, the highest; inf is what never happened."""
-    cells = [
+    """`0.0456 (0.0431–0.0502)`: the median, the lowest, the highest, or the only one; inf is what never happened."""
+    median, low, high = (
         f"{v:.4g}" if np.isfinite(v) else "never" for v in (np.median(values), np.min(values), np.max(values))
-    ]
-    return f"{cells[0]} ({cells[1]}–{cells[2]})"
+    )
+    return median if np.size(values) == 1 else f"{median} ({low}–{high})"
 
 
 def slopes(times: Times) -> NDArray[np.float64]:

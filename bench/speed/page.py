@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bench.figures import BLACK, BLUE, GREY, ORANGE, STYLE, save
+from bench.figures import GREY, drawn, look
 from bench.files import write_text
 from bench.identity import code_version
 from bench.measure import environment
@@ -19,7 +18,19 @@ from bench.speed.bars import Bar, bars_table
 Where = Mapping[str, Mapping[str, str]]
 """The "machine" that measured and its packages, and the "code" that was measured."""
 
-LINES = [(BLUE, "o-"), (ORANGE, "s-"), (BLACK, "^-"), (GREY, "D--"), (GREY, "v:")]
+INSIDE = 5
+"""Lines, at most, whose legend lies within the axes."""
+INCHES = 0.2
+"""Of the legend's height for a line."""
+
+
+class Drawing(Protocol):
+    """What a page shows as `name`.png and says as `title`; drawn as `path` with the suffixes .png and .svg."""
+
+    name: str
+    title: str
+
+    def draw(self, path: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,20 @@ class Plot:
     level: tuple[str, float] | None = None
     yscale: str = "log"
 
+    def draw(self, path: Path) -> None:
+        within = len(self.lines) <= INSIDE
+        size = (6.4, 4) if within else (8.4, max(4, 0.5 + INCHES * len(self.lines)))
+        with drawn(path, size) as figure:
+            axes = figure.add_subplot(
+                title=self.title, xlabel=self.xlabel, ylabel=self.ylabel, xscale="log", yscale=self.yscale
+            )
+            for number, (label, (x, y)) in enumerate(self.lines.items()):
+                axes.plot(x, y, label=label, markersize=4, **look(number))
+            if self.level is not None:
+                axes.axhline(self.level[1], color=GREY, linestyle=":", label=self.level[0])
+            where = {"frameon": False, "fontsize": 9}
+            axes.legend(**where) if within else figure.legend(loc="outside right upper", **where)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -42,7 +67,7 @@ class Section:
     title: str
     text: str
     bars: tuple[Bar, ...] = ()
-    plots: tuple[Plot, ...] = ()
+    plots: tuple[Drawing, ...] = ()
 
 
 def markdown(section: Section) -> str:
@@ -73,18 +98,10 @@ def document(sections: Sequence[Section], title: str, about: str, command: str, 
     )
 
 
-def draw(plot: Plot, path: Path) -> None:
-    with rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 4), layout="constrained")
-        axes = figure.add_subplot(
-            title=plot.title, xlabel=plot.xlabel, ylabel=plot.ylabel, xscale="log", yscale=plot.yscale
-        )
-        for (label, (x, y)), (colour, line) in zip(plot.lines.items(), LINES, strict=False):
-            axes.plot(x, y, line, color=colour, label=label, markersize=4)
-        if plot.level is not None:
-            axes.axhline(plot.level[1], color=GREY, linestyle=":", label=plot.level[0])
-        axes.legend(frameon=False, fontsize=9)
-        save(figure, path)
+def draw(sections: Sequence[Section], directory: Path) -> None:
+    for section in sections:
+        for plot in section.plots:
+            plot.draw(directory / plot.name)
 
 
 def write(
@@ -99,8 +116,5 @@ def write(
     """Writes the page `name` and its figures into `directory`; returns the page. Measured was `where`, or here."""
     page = directory / f"{name}.md"
     write_text(page, document(sections, title, about, command, where or here()))
-    for section in sections:
-        for plot in section.plots:
-            for suffix in (".png", ".svg"):
-                draw(plot, directory / f"{plot.name}{suffix}")
+    draw(sections, directory)
     return page

@@ -71,10 +71,7 @@ def _write(asked: argparse.Namespace) -> int:
     command = f"python -m bench.state_of_the_art --repeats {asked.repeats} --sweeps {asked.sweeps}"
     page = Path(asked.results) / f"{BEST}.md"
     write_text(page, document(sections, command, [*tried, *steps, *best]))
-    for section in sections:
-        for plot in section.plots:
-            for suffix in (".png", ".svg"):
-                draw(plot, page.parent / f"{plot.name}{suffix}")
+    draw(sections, page.parent)
     print(f"{page.read_text('utf-8')}\nWritten: {page}")
     return 0
 

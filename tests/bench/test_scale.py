@@ -3,13 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from bench.scale import by_k
+from bench.figures import look
+from bench.scale import by_k, noise_floor
 from bench.scale.__main__ import main, measured
-from bench.scale.cell import Cell, epochs, measure, settings
+from bench.scale.cell import MODELS, Cell, measure, n_epochs, settings
 from bench.scale.page import billion, by_turns, errors, side_by_side, write
 from bench.scale.race import TURNS, TWO_THREADS, Race, race
 from bench.scale.record import Record
-from bench.speed.page import here
+from bench.speed.page import Section, here
 
 GIB = 2**30
 
@@ -57,19 +58,34 @@ def test_what_was_not_measured_says_why():
     assert "- quadratic, 1,000,000 ratings: not within 600 s" in side_by_side(CELLS).text
 
 
-def test_slopes():
-    row = next(line for line in side_by_side(CELLS).text.splitlines() if line.startswith("| fm_sgd"))
-    assert row.split("|")[-2].strip() == "1.00"
+def lines_of(section, name):
+    """Of each table, the cells of that model's line."""
+    lines = (line.split("|") for line in section.text.splitlines())
+    return [[part.strip() for part in line[2:-1]] for line in lines if line[1:2] and line[1].strip() == name]
+
+
+def test_slopes_of_what_grows_in_proportion():
+    epoch, fit, *_ = lines_of(side_by_side(CELLS), "fm_sgd")
+    assert epoch[-1] == "1.00"
+    assert fit[-1] == "1.30"  # ten times as long with half the epochs
+
+
+def test_slopes_are_of_what_can_be_weighed():
+    cells = {("fm_sgd", n): cell(memory=b) for n, b in ((10, 2**10), (100, 2**20), (1000, 10 * 2**20))}
+    assert lines_of(side_by_side(cells), "fm_sgd")[2] == ["0", "1", "10", "1.00"]
 
 
 def test_errors_are_held_against_the_floor_and_the_best():
-    cells = {("fm_als", 100): cell(mse=(0.9, 0.795)), ("linear", 100): cell(None, mse=(0.99, 0.85))}
-    als, linear = (
-        [c.strip() for c in line.split("|")[2:-1]]
-        for line in errors(cells).text.splitlines()
-        if line.startswith(("| fm_als", "| linear"))
-    )
-    assert als == ["0.6", "2.00", "2.00"] and linear == ["7.6", "never", "never"]
+    cells = {("fm_als", 100): cell(mse=(0.78, 0.795)), ("linear", 100): cell(None, mse=(0.99, 0.85))}
+    section = errors(cells)
+    assert lines_of(section, "fm_als") == [["0.6"], ["1.00"], ["1.00"]]
+    assert lines_of(section, "linear") == [["7.6"]]
+    assert "No model came within" in errors({("linear", 100): cell(None, mse=(0.99, 0.85))}).text
+
+
+def test_no_line_and_no_mark_is_drawn_twice():
+    looks = [tuple(look(number).values()) for number in range(len(MODELS))]
+    assert len(set(looks)) == len(MODELS)
 
 
 def test_billion_is_in_proportion():
@@ -78,8 +94,12 @@ def test_billion_is_in_proportion():
 
 
 def test_page_and_figures(tmp_path):
-    page = write(Record(cells=CELLS, races=RACES), "python -m bench.scale", tmp_path)
-    assert "bars are met" in page.read_text() and (tmp_path / "scale_epoch.png").stat().st_size > 1000
+    cells = CELLS | {("linear", 10_000_000): cell(None)}
+    page = write(Record(cells=cells, races=RACES), "python -m bench.scale", tmp_path)
+    assert "bars are met" in page.read_text() and all(
+        (tmp_path / f"scale_{name}.png").stat().st_size > 1000
+        for name in ("epoch", "fit", "memory", "pareto")
+    )
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path):
@@ -138,9 +158,9 @@ def test_larger_data_have_fewer_epochs():
     assert n_iter == sorted(n_iter, reverse=True) and len(set(n_iter)) == 3
 
 
-def test_fewer_epochs_are_expected_to_take_less():
-    assert epochs("fm_gibbs", 10_000_000) == 0.5 and epochs("vw_rank", 10_000_000) == 0.4
-    assert epochs("vw_rank", 1_000_000) == epochs("linear", 10_000_000) == 1
+def test_epochs_of_a_fit():
+    assert [n_epochs(name, 10_000_000) for name in ("fm_gibbs", "vw_rank", "linear")] == [15, 4, 1]
+    assert [n_epochs(name, 1_000_000) for name in ("fm_gibbs", "vw_rank", "linear")] == [30, 10, 1]
 
 
 def test_unknown_model(capsys):
@@ -187,3 +207,17 @@ def test_parts_of_a_sweep():
     text = by_k.section(found).text
     assert "| slope, the last three k |" in text and text.count("2.00") == 5
     assert math.isnan(by_k._slope(np.array([1, 2, 3]), [0.0, 1.0, 2.0]))
+
+
+def test_the_noise_floor(monkeypatch, tmp_path):
+    monkeypatch.setattr(noise_floor, "OF_EACH", (40, 80))
+    monkeypatch.setattr(noise_floor, "SEEDS", range(2))
+    monkeypatch.setattr(noise_floor, "MODELS", ("linear", "fm_ordinal"))
+    monkeypatch.setattr(noise_floor, "ROOT", tmp_path)
+    assert noise_floor.main() == 0
+    page = (tmp_path / "results" / "noise_floor.md").read_text()
+    few, many = (float(c.split(" ")[0]) for c in lines_of(Section("", page), noise_floor.EXPECTED)[0][:2])
+    assert few == pytest.approx(100 * 10 / 36, rel=1e-3) and many == pytest.approx(few / 2, rel=1e-3)
+    few, many = (float(c.split(" ")[0]) for c in lines_of(Section("", page), "fm_ordinal")[0][:2])
+    assert 1 < many < few < 40
+    assert (tmp_path / "results" / "noise_floor.png").stat().st_size > 1000
