@@ -17,7 +17,7 @@ from bench.errors import exit_status
 from bench.identity import ROOT
 from bench.progress import say
 from bench.scale.cell import Cell, K, model_of, rows_of, watched
-from bench.scale.page import WITHIN, reached
+from bench.scale.page import WITHIN, epochs_of_fits, reached
 from bench.speed.bars import Bar, medians, slopes, spread
 from bench.speed.page import Plot, Section, write
 from bench.tables import MISSING, markdown_table
@@ -113,7 +113,7 @@ def _seconds(cells: list[Cell]) -> str:
 def main() -> int:
     about = (
         f"Simulated ratings (`data=planted`) of as many users as items, who rated half of these, {1 - TRAINED:.0%} of them "
-        f"for test; {len(SEEDS)} seeds of data, split and model; k = {K}, one thread. No hyperparameter is chosen for "
+        f"for test; {len(SEEDS)} seeds of data, split and model; k = {K}, one thread; epochs or sweeps: {epochs_of_fits(MODELS)}. No hyperparameter is chosen for "
         "these data: they are those of `conf/model`, but for what `bench/scale/cell.py` says."
     )
     title = "How many ratings until an FM is as good as can be?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +111,7 @@ Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what pas
 {_table(cells, epoch, slopes=epoch)}
 
 Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million ratings that is
-{_epochs_of_fits()}; VW 10 passes; on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
+{epochs_of_fits(MODELS)}; VW 10 passes; on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
 seconds an epoch, of a model without epochs of the fit:
 
 {_table(cells, fit, slopes=share)}
@@ -219,8 +219,8 @@ def _bars(cells: Cells) -> list[Bar]:
     return bars
 
 
-def _epochs_of_fits() -> str:
-    return ", ".join(f"{name} {given['n_iter']}" for name, given in MODELS.items() if "n_iter" in given)
+def epochs_of_fits(names: Collection[str]) -> str:
+    return ", ".join(f"{name} {MODELS[name]['n_iter']}" for name in names if "n_iter" in MODELS[name])
 
 
 def _names(cells: Cells) -> list[str]:

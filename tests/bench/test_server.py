@@ -48,17 +48,39 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where a server keeps files, and what its environment says of that."""
+    if request.param == "folder":
+        yield str(tmp_path / "artifacts"), {}
+        return
+    boto3 = pytest.importorskip("boto3", reason="needs the extra [s3]")
+    moto = pytest.importorskip("moto.server", reason="needs moto[server], which simulates S3")
+    port = free_port()
+    store = moto.ThreadedMotoServer("127.0.0.1", port)
+    store.start()
+    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    asked = {name.lower(): key for name, key in keys.items() if "KEY" in name}
+    address = f"http://127.0.0.1:{port}"
+    client = boto3.client("s3", endpoint_url=address, region_name=keys["AWS_DEFAULT_REGION"], **asked)
+    client.create_bucket(Bucket="bucket")
+    yield "s3://bucket/mlflow", {"MLFLOW_S3_ENDPOINT_URL": address, **keys}
+    assert client.list_objects_v2(Bucket="bucket", Prefix="mlflow/")["KeyCount"] > 0
+    store.stop()
+
+
 @pytest.fixture
-def start(database: str, tmp_path: Path) -> Iterator[tuple[str, Start]]:
+def start(database: str, files: tuple[str, dict[str, str]], tmp_path: Path) -> Iterator[tuple[str, Start]]:
     """Address of a server, and what starts it."""
     port, started = free_port(), []
+    destination, known = files
 
     def serve() -> subprocess.Popen:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", database, "--workers", "1"]
-        command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+        command += ["--artifacts-destination", destination]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        server = subprocess.Popen(command, **quiet, env=os.environ | LEAN)
+        server = subprocess.Popen(command, **quiet, env=os.environ | LEAN | known)
         started.append(server)
         assert answers(port, server)
         return server
