@@ -135,7 +135,8 @@ def _runs(rows: int, data: Data) -> int:
 
 
 def look_ups(data: Data, repeats: int) -> tuple[Times, Times]:
-    """Seconds of looking up alone; and of predicting rows drawn from the smallest data set, by one model. Both are
+    """Seconds of looking up alone; and of predicting rows drawn from the smallest data set, by one model, of every
+    size so often that the same number of rows, and as much of the machine's slower moments, is met by all. Both are
     short, and a machine's speed changes: there are three times as many repeats."""
     repeats *= 3
     X, y = data[min(data)]
@@ -149,8 +150,9 @@ def look_ups(data: Data, repeats: int) -> tuple[Times, Times]:
             tables = [np.ones((block.n_levels + 1, width)) for block in X]
             levels = [block.levels for block in X]
             found[rows][repeat] = machine.gather_seconds(tables, levels, CHUNK // width, repeats=1)
-            runs = [seconds(lambda rows=rows: model.predict(more[rows])) for _ in range(_runs(rows, data))]
-            predicted[rows][repeat] = np.median(runs)
+            runs = max(data) // rows
+            took = seconds(lambda rows=rows, runs=runs: [model.predict(more[rows]) for _ in range(runs)])
+            predicted[rows][repeat] = took / runs
     return found, predicted
 
 
