@@ -120,9 +120,9 @@ def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str) ->
 
 
 def _asked(planned: Plan) -> str:
-    """`12 runs`, or `40 configurations, 5 repeats each`."""
+    """`12 runs`, or `at most 45 runs`."""
     if not planned.selects:
-        return f"{planned.total} runs"
+        return "1 run" if planned.total == 1 else f"{planned.total} runs"
     return f"at most {jobs_at_most(planned)} runs"
 
 

@@ -102,6 +102,11 @@ def choices(records: Sequence[Record]) -> list[Choice]:
     return sorted(found, key=lambda c: (c.chosen.mean(CHOICE) or c.chosen.mean(TEST) or np.inf, c.model))
 
 
+def differing(rows: Sequence[Choice]) -> list[str]:
+    """Of features and kind of split, what is not the same in all."""
+    return [name for name in ("features", "split") if len({getattr(row.chosen, name) for row in rows}) > 1]
+
+
 def configurations(records: Sequence[Record]) -> list[Configuration]:
     grouped: dict[tuple, dict[tuple, Record]] = defaultdict(dict)
     for r in records:

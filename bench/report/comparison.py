@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice, Configuration
+from bench.report.choices import Choice, Configuration, differing
 from bench.report.gaps import Predictions
 from bench.tables import MISSING, markdown_table, number, seconds, signed
 from bench.track import Record
@@ -20,11 +20,7 @@ RMSE = {CHOICE: "validation/rmse_clipped", TEST: "test/rmse_clipped"}
 
 def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
     """A row a choice, best validation error first."""
-    several = {
-        "features": len({r.chosen.features for r in rows}) > 1,
-        "split": len({r.chosen.split for r in rows}) > 1,
-    }
-    extra = [name for name, differs in several.items() if differs]
+    extra = differing(rows)
     excess = ["MSE − best possible"] if any(row.chosen.values(ORACLE) for row in rows) else []
     header = ["model", *extra, "chosen configuration", "of", "validation MSE", "validation RMSE", "test MSE"]
     header += [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice, choices
+from bench.report.choices import Choice, choices, differing
 from bench.report.comparison import spread
 from bench.tables import markdown_table, seconds
 from bench.track import Experiment, Record
@@ -37,10 +37,12 @@ def best(row: Choice) -> str:
 
 
 def top(rows: Sequence[Choice]) -> str:
-    header = ["model", "chosen configuration", "of", "validation MSE", "test MSE", "over", "fit s"]
+    extra = differing(rows)
+    header = ["model", *extra, "chosen configuration", "of", "validation MSE", "test MSE", "over", "fit s"]
     body = [
         [
             row.model + (" (modified code)" if row.chosen.modified else ""),
+            *(getattr(row.chosen, name) for name in extra),
             row.settings() or "as in conf/model",
             str(len(row.of)),
             spread(row, CHOICE),
@@ -51,4 +53,4 @@ def top(rows: Sequence[Choice]) -> str:
         for row in rows[:SHOWN]
     ]
     more = f"\nand {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return markdown_table(header, body, left=2) + more
+    return markdown_table(header, body, left=len(extra) + 2) + more

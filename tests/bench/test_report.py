@@ -15,6 +15,7 @@ from bench.metrics import CHOICE, TEST
 from bench.report.choices import Choice, choices
 from bench.report.comparison import ORACLE, compared, unfinished
 from bench.report.drawings import _cells, _tried
+from bench.report.ended import top
 from bench.track import Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
@@ -53,6 +54,18 @@ def test_chosen_is_the_lowest_mean_validation_error_not_test() -> None:
 def test_configuration_with_a_missing_repeat_is_not_chosen() -> None:
     runs = [record(0, 4, 0.1, 0.1), record(0, 8, 0.8, 0.9), record(1, 8, 0.8, 0.9)]
     assert choices(runs)[0].settings() == "k=8"
+
+
+def test_rows_of_several_features_say_which() -> None:
+    more = {"split": "ua", "features": "all", "digest": "more"}
+    rows = choices([record(0, 4, 0.8, 0.9), record(0, 4, 0.7, 0.8, tags=more)])
+    assert [line.split("|")[2].strip() for line in top(rows).splitlines()] == [
+        "features",
+        "--------",
+        "all",
+        "ids",
+    ]
+    assert "features" not in top(rows[:1])
 
 
 def test_tested_run_stands_for_the_one_that_chose_it() -> None:
