@@ -115,8 +115,16 @@ def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str) ->
     asked = sorted(o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra"))
     version = {k: v for k, v in code_version().items() if k != "commit"}
     parts = {"overrides": asked, "data": dataset.digest, "code": version}
-    name = _asked(planned) if planned.multirun else ""
+    name = f"{_swept(planned)}: {_asked(planned)}" if planned.multirun else ""
     return Sweep(digest(parts)[:12], name, words, this_process())
+
+
+def _swept(planned: Plan) -> str:
+    """`linear over l2, split`, or `22 models`."""
+    models = dict.fromkeys(cfg.hydra.runtime.choices.model for cfg in planned.jobs)
+    which = next(iter(models)) if len(models) == 1 else f"{len(models)} models"
+    over = ", ".join(key.removeprefix("model.") for key in planned.varied_all)
+    return f"{which} over {over}" if over and len(models) == 1 else which
 
 
 def _asked(planned: Plan) -> str:

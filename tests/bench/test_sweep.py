@@ -58,6 +58,16 @@ finally:
 
 
 @pytest.mark.slow
+def test_a_sweep_is_named_by_what_it_asks(results: Path) -> None:
+    client = MLflowTracker(directory=str(results)).client
+    (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.info.run_name for run in runs} == {
+        "linear over l2: 2 runs", "linear l2=1 (simulated)", "linear l2=4 (simulated)"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
 def test_a_wider_grid_computes_what_is_new(results: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([*FIRST[:-1], "model.l2=1,4,9", "keep_model=false", f"results={results}"]) == 0
     out = capsys.readouterr().out
