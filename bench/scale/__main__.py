@@ -29,7 +29,7 @@ MOST_ROWS = 25_000_000
 """For our own models alone."""
 RACES = (("fm_gibbs", TWO_THREADS), ("fm_gibbs", "peer_myfm"), ("fm_sgd", "vw_rank"))
 RACE_ROWS = 10_000_000
-LIMIT_SECONDS = 420
+LIMIT_SECONDS = 900
 """For set-up, fits and predictions of one model on one number of ratings; each turn of a race has as much."""
 RESULTS = ROOT / "results"
 
