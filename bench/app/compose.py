@@ -189,6 +189,11 @@ def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None
         _check(cfg)
 
 
+def key_of(override: str) -> str:
+    """The key or group of an override as it is written."""
+    return override.lstrip("+~").partition("=")[0]
+
+
 def _selects(cfg: DictConfig) -> bool:
     return bool(cfg.select or cfg.search or cfg.seeds or cfg.folds)
 
@@ -251,7 +256,7 @@ def _compose(overrides: list[str]) -> DictConfig:
         if unknown is None:
             raise UserError(f"cannot compose the configuration: {sentence(error)}") from error
         key = unknown[1]
-        known = _compose([o for o in overrides if o.lstrip("+~").partition("=")[0] != key])
+        known = _compose([o for o in overrides if key_of(o) != key])
         valid = [*GROUPS, *flatten(OmegaConf.to_container(known, resolve=False))]
         raise UserError(f"there is no key {key!r}{nearest(key, valid)}") from error
 

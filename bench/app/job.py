@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 
 from bench import report
+from bench.app.compose import key_of
 from bench.app.protocol import pruned_digest
 from bench.app.share import read
 from bench.app.trials import experiment_of, job_of, load_data, run_name
@@ -122,8 +123,7 @@ def _varied(cfg: DictConfig) -> tuple[str, ...]:
     """What the sweep says; of another's job, whatever it was given."""
     if cfg.sweep.home:
         return tuple(cfg.sweep.varied)
-    given = (override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task)
-    return tuple(key for key in given if key != "model")
+    return tuple(key for key in map(key_of, HydraConfig.get().overrides.task) if key != "model")
 
 
 def _sweep(cfg: DictConfig) -> Sweep:

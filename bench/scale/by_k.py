@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measure import Measured
+from bench.speed.bars import slopes
 from bench.speed.page import Plot, Section
 from bench.speed.setting import configured, setting
 from bench.tables import markdown_table
@@ -96,4 +97,4 @@ def _levels(parts: Mapping[str, float]) -> float:
 def _slope(ks: NDArray, seconds: list[float]) -> float:
     if min(seconds[-3:]) <= 0:
         return np.nan
-    return float(np.polyfit(np.log(ks[-3:]), np.log(seconds[-3:]), 1)[0])
+    return float(slopes(dict(zip(ks[-3:], seconds[-3:], strict=True))))

@@ -10,6 +10,7 @@ import io
 import json
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -72,6 +73,8 @@ MODELS = OURS | OTHERS
 SHARE = {10_000_000: 0.5, 25_000_000: 0.25}
 """Of the epochs, where there are so many ratings: fewer are enough, and take long."""
 FEW_PASSES = 2
+WITHIN = 1.01
+"""Of an error, that counts as having reached it."""
 PASSES = {10_000_000: 4}
 """Of VW, else 10: the difference to few passes is what passes cost, reading and writing files excluded."""
 
@@ -96,6 +99,16 @@ class Cell:
     oracle: float
     predictions: list[float]
 
+    @property
+    def above(self) -> float:
+        """By how many per cent the error of the whole fit is above the noise floor."""
+        return 100 * (self.mse[-1] / self.oracle - 1)
+
+    def reached(self, error: float) -> float | None:
+        """Seconds until the error was within 1 % of this one; None if it never was."""
+        pairs = zip(self.seconds, self.mse, strict=True)
+        return next((seconds for seconds, mse in pairs if mse <= WITHIN * error), None)
+
 
 @dataclass(frozen=True, eq=False)
 class LookedAt(Rows):
@@ -118,9 +131,11 @@ def measure(name: str, n_rows: int) -> Cell:
     return watched(model, rows)
 
 
-def model_of(name: str, n_rows: int, **given: object) -> BaseEstimator:
+def model_of(name: str, n_rows: int, *overrides: str, **given: object) -> BaseEstimator:
     """ImportError where it is not installed."""
-    model = job("data=planted", f"model={name}").model.set_params(**settings(name, n_rows) | given)
+    model = job("data=planted", f"model={name}", *overrides).model.set_params(
+        **settings(name, n_rows) | given
+    )
     reason = getattr(model, "unavailable", lambda: None)()
     if reason is not None:
         raise ImportError(reason)
@@ -153,6 +168,11 @@ def n_epochs(name: str, n_rows: int) -> int:
     """Epochs, sweeps or passes of a fit; 1 of a model that has none."""
     given = settings(name, n_rows)
     return given.get("n_iter") or given.get("passes") or 1
+
+
+def epochs_of_fits(names: Iterable[str]) -> str:
+    """Of up to a million ratings, as a page says it."""
+    return ", ".join(f"{name} {MODELS[name]['n_iter']}" for name in names if "n_iter" in MODELS[name])
 
 
 def rows_of(n_rows: int, *overrides: str) -> LookedAt:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from bench.errors import exit_status
 from bench.identity import ROOT
 from bench.progress import say
-from bench.scale.cell import Cell, K, model_of, rows_of, watched
-from bench.scale.page import WITHIN, epochs_of_fits, reached
+from bench.scale.cell import WITHIN, Cell, K, epochs_of_fits, model_of, rows_of, watched
 from bench.speed.bars import Bar, medians, slopes, spread
 from bench.speed.page import Plot, Section, write
 from bench.tables import MISSING, markdown_table
@@ -53,25 +52,20 @@ def measure() -> Found:
             for name in MODELS:
                 say(f"{of_each} ratings of each, seed {seed}: {name}")
                 try:
-                    model = model_of(name, n * of_each)
+                    model = model_of(name, n * of_each, f"seed={seed}")
                 except ImportError:
                     continue
-                if "random_state" in model.get_params():
-                    model.set_params(random_state=seed)
                 found.setdefault(name, {}).setdefault(of_each, []).append(watched(model, rows))
     say()
     return found
 
 
 def above(cells: dict[int, list[Cell]]) -> Above:
-    """By how many per cent the error of the whole fit is above the noise floor."""
-    return {
-        of_each: np.array([100 * (c.mse[-1] / c.oracle - 1) for c in of]) for of_each, of in cells.items()
-    }
+    return {of_each: np.array([cell.above for cell in of]) for of_each, of in cells.items()}
 
 
 def expected() -> Above:
-    """The same of least squares with parameters of which none is too many."""
+    """Of least squares with parameters of which none is too many."""
     return {of_each: np.array([100 * 2 * (1 + TRUE_K) / (TRAINED * of_each)]) for of_each in OF_EACH}
 
 
@@ -106,7 +100,7 @@ Seconds of fit until the error was within 1 % of the floor:
 
 
 def _seconds(cells: list[Cell]) -> str:
-    ends = [reached(cell, WITHIN * cell.oracle) for cell in cells]
+    ends = [cell.reached(cell.oracle) for cell in cells]
     return MISSING if None in ends else spread(ends)
 
 

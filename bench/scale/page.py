@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from bench.figures import Point, pareto
 from bench.scale import by_k
-from bench.scale.cell import LOOKED_AT, MODELS, OURS, Cell, K, n_epochs
+from bench.scale.cell import LOOKED_AT, MODELS, OURS, Cell, K, epochs_of_fits, n_epochs
 from bench.scale.race import TURNS, TWO_THREADS, Race
 from bench.scale.record import Cells, Races, Record
 from bench.speed import page
-from bench.speed.bars import Bar, spread
+from bench.speed.bars import Bar, slopes, spread
 from bench.speed.page import Plot, Section
 from bench.tables import MISSING, markdown_table, seconds
 
-WITHIN = 1.01
-"""Of an error, that counts as having reached it."""
 GIB = 2**30
 SPEED_BARS = {
     ("fm_gibbs", "peer_myfm"): ("sweep / myFM's", 0.5),
@@ -108,18 +106,18 @@ def side_by_side(cells: Cells) -> Section:
     text = f"""\
 Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the second take):
 
-{_table(cells, epoch, slopes=epoch)}
+{_table(cells, epoch, growing=epoch)}
 
 Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million ratings that is
 {epochs_of_fits(MODELS)}; VW 10 passes; on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
 seconds an epoch, of a model without epochs of the fit:
 
-{_table(cells, fit, slopes=share)}
+{_table(cells, fit, growing=share)}
 
 MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of sizes at which that is a
 MiB or more:
 
-{_table(cells, memory, slopes=weighable, show="{:,.0f}".format)}
+{_table(cells, memory, growing=weighable, show="{:,.0f}".format)}
 
 Seconds of predicting the test rows that are looked at, a tenth of the ratings and at most {LOOKED_AT:,}:
 
@@ -140,19 +138,21 @@ def errors(cells: Cells) -> Section:
     lowest = {
         size: min(min(c.mse) for c in found.values()) for size in _sizes(cells) if (found := _at(cells, size))
     }
-    above = _curves(cells, lambda _, cell: 100 * (cell.mse[-1] / cell.oracle - 1))
-    floor = _curves(cells, lambda _, cell: reached(cell, WITHIN * cell.oracle))
-    best = _curves(cells, lambda key, cell: reached(cell, WITHIN * lowest[key[1]]))
+    above = _curves(cells, lambda _, cell: cell.above)
+    floor = _curves(cells, lambda _, cell: cell.reached(cell.oracle))
+    best = _curves(cells, lambda key, cell: cell.reached(lowest[key[1]]))
     within = "No model came within 1 % of it, at any size."
     if floor:
-        within = f"Seconds of fit until the error was within 1 % of it:\n\n{_table(cells, floor)}\n\n"
+        within = f"Seconds of fit until the error was within 1 % of it:\n\n{_table(cells, floor)}"
     text = f"""\
 By how many per cent the test error of the whole fit is above that of the ratings' true means, the noise floor:
 
 {_table(cells, above, show="{:.1f}".format)}
 
-{within} A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above the floor
-by what her coefficients cannot be known: more ratings of more users do not close that gap. How many of each user do:
+{within}
+
+A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above the floor by what
+her coefficients cannot be known: more ratings of more users do not close that gap. How many of each user do:
 [noise_floor.md](noise_floor.md).
 
 Seconds of fit until the error was within 1 % of the best that any model here reached on as many ratings:
@@ -219,10 +219,6 @@ def _bars(cells: Cells) -> list[Bar]:
     return bars
 
 
-def epochs_of_fits(names: Collection[str]) -> str:
-    return ", ".join(f"{name} {MODELS[name]['n_iter']}" for name in names if "n_iter" in MODELS[name])
-
-
 def _names(cells: Cells) -> list[str]:
     return list(dict.fromkeys(name for name, _ in cells))
 
@@ -246,7 +242,7 @@ def _curves(cells: Cells, of: Callable[[tuple[str, int], Cell], float | None]) -
 
 
 def _table(
-    cells: Cells, curves: Curves, *, slopes: Curves | None = None, show: Callable[[float], str] = seconds
+    cells: Cells, curves: Curves, *, growing: Curves | None = None, show: Callable[[float], str] = seconds
 ) -> str:
     sizes = _sizes(cells)
     rows = [
@@ -254,9 +250,9 @@ def _table(
         for name, curve in curves.items()
     ]
     header = ["", *(f"{size:,}" for size in sizes)]
-    if slopes is not None:
+    if growing is not None:
         header.append("log-log slope")
-        rows = [[*row, _slope(slopes[row[0]])] for row in rows]
+        rows = [[*row, _slope(growing[row[0]])] for row in rows]
     return markdown_table(header, rows)
 
 
@@ -265,10 +261,4 @@ def _lines(curves: Curves) -> dict[str, tuple[NDArray, NDArray]]:
 
 
 def _slope(curve: Mapping[int, float]) -> str:
-    if len(curve) < 2:
-        return MISSING
-    return f"{np.polyfit(np.log(list(curve)), np.log(list(curve.values())), 1)[0]:.2f}"
-
-
-def reached(cell: Cell, bound: float) -> float | None:
-    return next((s for s, mse in zip(cell.seconds, cell.mse, strict=True) if mse <= bound), None)
+    return MISSING if len(curve) < 2 else f"{slopes(curve):.2f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +42,9 @@ def spread(values: ArrayLike) -> str:
     return median if np.size(values) == 1 else f"{median} ({low}–{high})"
 
 
-def slopes(times: Times) -> NDArray[np.float64]:
-    """Of each repeat, the exponent b of the power law `seconds = a size^b` that fits best in logarithms."""
+def slopes(times: Mapping[int, ArrayLike]) -> NDArray[np.float64]:
+    """Of each repeat, or of the only one, the exponent b of the power law `seconds = a size^b` that fits best in
+    logarithms."""
     return np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0]
 
 

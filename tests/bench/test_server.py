@@ -59,14 +59,14 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
     port = free_port()
     store = moto.ThreadedMotoServer("127.0.0.1", port)
     store.start()
-    keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    asked = {name.lower(): key for name, key in keys.items() if "KEY" in name}
     address = f"http://127.0.0.1:{port}"
-    client = boto3.client("s3", endpoint_url=address, region_name=keys["AWS_DEFAULT_REGION"], **asked)
+    keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret"}
+    client = boto3.client("s3", "us-east-1", endpoint_url=address, **keys)
     client.create_bucket(Bucket="bucket")
-    yield "s3://bucket/mlflow", {"MLFLOW_S3_ENDPOINT_URL": address, **keys}
-    assert client.list_objects_v2(Bucket="bucket", Prefix="mlflow/")["KeyCount"] > 0
+    yield "s3://bucket/mlflow", {"MLFLOW_S3_ENDPOINT_URL": address} | {k.upper(): v for k, v in keys.items()}
+    kept = client.list_objects_v2(Bucket="bucket", Prefix="mlflow/")["KeyCount"]
     store.stop()
+    assert kept > 0
 
 
 @pytest.fixture
