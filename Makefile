@@ -39,7 +39,7 @@ state-of-the-art: $(READY) ## what each kind of information adds, how far it goe
 	@$(BIN)/python -m bench experiment=ablation model=peer_myfm_ordered 'features.names=$(FLIPPED)' seed=0
 	@$(BIN)/python -m bench experiment=state_of_the_art
 	@$(BIN)/python -m bench experiment=state_of_the_art model.k=16 'features.names=[ids]' split=ua
-	@$(BIN)/python -m bench.state_of_the_art
+	@$(BIN)/python -m bench.studies.state_of_the_art
 
 test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
 	@$(MAKE) --no-print-directory -j2 test-models test-harness

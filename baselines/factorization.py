@@ -67,7 +67,9 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
     def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
         """New factors after each sweep, without end."""
 
-    def fit(self, X: Design, y: ArrayLike, *, validation: tuple[Design, ArrayLike] | None = None) -> Self:
+    def fit(
+        self, X: Design, y: ArrayLike, *, validation: tuple[Design, ArrayLike] | None = None
+    ) -> Self:
         """Fit to a Design of two blocks without side features, for at most `n_iter` sweeps.
 
         With `early_stopping`, ends after that many sweeps without a lower error on `validation`.
@@ -123,7 +125,9 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         users, items = X
         return users.levels, items.levels
 
-    def _ratings(self, users: NDArray[np.intp], items: NDArray[np.intp], y: NDArray[np.float64]) -> Ratings:
+    def _ratings(
+        self, users: NDArray[np.intp], items: NDArray[np.intp], y: NDArray[np.float64]
+    ) -> Ratings:
         (_, n_users), (_, n_items) = self.blocks_
         cells = np.where(users < 0, n_users, users), np.where(items < 0, n_items, items)
         shape = (n_users + 1, n_items + 1)
@@ -135,7 +139,8 @@ def two_sides(X: Design) -> list[tuple[str, int]]:
     blocks = check_design(X).blocks
     if len(blocks) != 2 or any(block.linear or block.side is not None for block in blocks):
         given = ", ".join(
-            b.name + " (linear)" * b.linear + " with side features" * (b.side is not None) for b in blocks
+            b.name + " (linear)" * b.linear + " with side features" * (b.side is not None)
+            for b in blocks
         )
         raise ValueError(
             f"a matrix has two sides and no place for more: X must be two blocks without side features, got {given}"

@@ -68,7 +68,9 @@ def solve_ridge(
     X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr")
     penalty = np.append(0.0, penalty)
     diagonal = X.multiply(X).sum(axis=0) + penalty
-    normal = LinearOperator((X.shape[1],) * 2, matvec=lambda w: X.T @ (X @ w) + penalty * w, dtype=np.float64)
+    normal = LinearOperator(
+        (X.shape[1],) * 2, matvec=lambda w: X.T @ (X @ w) + penalty * w, dtype=np.float64
+    )
     inverse = sparse.diags_array(1 / np.where(diagonal > 0, diagonal, 1))
     w, steps = cg(normal, X.T @ y, rtol=1e-10, M=inverse)
     if steps:

@@ -45,7 +45,9 @@ def run_program(
             raise
     said = log.read_text("utf-8", errors="replace")
     if process.returncode:
-        failure = f"{name} failed with exit status {process.returncode}: {shown or ' '.join(command)}"
+        failure = (
+            f"{name} failed with exit status {process.returncode}: {shown or ' '.join(command)}"
+        )
         raise RuntimeError(f"{failure}\n{said[-LOG_SHOWN:]}")
     return said, peak
 

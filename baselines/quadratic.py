@@ -106,5 +106,7 @@ def _check_size(in_row: NDArray[np.integer]) -> None:
 
 def _products(X: sparse.csr_array) -> sparse.csr_array:
     """(n_rows, n_features * (n_features - 1) / 2): x_i x_j for i < j, j running faster."""
-    expanded = PolynomialFeatures(degree=2, interaction_only=True, include_bias=False).fit_transform(X)
+    expanded = PolynomialFeatures(
+        degree=2, interaction_only=True, include_bias=False
+    ).fit_transform(X)
     return sparse.csr_array(expanded)[:, X.shape[1] :]

@@ -34,7 +34,9 @@ from baselines.vw_format import namespaces, vw_lines
 from fm.design import Design
 from fm.params import check_integer
 
-_FILES = "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"
+_FILES = (
+    "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"
+)
 _FILES += " -c --cache --cache_file -k --kill_cache -t --testonly --readable_model --invert_hash -P --progress --quiet"
 _OWNERS = {
     **dict.fromkeys(_FILES.split(), "the adapter passes it"),
@@ -95,7 +97,9 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         for argument in command_line(self.arguments):
             option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
             if option in _OWNERS:
-                raise ValueError(f"arguments must do without {option}, got {argument!r}: {_OWNERS[option]}")
+                raise ValueError(
+                    f"arguments must do without {option}, got {argument!r}: {_OWNERS[option]}"
+                )
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Learn from the rows in their order.
@@ -112,7 +116,11 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
         rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
-        command = [*command_line(self.arguments), f"--bit_precision={self.bits}", f"--passes={self.passes}"]
+        command = [
+            *command_line(self.arguments),
+            f"--bit_precision={self.bits}",
+            f"--passes={self.passes}",
+        ]
         command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
         command += ["--data=rows.vw", "--final_regressor=model"]
         command += [] if self.holdout else ["--holdout_off"]
@@ -140,7 +148,9 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         RuntimeError : VW failed, or its predictions are not one finite number a row.
         """
         if [block.name for block in check_design(X)] != self._names:
-            raise ValueError(f"X has blocks {[b.name for b in X]}, the model was fitted on {self._names}")
+            raise ValueError(
+                f"X has blocks {[b.name for b in X]}, the model was fitted on {self._names}"
+            )
         with TemporaryDirectory() as folder:
             log = self._test(vw_lines(X), ["--predictions=predictions"], folder)
             _check_log(log, len(X))
@@ -156,9 +166,13 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         options = self.model_[:MODEL_HEADER]
         rank = re.search(rb"--rank (\d+)", options)
         if rank:
-            crossed = b"".join(re.findall(rb"--quadratic (\S+)", options)).decode("ascii", "replace")
+            crossed = b"".join(re.findall(rb"--quadratic (\S+)", options)).decode(
+                "ascii", "replace"
+            )
             n_seen = self._n_seen_features
-            return 1 + sum(n * (1 + int(rank[1]) * (letter in crossed)) for letter, n in n_seen.items())
+            return 1 + sum(
+                n * (1 + int(rank[1]) * (letter in crossed)) for letter, n in n_seen.items()
+            )
         with TemporaryDirectory() as folder:
             self._test([], ["--predict_only_model", "--readable_model=weights"], folder)
             return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
@@ -167,7 +181,9 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         """What VW printed while going through `lines` without learning."""
         Path(folder, "model").write_bytes(self.model_)
         _write(folder, lines)
-        return _run(["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder)[0]
+        return _run(
+            ["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder
+        )[0]
 
 
 def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:
@@ -200,7 +216,9 @@ def _check_log(log: str, n_rows: int) -> None:
     """RuntimeError unless VW says that it saw (a pass, where it says so) n_rows examples, all with a prediction."""
     seen = re.search(r"^number of examples(?: per pass)? = (\d+)$", log, re.MULTILINE)
     if seen is None or int(seen[1]) != n_rows:
-        raise RuntimeError(f"Vowpal Wabbit did not see the {n_rows} rows it was given:\n{log[-LOG_SHOWN:]}")
+        raise RuntimeError(
+            f"Vowpal Wabbit did not see the {n_rows} rows it was given:\n{log[-LOG_SHOWN:]}"
+        )
     diverged = re.search(r"NAN prediction in example \d+", log)
     if diverged:
         raise RuntimeError(

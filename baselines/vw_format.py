@@ -25,10 +25,16 @@ ROWS = 4096
 
 def vw_lines(X: Design, y: NDArray[np.float64] | None = None) -> Iterator[str]:
     """A line a row of X, with its rating where y is given; `ROWS` lines a piece. ValueError as `namespaces`."""
-    blocks = [(block.levels, _level_texts(block, letter)) for block, letter in zip(X, namespaces(X))]
+    blocks = [
+        (block.levels, _level_texts(block, letter)) for block, letter in zip(X, namespaces(X))
+    ]
     for start in range(0, len(X), ROWS):
         rows = slice(start, start + ROWS)
-        lines = np.full(len(X.blocks[0].levels[rows]), "", dtype=object) if y is None else _numbers(y[rows])
+        lines = (
+            np.full(len(X.blocks[0].levels[rows]), "", dtype=object)
+            if y is None
+            else _numbers(y[rows])
+        )
         for levels, texts in blocks:
             lines = lines + texts[levels[rows]]
         yield "".join(f"{line}\n" for line in lines.tolist())
@@ -66,7 +72,9 @@ def _level_texts(block: Block, letter: str) -> NDArray[np.object_]:
     if block.side is not None:
         names = range(block.n_side) if block.side_labels is None else block.side_labels
         names = np.array([f" @{quote(str(name), safe='')}:" for name in names], dtype=object)
-        features = [f"{name}{value:.9g}" for name, value in zip(names[block.side.indices], block.side.data)]
+        features = [
+            f"{name}{value:.9g}" for name, value in zip(names[block.side.indices], block.side.data)
+        ]
         ends = block.side.indptr.tolist()
         texts = [text + "".join(features[i:j]) for text, i, j in zip(texts, ends, ends[1:])]
     return np.array([*texts, f" |{letter}"], dtype=object)

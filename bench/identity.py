@@ -53,7 +53,9 @@ def code_version() -> dict[str, str]:
 def _git(*arguments: str) -> str | None:
     """Output of a git command in this project's own tree; None without git or outside one."""
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()

@@ -40,7 +40,9 @@ class Measured:
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._start
         self._limits.restore_original_limits()
-        self.peak_memory = None if self._before is None else max(0, _resident("VmHWM") - self._before)
+        self.peak_memory = (
+            None if self._before is None else max(0, _resident("VmHWM") - self._before)
+        )
 
 
 def _reset_peak() -> int | None:
@@ -67,7 +69,10 @@ def environment() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "blas": ", ".join(
             sorted(
-                {f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in threadpool_info()}
+                {
+                    f"{b['internal_api']} {b['version']} {b.get('architecture', '')}"
+                    for b in threadpool_info()
+                }
             )
         ),
         "python": platform.python_version(),

@@ -16,7 +16,9 @@ TEST = "test/mse_clipped"
 """Name of the error that is reported."""
 
 
-def squared_errors(y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]) -> NDArray[np.float64]:
+def squared_errors(
+    y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]
+) -> NDArray[np.float64]:
     """(n_rows,) squared errors of predictions clipped to `scale`; their mean is the headline metric."""
     return (np.asarray(y, dtype=np.float64) - np.clip(prediction, *scale)) ** 2
 

@@ -11,18 +11,22 @@ import sys
 
 import numpy as np
 
-from bench.app.compose import composed
-from bench.app.trials import job_again, load_data
 from bench.data.dataset import Dataset
-from bench.encode import SECONDS_PER_DAY
 from bench.errors import UserError, exit_status
+from bench.features import SECONDS_PER_DAY
 from bench.run import Job, run
-from bench.track.evidence import Evidence
-from bench.track.models import log_model
+from bench.sweep.compose import composed
+from bench.sweep.trials import job_again, load_data
+from bench.tracking.evidence import Evidence
+from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
 from fm.served import Served, Source
 
-SOURCES = {"user": Source("user"), "item": Source("item"), "day": Source("timestamp", SECONDS_PER_DAY)}
+SOURCES = {
+    "user": Source("user"),
+    "item": Source("item"),
+    "day": Source("timestamp", SECONDS_PER_DAY),
+}
 """Block -> the column of a request that names its level."""
 LOGGED = "model.logged"
 """Tag of a run: the model's address, or why there is none."""
@@ -36,7 +40,9 @@ def main() -> int:
     parser.add_argument(
         "data", nargs="*", help="words of its command that say which data: data=..., data.path=..."
     )
-    parser.add_argument("--results", default="results", help="folder of the store (default: results)")
+    parser.add_argument(
+        "--results", default="results", help="folder of the store (default: results)"
+    )
     asked = parser.parse_args()
     evidence = Evidence(directory=asked.results)
     words = asked.data or [f"data={evidence.tags(asked.run)['data']}"]
@@ -55,20 +61,28 @@ def keep(evidence: Evidence, run_id: str, dataset: Dataset) -> str:
     if LOGGED in tags:
         return tags[LOGGED]
     if evidence.data(run_id).digest != dataset.digest[:16]:
-        raise UserError(f"run {run_id} is of other ratings than {dataset.source}: say which, data=...")
+        raise UserError(
+            f"run {run_id} is of other ratings than {dataset.source}: say which, data=..."
+        )
     job = job_again(evidence.config(run_id), tags, dataset)
     if isinstance(job.model, FactorizationMachine):
         known = _fitted_again(evidence, run_id, job)
     else:
-        known = f"no: {type(job.model).__name__} has no file format of its own, and nothing is pickled"
+        known = (
+            f"no: {type(job.model).__name__} has no file format of its own, and nothing is pickled"
+        )
     evidence.client.set_tag(run_id, LOGGED, known)
     return known
 
 
 def _fitted_again(evidence: Evidence, run_id: str, job: Job) -> str:
     result = run(job)
-    if not np.allclose(evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8):
-        raise UserError(f"run {run_id} cannot be repeated: with the code here its predictions are others")
+    if not np.allclose(
+        evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8
+    ):
+        raise UserError(
+            f"run {run_id} cannot be repeated: with the code here its predictions are others"
+        )
     model, X = result.fitted
     others = [block.name for block in X if block.name not in SOURCES]
     if others:

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from bench import report
 from bench.metrics import CHOICE
-from bench.track import Record
+from bench.tracking import Record
 
 WIDTH = 20
 
@@ -26,7 +26,9 @@ def say(what: str = "") -> None:
 class Progress:
     """`total` jobs, of which `running()` says how many are being computed."""
 
-    def __init__(self, total: int, running: Callable[[], int], stream: TextIO | None = None) -> None:
+    def __init__(
+        self, total: int, running: Callable[[], int], stream: TextIO | None = None
+    ) -> None:
         self.total = total
         self.running = running
         self.stream = sys.stdout if stream is None else stream

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 
 from bench.data.dataset import Dataset
-from bench.encode import encode
+from bench.data.splits import Split
 from bench.errors import UserError
+from bench.features import encode
 from bench.identity import code_version, job_digest
 from bench.measure import Measured
 from bench.metrics import evaluate
-from bench.split import Split
 from bench.told import told
 from fm.design import Design
 
@@ -91,7 +91,9 @@ def run(job: Job) -> Result:
     """
     split = job.split(job.dataset)
     if not job.test and not len(split.validation):
-        raise UserError(f"split {split.name} has no validation rows to choose by: set split.validation")
+        raise UserError(
+            f"split {split.name} has no validation rows to choose by: set split.validation"
+        )
     y = job.dataset.ratings["rating"].to_numpy(np.float64)
     scale = job.dataset.scale
     metrics: dict[str, float] = {}

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from bench.errors import UserError, exit_status
 from bench.metrics import CHOICE, TEST
 from bench.tables import MISSING, markdown_table, number, seconds
-from bench.track import MLflowTracker, Record
+from bench.tracking import MLflowTracker, Record
 
 DIGITS = 8
 """Of a digest, as it is shown."""
@@ -27,15 +27,21 @@ DIGITS = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench.runs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--results", default="results", help="folder of the store (default: results)")
+    parser.add_argument(
+        "--results", default="results", help="folder of the store (default: results)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("list", "export"):
         command = commands.add_parser(name)
         command.add_argument("experiment", nargs="?", help="default: all")
         command.add_argument("--model", help="only runs of this model")
-        command.add_argument("--status", type=str.upper, help="only FINISHED, FAILED, KILLED or PRUNED ones")
+        command.add_argument(
+            "--status", type=str.upper, help="only FINISHED, FAILED, KILLED or PRUNED ones"
+        )
         if name == "list":
             command.add_argument("--limit", type=int, default=20, help="rows (default: 20)")
     commands.add_parser("compare").add_argument("run", nargs="+")
@@ -87,7 +93,9 @@ def listing(records: Sequence[Record], limit: int) -> str:
             record.name,
             record.digest[:DIGITS],
             record.tags["experiment"],
-            record.status if record.finished else f"{record.status}: {(record.reason or MISSING)[:40]}",
+            record.status
+            if record.finished
+            else f"{record.status}: {(record.reason or MISSING)[:40]}",
             number(record.metrics.get(CHOICE)),
             number(record.metrics.get(TEST)),
             seconds(record.metrics.get("time/fit_seconds")),
@@ -101,17 +109,23 @@ def listing(records: Sequence[Record], limit: int) -> str:
 def difference(records: Sequence[Record]) -> str:
     """A column a run: parameters and tags that differ, then all metrics but curves."""
     params = _differing([r.params for r in records])
-    tags = _differing([r.tags for r in records], ignored=("digest", "attempt", "owner", "sweep.", "mlflow."))
+    tags = _differing(
+        [r.tags for r in records], ignored=("digest", "attempt", "owner", "sweep.", "mlflow.")
+    )
     metrics = sorted({m for r in records for m in r.metrics if not m.startswith("curve/")})
     rows = [["status", *(r.status for r in records)]]
     rows += [[name, *(r.params.get(name, MISSING) for r in records)] for name in params]
-    rows += [[name, *(r.tags.get(name, MISSING) for r in records)] for name in tags if name not in params]
+    rows += [
+        [name, *(r.tags.get(name, MISSING) for r in records)] for name in tags if name not in params
+    ]
     rows += [[name, *(_figure(r.metrics.get(name)) for r in records)] for name in metrics]
     return markdown_table(["", *(f"{r.name} {r.digest[:DIGITS]}" for r in records)], rows)
 
 
 def _differing(columns: Sequence[dict[str, str]], ignored: tuple[str, ...] = ()) -> list[str]:
-    names = sorted({name for column in columns for name in column if not name.startswith(ignored or "\0")})
+    names = sorted(
+        {name for column in columns for name in column if not name.startswith(ignored or "\0")}
+    )
     return [name for name in names if len({column.get(name) for column in columns}) > 1]
 
 
@@ -121,9 +135,20 @@ def _figure(value: float | None) -> str:
 
 def _flat(record: Record) -> dict[str, object]:
     """Everything known of a run, by unique names."""
-    about = {"digest": record.digest, "run_id": record.run_id, "name": record.name, "status": record.status}
+    about = {
+        "digest": record.digest,
+        "run_id": record.run_id,
+        "name": record.name,
+        "status": record.status,
+    }
     tags = {f"tag.{n}": v for n, v in sorted(record.tags.items()) if not n.startswith("mlflow.")}
-    return about | {"reason": record.reason} | dict(sorted(record.params.items())) | record.metrics | tags
+    return (
+        about
+        | {"reason": record.reason}
+        | dict(sorted(record.params.items()))
+        | record.metrics
+        | tags
+    )
 
 
 def _write_csv(records: Sequence[Record]) -> None:

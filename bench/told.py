@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
-from bench.split import Split
+from bench.data.splits import Split
 from fm.design import Design
 
 
-def told(model: BaseEstimator, X_test: Design, dataset: Dataset, split: Split) -> dict[str, NDArray]:
+def told(
+    model: BaseEstimator, X_test: Design, dataset: Dataset, split: Split
+) -> dict[str, NDArray]:
     """Columns (n_test,): `user_ratings` and `item_ratings`, how many training rows the row's user and item have,
     and `std`, the standard deviation of the rating given the data, where the model knows one."""
     columns = {f"{who}_ratings": _times(dataset, split, who) for who in ("user", "item")}

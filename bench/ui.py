@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 
 from bench.errors import checked, exit_status
-from bench.track import MLflowTracker
+from bench.tracking import MLflowTracker
 from fm.params import check_choice
 
 HOST = "127.0.0.1"
@@ -25,9 +25,13 @@ LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ui", description=__doc__)
-    parser.add_argument("experiment", nargs="?", help="print this one's address only (default: all)")
+    parser.add_argument(
+        "experiment", nargs="?", help="print this one's address only (default: all)"
+    )
     parser.add_argument("--port", type=int, default=0, help="default: any free one")
-    parser.add_argument("--directory", default="results", help="folder of the store (default: results)")
+    parser.add_argument(
+        "--directory", default="results", help="folder of the store (default: results)"
+    )
     arguments = parser.parse_args()
     tracker = MLflowTracker(directory=arguments.directory)
     if not tracker.uri.startswith("sqlite:"):
@@ -43,7 +47,9 @@ def main() -> int:
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | LEAN)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | LEAN
+        )
         try:
             if not answers(port, server):
                 log.seek(0)

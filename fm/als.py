@@ -108,7 +108,12 @@ def als(
             for s, ridge in enumerate(ridges)
         ]
     else:
-        first, w0, theta, sides = start.n_sweeps, start.coefficients.w0, start.theta.copy(), list(start.sides)
+        first, w0, theta, sides = (
+            start.n_sweeps,
+            start.coefficients.w0,
+            start.theta.copy(),
+            list(start.sides),
+        )
         for block, w in zip(linear, start.linear, strict=True):
             block.theta = w
     history = {"objective": [], "train_mse": [], "seconds": []}
@@ -124,7 +129,9 @@ def als(
             target = y - sum(block.effect() for block in linear) if linear else y
             residual = sweep(rows, target, w0, theta, priors[:n_sets], 1.0, None, each)
             residual = explain(linear, residual, priors[n_sets:], 1.0, None)
-            for s, (own, ridge) in enumerate(zip(_thetas(rows, theta, linear), ridges, strict=True)):
+            for s, (own, ridge) in enumerate(
+                zip(_thetas(rows, theta, linear), ridges, strict=True)
+            ):
                 if ridge:
                     sides[s] = ridge.fit(own, 1.0)
                     own = np.concatenate([own - ridge.S @ sides[s], sides[s]])

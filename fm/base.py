@@ -67,7 +67,9 @@ class FactorizationMachine(BaseEstimator):
         """
         self.check_params()
         warm = self.warm_start and hasattr(self, "state_")
-        return self._fit(X, y, sample_weight, validation, hyperparameters.resolve(self._params()), warm)
+        return self._fit(
+            X, y, sample_weight, validation, hyperparameters.resolve(self._params()), warm
+        )
 
     @property
     def coefficients_(self) -> Coefficients:
@@ -107,7 +109,9 @@ class FactorizationMachine(BaseEstimator):
         if self.solver == "gibbs":  # its state has a latent y for each row
             resumes["n_rows"] = X.shape[0]
         if warm and resumes != self._resumes:
-            raise ValueError(f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False")
+            raise ValueError(
+                f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False"
+            )
         if not warm:
             self._learn_classes(y if classes is None else classes)
         y = self._encode(y)
@@ -167,7 +171,11 @@ class FactorizationMachine(BaseEstimator):
             earlier, settings["rng"] = self.machine_, None
         _check_draws((start.n_sweeps if start else 0) + settings["n_iter"], settings)
         fit = gibbs(
-            _blocks_or_csr(X), y, sample_weight=sample_weight, likelihood=self._likelihood, **settings
+            _blocks_or_csr(X),
+            y,
+            sample_weight=sample_weight,
+            likelihood=self._likelihood,
+            **settings,
         )
         _check_draws(fit.state.n_sweeps, settings)
         draws = Draws.of(fit) if earlier is None else earlier.followed_by(Draws.of(fit))
@@ -197,7 +205,9 @@ class FactorizationMachine(BaseEstimator):
 
     def _call_back(self, epoch: int, coefficients: Coefficients | Draw) -> bool | None:
         """The user's callback, with an estimator that predicts by the current coefficients."""
-        self.machine_ = Draws.of_one(coefficients) if isinstance(coefficients, Draw) else coefficients
+        self.machine_ = (
+            Draws.of_one(coefficients) if isinstance(coefficients, Draw) else coefficients
+        )
         return self.callback(epoch, self)
 
     def _expect(self, X: Design | ArrayLike) -> NDArray[np.float64]:

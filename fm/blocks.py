@@ -118,7 +118,9 @@ class Blocks:
         step = self._scratch_size // self._tables[0].shape[1]
         for start in range(0, len(total), step):
             rows = slice(start, min(start + step, len(total)))
-            total[rows] = self._sum([(b, levels[rows]) for b, levels in enumerate(self._levels)])[:, -1]
+            total[rows] = self._sum([(b, levels[rows]) for b, levels in enumerate(self._levels)])[
+                :, -1
+            ]
         return total - self._w0_share
 
     def _scratch(self) -> NDArray:

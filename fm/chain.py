@@ -104,17 +104,23 @@ class Chain:
     def sweep(self, each: Map = map) -> None:
         """Steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels."""
         rows, likelihood, rng = self._rows, self._likelihood, self.rng
-        interacting, linear = self._groups[: self._n_interacting], self._groups[self._n_interacting :]
+        interacting, linear = (
+            self._groups[: self._n_interacting],
+            self._groups[self._n_interacting :],
+        )
         means = np.empty_like(self.theta)
         for group in interacting:
             means[group.columns] = group.means()
         priors = [
-            (means[columns], self._groups[self._group_of[columns[0]]].precision) for columns in rows.columns
+            (means[columns], self._groups[self._group_of[columns[0]]].precision)
+            for columns in rows.columns
         ]
         target = likelihood.target
         if linear:
             target = target - sum(block.effect() for block in self._linear)
-        residual = sweep(rows, target, likelihood.w0, self.theta, priors, likelihood.alpha, rng, each)
+        residual = sweep(
+            rows, target, likelihood.w0, self.theta, priors, likelihood.alpha, rng, each
+        )
         priors = [(group.means(), group.precision) for group in linear]
         likelihood.draw(explain(self._linear, residual, priors, likelihood.alpha, rng), rng)
         thetas = self._thetas()
@@ -128,7 +134,9 @@ class Chain:
     def _thetas(self) -> list[NDArray]:
         """(columns, k + 1) of each group; of linear blocks (levels, 1), not copies."""
         interacting = self._groups[: self._n_interacting]
-        return [self.theta[group.columns] for group in interacting] + [b.theta for b in self._linear]
+        return [self.theta[group.columns] for group in interacting] + [
+            b.theta for b in self._linear
+        ]
 
     def _translate(self, g: int, thetas: list[NDArray]) -> None:
         """Draw where group g's theta have their origin: in a design of w and v, in a matrix of w alone."""
@@ -146,14 +154,18 @@ class Chain:
         n = len(P) if shears else 1
         c = np.zeros(len(P))
         root = np.linalg.cholesky(P[:n, :n])
-        c[:n] = np.linalg.solve(root.T, np.linalg.solve(root, slope[:n]) + self.rng.standard_normal(n))
+        c[:n] = np.linalg.solve(
+            root.T, np.linalg.solve(root, slope[:n]) + self.rng.standard_normal(n)
+        )
         self._likelihood.shift(c[0])
         group.shift(thetas[g], c)
         for h in others:
             self._groups[h].shear(thetas[h], c[1:])
 
     def current(self) -> Draw:
-        parts = [group.flat(theta) for group, theta in zip(self._groups, self._thetas(), strict=True)]
+        parts = [
+            group.flat(theta) for group, theta in zip(self._groups, self._thetas(), strict=True)
+        ]
         interacting, linear = parts[: self._n_interacting], parts[self._n_interacting :]
         theta = np.concatenate(interacting) if self._is_design else self.theta.copy()
         unknown = np.zeros((len(parts) if self._is_design else 0, theta.shape[1]))
@@ -200,7 +212,11 @@ class Chain:
 
 
 def _group(
-    columns: NDArray[np.intp], seen: NDArray[np.bool_], k: int, prior: Prior, side: sparse.csr_array | None
+    columns: NDArray[np.intp],
+    seen: NDArray[np.bool_],
+    k: int,
+    prior: Prior,
+    side: sparse.csr_array | None,
 ) -> Group:
     given = columns, seen, k, prior
     return Group(*given) if side is None else SideGroup(*given, side)

@@ -48,7 +48,9 @@ class Columns:
 
     def load(self, w0: float, theta: NDArray) -> None:
         self._theta = np.zeros_like(theta)
-        self._sums = np.zeros((self._n_rows + 1, theta.shape[1]))  # (prediction, q), and of an empty slot 0
+        self._sums = np.zeros(
+            (self._n_rows + 1, theta.shape[1])
+        )  # (prediction, q), and of an empty slot 0
         self._sums[:-1, 0] = w0
         for s, columns in enumerate(self.columns):
             self.absorb(s, theta[columns])

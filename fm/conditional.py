@@ -63,7 +63,11 @@ def conditional(
     precision : (c, c), Lambda.
     each : works on batches of levels.
     """
-    noise = np.zeros(linear.shape) if rng is None else rng.standard_normal(linear.shape) / np.sqrt(alpha)
+    noise = (
+        np.zeros(linear.shape)
+        if rng is None
+        else rng.standard_normal(linear.shape) / np.sqrt(alpha)
+    )
 
     def update(batch: Batch) -> tuple[NDArray, Left]:
         gram = _gram(regressors, batch, len(precision))

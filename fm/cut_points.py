@@ -52,7 +52,13 @@ class Expansion:
             if 0 < j < len(c):
                 hessian[j - 1, j] = hessian[j, j - 1] = -(a @ b)
         log_density = sum(np.log(rows.mass).sum() for rows in noise) - precision * np.dot(c, c) / 2
-        return cls(c, log_density, c + np.linalg.solve(hessian, gradient), np.linalg.cholesky(hessian), noise)
+        return cls(
+            c,
+            log_density,
+            c + np.linalg.solve(hessian, gradient),
+            np.linalg.cholesky(hessian),
+            noise,
+        )
 
     def propose(self, rng: np.random.Generator) -> NDArray:
         step = np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
@@ -77,7 +83,12 @@ def draw_cut_points(
     log_uniform = np.log(rng.random())
     if np.all(np.diff(proposal) > 0):
         there = Expansion.at(proposal, eta, precision)
-        log_odds = there.log_density - here.log_density + there.log_proposal(c) - here.log_proposal(proposal)
+        log_odds = (
+            there.log_density
+            - here.log_density
+            + there.log_proposal(c)
+            - here.log_proposal(proposal)
+        )
         if log_uniform < log_odds:
             return proposal, there.noise
     return c, here.noise

@@ -66,7 +66,9 @@ class Block:
                 )
             object.__setattr__(self, "side", side)
         if self.labels is not None and len(self.labels) != self.n_levels:
-            raise ValueError(f"block {self.name!r}: {len(self.labels)} labels for {self.n_levels} levels")
+            raise ValueError(
+                f"block {self.name!r}: {len(self.labels)} labels for {self.n_levels} levels"
+            )
         if self.side_labels is not None and len(self.side_labels) != self.n_side:
             raise ValueError(
                 f"block {self.name!r}: {len(self.side_labels)} side labels for {self.n_side} columns"
@@ -124,7 +126,10 @@ class Design:
         if not self.interacting or self.interacting != self.blocks[: len(self.interacting)]:
             raise ValueError(
                 "a design has one block that is not linear, or more, and then the linear ones; got "
-                + ", ".join(f"{block.name} (linear)" if block.linear else block.name for block in self.blocks)
+                + ", ".join(
+                    f"{block.name} (linear)" if block.linear else block.name
+                    for block in self.blocks
+                )
             )
         n_features = sum(block.n_features for block in self.blocks)
         object.__setattr__(self, "shape", (len(self.blocks[0].levels), n_features))

@@ -142,7 +142,9 @@ class FMRegressor(RegressorMixin, _ManySolvers):
         mean = self._expect(X)
         if not return_std:
             return mean
-        variance = self.draws_.mean(check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha)
+        variance = self.draws_.mean(
+            check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha
+        )
         return mean, np.sqrt(variance)
 
     def predict_quantiles(
@@ -213,7 +215,9 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
         if len(self.classes_) != 2:
-            raise ValueError(f"Only binary classification is supported; y has {len(self.classes_)} class(es)")
+            raise ValueError(
+                f"Only binary classification is supported; y has {len(self.classes_)} class(es)"
+            )
 
     def _encode(self, y: NDArray) -> NDArray[np.float64]:
         return class_numbers(y, self.classes_).astype(np.float64)

@@ -31,7 +31,9 @@ CHUNK = 2**14
 """Numbers in a piece of an intermediate result: 128 KiB of float64."""
 
 
-def features(X: Design | NDArray | sparse.csr_array, dtype: DTypeLike) -> MatrixFeatures | OneHotFeatures:
+def features(
+    X: Design | NDArray | sparse.csr_array, dtype: DTypeLike
+) -> MatrixFeatures | OneHotFeatures:
     """X in the form that suits it."""
     if not isinstance(X, Design):
         return MatrixFeatures.of(X.astype(dtype, copy=False))
@@ -65,7 +67,9 @@ class MatrixFeatures:
 
     def __getitem__(self, chosen: NDArray[np.intp] | slice) -> Self:
         rows = self.rows[chosen]
-        return replace(self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[chosen])
+        return replace(
+            self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[chosen]
+        )
 
     def forward(self, w0: float, theta: NDArray) -> tuple[NDArray, NDArray]:
         norms = np.vecdot(theta[:, 1:], theta[:, 1:])
@@ -176,10 +180,14 @@ def chunks(n: int, width: int) -> list[slice]:
 
 def _level_features(block: Block, dtype: DTypeLike) -> sparse.csr_array:
     own = sparse.eye_array(block.n_levels, dtype=dtype, format="csr")
-    return own if block.side is None else sparse.hstack([own, block.side.astype(dtype)], format="csr")
+    return (
+        own if block.side is None else sparse.hstack([own, block.side.astype(dtype)], format="csr")
+    )
 
 
-def _divided(X: NDArray | sparse.csr_array, units: NDArray[np.float64]) -> NDArray | sparse.csr_array:
+def _divided(
+    X: NDArray | sparse.csr_array, units: NDArray[np.float64]
+) -> NDArray | sparse.csr_array:
     inverse = (1 / units).astype(X.dtype)
     if not sparse.issparse(X):
         return X * inverse

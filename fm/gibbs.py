@@ -93,7 +93,14 @@ def gibbs(
     """
     began = time.perf_counter()
     chain = Chain(
-        X, y, k=k, likelihood=likelihood, weight=sample_weight, groups=groups, prior=prior, dtype=dtype
+        X,
+        y,
+        k=k,
+        likelihood=likelihood,
+        weight=sample_weight,
+        groups=groups,
+        prior=prior,
+        dtype=dtype,
     )
     if start is None:
         chain.initialize(init_std, rng)
@@ -103,7 +110,13 @@ def gibbs(
     sweeps = range(first + 1, first + n_iter + 1)
     kept = [sweep for sweep in sweeps if sweep > burn_in and (sweep - burn_in) % thin == 0]
     draws = Draw(*(np.empty((len(kept), *np.shape(x)), dtype) for x in chain.current()))
-    trace: dict[str, list] = {"alpha": [], "w0": [], "train_mse": [], "seconds": [], "cut_points": []}
+    trace: dict[str, list] = {
+        "alpha": [],
+        "w0": [],
+        "train_mse": [],
+        "seconds": [],
+        "cut_points": [],
+    }
     n_kept = 0
     with mapping(n_jobs) as each:
         for sweep in sweeps:

@@ -31,7 +31,9 @@ class Group:
 
     state = ("mean", "precision")
 
-    def __init__(self, columns: NDArray[np.intp], seen: NDArray[np.bool_], k: int, prior: Prior) -> None:
+    def __init__(
+        self, columns: NDArray[np.intp], seen: NDArray[np.bool_], k: int, prior: Prior
+    ) -> None:
         w, v = FIRST_PRECISION
         scale = np.array([prior.unit**2] + [prior.unit] * k)
         self.columns = columns
@@ -129,7 +131,9 @@ class SideGroup(Group):
         theta = theta[self._seen]
         prior = self._hyperprior
         prior = replace(
-            prior, df=prior.df + len(self.B), scatter=prior.scatter + self.strength * self.B.T @ self.B
+            prior,
+            df=prior.df + len(self.B),
+            scatter=prior.scatter + self.strength * self.B.T @ self.B,
         )
         self.mean, self.precision = prior.given(theta - self._effect()[self._seen]).draw(rng)
         root = np.linalg.inv(np.linalg.cholesky(self.precision)).T

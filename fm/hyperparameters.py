@@ -73,14 +73,17 @@ def check(params: dict[str, object], solvers: Collection[str]) -> None:
     if "power_t" in given:
         check_number("power_t", given["power_t"], low=0)
         if params["schedule"] != "invscaling":
-            raise ValueError(f"power_t={given['power_t']!r} has no meaning without schedule='invscaling'")
+            raise ValueError(
+                f"power_t={given['power_t']!r} has no meaning without schedule='invscaling'"
+            )
 
 
 def resolve(params: dict[str, object]) -> dict[str, object]:
     """The solver's own hyperparameters, defaults filled in."""
     defaults = DEFAULTS[params["solver"]]
     settings = {
-        name: default if params.get(name) is None else params[name] for name, default in defaults.items()
+        name: default if params.get(name) is None else params[name]
+        for name, default in defaults.items()
     }
     if "l2_w" in settings and settings["l2_w"] is None:
         settings["l2_w"] = settings["l2"]

@@ -43,7 +43,9 @@ def check_target(y: ArrayLike, X: Matrix) -> NDArray:
         raise ValueError("requires y to be passed, but the target y is None")
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
     if len(y) != X.shape[0]:
-        raise ValueError(f"inconsistent numbers of samples: X has {X.shape[0]} rows, y has {len(y)}")
+        raise ValueError(
+            f"inconsistent numbers of samples: X has {X.shape[0]} rows, y has {len(y)}"
+        )
     return y
 
 
@@ -62,7 +64,9 @@ def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
     """Places of the labels y in the sorted `classes`."""
     outside = ~np.isin(y, classes)
     if outside.any():
-        raise ValueError(f"label {y[outside].tolist()[0]!r} is outside the classes of fit, {classes}")
+        raise ValueError(
+            f"label {y[outside].tolist()[0]!r} is outside the classes of fit, {classes}"
+        )
     return np.searchsorted(classes, y)
 
 

@@ -84,12 +84,16 @@ def load(path: str | os.PathLike) -> FactorizationMachine:
 
 
 def _named(prefix: str, arrays: dict[str, object]) -> dict[str, np.ndarray]:
-    return {f"{prefix}/{name}": np.asarray(array) for name, array in arrays.items() if array is not None}
+    return {
+        f"{prefix}/{name}": np.asarray(array) for name, array in arrays.items() if array is not None
+    }
 
 
 def _with_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
-        name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(prefix)
+        name.removeprefix(f"{prefix}/"): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
     }
 
 

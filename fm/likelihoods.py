@@ -81,7 +81,9 @@ class Latent(Gaussian):
 
     def _by_class(self, eta: NDArray, cut_points: NDArray) -> list[NDArray]:
         """Of the rows of each class; a class may have none."""
-        return np.split(eta[self._order], np.searchsorted(self._classes, np.arange(1, len(cut_points) + 1)))
+        return np.split(
+            eta[self._order], np.searchsorted(self._classes, np.arange(1, len(cut_points) + 1))
+        )
 
     def _draw_target(
         self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator

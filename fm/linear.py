@@ -40,7 +40,12 @@ class LinearBlock:
         return np.append(self.theta, 0.0)[self._levels]
 
     def update(
-        self, e: NDArray, mean: NDArray, precision: NDArray, alpha: float, rng: np.random.Generator | None
+        self,
+        e: NDArray,
+        mean: NDArray,
+        precision: NDArray,
+        alpha: float,
+        rng: np.random.Generator | None,
     ) -> NDArray[np.float64]:
         """Draw `theta` (without `rng`: take its mean), and from the residual e (n_rows,) make the new one.
 

@@ -60,7 +60,9 @@ def predict(X: Matrix, coefficients: Coefficients) -> NDArray[np.float64]:
     return (_predict_design if isinstance(X, Design) else _predict_matrix)(X, coefficients)
 
 
-def _predict_matrix(X: NDArray | sparse.csr_array, coefficients: Coefficients) -> NDArray[np.float64]:
+def _predict_matrix(
+    X: NDArray | sparse.csr_array, coefficients: Coefficients
+) -> NDArray[np.float64]:
     w0, w, V = coefficients[:3]
     X = X.tocsr() if sparse.issparse(X) else X
     norms = np.vecdot(V, V)
@@ -82,13 +84,17 @@ def _predict_design(X: Design, coefficients: Coefficients) -> NDArray[np.float64
     return y
 
 
-def _predict_blocks(w0: float, blocks: Sequence[Block], tables: Sequence[NDArray]) -> NDArray[np.float64]:
+def _predict_blocks(
+    w0: float, blocks: Sequence[Block], tables: Sequence[NDArray]
+) -> NDArray[np.float64]:
     """Of each row, w0 + sum_b a_b + sum_{b<c} <q_b, q_c>."""
     k = tables[0].shape[1] - 1
     if len(blocks) == 1:
         return np.float64(w0) + tables[0][blocks[0].levels, k]
     # (q, a, 1) of the first block times (q', 1, a') of the second is <q, q'> + a + a'.
-    first, *others = (np.insert(table, k + (b == 0), b < 2, axis=1) for b, table in enumerate(tables))
+    first, *others = (
+        np.insert(table, k + (b == 0), b < 2, axis=1) for b, table in enumerate(tables)
+    )
     y, ones = np.empty(len(blocks[0].levels)), np.ones(k + 2, first.dtype)
     pieces = list(_chunks(len(y), k + 2))
     buffers = np.empty((3, pieces[0].stop, k + 2), first.dtype)
@@ -133,7 +139,9 @@ def _level_table(block: Block, w: NDArray, V: NDArray) -> NDArray:
     if block.side is not None:
         norms = np.vecdot(V, V)
         q += block.side @ V[n:]
-        alone += block.side @ w[n:] + (np.vecdot(q, q) - norms[:n] - squared(block.side) @ norms[n:]) / 2
+        alone += (
+            block.side @ w[n:] + (np.vecdot(q, q) - norms[:n] - squared(block.side) @ norms[n:]) / 2
+        )
     return table
 
 

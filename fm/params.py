@@ -9,7 +9,12 @@ from numbers import Integral, Real
 
 
 def check_number(
-    name: str, value: object, *, low: float = -math.inf, above: float = -math.inf, high: float = math.inf
+    name: str,
+    value: object,
+    *,
+    low: float = -math.inf,
+    above: float = -math.inf,
+    high: float = math.inf,
 ) -> None:
     """`low <= value <= high` and `value > above`, finite; ValueError or TypeError says which failed."""
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -36,8 +36,12 @@ def rows_of(
     if isinstance(X, Design):
         blocks = X.interacting
         ends = np.cumsum([block.n_levels for block in blocks])
-        columns = [np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)]
-        return Blocks([block.levels for block in blocks], columns, weight, k=k, dtype=dtype), columns
+        columns = [
+            np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)
+        ]
+        return Blocks(
+            [block.levels for block in blocks], columns, weight, k=k, dtype=dtype
+        ), columns
     X = sparse.csc_array(X, copy=True)
     X.sum_duplicates()
     X.eliminate_zeros()

@@ -29,7 +29,11 @@ SLICE = 2**20
 
 
 def predict_pairs(
-    estimator: FactorizationMachine, design: Design, rows: str, columns: str, levels: ArrayLike | None = None
+    estimator: FactorizationMachine,
+    design: Design,
+    rows: str,
+    columns: str,
+    levels: ArrayLike | None = None,
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
     """Slices (levels of block `rows`, their predictions for all levels of block `columns`).
 
@@ -101,7 +105,9 @@ def _pairs(
     design: Design, coefficients: Coefficients, rows: str, columns: str, levels: NDArray
 ) -> NDArray[np.float64]:
     """f of each pair, (len(levels) * n_columns,)."""
-    tables = dict(zip((block.name for block in design), level_tables(design, coefficients), strict=True))
+    tables = dict(
+        zip((block.name for block in design), level_tables(design, coefficients), strict=True)
+    )
     left, right = tables.pop(rows)[levels], tables.pop(columns)[:-1].copy()
     k = right.shape[1] - 1
     for table in tables.values():
@@ -117,4 +123,6 @@ def _occurring_pairs(design: Design, rows: str, columns: str) -> sparse.csr_arra
     left, right = design.block(rows), design.block(columns)
     known = (left.levels >= 0) & (right.levels >= 0)
     pairs = left.levels[known], right.levels[known]
-    return sparse.csr_array((np.ones(known.sum(), bool), pairs), shape=(left.n_levels, right.n_levels))
+    return sparse.csr_array(
+        (np.ones(known.sum(), bool), pairs), shape=(left.n_levels, right.n_levels)
+    )

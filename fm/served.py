@@ -41,11 +41,19 @@ class Served:
     blocks: Sequence[Block]
     sources: Sequence[Source]
 
-    def predict(self, table: Mapping[str, ArrayLike], params: Mapping | None = None) -> NDArray[np.float64]:
+    def predict(
+        self, table: Mapping[str, ArrayLike], params: Mapping | None = None
+    ) -> NDArray[np.float64]:
         """What the model predicts of each row of `table`, which has the sources' columns; an id that was not
         known when the model was fitted tells nothing. `params` is there for MLflow and unused."""
         blocks = [
-            Block(b.name, _levels(b.labels, table[s.column], s.unit), b.n_levels, b.side, linear=b.linear)
+            Block(
+                b.name,
+                _levels(b.labels, table[s.column], s.unit),
+                b.n_levels,
+                b.side,
+                linear=b.linear,
+            )
             for b, s in zip(self.blocks, self.sources, strict=True)
         ]
         return self.model.predict(Design(blocks))
@@ -56,13 +64,19 @@ def save(served: Served, folder: str | os.PathLike) -> None:
     save_estimator(served.model, Path(folder, MODEL))
     arrays = {}
     for b, (block, source) in enumerate(zip(served.blocks, served.sources, strict=True)):
-        about = {"name": block.name, "column": source.column, "unit": source.unit, "linear": block.linear}
+        about = {
+            "name": block.name,
+            "column": source.column,
+            "unit": source.unit,
+            "linear": block.linear,
+        }
         arrays |= {f"{b}/{key}": np.array(value) for key, value in about.items()}
         labels = np.asarray(block.labels)
         arrays[f"{b}/labels"] = labels.astype(np.str_) if labels.dtype == object else labels
         if block.side is not None:
             arrays |= {
-                f"{b}/side/{part}": getattr(block.side, part) for part in ("data", "indices", "indptr")
+                f"{b}/side/{part}": getattr(block.side, part)
+                for part in ("data", "indices", "indptr")
             }
             arrays[f"{b}/side/shape"] = np.array(block.side.shape)
     np.savez(Path(folder, BLOCKS), **arrays)
@@ -80,7 +94,9 @@ def load(folder: str | os.PathLike) -> Served:
             labels = arrays[f"{b}/labels"]
             name, column = (arrays[f"{b}/{key}"].item() for key in ("name", "column"))
             unit, linear = (arrays[f"{b}/{key}"].item() for key in ("unit", "linear"))
-            blocks.append(Block(name, np.empty(0, np.intp), len(labels), side, labels=labels, linear=linear))
+            blocks.append(
+                Block(name, np.empty(0, np.intp), len(labels), side, labels=labels, linear=linear)
+            )
             sources.append(Source(column, unit))
     return Served(load_estimator(Path(folder, MODEL)), tuple(blocks), tuple(sources))
 

@@ -219,7 +219,9 @@ class _Objective(NamedTuple):
         shrink = (self.penalty_v - squares).astype(theta.dtype, copy=False)
         return error, slope, self._pieces(pull, shrink, theta)
 
-    def _pieces(self, pull: NDArray, shrink: NDArray, theta: NDArray) -> Iterator[tuple[slice, NDArray]]:
+    def _pieces(
+        self, pull: NDArray, shrink: NDArray, theta: NDArray
+    ) -> Iterator[tuple[slice, NDArray]]:
         for columns in chunks(*theta.shape):
             own = theta[columns]
             piece = own * shrink[columns, None]
@@ -239,14 +241,18 @@ def _segment(batch_size: int) -> int:
     return batch_size * max(1, SEGMENT // batch_size)
 
 
-def _arrangement(rows: MatrixFeatures | OneHotFeatures, n_rows: int, segment: int) -> NDArray[np.integer]:
+def _arrangement(
+    rows: MatrixFeatures | OneHotFeatures, n_rows: int, segment: int
+) -> NDArray[np.integer]:
     """Row numbers: each `segment` of them a random sample of all rows, within which neighbours stay neighbours."""
     of_row = np.repeat(np.arange(-(-n_rows // segment), dtype=np.uint16), segment)[:n_rows]
     np.random.default_rng(0).shuffle(of_row)
     return rows.neighbours()[np.argsort(of_row, kind="stable")]
 
 
-def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp] | slice]:
+def _batches(
+    n_rows: int, size: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.intp] | slice]:
     """Each row once, `size` of them at a time, drawn at random out of one segment and in ascending order; or a
     segment at a time, where it holds one batch."""
     segment = _segment(size)
@@ -255,7 +261,9 @@ def _batches(n_rows: int, size: int, rng: np.random.Generator) -> Iterator[NDArr
             yield slice(start, min(start + size, n_rows))
             continue
         order = rng.permutation(min(segment, n_rows - start)).astype(np.int32)
-        yield from (start + np.sort(order[first : first + size]) for first in range(0, len(order), size))
+        yield from (
+            start + np.sort(order[first : first + size]) for first in range(0, len(order), size)
+        )
 
 
 def _adagrad(gradient: NDArray, columns: slice, squares: NDArray) -> NDArray:

@@ -44,7 +44,9 @@ class Ridge:
         """B given x = S B + noise, rows of noise and of sqrt(strength) B being N(0, root root')."""
         n_levels, n_side = self.S.shape
         noise = rng.standard_normal((n_levels + n_side, len(root))) @ root.T
-        return self.solve(self.S.T @ (x + noise[:n_levels]) + np.sqrt(strength) * noise[n_levels:], strength)
+        return self.solve(
+            self.S.T @ (x + noise[:n_levels]) + np.sqrt(strength) * noise[n_levels:], strength
+        )
 
 
 def flat(theta: NDArray, B: NDArray, S: sparse.csr_array) -> NDArray:

@@ -55,14 +55,18 @@ def _columns(estimator: FactorizationMachine) -> tuple[range, NDArray]:
     return range(len(V)), V
 
 
-def _levels(estimator: FactorizationMachine, design: Design, level: str) -> tuple[list[str], NDArray]:
+def _levels(
+    estimator: FactorizationMachine, design: Design, level: str
+) -> tuple[list[str], NDArray]:
     """Names and factors of the levels of the block that has this one."""
     every = []
     for block, table in zip(design, level_tables(design, estimator.coefficients_), strict=True):
         names = block.feature_names()[: block.n_levels]
         if level in names:
             if block.linear:
-                raise ValueError(f"{level!r} has no factors to compare: block {block.name!r} is linear")
+                raise ValueError(
+                    f"{level!r} has no factors to compare: block {block.name!r} is linear"
+                )
             return names, table[:-1, :-1]
         every += names
     raise KeyError(f"no level {level!r}{nearest(level, every)}")

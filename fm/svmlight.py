@@ -33,11 +33,17 @@ def read_svmlight(
     return sparse.csr_array(X), y
 
 
-def write_svmlight(path: str | os.PathLike, X: Design | ArrayLike | sparse.sparray, y: ArrayLike) -> None:
+def write_svmlight(
+    path: str | os.PathLike, X: Design | ArrayLike | sparse.sparray, y: ArrayLike
+) -> None:
     """Values are written with 16 significant digits; zeros are not."""
     from sklearn.datasets import dump_svmlight_file
 
     X = X.to_csr() if isinstance(X, Design) else sparse.csr_array(X)
-    int32 = (X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32))  # all that scikit-learn takes
+    int32 = (
+        X.data,
+        X.indices.astype(np.int32),
+        X.indptr.astype(np.int32),
+    )  # all that scikit-learn takes
     with written_aside(path) as file:
         dump_svmlight_file(sparse.csr_array(int32, shape=X.shape), y, file, zero_based=True)

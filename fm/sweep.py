@@ -74,7 +74,9 @@ def sweep(
         target = target - predictions[-1]
     residual = _sweep(rows, target, w0, theta, first, priors, alpha, rng, each)
     for part, prediction in zip(others, predictions, strict=True):
-        residual = _sweep(rows, residual.vector() + prediction, 0.0, theta, part, priors, alpha, rng, each)
+        residual = _sweep(
+            rows, residual.vector() + prediction, 0.0, theta, part, priors, alpha, rng, each
+        )
     return residual
 
 

@@ -11,15 +11,21 @@ from hydra.utils import instantiate
 from sklearn.base import BaseEstimator, clone
 
 import bench.data
-from bench.encode import encode
-from bench.split import random
+from bench.data.splits import random
+from bench.features import encode
 from fm.design import UNKNOWN, Block, Design
 
 REGISTRY = {
     path.stem: yaml.safe_load(path.read_text("utf-8"))
     for path in sorted((Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))
 }
-KNOBS = {"k": (5, -1), "learning_rate": (0.003, -0.1), "l2": (40.0, -1.0), "n_iter": (3, 0), "passes": (2, 0)}
+KNOBS = {
+    "k": (5, -1),
+    "learning_rate": (0.003, -0.1),
+    "l2": (40.0, -1.0),
+    "n_iter": (3, 0),
+    "passes": (2, 0),
+}
 """Hyperparameter -> another value than any configured one, and one that makes no sense."""
 
 
@@ -101,7 +107,8 @@ def test_counts_its_parameters_and_records_its_history(model: BaseEstimator, dat
 
 
 @pytest.mark.parametrize(
-    ("name", "knob"), [(name, knob) for name, config in REGISTRY.items() for knob in KNOBS if knob in config]
+    ("name", "knob"),
+    [(name, knob) for name, config in REGISTRY.items() for knob in KNOBS if knob in config],
 )
 def test_knob_bites_and_nonsense_is_refused_by_name(name: str, knob: str, data: tuple) -> None:
     X, y, X_test, _ = data

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 import bench.data
-from bench.encode import encode
-from bench.split import random
+from bench.data.splits import random
+from bench.features import encode
 from fm.design import Design
 from tests.test_conformance import REGISTRY, quick
 

@@ -12,7 +12,7 @@ ALLOWED = {
     "fm": {"fm", "numpy", "scipy", "sklearn", "threadpoolctl"},
     "baselines": {"baselines", "fm", "myfm", "numpy", "scipy", "sklearn", "vowpalwabbit"},
 }
-ONLY_IN = {"hydra": "bench/app", "omegaconf": "bench/app", "mlflow": "bench/track"}
+ONLY_IN = {"hydra": "bench/sweep", "omegaconf": "bench/sweep", "mlflow": "bench/tracking"}
 """Package -> the one room that knows it."""
 
 
@@ -38,7 +38,9 @@ def test_room_knows_only_what_it_may(room: str) -> None:
 
 @pytest.mark.parametrize("package", ONLY_IN)
 def test_one_room_knows(package: str) -> None:
-    files = [p for room in ("fm", "baselines", "bench", "conf") for p in (ROOT / room).rglob("*.py")]
+    files = [
+        p for room in ("fm", "baselines", "bench", "conf") for p in (ROOT / room).rglob("*.py")
+    ]
     knowing = {p.relative_to(ROOT).parent.as_posix() for p in files if package in imported(p)}
     assert knowing == {ONLY_IN[package]}
 
@@ -54,5 +56,7 @@ def test_baselines_know_of_fm_only_its_design_checks_and_text_format() -> None:
 
 def test_the_library_does_not_load_the_harness() -> None:
     code = "import sys, fm, baselines; sys.exit(sorted({'hydra', 'mlflow', 'bench'} & set(sys.modules)) or 0)"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr

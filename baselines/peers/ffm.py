@@ -74,7 +74,10 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         return shlex.split(self.train)[0], shlex.split(self.predict_with)[0]
 
     def check_params(self) -> None:
-        for name, words in (("train", ("rows", "model")), ("predict_with", ("rows", "model", "predictions"))):
+        for name, words in (
+            ("train", ("rows", "model")),
+            ("predict_with", ("rows", "model", "predictions")),
+        ):
             missing = [word for word in words if f"{{{word}}}" not in getattr(self, name)]
             if missing:
                 raise ValueError(f"{name} must name {{{missing[0]}}}, got {getattr(self, name)!r}")
@@ -109,15 +112,21 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,); of a row about which nothing is known, the mean of `fit`. ValueError unless X has the blocks of
         `fit`; RuntimeError if the program failed."""
-        if [(block.name, block.n_levels, block.n_side) for block in check_design(X)] != self.blocks_:
-            raise ValueError(f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}")
+        if [
+            (block.name, block.n_levels, block.n_side) for block in check_design(X)
+        ] != self.blocks_:
+            raise ValueError(
+                f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}"
+            )
         prediction, told = np.full(len(X), self.mean_), _told(X)
         if len(told):
             with TemporaryDirectory() as folder:
                 Path(folder, "model").write_bytes(self.model_)
                 _write(folder, ffm_lines(X[told], np.zeros(len(told))))
                 self._run(1, folder)
-                prediction[told] = read_predictions(Path(folder, "predictions"), len(told), self.title)
+                prediction[told] = read_predictions(
+                    Path(folder, "predictions"), len(told), self.title
+                )
         return prediction
 
     def _run(self, which: int, folder: str) -> tuple[str, int | None]:
@@ -125,7 +134,9 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         given = {name: name for name in ("rows", "model", "predictions")} | self.get_params()
         words = shlex.split((self.train, self.predict_with)[which])
         words = [self.located()[which], *(word.format(**given) for word in words[1:])]
-        return run_program(words, folder, name=self.title, environment={"USER": "nobody"} | os.environ)
+        return run_program(
+            words, folder, name=self.title, environment={"USER": "nobody"} | os.environ
+        )
 
 
 def _told(X: Design) -> NDArray[np.intp]:

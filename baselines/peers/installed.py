@@ -43,7 +43,9 @@ class Program:
         """Why the model cannot be fitted here; None if it can."""
         for program in self.programs():
             if shutil.which(program) is None:
-                return f"{self.title} is not installed: there is no program {program}, give its path"
+                return (
+                    f"{self.title} is not installed: there is no program {program}, give its path"
+                )
         return None
 
     def located(self) -> list[str]:

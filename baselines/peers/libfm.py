@@ -99,14 +99,23 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has as many features as in `fit`; RuntimeError if libFM failed."""
         if check_design(X).shape[1] != self.X_.shape[1]:
-            raise ValueError(f"X has {X.shape[1]} features, the model was fitted on {self.X_.shape[1]}")
+            raise ValueError(
+                f"X has {X.shape[1]} features, the model was fitted on {self.X_.shape[1]}"
+            )
         return self._run(X)[0]
 
     def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
         """Predictions for X by a program that learns from the rows of `fit`, and its peak memory."""
         (program,) = self.located()
         command = [program, "-task", "r", "-train", "train", "-test", "test", "-out", "predictions"]
-        command += ["-dim", f"1,1,{self.k}", "-iter", f"{self.n_iter}", "-seed", f"{self.random_state}"]
+        command += [
+            "-dim",
+            f"1,1,{self.k}",
+            "-iter",
+            f"{self.n_iter}",
+            "-seed",
+            f"{self.random_state}",
+        ]
         command += ["-meta", "groups", *shlex.split(self.arguments)]
         with TemporaryDirectory() as folder:
             write_svmlight(Path(folder, "train"), self.X_, self.y_)

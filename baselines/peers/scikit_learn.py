@@ -52,7 +52,9 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
         y = check_target(X, y)
         fold = np.random.default_rng(self.random_state).permutation(len(y)) % self.n_folds
         self.mean_ = float(y.mean())
-        views = [statistics(block, y - self.mean_, fold, self.n_folds, self.smoothing) for block in X]
+        views = [
+            statistics(block, y - self.mean_, fold, self.n_folds, self.smoothing) for block in X
+        ]
         columns = [view[block.levels, fold] for view, block in zip(views, X, strict=True)]
         self.statistics_ = [view[:, self.n_folds] for view in views]
         self.blocks_ = _sizes(X)
@@ -148,7 +150,11 @@ class BoostingOnTargetStatistics(OnTargetStatistics):
 
 
 def statistics(
-    block: Block, residual: NDArray[np.float64], fold: NDArray[np.integer], n_folds: int, smoothing: float
+    block: Block,
+    residual: NDArray[np.float64],
+    fold: NDArray[np.integer],
+    n_folds: int,
+    smoothing: float,
 ) -> NDArray[np.float64]:
     """(n_levels + 1, n_folds + 1, columns): each level's statistics from all rows but those of a fold, and, last, from
     all. `residual` is y less its mean; a level without rows has zeros, and so has the last one, unknown."""
@@ -176,7 +182,9 @@ def _without_each(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.hstack([total - parts, total])
 
 
-def _shrunk(sums: NDArray[np.float64], counts: NDArray[np.float64], smoothing: float) -> NDArray[np.float64]:
+def _shrunk(
+    sums: NDArray[np.float64], counts: NDArray[np.float64], smoothing: float
+) -> NDArray[np.float64]:
     weight = counts + smoothing
     return sums / np.where(weight > 0, weight, 1)
 

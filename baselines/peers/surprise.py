@@ -36,7 +36,9 @@ class Surprise(Package, RegressorMixin, BaseEstimator, ABC):
         known = (users >= 0) & (items >= 0)
         rows = zip(users[known].tolist(), items[known].tolist(), y[known].tolist(), repeat(None))
         reader = surprise.Reader(rating_scale=(float(y.min()), float(y.max())))
-        self.model_ = self._algorithm(surprise).fit(surprise.Dataset(reader).construct_trainset(list(rows)))
+        self.model_ = self._algorithm(surprise).fit(
+            surprise.Dataset(reader).construct_trainset(list(rows))
+        )
         return self
 
     def predict(self, X: Design) -> NDArray[np.float64]:
@@ -46,7 +48,9 @@ class Surprise(Package, RegressorMixin, BaseEstimator, ABC):
                 f"X has the blocks (name, levels) {two_sides(X)}, the model was fitted on {self.blocks_}"
             )
         users, items = (block.levels.tolist() for block in X)
-        said = (self.model_.predict(u, i, clip=False).est for u, i in zip(users, items, strict=True))
+        said = (
+            self.model_.predict(u, i, clip=False).est for u, i in zip(users, items, strict=True)
+        )
         return np.fromiter(said, dtype=np.float64, count=len(X))
 
     @property
@@ -81,7 +85,12 @@ class Baseline(Surprise):
         check_number("l2_item", self.l2_item, low=0)
 
     def _algorithm(self, surprise):
-        options = {"method": "als", "n_epochs": self.n_iter, "reg_u": self.l2_user, "reg_i": self.l2_item}
+        options = {
+            "method": "als",
+            "n_epochs": self.n_iter,
+            "reg_u": self.l2_user,
+            "reg_i": self.l2_item,
+        }
         return surprise.BaselineOnly(bsl_options=options, verbose=False)
 
 
@@ -89,7 +98,9 @@ class NMF(Surprise):
     """Non-negative matrix factorization of the ratings, without biases, by `n_iter` multiplicative updates; `l2` is a
     penalty a rating (Luo et al., IEEE TII 10(2), 2014). An unknown user or item is the mean."""
 
-    def __init__(self, *, k: int = 15, n_iter: int = 50, l2: float = 0.06, random_state: int = 0) -> None:
+    def __init__(
+        self, *, k: int = 15, n_iter: int = 50, l2: float = 0.06, random_state: int = 0
+    ) -> None:
         self.k = k
         self.n_iter = n_iter
         self.l2 = l2

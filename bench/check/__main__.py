@@ -21,14 +21,21 @@ from fm.params import check_choice
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.check", description=__doc__)
-    parser.add_argument("experiments", nargs="*", help=f"of {', '.join(EXPERIMENTS)} (default: all)")
     parser.add_argument(
-        "--data", choices=("auto", "ml100k", "planted"), default="auto", help="default: ml100k where it is"
+        "experiments", nargs="*", help=f"of {', '.join(EXPERIMENTS)} (default: all)"
+    )
+    parser.add_argument(
+        "--data",
+        choices=("auto", "ml100k", "planted"),
+        default="auto",
+        help="default: ml100k where it is",
     )
     parser.add_argument("--record", action="store_true", help="make what is measured the reference")
     parser.add_argument("--reason", help="why the reference changes; goes with --record")
     parser.add_argument("--threads", type=int, default=1, help="BLAS threads (default: 1)")
-    parser.add_argument("--first-seed", type=int, default=0, help="check other seeds than the recorded ones")
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="check other seeds than the recorded ones"
+    )
     parser.add_argument("--junit", type=Path, help="also write the outcome as JUnit XML")
     parser.add_argument(
         "--max-slowdown",
@@ -60,7 +67,9 @@ def _check(dataset: Dataset, names: list[str], asked: argparse.Namespace) -> int
             file.write(text)
     if asked.junit:
         write_text(asked.junit, junit(outcomes))
-    slow = [o.name for o in outcomes if o.time > (asked.max_slowdown or float("inf")) * o.recorded_time]
+    slow = [
+        o.name for o in outcomes if o.time > (asked.max_slowdown or float("inf")) * o.recorded_time
+    ]
     if slow:
         print(f"Slower than {asked.max_slowdown:g} times the recorded time: {', '.join(slow)}")
     return int(bool(slow) or any(o.failure for o in outcomes))

@@ -42,11 +42,18 @@ def _checked(
     try:
         judged = judge(Recorded(entry["mean"], entry["std"], entry["n"]), errors, len(EXPERIMENTS))
     except Exception as error:  # noqa: BLE001  whatever a broken model raises is what is to be reported
-        return Outcome(name, entry["mean"], None, 0, 0.0, entry["time"], f"{type(error).__name__}: {error}")
+        return Outcome(
+            name, entry["mean"], None, 0, 0.0, entry["time"], f"{type(error).__name__}: {error}"
+        )
     recorded = entry["errors"][first_seed : first_seed + len(judged.errors)]
     unchanged = sum(abs(a - b) <= SAME for a, b in zip(judged.errors, recorded, strict=False))
     return Outcome(
-        name, entry["mean"], judged, unchanged, sorted(seconds)[len(seconds) // 2] / speed, entry["time"]
+        name,
+        entry["mean"],
+        judged,
+        unchanged,
+        sorted(seconds)[len(seconds) // 2] / speed,
+        entry["time"],
     )
 
 

@@ -11,9 +11,9 @@ from functools import cache
 
 from sklearn.base import clone
 
-from bench.app import composed, job_of, load_data
 from bench.data.dataset import Dataset
 from bench.run import Job, run
+from bench.sweep import composed, job_of, load_data
 
 METRIC = "test/mse_clipped"
 SPLIT = "split=ua"
@@ -31,7 +31,8 @@ EXPERIMENTS = {
     "fm_als": f"model=fm_als model.k=6 model.l2=10 model.l2_w=5 model.n_iter=20 model.early_stopping=3 "
     f"model.tol=0 {SPLIT}",
     "fm_gibbs": f"model=fm_gibbs model.k=8 model.n_iter=30 {SHOWN_ALL}",
-    "fm_gibbs_side": "model=fm_gibbs model.k=4 model.n_iter=40 features.names=[ids,day,side] " + SHOWN_ALL,
+    "fm_gibbs_side": "model=fm_gibbs model.k=4 model.n_iter=40 features.names=[ids,day,side] "
+    + SHOWN_ALL,
     "fm_gibbs_implicit": f"model=fm_gibbs model.k=0 model.n_iter=20 features=implicit {SHOWN_ALL}",
     "fm_ordinal": f"model=fm_ordinal model.k=2 model.n_iter=40 {SHOWN_ALL}",
 }
@@ -54,7 +55,9 @@ def measure(name: str, dataset: Dataset, seeds: range, threads: int = 1) -> list
     """Runs an experiment once a seed."""
     job = _job(name, dataset.name)
     results = [run(_seeded(job, seed, threads)).metrics for seed in seeds]
-    return [Measurement(r[METRIC], r["time/fit_seconds"] + r["time/predict_seconds"]) for r in results]
+    return [
+        Measurement(r[METRIC], r["time/fit_seconds"] + r["time/predict_seconds"]) for r in results
+    ]
 
 
 @cache

@@ -29,7 +29,9 @@ class Outcome:
         if self.judged is None:
             return self.error
         if self.judged.verdict is Verdict.SEEDLESS:
-            return f"{len(self.judged.errors)} seeds give one and the same error: the seed is ignored"
+            return (
+                f"{len(self.judged.errors)} seeds give one and the same error: the seed is ignored"
+            )
         if self.judged.verdict is not Verdict.WORSE:
             return None
         return (
@@ -87,7 +89,11 @@ def summary(outcomes: Sequence[Outcome], data: str) -> str:
     better = [o.name for o in outcomes if o.judged and o.judged.verdict is Verdict.BETTER]
     lines = [
         f"## Accuracy check on {data}: "
-        + (f"{len(failed)} of {len(outcomes)} experiments FAILED" if failed else "no model got worse"),
+        + (
+            f"{len(failed)} of {len(outcomes)} experiments FAILED"
+            if failed
+            else "no model got worse"
+        ),
         "",
         table(outcomes),
         "",
@@ -112,7 +118,11 @@ def junit(outcomes: Sequence[Outcome]) -> str:
     """A test case an experiment, as CI systems read it."""
     failures = sum(o.failure is not None for o in outcomes)
     suite = ElementTree.Element(
-        "testsuite", name="bench.check", tests=str(len(outcomes)), failures=str(failures), errors="0"
+        "testsuite",
+        name="bench.check",
+        tests=str(len(outcomes)),
+        failures=str(failures),
+        errors="0",
     )
     for o in outcomes:
         case = ElementTree.SubElement(suite, "testcase", classname="bench.check", name=o.name)

@@ -57,7 +57,9 @@ def record(
     if found.get("data") != dataset.digest:
         found |= {"data": dataset.digest, "experiments": {}}
     found["experiments"][name] = _entry(name, measured, calibration, reason)
-    found["experiments"] = {n: found["experiments"][n] for n in EXPERIMENTS if n in found["experiments"]}
+    found["experiments"] = {
+        n: found["experiments"][n] for n in EXPERIMENTS if n in found["experiments"]
+    }
     text = yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, width=110)
     write_text(PATH, HEAD + text)
 

@@ -89,7 +89,9 @@ class Judged:
     allowed: float
 
 
-def judge(recorded: Recorded, measure: Callable[[int, int], list[float]], n_experiments: int) -> Judged:
+def judge(
+    recorded: Recorded, measure: Callable[[int, int], list[float]], n_experiments: int
+) -> Judged:
     """Looks once, or twice. `measure(a, b)` gives the errors of seeds number a to b - 1."""
     errors: list[float] = []
     for n in recorded.looks:

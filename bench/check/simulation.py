@@ -15,7 +15,9 @@ SURE = 0.95
 """Share of checks in which a loss must be noticed to count as caught."""
 
 
-def alarms(errors: Sequence[float], losses: Sequence[float], n_experiments: int) -> NDArray[np.float64]:
+def alarms(
+    errors: Sequence[float], losses: Sequence[float], n_experiments: int
+) -> NDArray[np.float64]:
     """For each loss the share of simulated checks that notice it; for loss 0 that is the false alarms.
 
     Each check has a reference of its own. Reference and check are drawn from the recorded `errors` by
@@ -36,7 +38,9 @@ def alarms(errors: Sequence[float], losses: Sequence[float], n_experiments: int)
     for added in losses:
         at_once = added + loss[first] > GROSS * (NEGLIGIBLE + t * se[first])
         doubtful = np.abs(added + loss[first]) > SUSPICIOUS * se[first]
-        noticed.append(np.mean(at_once | (doubtful & (added + loss[second] > NEGLIGIBLE + t * se[second]))))
+        noticed.append(
+            np.mean(at_once | (doubtful & (added + loss[second] > NEGLIGIBLE + t * se[second])))
+        )
     return np.array(noticed)
 
 

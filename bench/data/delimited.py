@@ -90,12 +90,18 @@ def locate(columns: Mapping[str, str | int], names: Sequence[str], place: str) -
         elif 0 <= column < len(names):
             positions[role] = column
         elif role != "timestamp":
-            raise UserError(f"{place}: there is no column {column} for {role}, only 0 to {len(names) - 1}")
+            raise UserError(
+                f"{place}: there is no column {column} for {role}, only 0 to {len(names) - 1}"
+            )
     return positions
 
 
 def _layout(
-    path: Path, columns: Mapping[str, str | int], separator: str | None, header: bool | None, encoding: str
+    path: Path,
+    columns: Mapping[str, str | int],
+    separator: str | None,
+    header: bool | None,
+    encoding: str,
 ) -> Layout:
     with _text(path, encoding) as text:
         line, first = next(((n, line) for n, line in enumerate(text, 1) if line.strip()), (0, ""))
@@ -119,14 +125,18 @@ def _read(path: Path, layout: Layout, **types: pa.DataType) -> pa.Table:
     names = [str(position) for position in range(layout.width)]
     table = pyarrow.csv.read_csv(
         source,
-        pyarrow.csv.ReadOptions(column_names=names, skip_rows=layout.header, encoding=layout.encoding),
+        pyarrow.csv.ReadOptions(
+            column_names=names, skip_rows=layout.header, encoding=layout.encoding
+        ),
         # `::` is written by programs that know no quotes.
         pyarrow.csv.ParseOptions(
             delimiter=separator, quote_char='"' if len(layout.separator) == 1 else False
         ),
         pyarrow.csv.ConvertOptions(
             include_columns=[names[position] for position in layout.columns.values()],
-            column_types={names[position]: types.get(role, ID) for role, position in layout.columns.items()},
+            column_types={
+                names[position]: types.get(role, ID) for role, position in layout.columns.items()
+            },
             null_values=[],
         ),
     )
@@ -136,7 +146,9 @@ def _read(path: Path, layout: Layout, **types: pa.DataType) -> pa.Table:
 def _first_fault(path: Path, layout: Layout) -> str | None:
     for line, fields in _lines(path, layout):
         if len(fields) != layout.width:
-            return f"{path}, line {line}: {len(fields)} fields where the first line has {layout.width}"
+            return (
+                f"{path}, line {line}: {len(fields)} fields where the first line has {layout.width}"
+            )
         if any("\N{REPLACEMENT CHARACTER}" in field for field in fields):
             return f"{path}, line {line}: not {layout.encoding}; give the file's encoding, such as latin-1"
     return None

@@ -57,5 +57,7 @@ def _as(ids: pd.Series, written: pd.Series, what: str) -> pd.Index:
     numbers = pd.to_numeric(written, errors="coerce")
     wrong = numbers.isna() | (numbers % 1 != 0)
     if wrong.any():
-        raise UserError(f"{what} {written[wrong].iloc[0]!r} is no whole number, as those of the ratings are")
+        raise UserError(
+            f"{what} {written[wrong].iloc[0]!r} is no whole number, as those of the ratings are"
+        )
     return pd.Index(numbers.astype("int64"), name=ids.name)

@@ -74,7 +74,9 @@ def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
         if not path.is_file():
             raise UserError(f"{path} is missing")
         if published is not None and (found := file_digest(path, "sha256")) != published:
-            raise UserError(f"{path} differs from the published file: its sha256 is {found}, not {published}")
+            raise UserError(
+                f"{path} differs from the published file: its sha256 is {found}, not {published}"
+            )
 
 
 def extract(archive: Path, folder: Path) -> None:
@@ -151,7 +153,11 @@ def _show_progress(size: int, total: int) -> None:
     if sys.stderr.isatty():
         filled = 40 * size // max(size, total)
         end = "\n" if size == total else ""
-        print(f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB", end=end, file=sys.stderr)
+        print(
+            f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB",
+            end=end,
+            file=sys.stderr,
+        )
 
 
 def file_digest(path: Path, algorithm: str) -> str:

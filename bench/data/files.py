@@ -68,7 +68,9 @@ def ratings_file(
         if path.suffix == ".parquet":
             table, place = _read_parquet(path, chosen)
         else:
-            table, place = read_delimited(path, chosen, separator=separator, header=header, encoding=encoding)
+            table, place = read_delimited(
+                path, chosen, separator=separator, header=header, encoding=encoding
+            )
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     if not len(table):
@@ -90,18 +92,24 @@ def ratings_file(
 
 def _digest(path: Path, tables: Mapping[str, str | Path]) -> str:
     """Of the ratings' file alone where there is no other."""
-    digests = {role: file_digest(Path(file).expanduser(), "sha256") for role, file in tables.items()}
+    digests = {
+        role: file_digest(Path(file).expanduser(), "sha256") for role, file in tables.items()
+    }
     ratings = file_digest(path, "sha256")
     if not digests:
         return ratings
-    listed = "".join(f"{digest}  {role}\n" for role, digest in {"rating": ratings, **digests}.items())
+    listed = "".join(
+        f"{digest}  {role}\n" for role, digest in {"rating": ratings, **digests}.items()
+    )
     return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def _read_parquet(path: Path, columns: Mapping[str, str | int]) -> tuple[pa.Table, Place]:
     names = pyarrow.parquet.read_schema(path).names
     positions = locate(columns, names, str(path))
-    table = pyarrow.parquet.read_table(path, columns=[names[position] for position in positions.values()])
+    table = pyarrow.parquet.read_table(
+        path, columns=[names[position] for position in positions.values()]
+    )
     return table.rename_columns(list(positions)), lambda row: f"{path}, row {row + 1}"
 
 

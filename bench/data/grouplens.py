@@ -20,7 +20,9 @@ from fm.params import check_choice
 URL = "https://files.grouplens.org/datasets/movielens"
 
 
-def movielens(name: str, path: str | Path | None = None, cache: str | Path | None = None) -> Dataset:
+def movielens(
+    name: str, path: str | Path | None = None, cache: str | Path | None = None
+) -> Dataset:
     """A release of MovieLens, by its name in `RELEASES`; see `load`."""
     with checked():
         check_choice("name", name, RELEASES)
@@ -37,7 +39,11 @@ def ml100k_or_planted(path: str | None = None, cache: str | None = None, url: st
     try:
         return load(RELEASES["ml100k"], path, cache, url)
     except DataUnavailable as error:
-        print(f"{error}\nUSING SIMULATED RATINGS of the same shape instead.", file=sys.stderr, flush=True)
+        print(
+            f"{error}\nUSING SIMULATED RATINGS of the same shape instead.",
+            file=sys.stderr,
+            flush=True,
+        )
         return planted()
 
 
@@ -121,6 +127,8 @@ def _ratings(release: Release, folder: Path) -> pd.DataFrame:
 
 def _digest(release: Release, folder: Path) -> str:
     """Of the files that are read, each by its sha256, which `verify` has seen where it is known."""
-    digests = {name: known or file_digest(folder / name, "sha256") for name, known in release.files.items()}
+    digests = {
+        name: known or file_digest(folder / name, "sha256") for name, known in release.files.items()
+    }
     manifest = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256(manifest.encode()).hexdigest()

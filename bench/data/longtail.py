@@ -17,7 +17,9 @@ START, DURATION = 874_724_710, 18_561_928
 """First time stamp and the range of all, in seconds: seven months, as MovieLens-100K."""
 
 
-def activity(rng: np.random.Generator, n_users: int, n_items: int, n_ratings: int) -> NDArray[np.int64]:
+def activity(
+    rng: np.random.Generator, n_users: int, n_items: int, n_ratings: int
+) -> NDArray[np.int64]:
     """(n_users,) ratings of each user: 20 and a log-normal number, at most three quarters of all
     items; their sum is `n_ratings`."""
     room = 3 * n_items // 4 - MIN_RATINGS
@@ -71,7 +73,9 @@ def timestamps(rng: np.random.Generator, counts: NDArray[np.int64]) -> NDArray[n
     span = np.minimum(np.exp(8 + 3.2 * rng.standard_normal(len(counts))), DURATION - start)
     seconds = np.empty(counts.sum(), dtype=np.int64)
     end = 0
-    for chunk, first, length in zip(*(_chunks(values, CHUNK_USERS) for values in (counts, start, span))):
+    for chunk, first, length in zip(
+        *(_chunks(values, CHUNK_USERS) for values in (counts, start, span))
+    ):
         part = seconds[end : end + chunk.sum()]
         end += len(part)
         part[:] = np.repeat(first, chunk) + np.repeat(length, chunk) * rng.random(len(part))

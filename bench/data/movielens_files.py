@@ -47,7 +47,9 @@ NO_GENRE = "(no genres listed)"
 
 def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
     """A table of ratings whose columns are user, item, rating and time stamp."""
-    return to_ratings(*read_delimited(path, COLUMNS, separator=separator, header=header, whole_ids=True))
+    return to_ratings(
+        *read_delimited(path, COLUMNS, separator=separator, header=header, whole_ids=True)
+    )
 
 
 def titles(
@@ -56,7 +58,9 @@ def titles(
     """Films by number, title with the year in parentheses at its end, and genres with `|` between them."""
     columns = {"item": 0, "title": 1, "genres": 2}
     items = _text(folder / name, columns, separator, header=header, encoding=encoding)
-    genres = items["genres"].str.get_dummies("|").astype(bool).drop(columns=NO_GENRE, errors="ignore")
+    genres = (
+        items["genres"].str.get_dummies("|").astype(bool).drop(columns=NO_GENRE, errors="ignore")
+    )
     year = items["title"].str.extract(r"\((\d{4})\)\s*$", expand=False).astype("float64")
     return items[["title"]].join(genres).assign(year=year, decade=_decade(year))
 
@@ -77,7 +81,12 @@ def users_100k(folder: Path) -> pd.DataFrame:
     columns = ["user", "age", "gender", "occupation", "zip_code"]
     types = {"gender": "category", "occupation": "category", "zip_code": "str"}
     users = pd.read_csv(
-        folder / "u.user", sep="|", names=columns, index_col="user", dtype=types, keep_default_na=False
+        folder / "u.user",
+        sep="|",
+        names=columns,
+        index_col="user",
+        dtype=types,
+        keep_default_na=False,
     )
     return users.assign(zip_area=_zip_area(users["zip_code"]))
 
@@ -115,7 +124,9 @@ def splits_100k(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
         found = row_of().get_indexer(pd.MultiIndex.from_frame(part))
         if (found < 0).any():
             line = 1 + int(np.argmax(found < 0))
-            raise UserError(f"{folder / name}, line {line}: this rating is not in {folder / 'u.data'}")
+            raise UserError(
+                f"{folder / name}, line {line}: this rating is not in {folder / 'u.data'}"
+            )
         return found
 
     return LazySplits(SPLITS_100K, lambda name: (rows(f"{name}.base"), rows(f"{name}.test")))
@@ -146,7 +157,12 @@ def splits_10m(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
 
 
 def _text(
-    path: Path, columns: dict[str, int], separator: str, *, header: bool = False, encoding: str = "utf-8"
+    path: Path,
+    columns: dict[str, int],
+    separator: str,
+    *,
+    header: bool = False,
+    encoding: str = "utf-8",
 ) -> pd.DataFrame:
     """Columns of text, indexed by the first one's whole numbers."""
     table, _ = read_delimited(path, columns, separator=separator, header=header, encoding=encoding)

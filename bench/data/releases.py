@@ -14,9 +14,7 @@ from bench.data.dataset import LazySplits
 
 CITE = "acknowledgement of Harper & Konstan (2015); no endorsement by the University of Minnesota implied"
 CLOSED = f"Research use with {CITE}; no redistribution and no commercial use without GroupLens' permission."
-SHARED = (
-    f"Research use with {CITE}; redistribution under these same terms, no commercial use without permission."
-)
+SHARED = f"Research use with {CITE}; redistribution under these same terms, no commercial use without permission."
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,9 @@ RELEASES = {
             scale=(1.0, 5.0),
             ratings=("ratings.dat", "::", False),
             users=movielens_files.users_1m,
-            items=partial(movielens_files.titles, name="movies.dat", separator="::", encoding="latin-1"),
+            items=partial(
+                movielens_files.titles, name="movies.dat", separator="::", encoding="latin-1"
+            ),
         ),
         Release(
             "ml10m",

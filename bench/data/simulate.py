@@ -115,7 +115,9 @@ def planted(
         for weight, p, q in zip(weights, P, Q, strict=True):
             mean += weight * p[u] * q[i]
         drawn = (
-            draw_real(rng, mean, noise) if values == "real" else draw_stars(rng, mean, noise, STEPS[values])
+            draw_real(rng, mean, noise)
+            if values == "real"
+            else draw_stars(rng, mean, noise, STEPS[values])
         )
         rating[rows], expected[rows], variance[rows] = drawn
 
@@ -167,13 +169,17 @@ Drawn = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """Ratings, their conditional means and variances."""
 
 
-def draw_stars(rng: np.random.Generator, mean: NDArray[np.float64], noise: float, step: float = 1.0) -> Drawn:
+def draw_stars(
+    rng: np.random.Generator, mean: NDArray[np.float64], noise: float, step: float = 1.0
+) -> Drawn:
     """Normal about `mean`, rounded to `step`, 2 `step`, ..., 5 of stars (`step` 1: 1, 2, ..., 5)."""
     edges = np.arange(1.5 * step, HIGHEST, step)
     exceeds = ndtr((mean[:, None] - edges) / noise)
     rating = step * (1.0 + np.count_nonzero(rng.random((len(mean), 1)) < exceeds, axis=1))
     above = exceeds.sum(axis=1)
-    squared = exceeds @ np.arange(1.0, 2 * len(edges), 2.0)  # E n^2 of the number n of edges exceeded
+    squared = exceeds @ np.arange(
+        1.0, 2 * len(edges), 2.0
+    )  # E n^2 of the number n of edges exceeded
     return rating, step * (1 + above), step**2 * (squared - above**2)
 
 

@@ -98,7 +98,9 @@ def _seconds(column: pa.ChunkedArray, place: Place) -> NDArray[np.int64]:
     if np.isnan(seconds[0]):
         dates = pd.to_datetime(column.to_pandas(), errors="coerce", utc=True, format="ISO8601")
         seconds = ((dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)).to_numpy()
-    _check_finite(seconds, column, "time stamp", "seconds since 1970 or a date as 1997-12-04", place)
+    _check_finite(
+        seconds, column, "time stamp", "seconds since 1970 or a date as 1997-12-04", place
+    )
     return np.floor(seconds).astype(np.int64)
 
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from bench.errors import exit_status
 from bench.report.page import write
-from bench.track.evidence import Evidence
+from bench.tracking.evidence import Evidence
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("experiment", help="its name, or the id of a sweep's parent run")
-    parser.add_argument("--results", default="results", help="folder of store and reports (default: results)")
+    parser.add_argument(
+        "--results", default="results", help="folder of store and reports (default: results)"
+    )
     asked = parser.parse_args()
     evidence = Evidence(directory=asked.results)
     files = write(evidence, asked.experiment, Path(asked.results))

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.metrics import CHOICE, TEST
 from bench.tables import short
-from bench.track import Record
+from bench.tracking import Record
 
 REPEATED = {
     "seed": "seeds",
@@ -88,7 +88,9 @@ class Choice:
         """`k=8, l2=12`: the values of what varied."""
         params = dict(self.chosen.params)
         return ", ".join(
-            f"{key.removeprefix('model.')}={short(params[key])}" for key in self.varied if key in params
+            f"{key.removeprefix('model.')}={short(params[key])}"
+            for key in self.varied
+            if key in params
         )
 
 
@@ -99,12 +101,18 @@ def choices(records: Sequence[Record]) -> list[Choice]:
     for c in configurations(records):
         grouped[c.model, c.features, c.split, c.modified].append(c)
     found = [choice for of in grouped.values() for choice in _chosen(of)]
-    return sorted(found, key=lambda c: (c.chosen.mean(CHOICE) or c.chosen.mean(TEST) or np.inf, c.model))
+    return sorted(
+        found, key=lambda c: (c.chosen.mean(CHOICE) or c.chosen.mean(TEST) or np.inf, c.model)
+    )
 
 
 def differing(rows: Sequence[Choice]) -> list[str]:
     """Of features and kind of split, what is not the same in all."""
-    return [name for name in ("features", "split") if len({getattr(row.chosen, name) for row in rows}) > 1]
+    return [
+        name
+        for name in ("features", "split")
+        if len({getattr(row.chosen, name) for row in rows}) > 1
+    ]
 
 
 def configurations(records: Sequence[Record]) -> list[Configuration]:
@@ -129,7 +137,8 @@ def _chosen(of: list[Configuration]) -> list[Choice]:
     )
     runs = [r for c in of for r in c.records]
     spent = sum(
-        r.metrics.get("time/selection_fit_seconds", 0) + r.metrics.get("time/fit_seconds", 0) for r in runs
+        r.metrics.get("time/selection_fit_seconds", 0) + r.metrics.get("time/fit_seconds", 0)
+        for r in runs
     )
     most = max(len(c.values(CHOICE)) for c in of)
     picked = [c for c in of if c.tested]

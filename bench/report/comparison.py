@@ -9,7 +9,7 @@ from bench.metrics import CHOICE, TEST
 from bench.report.choices import Choice, Configuration, differing
 from bench.report.gaps import Predictions
 from bench.tables import MISSING, markdown_table, number, seconds, signed
-from bench.track import Record
+from bench.tracking import Record
 
 SHOWN = 20
 """Failed runs that are listed one by one."""
@@ -22,7 +22,15 @@ def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -
     """A row a choice, best validation error first."""
     extra = differing(rows)
     excess = ["MSE − best possible"] if any(row.chosen.values(ORACLE) for row in rows) else []
-    header = ["model", *extra, "chosen configuration", "of", "validation MSE", "validation RMSE", "test MSE"]
+    header = [
+        "model",
+        *extra,
+        "chosen configuration",
+        "of",
+        "validation MSE",
+        "validation RMSE",
+        "test MSE",
+    ]
     header += [
         "test RMSE",
         "over",
@@ -83,7 +91,9 @@ def _gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predi
 
 
 def unfinished(
-    records: Sequence[Record], missing: Sequence[str], skipped: Mapping[str, str] = MappingProxyType({})
+    records: Sequence[Record],
+    missing: Sequence[str],
+    skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Failed runs with their reasons, what was planned and is not there, and models that were `skipped`, with why;
     nothing if all is well."""

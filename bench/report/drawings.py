@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import figures
 from bench.metrics import CHOICE, TEST
+from bench.report import figures
 from bench.report.choices import Choice
 from bench.report.gaps import Predictions
-from bench.track.evidence import Evidence
+from bench.tracking.evidence import Evidence
 
 LINES = 5
 """Models whose errors are drawn by count: the reference and the best by validation."""
@@ -20,7 +20,11 @@ K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
 
 
 def draw(
-    rows: Sequence[Choice], reference: str, evidence: Evidence, predictions: Predictions, directory: Path
+    rows: Sequence[Choice],
+    reference: str,
+    evidence: Evidence,
+    predictions: Predictions,
+    directory: Path,
 ) -> Iterator[tuple[str, Path]]:
     """Draws each figure that the runs have the numbers for; yields its question and its file without suffix."""
     named = _named(rows)
@@ -38,7 +42,9 @@ def draw(
         yield f"Which learning rate and which L2 for {name}?", path
     tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
     if len(tested) > 1:
-        points = {n: figures.Point(c.mean("time/fit_seconds"), c.mean(TEST)) for n, c in tested.items()}
+        points = {
+            n: figures.Point(c.mean("time/fit_seconds"), c.mean(TEST)) for n, c in tested.items()
+        }
         figures.pareto(points, path := directory / "pareto")
         yield "What does accuracy cost?", path
     curves = {name: evidence.curves(row.chosen.records[0].run_id) for name, row in named.items()}
@@ -48,18 +54,28 @@ def draw(
         yield "Does it still learn, does it overfit?", path
     if tested:
         best = next(iter(tested))
-        shown = [best, *(n for n, row in named.items() if row.model == reference and n in tested), *tested]
-        frames = {name: predictions.all_of(tested[name]) for name in list(dict.fromkeys(shown))[:LINES]}
+        shown = [
+            best,
+            *(n for n, row in named.items() if row.model == reference and n in tested),
+            *tested,
+        ]
+        frames = {
+            name: predictions.all_of(tested[name]) for name in list(dict.fromkeys(shown))[:LINES]
+        }
         if all("user_ratings" in frame for frame in frames.values()):
             figures.error_by_count(frames, path := directory / "error_by_count")
             yield "Of whom, and of what, are ratings predicted badly?", path
-        figures.predicted_and_observed(best, frames[best], path := directory / "predicted_and_observed")
+        figures.predicted_and_observed(
+            best, frames[best], path := directory / "predicted_and_observed"
+        )
         yield f"Do the predictions of {best} mean what they say?", path
 
 
 def _named(rows: Sequence[Choice]) -> dict[str, Choice]:
     """Rows by the shortest name that tells them apart."""
-    several = [part for part in ("features", "split") if len({getattr(r.chosen, part) for r in rows}) > 1]
+    several = [
+        part for part in ("features", "split") if len({getattr(r.chosen, part) for r in rows}) > 1
+    ]
     named: dict[str, Choice] = {}
     for row in rows:
         name = " ".join([row.model, *(getattr(row.chosen, part) for part in several)])
@@ -86,18 +102,23 @@ def _by_k(row: Choice) -> figures.ByK | None:
 
 def _cells(row: Choice) -> dict[int, figures.Cells] | None:
     """By k, where every learning rate was tried with every L2: the best over everything else."""
-    grouped: dict[int, dict[tuple[float, float], list[float]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[int, dict[tuple[float, float], list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for c in row.of:
         params = dict(c.params)
         cell = float(params[L2]), float(params[RATE])
         grouped[int(params.get(K, 0))][cell].append(c.mean(CHOICE) or np.nan)
     l2, rates = (
-        sorted(set(values)) for values in zip(*(cell for of in grouped.values() for cell in of), strict=True)
+        sorted(set(values))
+        for values in zip(*(cell for of in grouped.values() for cell in of), strict=True)
     )
     if any(len(of) < len(l2) * len(rates) for of in grouped.values()):
         return None
     return {
-        k: figures.Cells(rates, l2, np.array([[np.fmin.reduce(of[a, b]) for b in rates] for a in l2]))
+        k: figures.Cells(
+            rates, l2, np.array([[np.fmin.reduce(of[a, b]) for b in rates] for a in l2])
+        )
         for k, of in sorted(grouped.items())
     }
 

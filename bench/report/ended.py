@@ -9,7 +9,7 @@ from bench.metrics import CHOICE, TEST
 from bench.report.choices import Choice, choices, differing
 from bench.report.comparison import spread
 from bench.tables import markdown_table, seconds
-from bench.track import Experiment, Record
+from bench.tracking import Experiment, Record
 
 SHOWN = 10
 
@@ -38,7 +38,16 @@ def best(row: Choice) -> str:
 
 def top(rows: Sequence[Choice]) -> str:
     extra = differing(rows)
-    header = ["model", *extra, "chosen configuration", "of", "validation MSE", "test MSE", "over", "fit s"]
+    header = [
+        "model",
+        *extra,
+        "chosen configuration",
+        "of",
+        "validation MSE",
+        "test MSE",
+        "over",
+        "fit s",
+    ]
     body = [
         [
             row.model + (" (modified code)" if row.chosen.modified else ""),

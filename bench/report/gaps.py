@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import pandas as pd
 
-from bench.compare import paired_gap
+from bench.intervals import paired_gap
 from bench.metrics import squared_errors
 from bench.report.choices import Configuration
-from bench.track import Record
-from bench.track.evidence import Evidence
+from bench.tracking import Record
+from bench.tracking.evidence import Evidence
 
 
 class Predictions:
@@ -33,14 +33,18 @@ class Predictions:
         """Rows of every repeat, one under the other."""
         return pd.concat([self.of(r) for r in configuration.tested])
 
-    def gap(self, one: Configuration, reference: Configuration) -> tuple[float, float, float] | None:
+    def gap(
+        self, one: Configuration, reference: Configuration
+    ) -> tuple[float, float, float] | None:
         """MSE of `one` minus that of `reference` with its 95 % interval: errors averaged over seeds, rows of all
         test sets that both have been tested on; None if there is none."""
         errors = [self._by_test_set(c) for c in (one, reference)]
         shared = sorted(errors[0].keys() & errors[1].keys())
         if not shared:
             return None
-        pairs = pd.concat([pd.concat([e[key] for e in errors], axis=1, join="inner") for key in shared])
+        pairs = pd.concat(
+            [pd.concat([e[key] for e in errors], axis=1, join="inner") for key in shared]
+        )
         return paired_gap(*pairs.to_numpy().T)
 
     def _by_test_set(self, configuration: Configuration) -> dict[tuple, pd.Series]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.metrics import CHOICE, TEST
 from bench.tables import seconds
-from bench.track import Record
+from bench.tracking import Record
 
 
 def headline(metrics: Mapping[str, float]) -> str:

@@ -17,8 +17,8 @@ from bench.report.comparison import compared, unfinished
 from bench.report.drawings import draw
 from bench.report.gaps import Predictions
 from bench.tables import MISSING
-from bench.track import Experiment, Record
-from bench.track.evidence import Evidence
+from bench.tracking import Experiment, Record
+from bench.tracking.evidence import Evidence
 
 READING = """\
 A model is fitted on train without its validation part; *validation* is its error there, and the configuration with
@@ -92,7 +92,9 @@ def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
         parts.append(_published(subject, headline, predictions, directory))
     parts.append("## Which model is best?")
     parts.append(
-        compared(headline, reference, predictions) if headline else "No run of unmodified code has finished."
+        compared(headline, reference, predictions)
+        if headline
+        else "No run of unmodified code has finished."
     )
     parts.append(READING + _not_refitted(rows))
     parts.append(_limits(question.get("cannot") or {}, headline or rows))
@@ -102,12 +104,15 @@ def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
     modified = [row for row in rows if row.chosen.modified]
     if modified:
         parts.append(
-            "## From modified code, so not comparable\n\n" + compared(modified, reference, predictions)
+            "## From modified code, so not comparable\n\n"
+            + compared(modified, reference, predictions)
         )
     return "\n\n".join(part.strip() for part in [*parts, _foot(subject.records)] if part) + "\n"
 
 
-def _published(subject: Subject, rows: Sequence[Choice], predictions: Predictions, directory: Path) -> str:
+def _published(
+    subject: Subject, rows: Sequence[Choice], predictions: Predictions, directory: Path
+) -> str:
     question = subject.experiment.question
     gap = published.Gap(
         systems=question["systems"],
@@ -123,15 +128,21 @@ def _published(subject: Subject, rows: Sequence[Choice], predictions: Prediction
 
 def _not_refitted(rows: Sequence[Choice]) -> str:
     kept = [
-        r.model for r in rows if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(CHOICE)
+        r.model
+        for r in rows
+        if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(CHOICE)
     ]
     names = ", ".join(f"`{model}`" for model in dict.fromkeys(kept))
-    return f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
+    return (
+        f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
+    )
 
 
 def _limits(cannot: Mapping[str, str], rows: Sequence[Choice]) -> str:
     """What the models of these rows cannot do, as far as the experiment says."""
-    told = [f"- `{m}` cannot {cannot[m]}." for m in dict.fromkeys(r.model for r in rows) if m in cannot]
+    told = [
+        f"- `{m}` cannot {cannot[m]}." for m in dict.fromkeys(r.model for r in rows) if m in cannot
+    ]
     return "\n".join(["## What can each not do?\n", *told]) if told else ""
 
 
@@ -151,7 +162,9 @@ def _foot(records: Sequence[Record]) -> str:
     codes = Counter(_code(r) for r in records)
     machines = Counter(
         ", ".join(
-            f"{k[4:]} {v}" for k, v in sorted(r.tags.items()) if k.startswith("env.") and k != "env.host"
+            f"{k[4:]} {v}"
+            for k, v in sorted(r.tags.items())
+            if k.startswith("env.") and k != "env.host"
         )
         for r in records
     )
@@ -162,7 +175,9 @@ def _foot(records: Sequence[Record]) -> str:
 def _code(record: Record) -> str:
     tags = record.tags
     commit = f", commit {tags['code.commit'][:12]}" if "code.commit" in tags else ""
-    return f"source {tags.get('code.source', '')[:12]}{commit}" + (", modified" if record.modified else "")
+    return f"source {tags.get('code.source', '')[:12]}{commit}" + (
+        ", modified" if record.modified else ""
+    )
 
 
 def _counted(things: Counter[str]) -> str:

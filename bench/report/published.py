@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import figures
 from bench.metrics import CHOICE, TEST
+from bench.report import figures
 from bench.report.choices import Configuration
 from bench.report.gaps import Predictions
 from bench.tables import MISSING, markdown_table, number, seconds, signed
-from bench.track import Record
+from bench.tracking import Record
 
 FIRST = "test/mse_first_8192_rows"
 """What VW shows last: it reports at powers of two, and ua.test has 9,430 rows."""
@@ -47,7 +47,11 @@ class Gap:
 
 def table(gap: Gap) -> str:
     """A row per planned system: failed and missing ones say so."""
-    header = ["system, simulated data" if gap.simulated else "system", "published", "first 8,192 rows"]
+    header = [
+        "system, simulated data" if gap.simulated else "system",
+        "published",
+        "first 8,192 rows",
+    ]
     header += ["whole test", "raw", "validation", f"MSE − `{gap.reference}` [95 %]", "fit s"]
     return markdown_table(header, [_row(gap, name) for name in gap.systems])
 
@@ -70,7 +74,9 @@ def gaps_table(gap: Gap) -> str:
     """How much the second of each pair gains over the first: as published, on VW's rows, on all."""
     rows = []
     for worse, better in gap.pairs:
-        pairs = [[f(worse), f(better)] for f in (gap.published, lambda name: gap.metric(name, FIRST))]
+        pairs = [
+            [f(worse), f(better)] for f in (gap.published, lambda name: gap.metric(name, FIRST))
+        ]
         rows.append(
             [
                 f"`{worse}` → `{better}`",
@@ -78,7 +84,9 @@ def gaps_table(gap: Gap) -> str:
                 gap.interval(worse, better),
             ]
         )
-    return markdown_table(["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows)
+    return markdown_table(
+        ["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows
+    )
 
 
 def findings(gap: Gap) -> str:
@@ -86,7 +94,9 @@ def findings(gap: Gap) -> str:
     nothing where the systems it speaks of did not run."""
     found = gap.found
     if gap.simulated and gap.reference in found:
-        floor, oracle = (gap.metric(gap.reference, f"test/{name}") for name in ("noise_floor", "oracle_mse"))
+        floor, oracle = (
+            gap.metric(gap.reference, f"test/{name}") for name in ("noise_floor", "oracle_mse")
+        )
         return (
             f"The data were drawn from a known FM. Its own MSE on these test rows is {oracle:.4f} (expected: "
             f"{floor:.4f}), which no model can be expected to beat."
@@ -120,7 +130,9 @@ def findings(gap: Gap) -> str:
 def section(gap: Gap, title: str, directory: Path) -> str:
     """The part of a report that holds an article against what was measured; draws its figure."""
     points = [
-        figures.System(name, *(gap.metric(name, metric) for metric in (WHOLE, FIRST)), gap.published(name))
+        figures.System(
+            name, *(gap.metric(name, metric) for metric in (WHOLE, FIRST)), gap.published(name)
+        )
         for name in gap.systems
     ]
     figures.systems(points, title, gap.reference, directory / "published")

@@ -15,7 +15,10 @@ def rng() -> np.random.Generator:
 def design(rng: np.random.Generator) -> Design:
     """400 rows of 30 users and 20 items, some pairs more than once; the last of each occurs nowhere."""
     return Design(
-        (Block("user", rng.integers(29, size=400), 30), Block("item", rng.integers(19, size=400), 20))
+        (
+            Block("user", rng.integers(29, size=400), 30),
+            Block("item", rng.integers(19, size=400), 20),
+        )
     )
 
 

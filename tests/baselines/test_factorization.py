@@ -45,7 +45,9 @@ def test_objective_never_rises(
 
 
 @pytest.mark.parametrize("model", BOTH)
-def test_ends_where_the_gradient_is_zero(model: Factorization, design: Design, y: np.ndarray) -> None:
+def test_ends_where_the_gradient_is_zero(
+    model: Factorization, design: Design, y: np.ndarray
+) -> None:
     """No factor that may move lowers the objective by moving."""
     model = clone(model).set_params(k=2, l2=1.0, n_iter=4000).fit(design, y)
     best = objective(model, design, y)
@@ -65,7 +67,9 @@ def test_row_order_and_repeated_rows_are_only_data(
 ) -> None:
     order = np.random.default_rng(3).permutation(len(y))
     expected = clone(model).fit(design, y).predict(design)
-    np.testing.assert_allclose(clone(model).fit(design[order], y[order]).predict(design), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        clone(model).fit(design[order], y[order]).predict(design), expected, atol=1e-6
+    )
 
     twice = np.tile(np.arange(len(y)), 2)
     doubled = clone(model).set_params(l2=2 * model.l2).fit(design[twice], y[twice])
@@ -73,7 +77,9 @@ def test_row_order_and_repeated_rows_are_only_data(
 
 
 @pytest.mark.parametrize("model", BOTH)
-def test_early_stopping_keeps_the_best_sweep(model: Factorization, design: Design, y: np.ndarray) -> None:
+def test_early_stopping_keeps_the_best_sweep(
+    model: Factorization, design: Design, y: np.ndarray
+) -> None:
     train, validation = slice(0, 300), (design[300:], y[300:])
     model = clone(model).set_params(l2=0.5, n_iter=200, early_stopping=3)
     model.fit(design[train], y[train], validation=validation)
@@ -101,7 +107,10 @@ def test_every_knob_bites(
         pytest.skip(f"has no {name}")
     model = clone(model).set_params(l2=1.0, k=3)
     base = model.fit(design, y).predict(design)
-    assert np.abs(clone(model).set_params(**{name: value}).fit(design, y).predict(design) - base).max() > 1e-6
+    assert (
+        np.abs(clone(model).set_params(**{name: value}).fit(design, y).predict(design) - base).max()
+        > 1e-6
+    )
 
 
 @pytest.mark.parametrize("model", BOTH)
@@ -143,7 +152,9 @@ def test_mf_recovers_planted_factors(rng: np.random.Generator) -> None:
     interaction = P @ Q.T
     y = 3.5 + users[u] + items[i] + interaction[u, i]
     observed = rng.random(len(y)) < 0.6
-    model = MatrixFactorization(k=k, l2=1e-6, n_iter=300, random_state=0).fit(X[observed], y[observed])
+    model = MatrixFactorization(k=k, l2=1e-6, n_iter=300, random_state=0).fit(
+        X[observed], y[observed]
+    )
     np.testing.assert_allclose(model.predict(X), y, atol=1e-3)
 
     def centred(matrix: np.ndarray) -> np.ndarray:
@@ -155,7 +166,9 @@ def test_mf_recovers_planted_factors(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("l2_w", [None, 0.5])
-def test_mf_is_the_factorization_machine_of_two_blocks(rng: np.random.Generator, l2_w: float | None) -> None:
+def test_mf_is_the_factorization_machine_of_two_blocks(
+    rng: np.random.Generator, l2_w: float | None
+) -> None:
     """The same objective, minimised by code that shares nothing with this one."""
     X = grid(40, 30)
     u, i = (block.levels for block in X)
@@ -182,12 +195,17 @@ def test_mf_unknown_levels_are_the_prior_mean(design: Design, y: np.ndarray) -> 
     X = Design((Block("user", hidden, user.n_levels), item))
     model = MatrixFactorization(k=2, random_state=0).fit(X, y)
     w0, _, V = model.factors_
-    strangers = Design((Block("user", [29, UNKNOWN, UNKNOWN], 30), Block("item", [4, 4, UNKNOWN], 20)))
+    strangers = Design(
+        (Block("user", [29, UNKNOWN, UNKNOWN], 30), Block("item", [4, 4, UNKNOWN], 20))
+    )
     np.testing.assert_allclose(model.predict(strangers), [w0 + V[4, 1], w0 + V[4, 1], w0])
     assert model.n_parameters_ == 1 + (29 + 19) * 3
     known = hidden >= 0
     assert (
-        abs(MatrixFactorization(k=2, random_state=0).fit(X[known], y[known]).factors_.V[4, 1] - V[4, 1])
+        abs(
+            MatrixFactorization(k=2, random_state=0).fit(X[known], y[known]).factors_.V[4, 1]
+            - V[4, 1]
+        )
         > 1e-3
     )
 

@@ -31,7 +31,9 @@ def test_columns_of_any_size(rng: np.random.Generator) -> None:
     X = rng.normal(size=(60, 8)) * np.logspace(-3, 3, 8) + 5
     y = rng.normal(size=60)
     model = RidgeRegression(l2=0.1).fit(X, y)
-    np.testing.assert_allclose([*model.coef_, model.intercept_], normal_equations(X, y, 0.1), rtol=1e-5)
+    np.testing.assert_allclose(
+        [*model.coef_, model.intercept_], normal_equations(X, y, 0.1), rtol=1e-5
+    )
 
 
 def test_side_features_are_columns(rng: np.random.Generator) -> None:
@@ -42,7 +44,9 @@ def test_side_features_are_columns(rng: np.random.Generator) -> None:
     expected = normal_equations(X.to_csr().toarray(), y, 1.0)
     np.testing.assert_allclose([*model.coef_, model.intercept_], expected, atol=1e-7)
     newcomer = Design([Block("user", [9], 10, side=side)])
-    np.testing.assert_allclose(model.predict(newcomer), model.intercept_ + side[9] @ model.coef_[-2:])
+    np.testing.assert_allclose(
+        model.predict(newcomer), model.intercept_ + side[9] @ model.coef_[-2:]
+    )
 
 
 def test_nothing_known_is_the_intercept(design: Design, y: np.ndarray) -> None:
@@ -55,7 +59,9 @@ def test_nothing_known_is_the_intercept(design: Design, y: np.ndarray) -> None:
 def test_no_penalty_reaches_least_squares(design: Design, y: np.ndarray) -> None:
     X = np.column_stack([design.to_csr().toarray(), np.ones(len(y))])
     expected = X @ np.linalg.lstsq(X, y)[0]
-    np.testing.assert_allclose(RidgeRegression(l2=0).fit(design, y).predict(design), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        RidgeRegression(l2=0).fit(design, y).predict(design), expected, atol=1e-6
+    )
 
 
 def test_errors(design: Design, y: np.ndarray) -> None:

@@ -14,8 +14,8 @@ from baselines import (
     VowpalWabbit,
 )
 from bench.data.dataset import Dataset
-from bench.encode import encode
-from bench.split import published
+from bench.data.splits import published
+from bench.features import encode
 
 pytestmark = pytest.mark.ml100k
 
@@ -58,14 +58,17 @@ def test_published_protocols_of_vw(
 
 
 def test_vw_linear_on_all_rows(squared_errors: Callable) -> None:
-    assert squared_errors(VowpalWabbit(passes=20), clip=False).mean() == pytest.approx(0.929238, abs=2e-4)
+    assert squared_errors(VowpalWabbit(passes=20), clip=False).mean() == pytest.approx(
+        0.929238, abs=2e-4
+    )
 
 
 def test_vw_lrq_needs_hashed_names(squared_errors: Callable) -> None:
     """Whole numbers for names put users' factors on their neighbours' biases."""
     collide, apart = (
         squared_errors(
-            VowpalWabbit(f"{hashing} --lrq ui6 --l2 1e-6 --learning_rate 0.15", passes=15, bits=22), clip=True
+            VowpalWabbit(f"{hashing} --lrq ui6 --l2 1e-6 --learning_rate 0.15", passes=15, bits=22),
+            clip=True,
         ).mean()
         for hashing in ("", "--hash all")
     )
@@ -73,7 +76,9 @@ def test_vw_lrq_needs_hashed_names(squared_errors: Callable) -> None:
 
 
 def test_linear(squared_errors: Callable) -> None:
-    assert squared_errors(RidgeRegression(l2=4), clip=True).mean() == pytest.approx(0.918550, abs=1e-5)
+    assert squared_errors(RidgeRegression(l2=4), clip=True).mean() == pytest.approx(
+        0.918550, abs=1e-5
+    )
 
 
 def test_quadratic_is_no_better_than_linear(squared_errors: Callable) -> None:

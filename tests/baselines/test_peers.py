@@ -11,7 +11,11 @@ from scipy import sparse
 from baselines.peers.ffm import FieldAware, ffm_lines
 from baselines.peers.installed import Package
 from baselines.peers.libfm import LibFM
-from baselines.peers.scikit_learn import BoostingOnTargetStatistics, RidgeOnTargetStatistics, statistics
+from baselines.peers.scikit_learn import (
+    BoostingOnTargetStatistics,
+    RidgeOnTargetStatistics,
+    statistics,
+)
 from baselines.peers.surprise import SVD, Baseline, SVDpp
 from fm.design import UNKNOWN, Block, Design
 
@@ -89,7 +93,9 @@ def test_libfm_is_given_its_format_and_its_answer_is_taken(described: Design, pr
     assert model.n_parameters_ == 1 + 4 * 7
 
 
-def test_ffm_lines_name_a_field_for_levels_and_one_for_what_describes_them(described: Design) -> None:
+def test_ffm_lines_name_a_field_for_levels_and_one_for_what_describes_them(
+    described: Design,
+) -> None:
     lines = "5 0:0:1 1:3:1 2:6:2\n3.5 0:1:1\n1 1:2:1 2:5:0.5\n4\n"
     assert "".join(ffm_lines(described, RATINGS)) == lines
 
@@ -116,7 +122,10 @@ def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     ("body", "said"),
     [
         ("print('no memory'); sys.exit(3)", r"(?s)libFM failed with exit status 3: .*no memory"),
-        ("open(option['-out'], 'w').write('nan\\n')", "libFM gave no finite prediction for each of 1 rows"),
+        (
+            "open(option['-out'], 'w').write('nan\\n')",
+            "libFM gave no finite prediction for each of 1 rows",
+        ),
         ("", "libFM gave no finite prediction for each of 1 rows"),
     ],
 )
@@ -153,8 +162,12 @@ def test_statistics_leave_out_the_row_and_its_fold() -> None:
     residual, fold = np.array([1.0, 2.0, 4.0, -3.0, 100.0]), np.array([0, 0, 1, 1, 0])
     table = statistics(block, residual, fold, n_folds=2, smoothing=2.0)
     assert table.shape == (4, 3, 3)
-    np.testing.assert_allclose(table[:, :, 0], [[4 / 3, 3 / 4, 7 / 5], [-1, 0, -1], [0, 0, 0], [0, 0, 0]])
-    np.testing.assert_allclose(np.expm1(table[:, :, 1]), [[1, 2, 3], [1, 0, 1], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(
+        table[:, :, 0], [[4 / 3, 3 / 4, 7 / 5], [-1, 0, -1], [0, 0, 0], [0, 0, 0]]
+    )
+    np.testing.assert_allclose(
+        np.expm1(table[:, :, 1]), [[1, 2, 3], [1, 0, 1], [0, 0, 0], [0, 0, 0]]
+    )
     # The first side feature is of level 0 alone; the second of both, where level 1 counts twice.
     of_side = [7 / 5, (7 - 6) / (3 + 2 + 2)]
     np.testing.assert_allclose(table[:, 2, 2], [np.mean(of_side), of_side[1], 0, 0])
@@ -199,7 +212,9 @@ def test_surprise_baseline_is_that_of_two_sweeps_by_hand(design: Design, y: np.n
     users, items = (block.levels for block in design)
     residual = y - y.mean()
     of_item = np.bincount(items, residual, 20) / (2 + np.bincount(items, minlength=20))
-    of_user = np.bincount(users, residual - of_item[items], 30) / (3 + np.bincount(users, minlength=30))
+    of_user = np.bincount(users, residual - of_item[items], 30) / (
+        3 + np.bincount(users, minlength=30)
+    )
     np.testing.assert_allclose(model.predict(design), y.mean() + of_item[items] + of_user[users])
 
 

@@ -20,7 +20,9 @@ def test_is_ridge_on_all_products(rng: np.random.Generator, l2_pairs: float | No
     A = np.column_stack([X, explicit(X), np.ones(len(X))])
     penalty = np.diag([2.0] * 6 + [l2_pairs or 2.0] * 15 + [0.0])
     expected = np.linalg.solve(A.T @ A + penalty, A.T @ y)
-    np.testing.assert_allclose([*model.coef_, *model.pair_coef_, model.intercept_], expected, atol=1e-8)
+    np.testing.assert_allclose(
+        [*model.coef_, *model.pair_coef_, model.intercept_], expected, atol=1e-8
+    )
     np.testing.assert_allclose(model.predict(X), A @ expected, atol=1e-8)
 
 

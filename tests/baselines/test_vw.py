@@ -35,7 +35,9 @@ def test_lines_are_those_of_the_published_runs() -> None:
     assert list(vw_lines(X[:1])) == [" |u 196 |i 377\n"]
 
 
-def test_lines_come_in_pieces(design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_come_in_pieces(
+    design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = list(vw_lines(design, y))
     monkeypatch.setattr(vw_format, "ROWS", 150)
     pieces = list(vw_lines(design, y))
@@ -59,7 +61,9 @@ def test_names_keep_apart_what_differs() -> None:
     """Blanks, colons, bars, an empty name, and a side feature called like a level."""
     labels = np.array(["a b", "a%20b", "a:2", "a|b", "", "%", "é"])
     side = np.vstack([[1.0, 0.25], np.zeros((6, 2))])
-    block = Block("user", np.arange(7), 7, side=side, labels=labels, side_labels=("a%20b", "age:18 to 24"))
+    block = Block(
+        "user", np.arange(7), 7, side=side, labels=labels, side_labels=("a%20b", "age:18 to 24")
+    )
     lines = "".join(vw_lines(Design([block]))).splitlines()
     assert lines[0] == " |u a%20b @a%2520b:1 @age%3A18%20to%2024:0.25"
     names = [name for line in lines for name in line.removeprefix(" |u ").split(" ")]
@@ -78,7 +82,9 @@ def test_learns_the_rows_in_their_order(design: Design, y: np.ndarray) -> None:
 
 def test_finds_the_least_squares_solution(rng: np.random.Generator) -> None:
     """An independent solver of the same linear model."""
-    X = Design((Block("user", rng.integers(6, size=600), 6), Block("item", rng.integers(5, size=600), 5)))
+    X = Design(
+        (Block("user", rng.integers(6, size=600), 6), Block("item", rng.integers(5, size=600), 5))
+    )
     y = (
         rng.normal(3, 0.5, size=6)[X.blocks[0].levels]
         + rng.normal(size=5)[X.blocks[1].levels]
@@ -98,7 +104,9 @@ def test_side_features_reach_vw(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["", "-q ui", RANK, "--hash all --lrq ui3 --lrqdropout"])
-def test_same_seed_same_predictions_also_pickled(design: Design, y: np.ndarray, arguments: str) -> None:
+def test_same_seed_same_predictions_also_pickled(
+    design: Design, y: np.ndarray, arguments: str
+) -> None:
     model = fitted(design, y, arguments, passes=3)
     expected = model.predict(design)
     np.testing.assert_array_equal(fitted(design, y, arguments, passes=3).predict(design), expected)
@@ -110,21 +118,33 @@ def test_same_seed_same_predictions_also_pickled(design: Design, y: np.ndarray, 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"arguments": "-q ui"}, {"passes": 2}, {"passes": 5, "holdout": True}, {"bits": 2}, {"random_state": 1}],
+    [
+        {"arguments": "-q ui"},
+        {"passes": 2},
+        {"passes": 5, "holdout": True},
+        {"bits": 2},
+        {"random_state": 1},
+    ],
 )
 def test_every_knob_bites(design: Design, y: np.ndarray, changed: dict) -> None:
     base = {"arguments": "--lrq ui2 --lrqdropout", "passes": 5, "random_state": 0}
     expected = VowpalWabbit(**base).fit(design, y).predict(design)
-    assert not np.array_equal(VowpalWabbit(**base | changed).fit(design, y).predict(design), expected)
+    assert not np.array_equal(
+        VowpalWabbit(**base | changed).fit(design, y).predict(design), expected
+    )
 
 
 def test_random_state_none_and_generator(design: Design, y: np.ndarray) -> None:
     def predict(random_state: np.random.Generator | None) -> np.ndarray:
         return (
-            VowpalWabbit("--lrq ui2 --lrqdropout", random_state=random_state).fit(design, y).predict(design)
+            VowpalWabbit("--lrq ui2 --lrqdropout", random_state=random_state)
+            .fit(design, y)
+            .predict(design)
         )
 
-    np.testing.assert_array_equal(predict(np.random.default_rng(5)), predict(np.random.default_rng(5)))
+    np.testing.assert_array_equal(
+        predict(np.random.default_rng(5)), predict(np.random.default_rng(5))
+    )
     assert not np.array_equal(predict(None), predict(None))
 
 
@@ -221,7 +241,11 @@ def test_every_row_needs_a_finite_prediction(
         ({"bits": 18.5}, TypeError, "bits must be a whole number"),
         ({"holdout": 1}, TypeError, "holdout must be True or False, got 1"),
         ({"random_state": -1}, ValueError, "random_state must be at least 0"),
-        ({"arguments": "-q ui --passes 3"}, ValueError, "without --passes, got '--passes': set passes"),
+        (
+            {"arguments": "-q ui --passes 3"},
+            ValueError,
+            "without --passes, got '--passes': set passes",
+        ),
         ({"arguments": "-b18"}, ValueError, "without -b, got '-b18': set bits"),
         ({"arguments": ["--cache_file=x"]}, ValueError, "without --cache_file"),
         ({"arguments": {"b": 18}}, ValueError, "without -b, got '-b': set bits"),
@@ -235,7 +259,9 @@ def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> Non
 def test_bad_input(design: Design, y: np.ndarray) -> None:
     with pytest.raises(TypeError, match=r"fm\.design\.Design"):
         VowpalWabbit().fit(design.to_csr(), y)
-    with pytest.raises(ValueError, match="an ASCII letter that no block before it has: 'é' has none"):
+    with pytest.raises(
+        ValueError, match="an ASCII letter that no block before it has: 'é' has none"
+    ):
         VowpalWabbit().fit(Design([Block(name, [0], 1) for name in ("user", "é")]), [3.0])
     with pytest.raises(ValueError, match=r"X has blocks \['user'\]"):
         fitted(design, y).predict(Design(design.blocks[:1]))

@@ -48,13 +48,21 @@ def server() -> Iterator[Server]:
             if isinstance(fault, int):
                 self.send_error(fault)
                 return
-            begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.resumable else 0
+            begin = (
+                int(asked.removeprefix("bytes=").removesuffix("-"))
+                if asked and state.resumable
+                else 0
+            )
             if begin and begin >= len(state.content):
                 self.send_error(416)
                 return
             body = state.content[begin:]
             if self.path.endswith(".md5"):
-                body = f"MD5 (ml-100k.zip) = {state.md5.upper()}\n".encode() if state.checksum else b"no"
+                body = (
+                    f"MD5 (ml-100k.zip) = {state.md5.upper()}\n".encode()
+                    if state.checksum
+                    else b"no"
+                )
             self.send_response(206 if begin else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -13,13 +13,20 @@ import time
 from pathlib import Path
 
 from bench.identity import ROOT
-from bench.track import MLflowTracker
+from bench.tracking import MLflowTracker
 from bench.ui import answers, free_port
 
 RAY = str(Path(sys.executable).with_name("ray"))
 HEAD = "127.0.0.1:6399"
 N_JOBS = 6
-SWEEP = ["-m", "data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000", "model=fm_gibbs"]
+SWEEP = [
+    "-m",
+    "data=planted",
+    "data.n_users=40",
+    "data.n_items=50",
+    "data.n_ratings=1000",
+    "model=fm_gibbs",
+]
 SWEEP += ["model.n_iter=300", f"seed=range(0,{N_JOBS})", "hydra/launcher=ray", "keep_model=false"]
 NODE = [RAY, "start", "--num-cpus=1", "--object-store-memory=80000000"]
 START_SECONDS, SWEEP_SECONDS = 120, 200
@@ -58,13 +65,27 @@ def main(folder: Path) -> None:
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(serve, stdout=log, stderr=log)
         begin(
-            [*NODE, "--head", "--port=6399", "--node-ip-address=127.0.0.1", "--include-dashboard=false"], log
+            [
+                *NODE,
+                "--head",
+                "--port=6399",
+                "--node-ip-address=127.0.0.1",
+                "--include-dashboard=false",
+            ],
+            log,
         )
         two = f"hostname node-two; mount -t tmpfs none {results}; NODE=two exec {' '.join(NODE)}"
         two += f" --address={HEAD} --node-ip-address=127.0.0.2"
         begin(["unshare", "-m", "-u", "sh", "-c", two], log)
         assert answers(port, server)
-        command = [sys.executable, "-m", "bench", *SWEEP, f"results={results}", f"tracking.uri={uri}"]
+        command = [
+            sys.executable,
+            "-m",
+            "bench",
+            *SWEEP,
+            f"results={results}",
+            f"tracking.uri={uri}",
+        ]
         sweep = subprocess.Popen(command, cwd=ROOT, stdout=sys.stdout, stderr=log)
         tracker = MLflowTracker(uri, str(folder / "reader"))
         while "node-two" not in hosts(tracker) and sweep.poll() is None:

@@ -6,11 +6,11 @@ import yaml
 
 from bench.check import reference, simulation
 from bench.check.experiments import EXPERIMENTS, Measurement
-from bench.check.mutants import HARMLESS, MUTANTS, patched
 from bench.check.outcome import Outcome, cases, junit, summary
 from bench.check.rule import FALSE_ALARMS, LOOKS, Judged, Recorded, Verdict, judge
 from bench.data import planted
 from bench.errors import UserError
+from bench.studies.mutants import HARMLESS, MUTANTS, patched
 
 N = 9
 
@@ -40,9 +40,15 @@ def test_loss_beyond_chance_is_caught_and_a_gain_is_not_a_failure() -> None:
 
 def test_second_look_only_where_the_first_leaves_a_doubt() -> None:
     recorded = Recorded(0.9, 1e-3, 48)
-    assert len(judge(recorded, lambda a, b: [0.9001, 0.8999] * ((b - a) // 2), N).errors) == LOOKS[0]
-    assert len(judge(recorded, lambda a, b: [0.9009, 0.9011] * ((b - a) // 2), N).errors) == LOOKS[1]
-    assert len(judge(recorded, lambda a, b: [0.9999, 0.9998] * ((b - a) // 2), N).errors) == LOOKS[0]
+    assert (
+        len(judge(recorded, lambda a, b: [0.9001, 0.8999] * ((b - a) // 2), N).errors) == LOOKS[0]
+    )
+    assert (
+        len(judge(recorded, lambda a, b: [0.9009, 0.9011] * ((b - a) // 2), N).errors) == LOOKS[1]
+    )
+    assert (
+        len(judge(recorded, lambda a, b: [0.9999, 0.9998] * ((b - a) // 2), N).errors) == LOOKS[0]
+    )
 
 
 def test_where_the_seed_changes_nothing_one_is_enough() -> None:
@@ -84,12 +90,16 @@ def test_summary_and_junit_say_what_failed_and_what_to_do() -> None:
     assert "no model got worse" in summary(outcomes[1:2], "ml100k")
 
 
-def test_reference_is_written_to_be_read_and_refuses_what_it_is_not_of(tmp_path, monkeypatch) -> None:
+def test_reference_is_written_to_be_read_and_refuses_what_it_is_not_of(
+    tmp_path, monkeypatch
+) -> None:
     monkeypatch.setattr(reference, "PATH", tmp_path / "reference.yaml")
     dataset = planted(40, 50, 1000)
     with pytest.raises(UserError, match="no linear on planted; record it"):
         reference.section(dataset, ["linear"])
-    reference.record(dataset, "linear", [Measurement(1 / 3, 0.1), Measurement(0.4, 0.3)], 0.1, "a reason")
+    reference.record(
+        dataset, "linear", [Measurement(1 / 3, 0.1), Measurement(0.4, 0.3)], 0.1, "a reason"
+    )
     entry = reference.section(dataset, ["linear"])["linear"]
     assert entry["errors"] == [0.3333333, 0.4] and entry["time"] == 2.0 and entry["n"] == 2
     assert entry["recorded"]["reason"] == "a reason" and entry["run"] == EXPERIMENTS["linear"]

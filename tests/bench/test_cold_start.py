@@ -5,11 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bench import cold_start
-from bench.cold_start import measure, section
 from bench.data import planted
 from bench.data.dataset import Dataset
-from bench.split import new_items
+from bench.data.splits import new_items
+from bench.studies import cold_start
+from bench.studies.cold_start import measure, section
 from fm import FMRegressor
 
 MODEL = partial(FMRegressor, solver="gibbs", k=2, n_iter=30)

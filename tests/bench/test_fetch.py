@@ -98,7 +98,9 @@ def test_wrong_archive_checksum(server: Server, folder: Path) -> None:
     assert_nothing_else(folder)
 
 
-def test_checksum_that_is_not_known_is_read_beside_the_archive(server: Server, folder: Path) -> None:
+def test_checksum_that_is_not_known_is_read_beside_the_archive(
+    server: Server, folder: Path
+) -> None:
     server.content = zip_of(FILES)
     install(server, folder, md5=None, sha256=dict.fromkeys(FILES))
     assert_installed(folder)

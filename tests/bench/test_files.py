@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data import ratings_file
-from bench.encode import encode
 from bench.errors import UserError
+from bench.features import encode
 
 TABLE = pd.DataFrame(
     {
@@ -39,9 +39,13 @@ def written(folder: Path, kind: str, table: pd.DataFrame = TABLE) -> Path:
         case "txt":
             table.to_csv(path, index=False, sep=";")
         case "csv.gz":
-            path.write_bytes(gzip.compress(table.to_csv(index=False, lineterminator="\r\n").encode()))
+            path.write_bytes(
+                gzip.compress(table.to_csv(index=False, lineterminator="\r\n").encode())
+            )
         case "dat":
-            path.write_text("".join("::".join(map(str, row)) + "\n" for row in table.itertuples(index=False)))
+            path.write_text(
+                "".join("::".join(map(str, row)) + "\n" for row in table.itertuples(index=False))
+            )
         case "parquet":
             table.to_parquet(path)
     return path
@@ -59,7 +63,9 @@ def test_every_format_gives_the_same_table(tmp_path: Path, kind: str) -> None:
 
 @given(
     pairs=st.lists(
-        st.tuples(st.integers(-(2**62), 2**62), st.text("ab0,;:é \"'", min_size=1).filter(str.strip)),
+        st.tuples(
+            st.integers(-(2**62), 2**62), st.text("ab0,;:é \"'", min_size=1).filter(str.strip)
+        ),
         min_size=1,
         max_size=20,
         unique=True,
@@ -122,7 +128,9 @@ def test_ids_are_integers_only_if_all_are(tmp_path: Path, ids: list[str], expect
         (["1970-01-01 00:01:00", "1970-01-01T02:00:00+01:00"], [60, 3600]),
     ],
 )
-def test_time_stamps_are_seconds_or_dates(tmp_path: Path, times: list[str], expected: list[int]) -> None:
+def test_time_stamps_are_seconds_or_dates(
+    tmp_path: Path, times: list[str], expected: list[int]
+) -> None:
     path = write(tmp_path, "".join(f"{i},1,3,{time}\n" for i, time in enumerate(times)))
     assert ratings_file(path).ratings["timestamp"].tolist() == expected
 
@@ -160,7 +168,9 @@ def test_duplicates(tmp_path: Path, policy: str, expected: list[tuple]) -> None:
 
 
 def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
-    digests = [ratings_file(write(tmp_path, text)).digest for text in ("1,1,2\n", "1,1,2\n", "1,1,3\n")]
+    digests = [
+        ratings_file(write(tmp_path, text)).digest for text in ("1,1,2\n", "1,1,2\n", "1,1,3\n")
+    ]
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -176,7 +186,11 @@ def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
             {"columns": {"user": "c", "rating": "d"}},
             "line 1: there is no column 'd' for rating",
         ),
-        ("user,item,ratings\n1,2,3\n", {"columns": {"rating": "rating"}}, r"\(did you mean 'ratings'\?\)"),
+        (
+            "user,item,ratings\n1,2,3\n",
+            {"columns": {"rating": "rating"}},
+            r"\(did you mean 'ratings'\?\)",
+        ),
         (
             "1,2,3\n",
             {"columns": {"stars": 2}},
@@ -193,11 +207,17 @@ def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
         (b"x,\xe9,3\n", {}, "line 1: not utf-8; give the file's encoding"),
         ("1,1,3\n1,2,9\n", {"scale": (1, 5)}, "line 2: rating 9.0 is outside the scale 1 to 5"),
         ("1,1,3\n", {"scale": (5, 1)}, "scale's high end must be above 5"),
-        ("1,1,3\n", {"duplicates": "lasst"}, r"duplicates must be one of .*\(did you mean 'last'\?\)"),
+        (
+            "1,1,3\n",
+            {"duplicates": "lasst"},
+            r"duplicates must be one of .*\(did you mean 'last'\?\)",
+        ),
         (REPEATED, {}, "line 3: user 1 has rated item 1 before, in .*line 1; duplicates=first"),
     ],
 )
-def test_faults_are_named(tmp_path: Path, content: str | bytes, options: dict, message: str) -> None:
+def test_faults_are_named(
+    tmp_path: Path, content: str | bytes, options: dict, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as raised:
         ratings_file(write(tmp_path, content), **options)
     assert "\n" not in str(raised.value)
@@ -205,7 +225,9 @@ def test_faults_are_named(tmp_path: Path, content: str | bytes, options: dict, m
 
 def test_faults_of_parquet_are_named(tmp_path: Path) -> None:
     table = TABLE.assign(rating=[1.0, 2.0, np.nan, 3.0])
-    with pytest.raises(UserError, match="ratings.parquet, row 3: rating None is not a finite number"):
+    with pytest.raises(
+        UserError, match="ratings.parquet, row 3: rating None is not a finite number"
+    ):
         ratings_file(written(tmp_path, "parquet", table))
     with pytest.raises(UserError, match="there is no column 'stars' for rating"):
         ratings_file(written(tmp_path, "parquet"), columns={"rating": "stars"})

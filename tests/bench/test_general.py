@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bench import general
-from bench.general import Problem, main, measure, through_text
+from bench.studies import general
+from bench.studies.general import Problem, main, measure, through_text
 from fm.svmlight import write_svmlight
 
 
@@ -35,7 +35,10 @@ def rng() -> np.random.Generator:
 def test_fm_classifies_what_a_line_cannot(products: tuple) -> None:
     X, y = products
     outcomes = measure(Problem("xor", "", sparse.csr_array(X), (y > 0.5).astype(float)))
-    assert outcomes["`FMClassifier`, gibbs"].loss.mean() < 0.5 * outcomes["logistic regression"].loss.mean()
+    assert (
+        outcomes["`FMClassifier`, gibbs"].loss.mean()
+        < 0.5 * outcomes["logistic regression"].loss.mean()
+    )
     for outcome in outcomes.values():
         assert len(outcome.loss) == 2 and len(outcome.losses) == len(outcome.rows) == 160
         np.testing.assert_allclose(outcome.loss.mean(), outcome.losses.mean())

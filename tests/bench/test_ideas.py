@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bench.state_of_the_art.ideas import (
+from bench.studies.state_of_the_art.ideas import (
     Change,
     Rows,
     change,
@@ -19,7 +19,11 @@ def rows():
     rng = np.random.default_rng(0)
     user, item = rng.integers(0, [[40], [30]], (2, 4000))
     truth = rng.normal(size=40)[user] + rng.normal(size=30)[item]
-    blocks = Block("user", user, 40), Block("item", item, 30), Block("session", user, 40, linear=True)
+    blocks = (
+        Block("user", user, 40),
+        Block("item", item, 30),
+        Block("session", user, 40, linear=True),
+    )
     X, y = Design(blocks), truth + rng.normal(size=4000) * np.where(user % 2, 3.0, 0.3)
     return Rows(X[:1000], y[:1000], X[1000:], truth[1000:], (-100.0, 100.0))
 
@@ -65,6 +69,8 @@ def test_an_idea_helps_if_it_gains_more_than_chance_and_seeds_explain():
     }
     text = section(changes, changes["sure"], 3, 200).text
     said = {
-        line.split("|")[1].strip(): line.split("|")[-2].strip() for line in text.splitlines() if "|" in line
+        line.split("|")[1].strip(): line.split("|")[-2].strip()
+        for line in text.splitlines()
+        if "|" in line
     }
     assert [said[idea] for idea in changes] == ["yes", "no", "no"]

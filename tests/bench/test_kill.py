@@ -12,7 +12,7 @@ import pytest
 
 from bench.identity import ROOT
 from bench.processes import this_process
-from bench.track import MLflowTracker
+from bench.tracking import MLflowTracker
 
 pytestmark = pytest.mark.slow
 SWEEP = ["-m", "data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
@@ -35,7 +35,10 @@ def table(results: Path) -> dict[str, tuple[float, float]]:
             if run.info.status == "FINISHED" and "digest" in run.data.tags:
                 metrics = run.data.metrics
                 assert run.info.run_name not in errors
-                errors[run.info.run_name] = metrics["validation/mse_clipped"], metrics["test/mse_raw"]
+                errors[run.info.run_name] = (
+                    metrics["validation/mse_clipped"],
+                    metrics["test/mse_raw"],
+                )
     assert not list(tracker.folder.waiting())
     return errors
 
@@ -61,7 +64,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, float]:
 
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
-def test_killed_at_a_random_moment(tmp_path: Path, undisturbed: tuple[dict, float], moment: int) -> None:
+def test_killed_at_a_random_moment(
+    tmp_path: Path, undisturbed: tuple[dict, float], moment: int
+) -> None:
     expected, seconds = undisturbed
     stop = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[moment % 3]
     jobs = 2 - moment % 2
@@ -86,9 +91,12 @@ def test_killed_at_a_random_moment(tmp_path: Path, undisturbed: tuple[dict, floa
     assert table(tmp_path) == expected
 
 
-def test_two_sweeps_begin_at_once_in_an_empty_folder(tmp_path: Path, undisturbed: tuple[dict, float]) -> None:
+def test_two_sweeps_begin_at_once_in_an_empty_folder(
+    tmp_path: Path, undisturbed: tuple[dict, float]
+) -> None:
     both = [
-        subprocess.Popen(command(tmp_path, 1), stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
+        subprocess.Popen(command(tmp_path, 1), stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for _ in range(2)
     ]
     said = [sweep.communicate(timeout=300)[0] for sweep in both]
     assert [sweep.returncode for sweep in both] == [0, 0], said
@@ -99,7 +107,11 @@ def test_a_worker_whose_sweep_was_killed_before_it_began_ends() -> None:
     code = "import os, sys; from bench.processes import begin_worker; begin_worker(int(sys.argv[1])); print('goes on')"
     for parent, said in ((os.getpid(), "goes on\n"), (1, "")):
         done = subprocess.run(
-            [sys.executable, "-c", code, str(parent)], check=False, capture_output=True, text=True, cwd=ROOT
+            [sys.executable, "-c", code, str(parent)],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
         )
         assert (done.returncode, done.stdout) == (0 if said else 1, said), done.stderr
 

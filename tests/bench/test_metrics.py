@@ -23,7 +23,9 @@ def test_by_hand() -> None:
 
 
 @given(arrays(float, 20, elements=st.floats(1, 5)), arrays(float, 20, elements=finite))
-def test_clipping_never_hurts_where_ratings_keep_the_scale(y: np.ndarray, prediction: np.ndarray) -> None:
+def test_clipping_never_hurts_where_ratings_keep_the_scale(
+    y: np.ndarray, prediction: np.ndarray
+) -> None:
     metrics = evaluate(y, prediction, SCALE)
     for name in ("mse", "rmse", "mae"):
         assert metrics[f"{name}_clipped"] <= metrics[f"{name}_raw"]

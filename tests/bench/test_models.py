@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from bench.identity import ROOT
-from bench.track import Experiment
-from bench.track.evidence import Evidence
+from bench.tracking import Experiment
+from bench.tracking.evidence import Evidence
 from bench.ui import free_port
 from fm import Block, FMOrdinal, FMRegressor
 from fm.design import Design
@@ -39,8 +39,15 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
         ]
     )
     model = make(k=2, n_iter=5, random_state=0).fit(X, rng.integers(1, 4, 60).astype(float))
-    save(Served(model, X.blocks, [Source("user"), Source("item"), Source("timestamp", 86_400)]), tmp_path)
-    table = {"user": USERS[levels[0]], "item": ITEMS[levels[1]], "timestamp": DAYS[levels[2]] * 86_400 + 5}
+    save(
+        Served(model, X.blocks, [Source("user"), Source("item"), Source("timestamp", 86_400)]),
+        tmp_path,
+    )
+    table = {
+        "user": USERS[levels[0]],
+        "item": ITEMS[levels[1]],
+        "timestamp": DAYS[levels[2]] * 86_400 + 5,
+    }
     np.testing.assert_array_equal(load(tmp_path).predict(table), model.predict(X))
     unknown = {name: np.array([column.dtype.type(0)]) for name, column in table.items()}
     nobody = Design([Block(b.name, [-1], b.n_levels, side=b.side) for b in X])
@@ -52,10 +59,22 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, str, str]:
     """The store, the best run of a sweep and the address of its model."""
     folder = tmp_path_factory.mktemp("results")
     tiny = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
-    command = [sys.executable, "-m", "bench", "-m", *tiny, "model=fm_als,fm_gibbs", "model.n_iter=5"]
-    subprocess.run([*command, f"results={folder}"], check=True, cwd=ROOT, capture_output=True, timeout=200)
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "-m",
+        *tiny,
+        "model=fm_als,fm_gibbs",
+        "model.n_iter=5",
+    ]
+    subprocess.run(
+        [*command, f"results={folder}"], check=True, cwd=ROOT, capture_output=True, timeout=200
+    )
     evidence = Evidence(directory=str(folder))
-    found = [r for r in evidence.jobs(Experiment("sweeps_simulated", "")) if "model.logged" in r.tags]
+    found = [
+        r for r in evidence.jobs(Experiment("sweeps_simulated", "")) if "model.logged" in r.tags
+    ]
     assert len(found) == 1
     return evidence, found[0].run_id, found[0].tags["model.logged"]
 
@@ -68,8 +87,13 @@ def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(best) -> Non
     mlflow.set_tracking_uri(evidence.uri)
     rows = evidence.predictions(run_id)
     loaded = mlflow.pyfunc.load_model(address)
-    np.testing.assert_allclose(loaded.predict(rows[["user", "item"]]), rows["prediction"], rtol=0, atol=1e-12)
-    assert loaded.metadata.signature is not None and loaded.metadata.load_input_example(None) is not None
+    np.testing.assert_allclose(
+        loaded.predict(rows[["user", "item"]]), rows["prediction"], rtol=0, atol=1e-12
+    )
+    assert (
+        loaded.metadata.signature is not None
+        and loaded.metadata.load_input_example(None) is not None
+    )
     (model,) = evidence.client.get_run(run_id).outputs.model_outputs
     assert model.model_id in address and not (ROOT / "mlruns").exists()
     folder = Path(mlflow.artifacts.download_artifacts(address))
@@ -81,7 +105,17 @@ def test_served_model_answers_with_the_same_number(best) -> None:
     evidence, run_id, address = best
     row = evidence.predictions(run_id).iloc[0]
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", address, "--env-manager", "local"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        address,
+        "--env-manager",
+        "local",
+    ]
     server = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
         env=os.environ

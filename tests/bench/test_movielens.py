@@ -12,8 +12,8 @@ import bench.data
 from bench.data import grouplens
 from bench.data.dataset import Dataset
 from bench.data.releases import RELEASES
+from bench.data.splits import published
 from bench.errors import DataUnavailable, UserError
-from bench.split import published
 from tests.bench.conftest import Server
 from tests.bench.tiny_ml100k import RATINGS, TEST_ROWS, ml100k_files, sha256_of, zip_of
 
@@ -36,7 +36,9 @@ def write(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def load(path: Path | None = None, files: dict[str, bytes] | None = None, **options: object) -> Dataset:
+def load(
+    path: Path | None = None, files: dict[str, bytes] | None = None, **options: object
+) -> Dataset:
     md5 = options.pop("md5", None)
     release = replace(RELEASES["ml100k"], files=sha256_of(files or ml100k_files()), md5=md5)
     return grouplens.load(release, path, **options)
@@ -55,7 +57,12 @@ def test_users_as_written(write: Callable) -> None:
     assert users["zip_code"].tolist() == ["85711", "V3N4P", "01002"]
     assert users["zip_area"].tolist() == ["8", "other", "0"]
     described = ("age", "gender", "occupation", "zip_area")
-    assert [str(users[name].dtype) for name in described] == ["int64", "category", "category", "category"]
+    assert [str(users[name].dtype) for name in described] == [
+        "int64",
+        "category",
+        "category",
+        "category",
+    ]
 
 
 def test_items_as_written(write: Callable) -> None:
@@ -128,7 +135,9 @@ def test_cache_goes_before_download(write: Callable, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent.parent))
     assert len(load(url=REFUSED).ratings) == 6
     (folder / "u.user").write_bytes(b"")
-    with pytest.raises(UserError, match=f"u.user differs.*; delete {folder} to have it downloaded again"):
+    with pytest.raises(
+        UserError, match=f"u.user differs.*; delete {folder} to have it downloaded again"
+    ):
         load(url=REFUSED)
 
 

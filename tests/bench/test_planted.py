@@ -9,8 +9,8 @@ from bench.data import longtail, planted, simulate
 from bench.data.dataset import Dataset
 from bench.data.longtail import activity, distinct_items, popularity
 from bench.data.simulate import STEPS, draw_real, draw_stars, usual
-from bench.encode import encode
 from bench.errors import UserError
+from bench.features import encode
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,9 @@ def test_any_number_of_ratings_has_a_legal_shape() -> None:
     assert (np.diff(users) >= 0).all() and (np.diff(items) >= 0).all()
 
 
-def test_memory_is_that_of_what_is_returned_and_a_few_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_that_of_what_is_returned_and_a_few_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for module, name, size in (
         (simulate, "CHUNK", 2**12),
         (longtail, "CHUNK_CELLS", 2**15),
@@ -74,7 +76,8 @@ def test_memory_is_that_of_what_is_returned_and_a_few_columns(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"k": 1}, {"noise": 0.5}, {"n_users": 61}, {"n_items": 51}, {"n_ratings": 1301}]
+    "change",
+    [{"seed": 1}, {"k": 1}, {"noise": 0.5}, {"n_users": 61}, {"n_items": 51}, {"n_ratings": 1301}],
 )
 def test_every_parameter_matters(change: dict) -> None:
     assert small(**change).digest != small().digest
@@ -136,7 +139,9 @@ def test_expected_and_variance_are_those_of_real_ratings() -> None:
 
 
 @pytest.mark.parametrize(("values", "scale"), [("half_stars", (0.5, 5.0)), ("real", None)])
-def test_other_values_reach_their_noise_floor(values: str, scale: tuple[float, float] | None) -> None:
+def test_other_values_reach_their_noise_floor(
+    values: str, scale: tuple[float, float] | None
+) -> None:
     data = planted(400, 500, 60_000, values=values)
     rating = data.ratings["rating"].to_numpy()
     assert data.scale == (scale or (rating.min(), rating.max()))
@@ -150,7 +155,9 @@ def test_other_values_reach_their_noise_floor(values: str, scale: tuple[float, f
 def test_oracle_reaches_the_noise_floor_and_a_linear_model_does_not(data: Dataset) -> None:
     rating = data.ratings["rating"].to_numpy()
     squared = (rating - data.expected) ** 2
-    assert squared.mean() == pytest.approx(data.variance.mean(), abs=4 * squared.std() / np.sqrt(len(rating)))
+    assert squared.mean() == pytest.approx(
+        data.variance.mean(), abs=4 * squared.std() / np.sqrt(len(rating))
+    )
     assert 0.77 < data.variance.mean() < 0.85
 
     X = encode(data, ["ids"], np.array([], dtype=np.int64))
@@ -175,7 +182,11 @@ def test_without_factors_expectations_are_additive_in_what_is_rounded() -> None:
 
 
 def test_side_tables_tell_of_the_items(data: Dataset) -> None:
-    mean = data.ratings.assign(expected=data.expected).groupby("item")["expected"].agg(["mean", "size"])
+    mean = (
+        data.ratings.assign(expected=data.expected)
+        .groupby("item")["expected"]
+        .agg(["mean", "size"])
+    )
     mean = mean[mean["size"] >= 20]["mean"]
     genres = data.items.select_dtypes("bool").loc[mean.index].to_numpy(float)
     side = np.column_stack([np.ones(len(mean)), data.items["year"][mean.index], genres])
@@ -211,7 +222,9 @@ def test_activity_adds_up(density: float) -> None:
     assert counts.max() <= 300
 
 
-def test_items_are_distinct_across_chunks_and_as_popular_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_items_are_distinct_across_chunks_and_as_popular_as_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("bench.data.longtail.CHUNK_CELLS", 700)
     rng = np.random.default_rng(0)
     weight = popularity(np.arange(100) / 100)
@@ -220,7 +233,9 @@ def test_items_are_distinct_across_chunks_and_as_popular_as_asked(monkeypatch: p
     for mine in np.split(items, np.cumsum(counts)[:-1]):
         assert len(np.unique(mine)) == len(mine)
     single = distinct_items(rng, np.ones(50_000, dtype=np.int64), weight)
-    assert np.allclose(np.bincount(single, minlength=100) / 50_000, weight / weight.sum(), atol=0.005)
+    assert np.allclose(
+        np.bincount(single, minlength=100) / 50_000, weight / weight.sum(), atol=0.005
+    )
 
 
 @pytest.mark.parametrize(
@@ -232,7 +247,10 @@ def test_items_are_distinct_across_chunks_and_as_popular_as_asked(monkeypatch: p
         ({"n_users": 0}, "n_users must be at least 1"),
         ({"k": -1}, "k must be at least 0"),
         ({"noise": 0}, "noise must be above 0"),
-        ({"values": "half_star"}, r"values must be one of stars, .*\(did you mean 'half_stars'\?\)"),
+        (
+            {"values": "half_star"},
+            r"values must be one of stars, .*\(did you mean 'half_stars'\?\)",
+        ),
         ({"n_ratings": 0}, "n_ratings must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),
     ],

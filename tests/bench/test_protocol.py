@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from bench.app import plan
-from bench.app.protocol import jobs_at_most, protocol, pruned_digest
-from bench.app.trials import Trial, Trials, job_of, load_data
 from bench.errors import UserError
-from bench.track import Record
+from bench.sweep import plan
+from bench.sweep.protocol import jobs_at_most, protocol, pruned_digest
+from bench.sweep.trials import Trial, Trials, job_of, load_data
+from bench.tracking import Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
@@ -19,7 +19,16 @@ def record(
     digest = trial.pruned_digest if status == "PRUNED" else trial.digest
     tags = {"digest": digest}
     return Record(
-        "", trial.name, trial.model, status, None, {}, {"validation/mse_clipped": error}, tags, None, curves
+        "",
+        trial.name,
+        trial.model,
+        status,
+        None,
+        {},
+        {"validation/mse_clipped": error},
+        tags,
+        None,
+        curves,
     )
 
 
@@ -54,10 +63,14 @@ def test_a_grid_is_one_batch_and_tested() -> None:
 def test_the_best_mean_is_tested_once_a_repeat_and_nothing_else_is() -> None:
     errors = {"seed=0 l2=1": 1.0, "seed=1 l2=1": 3.0, "seed=0 l2=2": 1.9, "seed=1 l2=2": 1.8}
     chosen, tested = gone_through(
-        ["model=linear", "model.l2=1,2", "seeds=2"], lambda t: record(t, errors.get(t.name[7:-12], 0.0))
+        ["model=linear", "model.l2=1,2", "seeds=2"],
+        lambda t: record(t, errors.get(t.name[7:-12], 0.0)),
     )
     assert all("test=false" in t.overrides for t in chosen) and len(chosen) == 4
-    assert [t.name for t in tested] == ["linear seed=0 l2=2 (simulated)", "linear seed=1 l2=2 (simulated)"]
+    assert [t.name for t in tested] == [
+        "linear seed=0 l2=2 (simulated)",
+        "linear seed=1 l2=2 (simulated)",
+    ]
     assert all("test=true" in t.overrides for t in tested)
 
 
@@ -72,7 +85,9 @@ def test_folds_repeat_and_a_configuration_that_failed_in_one_is_not_chosen() -> 
 
 
 def test_each_model_and_feature_set_is_chosen_for_itself() -> None:
-    batches = gone_through(["model=linear,fm_als", "model.l2=1,2", "select=true"], lambda t: record(t, 1.0))
+    batches = gone_through(
+        ["model=linear,fm_als", "model.l2=1,2", "select=true"], lambda t: record(t, 1.0)
+    )
     assert [[t.model for t in batch] for batch in batches] == [
         ["linear"] * 2,
         ["linear"],
@@ -92,16 +107,18 @@ def test_a_search_spends_its_budget_then_tests_the_best() -> None:
     assert jobs_at_most(plan([*TINY, *command], multirun=True)) == 38
     assert gone_through(command, error) == batches
     larger = gone_through([*command[:2], "budget=22", "seeds=2"], error)
-    assert [[t.digest for t in batch] for batch in larger[:4]] == [[t.digest for t in b] for b in batches[:4]]
+    assert [[t.digest for t in batch] for batch in larger[:4]] == [
+        [t.digest for t in b] for b in batches[:4]
+    ]
 
 
 def test_a_search_may_judge_by_fewer_seeds_than_it_tests_with() -> None:
     command = ["model=linear,nmf", "search=random", "budget=9", "seeds=5", "search.seeds=2"]
     batches = gone_through(command, lambda t: record(t, float(t.digest[:6] < "8")))
     assert [len(batch) for batch in batches] == [16, 2, 5] * 2
-    assert {t.values["seed"] for t in batches[0]} == {0, 1} and {t.values["seed"] for t in batches[2]} == set(
-        range(5)
-    )
+    assert {t.values["seed"] for t in batches[0]} == {0, 1} and {
+        t.values["seed"] for t in batches[2]
+    } == set(range(5))
     assert jobs_at_most(plan([*TINY, *command], multirun=True)) == sum(map(len, batches))
 
 
@@ -127,7 +144,9 @@ def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_wa
 
 
 def test_ranges_on_the_command_line_are_searched() -> None:
-    planned = plan(["model=linear", "search=random", "model.l2=tag(log,interval(1,10))"], multirun=True)
+    planned = plan(
+        ["model=linear", "search=random", "model.l2=tag(log,interval(1,10))"], multirun=True
+    )
     (found,) = planned.space(planned.combinations[0]).values()
     assert (found.low, found.high, found.log) == (1, 10, True)
 

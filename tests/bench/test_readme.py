@@ -2,12 +2,12 @@
 
 import re
 
-from bench.readme import README, SHOWN, excerpt, renewed
+from bench.studies.readme import README, SHOWN, excerpt, renewed
 
 
 def test_tables_are_those_of_results() -> None:
     readme = README.read_text("utf-8")
-    assert renewed(readme) == readme, "stale: run `python -m bench.readme`"
+    assert renewed(readme) == readme, "stale: run `python -m bench.studies.readme`"
     for name in (page.partition("/")[0] for page in SHOWN):
         assert re.search(rf"<!-- {name}: .* -->\n\n\|(.*\n)+\n<!-- /{name} -->", readme), name
 

@@ -15,14 +15,19 @@ from bench.data import movielens
 from bench.data.dataset import Dataset
 from bench.data.grouplens import load
 from bench.data.releases import RELEASES
+from bench.data.splits import published
 from bench.errors import UserError
 from bench.identity import ROOT
-from bench.split import published
 from tests.bench.conftest import Server
 from tests.bench.tiny_ml100k import zip_of
 
 CSV = ("ml20m", "ml25m", "ml32m", "ml_latest_small")
-RATINGS = [(3, 50, 5, 978300760), (3, 9, 4, 978302109), (71567, 50, 3, 1046454590), (70, 65133, 1, 825724320)]
+RATINGS = [
+    (3, 50, 5, 978300760),
+    (3, 9, 4, 978302109),
+    (71567, 50, 3, 1046454590),
+    (70, 65133, 1, 825724320),
+]
 """User and item numbers have gaps."""
 HALF = [(u, i, r - 0.5, t) for u, i, r, t in RATINGS]
 
@@ -124,7 +129,9 @@ def test_splits_of_10m_are_those_of_its_script(tiny: Callable) -> None:
     assert np.array_equal(np.concatenate(tests), np.arange(102))
     for name in data.splits:
         split = published(data, name)
-        assert np.array_equal(np.sort(np.concatenate([split.development, split.test])), np.arange(102))
+        assert np.array_equal(
+            np.sort(np.concatenate([split.development, split.test])), np.arange(102)
+        )
 
 
 @pytest.mark.parametrize("name", [name for name in RELEASES if RELEASES[name].n_ratings])
@@ -152,7 +159,11 @@ def test_download_of_a_release_whose_checksum_changes(server: Server, tmp_path: 
 def test_every_release_has_a_choice_of_its_name() -> None:
     for name, release in RELEASES.items():
         choice = yaml.safe_load((ROOT / "conf" / "data" / f"{name}.yaml").read_text("utf-8"))
-        assert (choice["_target_"], choice["name"], release.name) == ("bench.data.movielens", name, name)
+        assert (choice["_target_"], choice["name"], release.name) == (
+            "bench.data.movielens",
+            name,
+            name,
+        )
 
 
 def test_unknown_release_is_refused_by_name() -> None:
@@ -172,7 +183,9 @@ def test_a_million_ratings(name: str, tmp_path: Path) -> None:
         "timestamp": rng.integers(10**9, 2 * 10**9, n),
     }
     path = tmp_path / RELEASES[name].ratings[0]
-    pyarrow.csv.write_csv(pa.table(columns), path, pyarrow.csv.WriteOptions(include_header=name == "ml25m"))
+    pyarrow.csv.write_csv(
+        pa.table(columns), path, pyarrow.csv.WriteOptions(include_header=name == "ml25m")
+    )
     if name == "ml10m":
         path.write_bytes(path.read_bytes().replace(b",", b"::"))
     film = next(file for file in files_of(name) if file.startswith("movies"))

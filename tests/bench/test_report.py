@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.figures import tried
 from bench.identity import ROOT
 from bench.metrics import CHOICE, TEST
 from bench.report.choices import Choice, choices
 from bench.report.comparison import ORACLE, compared, unfinished
 from bench.report.drawings import _cells, _tried
 from bench.report.ended import top
-from bench.track import Record
+from bench.report.figures import tried
+from bench.tracking import Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
@@ -29,7 +29,12 @@ def record(seed: int, k: int, validation: float | None, test: float | None, **mo
         "model": "fm",
         "status": "FINISHED",
         "reason": None,
-        "params": {"model.k": str(k), "model.random_state": str(seed), "seed": str(seed), "split.name": "ua"},
+        "params": {
+            "model.k": str(k),
+            "model.random_state": str(seed),
+            "seed": str(seed),
+            "split.name": "ua",
+        },
         "metrics": {name: value for name, value in metrics.items() if value is not None},
         "tags": {"split": "ua", "features": "ids", "digest": f"{seed}-{k}"},
     }
@@ -87,7 +92,9 @@ def test_published_folds_are_one_row() -> None:
 
 
 def test_failed_and_missing_are_rows() -> None:
-    text = unfinished([record(0, 4, None, None, status="FAILED", reason="ValueError: no")], ["2 of 9 runs"])
+    text = unfinished(
+        [record(0, 4, None, None, status="FAILED", reason="ValueError: no")], ["2 of 9 runs"]
+    )
     assert "| fm k=4" in text and "ValueError: no" in text and "2 of 9 runs" in text
     assert unfinished([record(0, 4, 0.8, 0.9)], []) == ""
     assert "| peer | SKIPPED | not installed" in unfinished([], [], {"peer": "not installed"})
@@ -95,18 +102,24 @@ def test_failed_and_missing_are_rows() -> None:
 
 def test_simulated_ratings_are_held_against_the_best_possible() -> None:
     metrics = {CHOICE: 0.8, TEST: 0.9, ORACLE: 0.85, "size/peak_memory_mib": 12.4}
-    told = compared(choices([record(0, 4, None, None, metrics=metrics)]), "linear", predictions=None)
+    told = compared(
+        choices([record(0, 4, None, None, metrics=metrics)]), "linear", predictions=None
+    )
     header, _, row = (line.split("|") for line in told.splitlines())
     cells = {name.strip(): cell.strip() for name, cell in zip(header, row, strict=True)}
     assert (cells["MSE − best possible"], cells["memory MiB"]) == ("+0.0500", "12")
-    assert "best possible" not in compared(choices([record(0, 4, 0.8, 0.9)]), "linear", predictions=None)
+    assert "best possible" not in compared(
+        choices([record(0, 4, 0.8, 0.9)]), "linear", predictions=None
+    )
 
 
 def tuned(*tried: tuple[float, float, float | None]) -> Choice:
     """Of runs with such a learning rate, L2 and validation error."""
     return choices(
         [
-            record(0, 4, error, None, params={"model.learning_rate": str(rate), "model.l2": str(l2)})
+            record(
+                0, 4, error, None, params={"model.learning_rate": str(rate), "model.l2": str(l2)}
+            )
             for rate, l2, error in tried
         ]
     )[0]
@@ -132,11 +145,22 @@ def test_a_search_is_points(tmp_path: Path) -> None:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store and the report of a sweep in which one run fails."""
     folder = tmp_path_factory.mktemp("results")
-    sweep = ["model=fm_sgd", "model.n_iter=4", "model.k=2,4", "model.learning_rate=0.1,1e6", "model.l2=1,8"]
+    sweep = [
+        "model=fm_sgd",
+        "model.n_iter=4",
+        "model.k=2,4",
+        "model.learning_rate=0.1,1e6",
+        "model.l2=1,8",
+    ]
     sweep += ["refit=false"]
-    for arguments, status in ((["-m", *TINY, "model=linear,fm_gibbs"], 0), (["-m", *TINY, *sweep], 1)):
+    for arguments, status in (
+        (["-m", *TINY, "model=linear,fm_gibbs"], 0),
+        (["-m", *TINY, *sweep], 1),
+    ):
         command = [sys.executable, "-m", "bench", *arguments, f"results={folder}"]
-        done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(
+            command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=240
+        )
         assert done.returncode == status, done.stderr
         (folder / "said.txt").write_text(done.stdout)
         (folder / "page.md").write_bytes((folder / "sweeps_simulated" / "README.md").read_bytes())
@@ -192,7 +216,9 @@ def test_report_of_an_experiment(results: Path) -> None:
 @pytest.mark.slow
 def test_unknown_experiment_is_refused_in_a_sentence(results: Path) -> None:
     command = [sys.executable, "-m", "bench.report", "sweeps_simulatd", "--results", str(results)]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2
     assert done.stderr.startswith(
         "bench: there is no experiment 'sweeps_simulatd' (did you mean 'sweeps_simulated'?)"

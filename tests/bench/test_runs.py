@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
 from bench.runs import main
-from bench.track import MLflowTracker
-from tests.bench.test_track import EXPERIMENT, RESULT, job, sweep, track
+from bench.tracking import MLflowTracker
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def test_lists_the_best_first_and_says_why_others_failed(
     rows = shown(capsys, results, "list").splitlines()
     assert "dummy l2=1" in rows[2] and job(1.0).digest[:8] in rows[2] and "0.1429" in rows[2]
     assert "FAILED: ValueError: no good" in rows[3]
-    assert "dummy l2=2" not in shown(capsys, results, "list", EXPERIMENT.name, "--status", "finished")
+    assert "dummy l2=2" not in shown(
+        capsys, results, "list", EXPERIMENT.name, "--status", "finished"
+    )
 
 
 def test_compares_what_differs(results: Path, capsys: pytest.CaptureFixture) -> None:

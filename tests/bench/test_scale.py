@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from bench.figures import look
-from bench.scale import by_k, noise_floor
-from bench.scale.__main__ import main, measured
-from bench.scale.cell import MODELS, Cell, measure, n_epochs, settings
-from bench.scale.page import billion, by_turns, errors, side_by_side, write
-from bench.scale.race import TURNS, TWO_THREADS, Race, race
-from bench.scale.record import Record
-from bench.speed.page import Section, here
+from bench.report.figures import look
+from bench.studies.scale import by_k, noise_floor
+from bench.studies.scale.__main__ import main, measured
+from bench.studies.scale.cell import MODELS, Cell, measure, n_epochs, settings
+from bench.studies.scale.page import billion, by_turns, errors, side_by_side, write
+from bench.studies.scale.race import TURNS, TWO_THREADS, Race, race
+from bench.studies.scale.record import Record
+from bench.studies.speed.page import Section, here
 
 GIB = 2**30
 
@@ -51,7 +51,9 @@ def test_bars_are_ratios_of_each_turn():
 
 
 def test_bars_on_memory():
-    assert bars(side_by_side(CELLS)) == {"peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)": 2}
+    assert bars(side_by_side(CELLS)) == {
+        "peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)": 2
+    }
 
 
 def test_what_was_not_measured_says_why():
@@ -61,7 +63,11 @@ def test_what_was_not_measured_says_why():
 def lines_of(section, name):
     """Of each table, the cells of that model's line."""
     lines = (line.split("|") for line in section.text.splitlines())
-    return [[part.strip() for part in line[2:-1]] for line in lines if line[1:2] and line[1].strip() == name]
+    return [
+        [part.strip() for part in line[2:-1]]
+        for line in lines
+        if line[1:2] and line[1].strip() == name
+    ]
 
 
 def test_slopes_of_what_grows_in_proportion():
@@ -71,12 +77,17 @@ def test_slopes_of_what_grows_in_proportion():
 
 
 def test_slopes_are_of_what_can_be_weighed():
-    cells = {("fm_sgd", n): cell(memory=b) for n, b in ((10, 2**10), (100, 2**20), (1000, 10 * 2**20))}
+    cells = {
+        ("fm_sgd", n): cell(memory=b) for n, b in ((10, 2**10), (100, 2**20), (1000, 10 * 2**20))
+    }
     assert lines_of(side_by_side(cells), "fm_sgd")[2] == ["0", "1", "10", "1.00"]
 
 
 def test_errors_are_held_against_the_floor_and_the_best():
-    cells = {("fm_als", 100): cell(mse=(0.78, 0.795)), ("linear", 100): cell(None, mse=(0.99, 0.85))}
+    cells = {
+        ("fm_als", 100): cell(mse=(0.78, 0.795)),
+        ("linear", 100): cell(None, mse=(0.99, 0.85)),
+    }
     section = errors(cells)
     assert lines_of(section, "fm_als") == [["0.6"], ["1.00"], ["1.00"]]
     assert lines_of(section, "linear") == [["7.6"]]
@@ -95,7 +106,7 @@ def test_billion_is_in_proportion():
 
 def test_page_and_figures(tmp_path):
     cells = CELLS | {("linear", 10_000_000): cell(None)}
-    page = write(Record(cells=cells, races=RACES), "python -m bench.scale", tmp_path)
+    page = write(Record(cells=cells, races=RACES), "python -m bench.studies.scale", tmp_path)
     assert "bars are met" in page.read_text() and all(
         (tmp_path / f"scale_{name}.png").stat().st_size > 1000
         for name in ("epoch", "fit", "memory", "pareto")
@@ -105,7 +116,9 @@ def test_page_and_figures(tmp_path):
 def test_a_record_is_read_as_it_was_written(tmp_path):
     record = Record(cells=CELLS, races=RACES, by_k={2: {"all": 0.1}})
     record.write(tmp_path / "scale.json")
-    assert Record.read(tmp_path / "scale.json") == Record.going_on(tmp_path / "scale.json") == record
+    assert (
+        Record.read(tmp_path / "scale.json") == Record.going_on(tmp_path / "scale.json") == record
+    )
 
 
 def test_a_record_from_where_there_was_no_git(tmp_path):
@@ -147,7 +160,7 @@ def test_what_would_take_too_long_is_not_tried(monkeypatch, capsys):
         tried.append(rows)
         return cell(rows / 10_000)
 
-    monkeypatch.setattr("bench.scale.__main__.measured", measured)
+    monkeypatch.setattr("bench.studies.scale.__main__.measured", measured)
     assert main(["linear", "--limit", "300"]) == 0
     assert tried == [100_000, 1_000_000]  # whose fit took 200 s
     assert "not tried, since a tenth of them took 200 s to fit" in capsys.readouterr().out
@@ -177,22 +190,29 @@ def test_a_measurement_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return cell() if what == "cell" else "not today"
 
-    monkeypatch.setattr("bench.scale.__main__.measured", measured)
-    monkeypatch.setattr("bench.scale.__main__.RESULTS", tmp_path)
-    monkeypatch.setattr("bench.scale.__main__.MODELS", ["linear"])
+    monkeypatch.setattr("bench.studies.scale.__main__.measured", measured)
+    monkeypatch.setattr("bench.studies.scale.__main__.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.studies.scale.__main__.MODELS", ["linear"])
     monkeypatch.setattr(by_k, "measure", lambda: {2: {"all": 0.1}})
     assert main([]) == 130
-    monkeypatch.setattr("bench.scale.__main__.measured", lambda what, *of, limit: asked.append(of) or "no")
     monkeypatch.setattr(
-        "bench.scale.__main__.write", lambda record, *_: record.write(tmp_path / "scale.json")
+        "bench.studies.scale.__main__.measured", lambda what, *of, limit: asked.append(of) or "no"
+    )
+    monkeypatch.setattr(
+        "bench.studies.scale.__main__.write",
+        lambda record, *_: record.write(tmp_path / "scale.json"),
     )
     assert main([]) == 0
-    assert asked[len(RACES) :] == [("linear", 100_000), ("linear", 1_000_000), ("linear", 1_000_000)]
+    assert asked[len(RACES) :] == [
+        ("linear", 100_000),
+        ("linear", 1_000_000),
+        ("linear", 1_000_000),
+    ]
     assert Record.read(tmp_path / "scale.json").cells["linear", 100_000] == cell()
 
 
 def test_drawing_without_a_measurement(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("bench.scale.__main__.RESULTS", tmp_path)
+    monkeypatch.setattr("bench.studies.scale.__main__.RESULTS", tmp_path)
     assert main(["--draw"]) == 2
     assert "measure first" in capsys.readouterr().err
 
@@ -203,7 +223,9 @@ def test_a_race():
 
 
 def test_parts_of_a_sweep():
-    found = {k: dict.fromkeys(by_k.PARTS, k**2 * 1e-3) | {"all": 4e-3 * k**2} for k in (2, 4, 8, 16)}
+    found = {
+        k: dict.fromkeys(by_k.PARTS, k**2 * 1e-3) | {"all": 4e-3 * k**2} for k in (2, 4, 8, 16)
+    }
     text = by_k.section(found).text
     assert "| slope, the last three k |" in text and text.count("2.00") == 5
     assert math.isnan(by_k._slope(np.array([1, 2, 3]), [0.0, 1.0, 2.0]))
@@ -216,8 +238,12 @@ def test_the_noise_floor(monkeypatch, tmp_path):
     monkeypatch.setattr(noise_floor, "ROOT", tmp_path)
     assert noise_floor.main() == 0
     page = (tmp_path / "results" / "noise_floor.md").read_text()
-    few, many = (float(c.split(" ")[0]) for c in lines_of(Section("", page), noise_floor.EXPECTED)[0][:2])
-    assert few == pytest.approx(100 * 10 / 36, rel=1e-3) and many == pytest.approx(few / 2, rel=1e-3)
+    few, many = (
+        float(c.split(" ")[0]) for c in lines_of(Section("", page), noise_floor.EXPECTED)[0][:2]
+    )
+    assert few == pytest.approx(100 * 10 / 36, rel=1e-3) and many == pytest.approx(
+        few / 2, rel=1e-3
+    )
     few, many = (float(c.split(" ")[0]) for c in lines_of(Section("", page), "fm_ordinal")[0][:2])
     assert 1 < many < few < 40
     assert (tmp_path / "results" / "noise_floor.png").stat().st_size > 1000

@@ -5,9 +5,13 @@ import math
 import pytest
 
 from bench.errors import UserError
-from bench.search import RUNGS, Range, Study, Worth, exceeds, ranges
+from bench.sweep.search import RUNGS, Range, Study, Worth, exceeds, ranges
 
-SPACE = {"rate": Range(1e-3, 1.0, log=True), "k": Range(2, 64, log=True, integer=True), "x": Range(-1, 1)}
+SPACE = {
+    "rate": Range(1e-3, 1.0, log=True),
+    "k": Range(2, 64, log=True, integer=True),
+    "x": Range(-1, 1),
+}
 
 
 def bowl(values: dict[str, float]) -> float:
@@ -15,7 +19,9 @@ def bowl(values: dict[str, float]) -> float:
     return math.log10(values["rate"] / 0.03) ** 2 + (values["x"] - 0.5) ** 2
 
 
-def searched(sampler: str, n: int, batch: int = 4, space: dict[str, Range] = SPACE) -> list[dict[str, float]]:
+def searched(
+    sampler: str, n: int, batch: int = 4, space: dict[str, Range] = SPACE
+) -> list[dict[str, float]]:
     study, proposed = Study(space, sampler=sampler, seed=0, startup=8, prune=False), []
     while len(proposed) < n:
         asked = study.ask(batch)
@@ -28,7 +34,9 @@ def searched(sampler: str, n: int, batch: int = 4, space: dict[str, Range] = SPA
 def test_same_results_lead_to_same_proposals_and_a_larger_budget_goes_on(sampler: str) -> None:
     first = searched(sampler, 20)
     assert searched(sampler, 32)[:20] == first
-    assert all(1e-3 <= v["rate"] <= 1 and 2 <= v["k"] <= 64 and isinstance(v["k"], int) for v in first)
+    assert all(
+        1e-3 <= v["rate"] <= 1 and 2 <= v["k"] <= 64 and isinstance(v["k"], int) for v in first
+    )
 
 
 def test_logarithmic_ranges_are_drawn_uniformly_in_the_logarithm() -> None:
@@ -58,7 +66,13 @@ def test_what_failed_or_was_given_up_does_not_end_a_study() -> None:
     study = Study(SPACE, sampler="tpe", seed=0, startup=2, prune=True)
     for _ in range(5):
         study.ask(3)
-        study.tell([Worth(1.0, curves=[{1: 2.0}]), Worth(None), Worth(None, pruned=True, curves=[{1: 3.0}])])
+        study.tell(
+            [
+                Worth(1.0, curves=[{1: 2.0}]),
+                Worth(None),
+                Worth(None, pruned=True, curves=[{1: 3.0}]),
+            ]
+        )
     assert len(study.ask(2)) == 2
 
 
@@ -69,7 +83,9 @@ def curve(*values: float) -> dict[int, float]:
 def test_limits_are_medians_of_the_best_so_far_and_wait_for_enough_fits() -> None:
     study = Study(SPACE, sampler="random", seed=0, startup=3, prune=True)
     study.ask(2)
-    study.tell([Worth(1.0, curves=[curve(9, 5, 6, 7, 1, 1)]), Worth(2.0, curves=[curve(9, 9, 9, 3, 2, 2)])])
+    study.tell(
+        [Worth(1.0, curves=[curve(9, 5, 6, 7, 1, 1)]), Worth(2.0, curves=[curve(9, 9, 9, 3, 2, 2)])]
+    )
     assert study.limits(1) == [{}]
     study.ask(1)
     study.tell([Worth(3.0, curves=[curve(8, 8, 8, 8, 8, 8)])])

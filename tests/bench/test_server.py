@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.bench.test_tracking import EXPERIMENT, RESULT, job, put, sweep
 
 from bench.errors import UserError
 from bench.processes import this_process
-from bench.track import MLflowTracker
+from bench.tracking import MLflowTracker
 from bench.ui import LEAN, answers, free_port
-from tests.bench.test_track import EXPERIMENT, RESULT, job, put, sweep
 
 pytestmark = pytest.mark.slow
 Start = Callable[[], subprocess.Popen]
@@ -29,7 +29,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/server.db"
         return
     pytest.importorskip("psycopg", reason="needs the extra [postgres]")
-    programs = shutil.which("initdb") or max(glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None)
+    programs = shutil.which("initdb") or max(
+        glob.glob("/usr/lib/postgresql/*/bin/initdb"), default=None
+    )
     if programs is None:
         pytest.skip("PostgreSQL is not installed here")
     user = (
@@ -63,20 +65,34 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
     keys = {"aws_access_key_id": "id", "aws_secret_access_key": "secret"}
     client = boto3.client("s3", "us-east-1", endpoint_url=address, **keys)
     client.create_bucket(Bucket="bucket")
-    yield "s3://bucket/mlflow", {"MLFLOW_S3_ENDPOINT_URL": address} | {k.upper(): v for k, v in keys.items()}
+    yield (
+        "s3://bucket/mlflow",
+        {"MLFLOW_S3_ENDPOINT_URL": address} | {k.upper(): v for k, v in keys.items()},
+    )
     kept = client.list_objects_v2(Bucket="bucket", Prefix="mlflow/")["KeyCount"]
     store.stop()
     assert kept > 0
 
 
 @pytest.fixture
-def start(database: str, files: tuple[str, dict[str, str]], tmp_path: Path) -> Iterator[tuple[str, Start]]:
+def start(
+    database: str, files: tuple[str, dict[str, str]], tmp_path: Path
+) -> Iterator[tuple[str, Start]]:
     """Address of a server, and what starts it."""
     port, started = free_port(), []
     destination, known = files
 
     def serve() -> subprocess.Popen:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         command += ["--backend-store-uri", database, "--workers", "1"]
         command += ["--artifacts-destination", destination]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -118,7 +134,10 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
     assert not list(tracker.folder.waiting())
     # From a disk that knows nothing:
     elsewhere = MLflowTracker(uri, str(tmp_path / "there"))
-    assert elsewhere.settled(EXPERIMENT)(job(2.0).digest).record.metrics["test/mse_clipped"] == 0.1 + 0.2
+    assert (
+        elsewhere.settled(EXPERIMENT)(job(2.0).digest).record.metrics["test/mse_clipped"]
+        == 0.1 + 0.2
+    )
 
 
 def test_a_sweep_into_a_server_is_gone_on_with_from_another_disk(
@@ -126,7 +145,15 @@ def test_a_sweep_into_a_server_is_gone_on_with_from_another_disk(
 ) -> None:
     uri, serve = start
     serve()
-    command = [sys.executable, "-m", "bench", "-m", "data=planted", "data.n_users=40", "data.n_items=50"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "-m",
+        "data=planted",
+        "data.n_users=40",
+        "data.n_items=50",
+    ]
     command += ["data.n_ratings=1000", "model=linear", "model.l2=1,4", f"tracking.uri={uri}"]
     for folder, computed in (("one", 2), ("two", 0)):
         done = subprocess.run(

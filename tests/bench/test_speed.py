@@ -12,8 +12,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from baselines import QuadraticRegression
-from bench.speed import __main__ as program
-from bench.speed import (
+from bench.studies.speed import __main__ as program
+from bench.studies.speed import (
     against_libfm,
     against_myfm,
     against_vw,
@@ -24,9 +24,9 @@ from bench.speed import (
     page,
     predicting,
 )
-from bench.speed.against_vw import Curve
-from bench.speed.bars import Bar, bars_table, medians, slopes, spread
-from bench.speed.setting import SOLVERS, Setting, configured, setting
+from bench.studies.speed.against_vw import Curve
+from bench.studies.speed.bars import Bar, bars_table, medians, slopes, spread
+from bench.studies.speed.setting import SOLVERS, Setting, configured, setting
 from fm import FMRegressor
 from fm.design import Block, Design
 
@@ -60,7 +60,9 @@ def test_medians_are_those_of_each_size() -> None:
         ([0.1, np.inf, np.inf], -np.inf, 2, False),
     ],
 )
-def test_a_verdict_follows_the_median(measured: list[float], low: float, high: float, met: bool) -> None:
+def test_a_verdict_follows_the_median(
+    measured: list[float], low: float, high: float, met: bool
+) -> None:
     bar = Bar("what", np.array(measured, dtype=float), low, high)
     assert bar.met is met
     assert ("**not met**" in bars_table([bar])) is not met
@@ -215,7 +217,9 @@ def fake_sections() -> list[page.Section]:
 
 
 def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
-    path = page.write(fake_sections(), "speed", "How fast", "All warm.", "python -m bench.speed", tmp_path)
+    path = page.write(
+        fake_sections(), "speed", "How fast", "All warm.", "python -m bench.studies.speed", tmp_path
+    )
     text = path.read_text("utf-8")
     rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert "0.25 (0.25–0.25)" in rows["`sgd`: epoch / VW pass"]
@@ -230,7 +234,9 @@ def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
     assert "Skipped: no myfm." in text
     for plot in [plot for section in fake_sections() for plot in section.plots]:
         assert f"({plot.name}.png)" in text
-        assert {(tmp_path / f"{plot.name}{suffix}").exists() for suffix in (".png", ".svg")} == {True}
+        assert {(tmp_path / f"{plot.name}{suffix}").exists() for suffix in (".png", ".svg")} == {
+            True
+        }
 
 
 def test_a_missing_peer_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

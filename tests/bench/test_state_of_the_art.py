@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.state_of_the_art import ablation
-from bench.state_of_the_art.__main__ import of_one_code
-from bench.state_of_the_art.race import TARGET, Course
-from bench.track import Record
+from bench.studies.state_of_the_art import ablation
+from bench.studies.state_of_the_art.__main__ import of_one_code
+from bench.studies.state_of_the_art.race import TARGET, Course
+from bench.tracking import Record
 
 FEATURES = ["ids", "day", "side"]
 
@@ -29,7 +29,13 @@ def run(model, features, split, seed, mse, code="a"):
 def table_of(n):
     """Runs of `n` sets of features on all splits with two seeds; each feature takes 0.1 off the error."""
     return [
-        run(model, FEATURES[:i], split, seed, 1 - 0.1 * i - 0.05 * (model == "fm_ordinal") + 0.01 * seed)
+        run(
+            model,
+            FEATURES[:i],
+            split,
+            seed,
+            1 - 0.1 * i - 0.05 * (model == "fm_ordinal") + 0.01 * seed,
+        )
         for model in ("fm_ordinal", "fm_gibbs")
         for i in range(1, n + 1)
         for split in ablation.SPLITS
@@ -65,9 +71,14 @@ def test_steps_add_one_feature_or_ordered_probit():
 
 def test_gain_is_the_mean_difference_over_all_folds():
     rows = ablation.rows_of(table_of(2))
-    errors = {id(row): row.errors(lambda r: pd.Series(np.full(50, r.metrics[ablation.MSE]))) for row in rows}
+    errors = {
+        id(row): row.errors(lambda r: pd.Series(np.full(50, r.metrics[ablation.MSE])))
+        for row in rows
+    }
     np.testing.assert_allclose(errors[id(rows[0])]["u1"], 0.905)
-    line = next(line for line in ablation.gains(rows, errors).splitlines() if "+ day, `fm_gibbs`" in line)
+    line = next(
+        line for line in ablation.gains(rows, errors).splitlines() if "+ day, `fm_gibbs`" in line
+    )
     assert "-0.1000 [-0.1000, -0.1000]" in line and "0.0071" in line
 
 

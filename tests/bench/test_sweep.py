@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import app
-from bench.app import main
+from bench import sweep as app
+from bench.cli import main
 from bench.identity import ROOT
 from bench.processes import TimeUp, time_limit
 from bench.progress import Progress
-from bench.track import MLflowTracker, Record
+from bench.tracking import MLflowTracker, Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 FIRST = ["-m", *TINY, "model=linear", "model.l2=1,4"]
@@ -43,17 +43,24 @@ def test_what_computes_nothing_does_not_wait_for_mlflow(results: Path) -> None:
     commands = [[*c, f"results={results}"] for c in (again, wrong_key, wrong_split)]
     code = f"""
 import sys
-from bench import app
-from bench.app import main
+from bench import sweep as app
+from bench.cli import main
 print("statuses", [main(c) for c in {commands}])
 try:
     main(["--help"])
 finally:
     print("imported", {{"mlflow", "matplotlib", "optuna"}} & set(sys.modules))
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
-    for said in ("[2/2] linear l2=4", "statuses [0, 2, 2]", "== Groups (GROUP=CHOICE) ==", "imported set()"):
+    for said in (
+        "[2/2] linear l2=4",
+        "statuses [0, 2, 2]",
+        "== Groups (GROUP=CHOICE) ==",
+        "imported set()",
+    ):
         assert said in done.stdout, said
 
 
@@ -100,7 +107,15 @@ def test_a_failed_run_is_an_exit_status_however_hydra_is_started(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["bench"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    command = [*way, "-m", *TINY, "model=linear", "split=u1,u2", "job_seconds=1e-6", f"results={tmp_path}"]
+    command = [
+        *way,
+        "-m",
+        *TINY,
+        "model=linear",
+        "split=u1,u2",
+        "job_seconds=1e-6",
+        f"results={tmp_path}",
+    ]
     assert main(command) == 1
     assert {status for _, status in statuses(tmp_path)} == {"FAILED"}
     assert "FAILED" in "".join(capsys.readouterr())
@@ -131,21 +146,36 @@ def test_search_with_repeats_is_tested_once_a_repeat_and_gone_through_again(
 
 
 @pytest.mark.slow
-def test_budgets_of_time_end_a_job_and_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    long = ["-m", *TINY, "model=fm_gibbs", "model.n_iter=1000000", f"results={tmp_path}", "seed=0,1"]
+def test_budgets_of_time_end_a_job_and_a_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    long = [
+        "-m",
+        *TINY,
+        "model=fm_gibbs",
+        "model.n_iter=1000000",
+        f"results={tmp_path}",
+        "seed=0,1",
+    ]
     assert main([*long, "job_seconds=0.3"]) == 1
     out = capsys.readouterr().out
     assert out.count("FAILED fm_gibbs seed=") == 2 and "stopped after 0.3 s" in out
     began = time.monotonic()
     assert main([*long, "sweep_seconds=2"]) == 1
     assert time.monotonic() - began < 60
-    assert "Not reached (2): fm_gibbs seed=0 (simulated); fm_gibbs seed=1" in capsys.readouterr().out
+    assert (
+        "Not reached (2): fm_gibbs seed=0 (simulated); fm_gibbs seed=1" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("refused", "waiting"), [(1, ""), (10**6, "2 results wait in")])
 def test_what_the_store_does_not_take_at_once_is_sent_later(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, refused: int, waiting: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: int,
+    waiting: str,
 ) -> None:
     send, calls = MLflowTracker.send, itertools.count(1)
 
@@ -157,7 +187,7 @@ def test_what_the_store_does_not_take_at_once_is_sent_later(
     command = [*FIRST, "keep_model=false", f"results={tmp_path}"]
     with monkeypatch.context() as patched:
         patched.setattr(MLflowTracker, "send", away)
-        patched.setattr(app.sweep, "PATIENCE_SECONDS", 0)
+        patched.setattr(app.running, "PATIENCE_SECONDS", 0)
         patched.setattr(
             app.sweeper, "this_process", lambda: f"{platform.node()} 4194305 1"
         )  # by then no more
@@ -174,15 +204,31 @@ def test_fail_fast_leaves_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main([*command, "fail_fast=true"]) == 1
     out = capsys.readouterr().out
     assert (
-        "FAILED fm_sgd learning_rate=1000000.0" in out and "Not reached (1): fm_sgd learning_rate=0.02" in out
+        "FAILED fm_sgd learning_rate=1000000.0" in out
+        and "Not reached (1): fm_sgd learning_rate=0.02" in out
     )
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_costs_its_job_alone(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear", "model.l2=1,4,9", "jobs=2"]
-    command += ["model._target_=tests.bench.killer.Killer", "keep_model=false", f"results={tmp_path}"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=200)
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "-m",
+        *TINY,
+        "model=linear",
+        "model.l2=1,4,9",
+        "jobs=2",
+    ]
+    command += [
+        "model._target_=tests.bench.killer.Killer",
+        "keep_model=false",
+        f"results={tmp_path}",
+    ]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=200
+    )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED linear l2=4 (simulated): its process was killed" in done.stdout
     assert [status for _, status in statuses(tmp_path)] == ["FINISHED", "FAILED", "FINISHED"]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.bench.test_tracking import EXPERIMENT, RESULT, job, track
 
-from bench.figures import Point, pareto
 from bench.identity import ROOT
 from bench.processes import this_process
-from bench.track import MLflowTracker, Sweep
+from bench.report.figures import Point, pareto
+from bench.tracking import MLflowTracker, Sweep
 from tests.bench.chromium import PROGRAM, Chromium
-from tests.bench.test_track import EXPERIMENT, RESULT, job, track
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +44,9 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
         cwd=ROOT,
     )
     try:
-        page = re.fullmatch(r"question: (http://127\.0\.0\.1:\d+/\S+)\n", server.stdout.readline())[1]
+        page = re.fullmatch(r"question: (http://127\.0\.0\.1:\d+/\S+)\n", server.stdout.readline())[
+            1
+        ]
         yield page, *(re.sub(r"/runs.*", f"/runs/{run}{MODE}", page) for run in (run_id, parent))
     finally:
         server.terminate()
@@ -61,7 +63,9 @@ def test_leaderboard_shows_runs_with_readable_names_and_metrics(
     dashboard: tuple[str, str, str], browser: Chromium
 ) -> None:
     browser.open(dashboard[0])
-    browser.wait_for_text("Question", "dummy l2=1", "dummy l2=2", "2 runs", "validation/mse_clipped", "0.142")
+    browser.wait_for_text(
+        "Question", "dummy l2=1", "dummy l2=2", "2 runs", "validation/mse_clipped", "0.142"
+    )
 
 
 def test_run_shows_its_parameters_metrics_and_curves(
@@ -79,7 +83,9 @@ def test_run_shows_its_learning_curve(dashboard: tuple[str, str, str], browser: 
         .filter(box => box.width > 100 && box.height > 100).length >= 2""")
 
 
-def test_parent_shows_its_children_and_a_figure(dashboard: tuple[str, str, str], browser: Chromium) -> None:
+def test_parent_shows_its_children_and_a_figure(
+    dashboard: tuple[str, str, str], browser: Chromium
+) -> None:
     browser.open(dashboard[2])
     browser.wait_for_text("2 runs", "Child runs", "dummy l2=1", "dummy l2=2", "test/mse_clipped")
     browser.open(dashboard[2].replace("?", "/artifacts/pareto.png?"))

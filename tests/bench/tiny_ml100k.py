@@ -6,7 +6,14 @@ import hashlib
 import io
 import zipfile
 
-RATINGS = [(1, 1, 5, 100), (2, 1, 3, 90), (2, 2, 1, 95), (1, 3, 4, 80), (3, 2, 2, 70), (3, 3, 5, 75)]
+RATINGS = [
+    (1, 1, 5, 100),
+    (2, 1, 3, 90),
+    (2, 2, 1, 95),
+    (1, 3, 4, 80),
+    (3, 2, 2, 70),
+    (3, 3, 5, 75),
+]
 TEST_ROWS = {"ua": [0, 1], "ub": [2, 3], "u1": [0], "u2": [1], "u3": [2], "u4": [3], "u5": [4]}
 
 
@@ -16,7 +23,9 @@ def ml100k_files() -> dict[str, bytes]:
     def lines(rows: list[tuple]) -> bytes:
         return "".join("\t".join(map(str, row)) + "\n" for row in rows).encode()
 
-    flags = ["|".join("1" if genre in has else "0" for genre in range(19)) for has in ([1, 5], [8], [])]
+    flags = [
+        "|".join("1" if genre in has else "0" for genre in range(19)) for has in ([1, 5], [8], [])
+    ]
     url = "http://us.imdb.com/M/title-exact"
     files = {
         "README": b"USAGE LICENSE\nfor research\n\nCITATION\nplease\n",
@@ -31,7 +40,9 @@ def ml100k_files() -> dict[str, bytes]:
     }
     for name, test in TEST_ROWS.items():
         files[f"{name}.test"] = lines(sorted(RATINGS[row] for row in test))
-        files[f"{name}.base"] = lines(sorted(rating for row, rating in enumerate(RATINGS) if row not in test))
+        files[f"{name}.base"] = lines(
+            sorted(rating for row, rating in enumerate(RATINGS) if row not in test)
+        )
     return files
 
 

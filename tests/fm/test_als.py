@@ -37,7 +37,11 @@ KINDS = ["design", "sparse", "dense"]
 def test_each_sweep_is_that_of_the_slow_solver(kind, k, weighted):
     """A design's blocks and a dense matrix's columns stand in the order in which they are updated."""
     rng = np.random.default_rng(k)
-    X = matrix(kind, rng) if kind != "sparse" else matrix("design", rng, 25).to_csr().multiply(2.5).tocsr()
+    X = (
+        matrix(kind, rng)
+        if kind != "sparse"
+        else matrix("design", rng, 25).to_csr().multiply(2.5).tocsr()
+    )
     y, weight = rng.normal(size=25), rng.uniform(0.1, 3, 25) if weighted else np.ones(25)
     penalties = {"l2": 0.7, "l2_w": 0.3}
     given = {"k": k, "sample_weight": weight if weighted else None, **penalties}
@@ -99,7 +103,9 @@ def test_unpenalized_weights_reach_least_squares():
 def test_side_features_without_factors_are_columns(n_side):
     rng = np.random.default_rng(2)
     side = sparse.random_array((8, n_side), density=0.5, rng=rng)
-    X = Design((Block("user", rng.integers(-1, 8, 60), 8, side), Block("item", rng.integers(0, 5, 60), 5)))
+    X = Design(
+        (Block("user", rng.integers(-1, 8, 60), 8, side), Block("item", rng.integers(0, 5, 60), 5))
+    )
     y = rng.normal(size=60)
     fit = als(X, y, k=0, n_iter=500, l2=1.0, l2_w=3.0, rng=rng)
     columns = als(X.to_csr(), y, k=0, n_iter=500, l2=1.0, l2_w=3.0, rng=rng)
@@ -114,7 +120,9 @@ def test_side_features_with_factors():
     y = rng.normal(size=80)
     fit = als(X, y, k=2, n_iter=50, l2=0.5, l2_w=0.5, rng=rng)
     assert np.all(np.diff(fit.history["objective"]) <= 1e-10)
-    assert fit.history["train_mse"][-1] == pytest.approx(np.mean((y - predict(X, fit.coefficients)) ** 2))
+    assert fit.history["train_mse"][-1] == pytest.approx(
+        np.mean((y - predict(X, fit.coefficients)) ** 2)
+    )
 
 
 def test_a_level_without_rows_has_the_prior_mean():
@@ -156,7 +164,9 @@ def test_many_factors_in_parts_reach_the_same_objective(monkeypatch):
     monkeypatch.setattr("fm.sweep.FACTORS", 2)
     parts = als(X, y, rng=np.random.default_rng(1), **given)
     assert parts.history["objective"][0] != whole.history["objective"][0]
-    np.testing.assert_allclose(predict(X, parts.coefficients), predict(X, whole.coefficients), atol=1e-6)
+    np.testing.assert_allclose(
+        predict(X, parts.coefficients), predict(X, whole.coefficients), atol=1e-6
+    )
 
 
 def test_recovers_a_planted_machine():
@@ -176,7 +186,9 @@ def test_callback_sees_every_sweep_and_can_stop():
         seen.append((sweep, coefficients))
         return sweep == 3
 
-    fit = als(X, y, k=2, n_iter=10, l2=1.0, l2_w=1.0, rng=np.random.default_rng(1), callback=callback)
+    fit = als(
+        X, y, k=2, n_iter=10, l2=1.0, l2_w=1.0, rng=np.random.default_rng(1), callback=callback
+    )
     assert [sweep for sweep, _ in seen] == [1, 2, 3] and fit.n_sweeps == 3
     assert len(fit.history["seconds"]) == 3
     assert not np.array_equal(seen[0][1].V, seen[1][1].V)
@@ -196,7 +208,8 @@ def test_single_precision_is_near():
     X, y = ratings(np.random.default_rng(0))
     given = {"k": 3, "n_iter": 5, "l2": 1.0, "l2_w": 1.0}
     double, single = (
-        als(X, y, rng=np.random.default_rng(1), dtype=dtype, **given) for dtype in (np.float64, "float32")
+        als(X, y, rng=np.random.default_rng(1), dtype=dtype, **given)
+        for dtype in (np.float64, "float32")
     )
     same_fit(double, single, rtol=1e-3, atol=1e-4)
     assert not np.array_equal(double.coefficients.V, single.coefficients.V)

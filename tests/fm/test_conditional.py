@@ -33,11 +33,15 @@ def test_mean():
 def test_draws_have_the_mean_and_covariance():
     rng = np.random.default_rng(1)
     n = 20_000
-    draws = np.array([conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng)[0] for _ in range(n)])
+    draws = np.array(
+        [conditional(LAYOUT, regressors, LINEAR, PRECISION, ALPHA, rng)[0] for _ in range(n)]
+    )
     for level in range(4):
         mean, covariance = exact(level)
         scale = np.sqrt(np.diag(covariance))
-        np.testing.assert_allclose((draws[:, level].mean(axis=0) - mean) / scale, 0, atol=4 / np.sqrt(n))
+        np.testing.assert_allclose(
+            (draws[:, level].mean(axis=0) - mean) / scale, 0, atol=4 / np.sqrt(n)
+        )
         found = np.cov(draws[:, level].T) / np.outer(scale, scale)
         np.testing.assert_allclose(found, covariance / np.outer(scale, scale), atol=6 / np.sqrt(n))
 

@@ -49,7 +49,9 @@ def test_draws_have_the_right_distribution(n):
     rng = np.random.default_rng(1)
     eta = rng.normal(size=n)
     y = np.concatenate([np.arange(4), ordered(rng, eta[4:])])
-    mode = minimize(lambda c: 0.5 * c @ c - log_likelihood(c, y, eta), TRUTH, method="Nelder-Mead").x
+    mode = minimize(
+        lambda c: 0.5 * c @ c - log_likelihood(c, y, eta), TRUTH, method="Nelder-Mead"
+    ).x
     root = Expansion.at(mode, by_class(y, eta), 1.0).root
     axes = np.linspace(-5, 5, 21)
     offsets = np.stack(np.meshgrid(axes, axes, axes, indexing="ij"), -1).reshape(-1, 3)
@@ -92,7 +94,9 @@ def test_against_maximum_likelihood_on_a_model_without_factors():
     best = minimize(
         lambda p: -log_likelihood(np.cumsum(p[2:]), y, X @ p[:2]), [0, 0, -1, 1, 1], method="BFGS"
     )
-    fit = gibbs(sparse.csr_array(X), y, k=0, n_iter=1500, burn_in=100, rng=rng, likelihood="ordered")
+    fit = gibbs(
+        sparse.csr_array(X), y, k=0, n_iter=1500, burn_in=100, rng=rng, likelihood="ordered"
+    )
     for draws, expected in ((fit.cut_points, np.cumsum(best.x[2:])), (fit.w, best.x[:2])):
         for column, value in zip(draws.T, expected, strict=True):
             error = column.std() / np.sqrt(effective_sample_size(column))

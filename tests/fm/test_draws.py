@@ -20,7 +20,9 @@ def draws(X):
     rng = np.random.default_rng(0)
     machines = [random_coefficients(rng, X.shape[1], k=2, n_blocks=3) for _ in range(5)]
     fields = [np.array(parts) for parts in zip(*machines, strict=True)]
-    return Draws(*fields, alpha=rng.gamma(2, size=5), cut_points=np.sort(rng.normal(size=(5, 3)), axis=1))
+    return Draws(
+        *fields, alpha=rng.gamma(2, size=5), cut_points=np.sort(rng.normal(size=(5, 3)), axis=1)
+    )
 
 
 def test_mean_and_averaged_agree(X, draws):
@@ -97,7 +99,9 @@ def test_draws_are_asked_of_gibbs_only():
     X, y = ratings(np.random.default_rng(0))
     model = FMRegressor(solver="als", n_iter=1).fit(X, y)
     assert not hasattr(model, "draws_")
-    with pytest.raises(AttributeError, match="no draws from the posterior: fit with solver='gibbs'"):
+    with pytest.raises(
+        AttributeError, match="no draws from the posterior: fit with solver='gibbs'"
+    ):
         model.predict(X, return_std=True)
     with pytest.raises(AttributeError, match="solver='gibbs'"):
         model.predict_quantiles(X)

@@ -46,7 +46,9 @@ def target(estimator, y):
 
 def scores(estimator, X):
     """The finest thing the estimator predicts."""
-    return estimator.predict(X) if isinstance(estimator, FMRegressor) else estimator.predict_proba(X)
+    return (
+        estimator.predict(X) if isinstance(estimator, FMRegressor) else estimator.predict_proba(X)
+    )
 
 
 def expected_failures(estimator):
@@ -54,9 +56,14 @@ def expected_failures(estimator):
     reasons = {}
     if not isinstance(estimator, FMRegressor) and estimator.solver == "gibbs":
         reason = "a row's latent draws depend on its place among the rows, which the check shuffles"
-        reasons |= {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
+        reasons |= {
+            f"check_sample_weight_equivalence_on_{kind}_data": reason
+            for kind in ("dense", "sparse")
+        }
     if isinstance(estimator, FMOrdinal):
-        reasons["check_regressors_no_decision_function"] = "an ordinal regressor has class probabilities"
+        reasons["check_regressors_no_decision_function"] = (
+            "an ordinal regressor has class probabilities"
+        )
     return reasons
 
 
@@ -119,7 +126,9 @@ def test_fit_without_warm_start_starts_anew(estimator, data):
 @pytest.mark.parametrize("change", [{"k": 3}, {"solver": "sgd"}, {"solver": "gibbs"}])
 def test_warm_start_goes_on_with_the_same_model_only(change, data):
     model = FMRegressor(solver="als", n_iter=2, warm_start=True).fit(*data).set_params(**change)
-    with pytest.raises(ValueError, match=r"warm_start goes on from .*'als', 'k': 8.*set warm_start=False"):
+    with pytest.raises(
+        ValueError, match=r"warm_start goes on from .*'als', 'k': 8.*set warm_start=False"
+    ):
         model.fit(*data)
 
 
@@ -187,7 +196,9 @@ def test_early_stopping_keeps_the_best_epoch(solver, data):
     ).fit(*train, validation=val)
     curve = model.history_["validation_mse"]
     assert model.n_iter_ == 1 + np.argmin(curve) == len(curve) - 3
-    np.testing.assert_allclose(np.mean((model.predict(val[0]) - val[1]) ** 2), curve.min(), rtol=1e-9)
+    np.testing.assert_allclose(
+        np.mean((model.predict(val[0]) - val[1]) ** 2), curve.min(), rtol=1e-9
+    )
     again = clone(model).set_params(**model.refit_params_).fit(*train)
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
@@ -281,7 +292,9 @@ def test_values_that_are_not_finite_are_refused(bad):
         model.fit(side, y)
 
 
-@pytest.mark.parametrize("model", [FMRegressor(n_iter=3), FMRegressor(solver="sgd"), FMOrdinal(n_iter=3)])
+@pytest.mark.parametrize(
+    "model", [FMRegressor(n_iter=3), FMRegressor(solver="sgd"), FMOrdinal(n_iter=3)]
+)
 @pytest.mark.parametrize("bad", ["five", None])
 def test_targets_that_are_no_numbers_are_refused(model, bad):
     with pytest.raises(ValueError, match=r"y must be (finite )?numbers.*(five|None)"):
@@ -331,16 +344,20 @@ def test_clone_and_pickle(estimator, data):
     X, y = data
     estimator.fit(X, target(estimator, y))
     assert not hasattr(clone(estimator), "machine_")
-    np.testing.assert_array_equal(scores(pickle.loads(pickle.dumps(estimator)), X), scores(estimator, X))
+    np.testing.assert_array_equal(
+        scores(pickle.loads(pickle.dumps(estimator)), X), scores(estimator, X)
+    )
 
 
 def test_pipeline_and_grid_search(data):
     X, y = data
     ids = np.column_stack([block.levels for block in X])
-    pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore"), FMRegressor(solver="als", n_iter=5))
-    search = GridSearchCV(pipeline, {"fmregressor__k": [0, 2], "fmregressor__l2": [1.0, 1000.0]}, cv=3).fit(
-        ids, y
+    pipeline = make_pipeline(
+        OneHotEncoder(handle_unknown="ignore"), FMRegressor(solver="als", n_iter=5)
     )
+    search = GridSearchCV(
+        pipeline, {"fmregressor__k": [0, 2], "fmregressor__l2": [1.0, 1000.0]}, cv=3
+    ).fit(ids, y)
     assert search.best_params_ == {"fmregressor__k": 2, "fmregressor__l2": 1.0}
     scaled = make_pipeline(StandardScaler(), FMRegressor(solver="sgd"))
     assert np.isfinite(cross_val_score(scaled, ids, y, cv=3)).all()

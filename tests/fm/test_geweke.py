@@ -18,7 +18,14 @@ from fm.side import flat
 
 K = 2
 PRIOR = Prior(
-    centre=0.5, unit=1.3, location=2.0, noise=(6.0, 5.0), strength=2.0, df=9.0, scatter=8.0, side=(6.0, 2.0)
+    centre=0.5,
+    unit=1.3,
+    location=2.0,
+    noise=(6.0, 5.0),
+    strength=2.0,
+    df=9.0,
+    scatter=8.0,
+    side=(6.0, 2.0),
 )
 LATENT_PRIOR = Prior(location=0.5, strength=2.0, df=9.0, scatter=8.0, side=(6.0, 2.0))
 LEVELS = [np.arange(14) % 4, np.arange(14) % 3]

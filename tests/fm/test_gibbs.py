@@ -20,7 +20,9 @@ def observed(y, likelihood):
     """y as that likelihood has it."""
     if likelihood == "gaussian":
         return y
-    return np.digitize(y, np.quantile(y, [0.5] if likelihood == "probit" else [0.2, 0.5, 0.8])).astype(float)
+    return np.digitize(
+        y, np.quantile(y, [0.5] if likelihood == "probit" else [0.2, 0.5, 0.8])
+    ).astype(float)
 
 
 def agree(draws, mean, covariance):
@@ -43,7 +45,9 @@ def test_exact_posterior_without_factors(kind):
         X = sparse.csr_array(rng.normal(size=(30, 3)))
     else:
         side = sparse.csr_array(rng.normal(size=(4, 2))) if kind == "side" else None
-        X = Design((Block("a", rng.integers(-1, 4, 30), 4, side), Block("b", rng.integers(0, 3, 30), 3)))
+        X = Design(
+            (Block("a", rng.integers(-1, 4, 30), 4, side), Block("b", rng.integers(0, 3, 30), 3))
+        )
     y, weight = rng.normal(size=30), rng.uniform(0.2, 2, 30)
     prior = Prior(
         location=0.5,
@@ -54,7 +58,9 @@ def test_exact_posterior_without_factors(kind):
         side=(CERTAIN, CERTAIN / 3),
     )
     fit = gibbs(X, y, k=0, n_iter=4000, burn_in=100, rng=rng, sample_weight=weight, prior=prior)
-    H = np.column_stack([np.ones(30), X.to_csr().toarray() if isinstance(X, Design) else X.toarray()])
+    H = np.column_stack(
+        [np.ones(30), X.to_csr().toarray() if isinstance(X, Design) else X.toarray()]
+    )
     precision = np.diag([0.5] + [2.0] * X.shape[1])
     if kind == "side":  # whose B have 3 times the precision of the levels
         precision[5:7, 5:7] *= 3
@@ -83,7 +89,9 @@ def test_exact_posterior_of_probit():
     density = np.exp(-0.15 * grid**2) * stats.norm.cdf(grid) ** 12 * stats.norm.cdf(-grid) ** 4
     mean = np.average(grid, weights=density)
     sd = np.sqrt(np.average((grid - mean) ** 2, weights=density))
-    assert fit.w0.mean() == pytest.approx(mean, abs=4.5 * sd / np.sqrt(effective_sample_size(fit.w0)))
+    assert fit.w0.mean() == pytest.approx(
+        mean, abs=4.5 * sd / np.sqrt(effective_sample_size(fit.w0))
+    )
     assert fit.w0.std() == pytest.approx(sd, rel=0.06)
 
 
@@ -110,7 +118,8 @@ def test_same_seed_same_bits_other_seed_others(likelihood):
     X, y = ratings(np.random.default_rng(0), n_rows=200)
     given = {"k": 2, "n_iter": 3, "likelihood": likelihood}
     a, b, c = (
-        gibbs(X, observed(y, likelihood), rng=np.random.default_rng(seed), **given) for seed in (1, 1, 2)
+        gibbs(X, observed(y, likelihood), rng=np.random.default_rng(seed), **given)
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(a.V, b.V)
     assert not np.array_equal(a.V, c.V)
@@ -128,7 +137,10 @@ def test_recovers_a_planted_machine(likelihood):
     expected = predict(everything, truth)
     slope, offset = np.polyfit(expected, found, 1)
     assert slope == pytest.approx(1 if likelihood == "gaussian" else 2, rel=0.2)
-    assert np.std(found / slope - expected) < {"gaussian": 0.15, "probit": 0.45, "ordered": 0.25}[likelihood]
+    assert (
+        np.std(found / slope - expected)
+        < {"gaussian": 0.15, "probit": 0.45, "ordered": 0.25}[likelihood]
+    )
     if likelihood == "gaussian":
         assert offset == pytest.approx(0, abs=0.1)
         assert np.mean(fit.alpha) == pytest.approx(4, rel=0.1)
@@ -198,7 +210,9 @@ def test_side_features_say_something_of_levels_without_rows():
     w = 2 * side.toarray()[:, 0]
     y = w[users] + rng.normal(scale=0.3, size=1500)
     fit = gibbs(X, y, k=2, n_iter=150, burn_in=50, rng=rng)
-    unseen = Design((Block("user", np.arange(40, 60), 60, side), Block("item", np.zeros(20, int), 20)))
+    unseen = Design(
+        (Block("user", np.arange(40, 60), 60, side), Block("item", np.zeros(20, int), 20))
+    )
     found = predict(unseen, averaged(fit.w0, fit.w, fit.V, fit.unknown))
     assert np.corrcoef(found, w[40:])[0, 1] > 0.98
 

@@ -30,7 +30,10 @@ def log_prior(group, theta):
     value += PRIOR.strength * group.mean @ group.precision @ group.mean
     if isinstance(group, SideGroup):
         value += group.strength * np.sum(group.B @ group.precision * group.B)
-    return -(value + np.sum(PRIOR.scatter * np.array([1.5**2, 1.5, 1.5]) * np.diag(group.precision))) / 2
+    return (
+        -(value + np.sum(PRIOR.scatter * np.array([1.5**2, 1.5, 1.5]) * np.diag(group.precision)))
+        / 2
+    )
 
 
 @pytest.mark.parametrize("side", [False, True])

@@ -36,7 +36,10 @@ def test_signature_has_every_hyperparameter_of_every_solver():
         ({"solver": "als", "l2_w": -1.0}, "l2_w must be at least 0"),
         ({"solver": "sgd", "batch_size": 0}, "batch_size"),
         ({"solver": "sgd", "schedule": "adagrat"}, "did you mean 'adagrad'"),
-        ({"solver": "sgd", "power_t": 0.5}, "power_t=0.5 has no meaning without schedule='invscaling'"),
+        (
+            {"solver": "sgd", "power_t": 0.5},
+            "power_t=0.5 has no meaning without schedule='invscaling'",
+        ),
         ({"solver": "sgd", "early_stopping": 0}, "early_stopping"),
         ({"solver": "als", "tol": -1e-4}, "tol must be at least 0"),
         ({"solver": "gibbs", "thin": 0}, "thin"),
@@ -94,7 +97,9 @@ def test_every_hyperparameter_bites(solver, name, one, other, data):
 def test_power_t_bites(data):
     X, y = data
     fits = [
-        FMRegressor(solver="sgd", schedule="invscaling", power_t=t, random_state=0).fit(X, y).predict(X)
+        FMRegressor(solver="sgd", schedule="invscaling", power_t=t, random_state=0)
+        .fit(X, y)
+        .predict(X)
         for t in (0.1, 0.5)
     ]
     assert not np.array_equal(*fits)
@@ -104,14 +109,18 @@ def test_groups_bite():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
     fits = [
-        FMRegressor(n_iter=5, groups=g, random_state=0).fit(X, y).predict(X) for g in (None, [0, 0, 1, 1])
+        FMRegressor(n_iter=5, groups=g, random_state=0).fit(X, y).predict(X)
+        for g in (None, [0, 0, 1, 1])
     ]
     assert not np.array_equal(*fits)
 
 
 @pytest.mark.parametrize(
     ("groups", "error", "message"),
-    [([0, 1], ValueError, "groups must be 4 whole numbers"), ([0.5] * 4, ValueError, "groups must be 4")],
+    [
+        ([0, 1], ValueError, "groups must be 4 whole numbers"),
+        ([0.5] * 4, ValueError, "groups must be 4"),
+    ],
 )
 def test_bad_groups(groups, error, message):
     with pytest.raises(error, match=message):

@@ -23,7 +23,9 @@ def test_every_row_has_one_slot_in_a_chunk_of_its_level(levels_and_n, slab):
     levels = np.array(levels, dtype=np.intp)
     layout, rows = layout_of(levels, n_levels, slab)
     assert sorted(rows[rows < len(levels)]) == list(np.flatnonzero(levels >= 0))
-    np.testing.assert_array_equal(layout.counts, np.bincount(levels[levels >= 0], minlength=n_levels))
+    np.testing.assert_array_equal(
+        layout.counts, np.bincount(levels[levels >= 0], minlength=n_levels)
+    )
     for batch in layout.batches:
         for each in batch.slabs:
             for chunk, level in zip(each.chunks(rows), each.owner, strict=True):
@@ -56,7 +58,9 @@ def test_batches_add_up_the_chunks_of_each_level(levels_and_n):
 def test_every_level_is_in_one_batch_and_every_slot_in_one_slab(levels_and_n):
     levels, n_levels = levels_and_n
     layout, _ = layout_of(np.array(levels, dtype=np.intp), n_levels, 128)
-    assert sorted(np.concatenate([batch.levels for batch in layout.batches])) == list(range(n_levels))
+    assert sorted(np.concatenate([batch.levels for batch in layout.batches])) == list(
+        range(n_levels)
+    )
     slabs = [slab.slots for batch in layout.batches for slab in batch.slabs]
     ends = [0, *(slots.stop for slots in slabs)]
     assert [slots.start for slots in slabs] == ends[:-1] and ends[-1] == len(layout.slots)

@@ -72,7 +72,9 @@ def test_als_lowers_the_objective_to_where_its_weights_are_best(weighted):
     def value(w):
         machine = padded(fit.coefficients, X.shape[1])
         # of the user's features the levels' own share of the prior mean is penalized, not their sum
-        return objective(dense, y, weight, machine.w0, w, machine.V, 0.0, 0.0) + l2_w * w[-9:] @ w[-9:]
+        return (
+            objective(dense, y, weight, machine.w0, w, machine.V, 0.0, 0.0) + l2_w * w[-9:] @ w[-9:]
+        )
 
     w, least = fit.coefficients.w, value(fit.coefficients.w)
     for j in range(len(w) - 9, len(w)):
@@ -83,10 +85,13 @@ def test_als_lowers_the_objective_to_where_its_weights_are_best(weighted):
 @pytest.mark.parametrize("side", [False, True])
 def test_without_factors_every_block_is_linear(side):
     """For k = 0 the two forms of a block are one model with one optimum."""
-    X, same = (design(np.random.default_rng(3), linear=linear, side=side) for linear in (True, False))
+    X, same = (
+        design(np.random.default_rng(3), linear=linear, side=side) for linear in (True, False)
+    )
     y = np.random.default_rng(4).normal(size=len(X))
     one, other = (
-        als(x, y, k=0, n_iter=400, l2=1.0, l2_w=1.0, rng=np.random.default_rng(0)) for x in (X, same)
+        als(x, y, k=0, n_iter=400, l2=1.0, l2_w=1.0, rng=np.random.default_rng(0))
+        for x in (X, same)
     )
     np.testing.assert_allclose(one.coefficients.w, other.coefficients.w, atol=1e-8)
     np.testing.assert_allclose(one.history["objective"][-1], other.history["objective"][-1])
@@ -94,10 +99,14 @@ def test_without_factors_every_block_is_linear(side):
 
 def test_gibbs_without_factors_has_one_posterior():
     rng = np.random.default_rng(5)
-    X, same = (design(np.random.default_rng(6), 400, linear=linear, side=False) for linear in (True, False))
+    X, same = (
+        design(np.random.default_rng(6), 400, linear=linear, side=False) for linear in (True, False)
+    )
     y = rng.normal(size=9)[X.block("session").levels] + 0.5 * rng.normal(size=len(X))
     one, other = (
-        FMRegressor(k=0, n_iter=3000, burn_in=200, random_state=0).fit(x, y).predict(x, return_std=True)
+        FMRegressor(k=0, n_iter=3000, burn_in=200, random_state=0)
+        .fit(x, y)
+        .predict(x, return_std=True)
         for x in (X, same)
     )
     np.testing.assert_allclose(one, other, atol=0.03)
@@ -108,7 +117,9 @@ def test_sessions_that_matter_are_found_by_every_solver():
     X = design(rng, 3000, side=False)
     sessions = rng.normal(size=10)
     sessions[UNKNOWN] = 0
-    truth = sessions[X.block("session").levels] + np.sin(X.block("user").levels * X.block("item").levels)
+    truth = sessions[X.block("session").levels] + np.sin(
+        X.block("user").levels * X.block("item").levels
+    )
     for model in effect(X, truth + 0.3 * rng.normal(size=len(X))):
         machine = model.coefficients_
         assert machine.V.shape[0] == X.n_interacting and machine.w.shape == (X.shape[1],)
@@ -124,7 +135,8 @@ def test_saved_continued_and_paired(tmp_path):
         halves = type(model)(**model.get_params() | {"n_iter": 10, "warm_start": True})
         y = np.digitize(rng.normal(size=len(X)), [-0.5, 0.5]).astype(float)
         np.testing.assert_array_equal(
-            halves.fit(X, y).fit(X, y).predict(X), type(model)(**model.get_params()).fit(X, y).predict(X)
+            halves.fit(X, y).fit(X, y).predict(X),
+            type(model)(**model.get_params()).fit(X, y).predict(X),
         )
         ((levels, table),) = predict_pairs(halves, X, "user", "item")
         every = Design(

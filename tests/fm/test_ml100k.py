@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.encode import encode
-from bench.split import published
+from bench.data.splits import published
+from bench.features import encode
 from fm import FMClassifier, FMOrdinal, FMRegressor, similar
 
 pytestmark = pytest.mark.ml100k

@@ -51,7 +51,12 @@ def test_groups_of_a_matrix():
     X = sparse.hstack([design.to_csr(), sparse.csr_array(rng.normal(size=(40, 3)))], format="csr")
     rows, groups = given_to(X)
     assert isinstance(rows, Columns)
-    assert [list(g) for g in groups] == [[*range(5)], [*range(5, 12)], [*range(12, 16)], [16, 17, 18]]
+    assert [list(g) for g in groups] == [
+        [*range(5)],
+        [*range(5, 12)],
+        [*range(12, 16)],
+        [16, 17, 18],
+    ]
     _, groups = given_to(X, np.repeat([4, 9], [10, 9]))
     assert [list(g) for g in groups] == [[*range(10)], [*range(10, 19)]]
 

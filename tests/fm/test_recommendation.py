@@ -33,7 +33,11 @@ def every_pair(X, users, items):
 
 
 def predictions(estimator, X):
-    return estimator.predict_proba(X)[:, 1] if isinstance(estimator, FMClassifier) else estimator.predict(X)
+    return (
+        estimator.predict_proba(X)[:, 1]
+        if isinstance(estimator, FMClassifier)
+        else estimator.predict(X)
+    )
 
 
 def test_pairs_are_what_predict_says(fitted, monkeypatch):
@@ -52,12 +56,16 @@ def test_pairs_are_what_predict_says(fitted, monkeypatch):
 def test_best_items_without_those_seen(fitted):
     estimator, X = fitted
     seen = {
-        (u, i) for u, i in zip(X.block("user").levels, X.block("item").levels, strict=True) if u >= 0 <= i
+        (u, i)
+        for u, i in zip(X.block("user").levels, X.block("item").levels, strict=True)
+        if u >= 0 <= i
     }
     scores = predictions(estimator, every_pair(X, range(5), range(7))).reshape(5, 7)
     items, found = recommend(estimator, X, n=3, seen=X)
     for user in range(5):
-        left = sorted((i for i in range(7) if (user, i) not in seen), key=lambda i: -scores[user, i])[:3]
+        left = sorted(
+            (i for i in range(7) if (user, i) not in seen), key=lambda i: -scores[user, i]
+        )[:3]
         expected = left + [-1] * (3 - len(left))
         np.testing.assert_array_equal(items[user], expected)
         np.testing.assert_allclose(found[user, : len(left)], scores[user, left], rtol=1e-4)

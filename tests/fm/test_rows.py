@@ -40,7 +40,9 @@ CASES = [("blocks", 1), ("blocks", 2), ("blocks", 3), ("blocks", 4), ("columns",
 @pytest.mark.parametrize(("form", "n_blocks"), CASES)
 def test_prediction(form, n_blocks):
     rows, X, w0, theta = example(form, n_blocks)
-    np.testing.assert_allclose(rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12)
+    np.testing.assert_allclose(
+        rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("form", "n_blocks"), CASES)
@@ -49,7 +51,9 @@ def test_prediction_after_a_set_was_updated(form, n_blocks):
     for s, columns in enumerate(rows.columns):
         theta[columns] *= -1.5
         rows.absorb(s, theta[columns])
-    np.testing.assert_allclose(rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12)
+    np.testing.assert_allclose(
+        rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(("form", "n_blocks"), CASES)

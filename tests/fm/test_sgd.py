@@ -11,7 +11,10 @@ from fm.sgd import RESIDUALS, SCHEDULES, _arrangement, _batches, default_batch_s
 from tests.fm.data import random_design, ratings
 from tests.oracles import numerical_gradient
 
-LOSSES = {"squared": lambda f, y: (f - y) ** 2 / 2, "logistic": lambda f, y: np.logaddexp(0, f) - y * f}
+LOSSES = {
+    "squared": lambda f, y: (f - y) ** 2 / 2,
+    "logistic": lambda f, y: np.logaddexp(0, f) - y * f,
+}
 SETTINGS = {"k": 2, "n_iter": 5, "learning_rate": 0.1, "l2": 1.0, "l2_w": 1.0}
 
 
@@ -44,7 +47,9 @@ def test_forward_is_the_model(kind):
     X = rows_of(kind, rng)
     theta = rng.normal(size=(X.shape[1], 4))
     f, _ = features(X, np.float64).forward(0.7, theta)
-    np.testing.assert_allclose(f, predict(X, Coefficients(0.7, theta[:, 0], theta[:, 1:])), rtol=1e-12)
+    np.testing.assert_allclose(
+        f, predict(X, Coefficients(0.7, theta[:, 0], theta[:, 1:])), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -77,7 +82,9 @@ def test_column_squares_and_selection(kind):
     weight, some = rng.random(12), rng.permutation(12)[:7]
     x = features(X, np.float64)
     np.testing.assert_allclose(x.column_squares(weight), weight @ matrix**2)
-    np.testing.assert_allclose(x[some].column_squares(weight[some]), weight[some] @ matrix[some] ** 2)
+    np.testing.assert_allclose(
+        x[some].column_squares(weight[some]), weight[some] @ matrix[some] ** 2
+    )
 
 
 def test_plain_one_hot_rows_take_the_fast_path():
@@ -113,14 +120,18 @@ def test_linear_model_ends_at_ridge_regression(schedule):
         sample_weight=weight,
     )
     np.testing.assert_allclose(found.coefficients.w, w, rtol=1e-6)
-    np.testing.assert_allclose(found.coefficients.w0, np.average(y - X @ w, weights=weight), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.coefficients.w0, np.average(y - X @ w, weights=weight), rtol=1e-6
+    )
 
 
 def test_minimum_is_a_stationary_point_of_the_stated_objective():
     """With factors: the gradient of sum (y - f)^2 + l2_w |w|^2 + l2 |V|^2 vanishes in the unit of y."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 4)), rng.normal(3, 10, size=40)
-    found = fit(X, y, n_iter=20_000, learning_rate=0.1, l2=4.0, l2_w=2.0, schedule="constant", init_std=0.5)
+    found = fit(
+        X, y, n_iter=20_000, learning_rate=0.1, l2=4.0, l2_w=2.0, schedule="constant", init_std=0.5
+    )
     w0, w, V, _ = found.coefficients
 
     def objective(theta):
@@ -188,7 +199,9 @@ def test_n_then_m_epochs_are_n_plus_m(schedule, loss):
     before = predict(X, part.coefficients)
     rest = sgd(X, y, rng=None, start=part.state, **(SETTINGS | settings | {"n_iter": 3}))
     np.testing.assert_array_equal(predict(X, rest.coefficients), predict(X, whole.coefficients))
-    np.testing.assert_array_equal(predict(X, part.state.coefficients()), before, "a start is left as it was")
+    np.testing.assert_array_equal(
+        predict(X, part.state.coefficients()), before, "a start is left as it was"
+    )
 
 
 def test_same_seed_same_bits():
@@ -205,7 +218,8 @@ def test_levels_without_rows_contribute_nothing(as_matrix):
     seen = fit(as_matrix(X[~absent]), y[~absent]).coefficients
     assert seen.w[7] == 0 and not seen.V[7].any()
     np.testing.assert_array_equal(
-        predict(as_matrix(X[absent][:1]), seen), seen.w0 + seen.w[40 + X.block("item").levels[absent][0]]
+        predict(as_matrix(X[absent][:1]), seen),
+        seen.w0 + seen.w[40 + X.block("item").levels[absent][0]],
     )
 
 
@@ -221,7 +235,9 @@ def test_a_planted_machine_is_recovered():
 @pytest.mark.parametrize("schedule", ["constant", "invscaling"])
 def test_divergence_is_reported(schedule):
     X, y = ratings(np.random.default_rng(0))
-    with pytest.raises(FloatingPointError, match=r"epoch \d+ with learning_rate=9 .*; try learning_rate=0.9"):
+    with pytest.raises(
+        FloatingPointError, match=r"epoch \d+ with learning_rate=9 .*; try learning_rate=0.9"
+    ):
         fit(X, y, learning_rate=9.0, schedule=schedule, power_t=0.1, n_iter=300)
 
 
@@ -229,7 +245,8 @@ def test_an_error_above_that_of_the_mean_is_warned_of():
     """Each step of AdaGrad moves every one of 200 columns by as much: too much for three epochs to make good."""
     rng = np.random.default_rng(0)
     with pytest.warns(
-        ConvergenceWarning, match=r"after 3 epochs the error is still .* smaller learning_rate than 0.1"
+        ConvergenceWarning,
+        match=r"after 3 epochs the error is still .* smaller learning_rate than 0.1",
     ):
         fit(rng.normal(size=(300, 200)), rng.normal(size=300), n_iter=3)
 
@@ -238,16 +255,22 @@ def test_callback_sees_every_epoch_and_can_stop():
     X, y = ratings(np.random.default_rng(0))
     seen = []
     found = fit(X, y, n_iter=10, callback=lambda epoch, c: seen.append((epoch, c)) or epoch == 3)
-    assert [epoch for epoch, _ in seen] == [1, 2, 3] and found.state.n_epochs == len(found.seconds) == 3
+    assert [epoch for epoch, _ in seen] == [1, 2, 3] and found.state.n_epochs == len(
+        found.seconds
+    ) == 3
     np.testing.assert_array_equal(seen[-1][1].V, found.coefficients.V)
-    assert np.abs(seen[0][1].V - found.coefficients.V).max() > 0, "coefficients are arrays of their own"
+    assert np.abs(seen[0][1].V - found.coefficients.V).max() > 0, (
+        "coefficients are arrays of their own"
+    )
 
 
 def test_float32_is_close_to_float64():
     X, y = ratings(np.random.default_rng(0))
     double, single = fit(X, y), fit(X, y, dtype=np.float32)
     assert single.coefficients.V.dtype == np.float32
-    np.testing.assert_allclose(predict(X, single.coefficients), predict(X, double.coefficients), atol=1e-3)
+    np.testing.assert_allclose(
+        predict(X, single.coefficients), predict(X, double.coefficients), atol=1e-3
+    )
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,9 @@ def test_draw(shape):
     dense = S.toarray()
     rows = np.linalg.inv(dense.T @ dense + 2 * np.eye(shape[1]))
     expected = np.kron(rows, root @ root.T)
-    np.testing.assert_allclose(draws.mean(axis=0), (rows @ dense.T @ x).ravel(), atol=4 / np.sqrt(n))
+    np.testing.assert_allclose(
+        draws.mean(axis=0), (rows @ dense.T @ x).ravel(), atol=4 / np.sqrt(n)
+    )
     np.testing.assert_allclose(np.cov(draws.T), expected, atol=6 / np.sqrt(n))
 
 

@@ -26,7 +26,12 @@ def test_columns_by_cosine_and_inner_product():
 
 def test_levels_are_compared_within_their_block_with_their_side_features():
     items = Block(
-        "item", [0], 3, sparse.csr_array([[1.0], [1.0], [0.0]]), np.array(["a", "b", "c"]), ("genre",)
+        "item",
+        [0],
+        3,
+        sparse.csr_array([[1.0], [1.0], [0.0]]),
+        np.array(["a", "b", "c"]),
+        ("genre",),
     )
     design = Design((Block("user", [0], 1), items))
     model = machine([[9, 9], [0.1, 0], [0, 0.1], [1, 0], [0, 1]])

@@ -27,7 +27,9 @@ def test_against_scipy(low, high):
     assert ours.mean()[0] == pytest.approx(theirs.mean(), rel=1e-6, abs=1e-12)
     tail = stats.norm.sf if low > 0 else lambda x: -stats.norm.cdf(x)
     assert ours.at_lower()[0] == pytest.approx(theirs.pdf(low) if np.isfinite(low) else 0, rel=1e-6)
-    assert ours.at_upper()[0] == pytest.approx(theirs.pdf(high) if np.isfinite(high) else 0, rel=1e-6)
+    assert ours.at_upper()[0] == pytest.approx(
+        theirs.pdf(high) if np.isfinite(high) else 0, rel=1e-6
+    )
     assert ours.mass[0] == pytest.approx(tail(low) - tail(high), rel=1e-9)
 
 

@@ -1,0 +1,320 @@
+"""What a command line asks for: composed, its axes found, and checked, before any work."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException, MissingConfigException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.errors import UserError, checked, sentence
+from bench.features import feature
+from bench.sweep import search
+from bench.sweep.search import Range
+from bench.tracking import flatten
+from fm.params import check_integer, check_number, nearest
+
+CHOSEN = ("data", "split", "features", "model")
+"""The groups that say what a run computes."""
+
+GROUPS = (*CHOSEN, "space", "search", "tracking", "experiment")
+
+COMPUTED = (
+    "model",
+    "split",
+    "features",
+    "seed",
+    "data_seed",
+    "test",
+    "refit",
+    "threads",
+    "first_rows",
+)
+"""The part of the configuration that enters a run's identity."""
+
+REPEATS = ("seed", "data_seed", "split", "split.fold", "split.seed")
+"""What may vary between the repeats of one configuration."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice of every group: what chooses it and what it composes to."""
+
+    overrides: tuple[str, ...]
+    cfg: DictConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command asks for.
+
+    combinations : of the groups it sweeps over.
+    axes : key -> the values it sweeps over, as written on a command line and as read.
+    intervals : key -> range to search.
+    varied : the swept groups and keys, other than the model.
+    """
+
+    combinations: list[Combination]
+    axes: dict[str, dict[str, object]]
+    intervals: dict[str, Range] = field(default_factory=dict)
+    varied: tuple[str, ...] = ()
+    multirun: bool = False
+
+    @property
+    def jobs(self) -> list[DictConfig]:
+        return [combination.cfg for combination in self.combinations]
+
+    @property
+    def total(self) -> int:
+        return len(self.combinations) * math.prod(map(len, self.axes.values()))
+
+    @property
+    def varied_all(self) -> tuple[str, ...]:
+        """With the keys that are searched."""
+        searched = (key for c in self.combinations if c.cfg.search for key in self.space(c))
+        return tuple(dict.fromkeys((*self.varied, *searched)))
+
+    @property
+    def selects(self) -> bool:
+        """Whether configurations are chosen by their mean validation error, and only the chosen are tested."""
+        return _selects(self.jobs[0])
+
+    def space(self, combination: Combination) -> dict[str, Range]:
+        """Ranges of the model's own space, then those given on the command line."""
+        own = OmegaConf.to_container(combination.cfg.space or OmegaConf.create(), resolve=True)
+        named = {f"model.{key}": parts for key, parts in own.items()}
+        named = {key: parts for key, parts in named.items() if key not in self.axes}
+        return search.ranges(named) | self.intervals
+
+
+@contextmanager
+def in_hydra() -> Iterator[None]:
+    """Where Hydra has been started, on `conf`; it is here if it has not been."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+    else:
+        with hydra.initialize_config_module("conf", version_base="1.3", job_name="bench"):
+            yield
+
+
+def base_of(overrides: list[str]) -> DictConfig:
+    """The configuration that a command line has before anything is swept over."""
+    with in_hydra():
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        return _compose(_fixed(_parsed(parser, overrides)))
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The configuration of one run."""
+    return plan(overrides, multirun=False).combinations[0].cfg
+
+
+def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -> Plan:
+    """Composes and checks what a command asks for; `base`, where it is known already, is `base_of` it.
+
+    Raises
+    ------
+    UserError : an unknown group, choice or key, or a value that a model refuses; with the nearest
+        valid one.
+    """
+    with in_hydra():
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        asked = _parsed(parser, overrides)
+        base = base or _compose(_fixed(asked))
+        multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
+        repeats, given = _repeats(base)
+        swept = [
+            f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()
+        ]
+        parsed = _parsed(parser, [*swept, *repeats]) | asked
+        clash = set(_parsed(parser, repeats)) & set(asked)
+        if clash:
+            raise UserError(f"{min(clash)} is set by {given}: leave one of the two out")
+        fixed = _fixed(parsed)
+        axes = {
+            key: _values(parser, o)
+            for key, o in parsed.items()
+            if o.is_sweep_override() and o.is_discrete_sweep()
+        }
+        intervals = {
+            k: _interval(o) for k, o in parsed.items() if isinstance(o.value(), IntervalSweep)
+        }
+        if (axes or intervals) and not multirun:
+            raise UserError(f"{next(iter(axes | intervals))} has several values: a sweep needs -m")
+        if intervals and not base.search:
+            raise UserError(
+                f"{next(iter(intervals))} is a range: add search=default, or list values"
+            )
+        inner = {key: values for key, values in axes.items() if key.partition(".")[0] in COMPUTED}
+        inner = {key: values for key, values in inner.items() if key not in GROUPS}
+        outer = [
+            [f"{key}={value}" for value in values]
+            for key, values in axes.items()
+            if key not in inner
+        ]
+        first = [f"{key}={next(iter(values))}" for key, values in inner.items()]
+        combinations = []
+        for choices in itertools.product(*outer):
+            chosen = (*fixed, *choices)
+            if first:
+                _compose([*chosen, *first])  # so that a key the model does not have is named
+            combinations.append(Combination(chosen, _compose(list(chosen))))
+    planned = Plan(
+        combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun
+    )
+    for combination in combinations:
+        searched = planned.space(combination) if combination.cfg.search else {}
+        if combination.cfg.search and not searched:
+            model = combination.cfg.hydra.runtime.choices.model
+            raise UserError(
+                f"model={model} has no search space: write conf/space/{model}.yaml, or give 'model.KEY=interval(LOW,HIGH)'"
+            )
+        ends = {key: (r.low, r.high) for key, r in searched.items()}
+        _check_values(
+            combination.cfg, {key: list(values.values()) for key, values in inner.items()} | ends
+        )
+    return replace(planned, combinations=_installed(combinations))
+
+
+def _installed(combinations: list[Combination]) -> list[Combination]:
+    """Those whose model can be fitted here, each of which says in its experiment which cannot, and why; all, where
+    none can."""
+    asked = {c.cfg.hydra.runtime.choices.model: c.cfg.model for c in combinations}
+    why = {
+        name: getattr(instantiate(model), "unavailable", lambda: None)()
+        for name, model in asked.items()
+    }
+    why = {name: reason for name, reason in why.items() if reason is not None}
+    if len(why) in (0, len(asked)):
+        return combinations
+    told = (
+        f"experiment.skipped={{{','.join(f'{name}:{reason!r}' for name, reason in why.items())}}}"
+    )
+    left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in why]
+    for combination in left:
+        OmegaConf.update(combination.cfg, "experiment.skipped", why, force_add=True)
+    return [replace(c, overrides=(*c.overrides, told)) for c in left]
+
+
+def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:
+    """Checks as many configurations as the longest axis has values: in them every value occurs."""
+    cfg = deepcopy(cfg)
+    for i in range(max(map(len, axes.values()), default=1)):
+        for key, values in axes.items():
+            OmegaConf.update(cfg, key, values[i % len(values)])
+        _check(cfg)
+
+
+def key_of(override: str) -> str:
+    """The key or group of an override as it is written."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _selects(cfg: DictConfig) -> bool:
+    return bool(cfg.select or cfg.search or cfg.seeds or cfg.folds)
+
+
+def _parsed(parser: OverridesParser, overrides: list[str]) -> dict[str, Override]:
+    try:
+        return {o.key_or_group: o for o in parser.parse_overrides(overrides)}
+    except HydraException as error:
+        raise UserError(f"cannot read the command line: {sentence(error)}") from error
+
+
+def _fixed(asked: Mapping[str, Override]) -> list[str]:
+    """Those with one value."""
+    return [o.input_line for o in asked.values() if not o.is_sweep_override()]
+
+
+def _repeats(cfg: DictConfig) -> tuple[list[str], str]:
+    """What `seeds=` and `folds=` stand for, and how they were given."""
+    overrides, given = [], []
+    with checked():
+        if cfg.seeds is not None:
+            check_integer("seeds", cfg.seeds, low=1)
+            overrides.append(f"seed=range({cfg.seed},{cfg.seed + cfg.seeds})")
+            given.append(f"seeds={cfg.seeds}")
+        if cfg.folds is not None:
+            check_integer("folds", cfg.folds, low=2)
+            overrides += [
+                "split=kfold",
+                f"split.n_folds={cfg.folds}",
+                f"split.fold=range(0,{cfg.folds})",
+            ]
+            given.append(f"folds={cfg.folds}")
+    return overrides, " and ".join(given)
+
+
+def _values(parser: OverridesParser, override: Override) -> dict[str, object]:
+    """Each value of an axis, as it is written and as it is read."""
+    key = override.key_or_group
+    written = list(override.sweep_string_iterator())
+    return {text: parser.parse_override(f"{key}={text}").value() for text in written}
+
+
+def _interval(override: Override) -> Range:
+    interval = override.value()
+    with checked():
+        return Range(interval.start, interval.end, log="log" in interval.tags)
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    # conf/hydra/launcher/ray.yaml is named as Hydra's users know it, like the plugin's own.
+    warnings.filterwarnings(
+        "ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore"
+    )
+    try:
+        cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+        OmegaConf.to_container(cfg.model, resolve=True)
+        return cfg
+    except MissingConfigException as error:
+        group, _, choice = str(error.missing_cfg_file).rpartition("/")
+        options = sorted(error.options or [])
+        raise UserError(
+            f"there is no {group} {choice!r}{nearest(choice, options)}; there are {', '.join(options)}"
+        ) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        unknown = re.search(r"Could not (?:override|delete) '([^']+)'", str(error))
+        if unknown is None:
+            raise UserError(f"cannot compose the configuration: {sentence(error)}") from error
+        key = unknown[1]
+        known = _compose([o for o in overrides if key_of(o) != key])
+        valid = [*GROUPS, *flatten(OmegaConf.to_container(known, resolve=False))]
+        raise UserError(f"there is no key {key!r}{nearest(key, valid)}") from error
+
+
+def _check(cfg: DictConfig) -> None:
+    """A value that a model refuses, one of the harness out of range, or one that must be given and is not, is
+    a UserError."""
+    for group in CHOSEN:
+        for key in OmegaConf.missing_keys(cfg[group]):
+            raise UserError(f"{key} must be given: {key}=...")
+    try:
+        instantiate(cfg.model).check_params()
+    except (ValueError, TypeError, HydraException) as error:
+        raise UserError(
+            f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
+        ) from error
+    with checked():
+        for name in cfg.features.names:
+            feature(name)
+        for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
+            check_integer(key, cfg[key], low=low)
+        for key in ("job_seconds", "sweep_seconds"):
+            if cfg[key] is not None:
+                check_number(key, cfg[key], above=0)
+        if cfg.search:
+            search.check_settings(cfg.search, cfg.budget)

@@ -1,0 +1,188 @@
+"""Configurations proposed one after another: random, or by what the ones before were worth. Knows Optuna.
+
+A study is never stored. Its sampler is seeded and it proposes in batches of a fixed size, so that the same
+results always lead to the same proposals: a search that was cut off is gone through again, finds what is
+finished, and completes the rest; a larger budget goes on from there. How many processes work on a
+batch does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.errors import UserError
+from fm.params import check_integer, check_number
+
+RUNGS = tuple(2**i for i in range(2, 16))
+"""Epochs at which a fit may be given up."""
+
+TRIES = 100
+"""Proposals in a row after which a space is taken for used up."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values from `low` to `high`, both included; uniform in the logarithm if `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        check_number("low", self.low, above=0 if self.log else -math.inf)
+        check_number("high", self.high)
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+
+
+@dataclass
+class Worth:
+    """What one configuration was worth: its mean validation error over repeats, None where one failed or
+    was given up; and the validation curves, by epoch, of its repeats."""
+
+    value: float | None
+    pruned: bool = False
+    curves: list[Mapping[int, float]] = field(default_factory=list)
+
+
+class Study:
+    """Proposes values of `space` (key -> Range) that `tell` has made likely to be good.
+
+    sampler : "tpe", tree-structured Parzen estimator (Bergstra, Bardenet, Bengio & Kegl, NIPS 2011), after
+        `startup` random ones; or "random".
+    prune : whether `limits` are set.
+    """
+
+    def __init__(
+        self, space: Mapping[str, Range], *, sampler: str, seed: int, startup: int, prune: bool
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        samplers = optuna.samplers
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            chosen = (
+                samplers.TPESampler(
+                    seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True
+                )
+                if sampler == "tpe"
+                else samplers.RandomSampler(seed=seed)
+            )
+        self._states = optuna.trial.TrialState
+        self._study = optuna.create_study(direction="minimize", sampler=chosen)
+        self._space = {key: _distribution(r) for key, r in space.items()}
+        self._startup = startup
+        self._prune = prune
+        self._curves: list[list[Mapping[int, float]]] = []
+        self._asked: list = []
+        self._proposed: set[tuple] = set()
+
+    def ask(self, n: int) -> list[dict[str, float | int]]:
+        """The next `n` configurations, to be told of in this order, none of them proposed before. Fewer where `TRIES`
+        proposals in a row bring nothing new, since a space of a few whole numbers has an end."""
+        self._asked = []
+        for _ in range(n):
+            trial = next(
+                filter(self._is_new, (self._study.ask(self._space) for _ in range(TRIES))), None
+            )
+            if trial is None:
+                break
+            self._asked.append(trial)
+        return [dict(trial.params) for trial in self._asked]
+
+    def _is_new(self, trial) -> bool:
+        """Whether it is; what is not counts as failed from now on."""
+        values = tuple(trial.params.values())
+        if values in self._proposed:
+            self._study.tell(trial, state=self._states.FAIL)
+            return False
+        self._proposed.add(values)
+        return True
+
+    def tell(self, worths: Iterable[Worth]) -> None:
+        for trial, worth in zip(self._asked, worths, strict=True):
+            if worth.value is not None:
+                self._study.tell(trial, worth.value)
+                self._curves.append(worth.curves)
+            elif worth.pruned:
+                for epoch, value in min(worth.curves, key=len).items():
+                    trial.report(value, epoch)
+                self._study.tell(trial, state=self._states.PRUNED)
+            else:
+                self._study.tell(trial, state=self._states.FAIL)
+
+    def limits(self, n_repeats: int) -> list[dict[int, float]]:
+        """For each repeat, at each rung, the validation error above which a fit is given up: a quantile over
+        completed configurations of the best error so far in the same repeat. None before `startup` of them.
+
+        Of one repeat the quantile is the median (median stopping rule; Golovin et al., "Google Vizier",
+        KDD 2017); of n it is 1 - 1/(2n), since a configuration is given up when one of its repeats is.
+        """
+        if not self._prune or len(self._curves) < self._startup:
+            return [{}] * n_repeats
+        return [
+            self._limits([curves[i] for curves in self._curves], 1 - 0.5 / n_repeats)
+            for i in range(n_repeats)
+        ]
+
+    def _limits(self, curves: list[Mapping[int, float]], quantile: float) -> dict[int, float]:
+        longest = max(max(curve, default=0) for curve in curves)
+        rungs = [rung for rung in RUNGS if rung < longest]
+        best = [[b for curve in curves if (b := _best(curve, rung)) is not None] for rung in rungs]
+        return {
+            rung: float(np.quantile(values, quantile))
+            for rung, values in zip(rungs, best, strict=True)
+        }
+
+
+def ranges(space: Mapping[str, Mapping[str, object]]) -> dict[str, Range]:
+    """A search space as it stands in `conf/`, checked.
+
+    Raises
+    ------
+    UserError : a range without values, or with a key that ranges do not have.
+    """
+    found = {}
+    for key, parts in space.items():
+        try:
+            found[key] = Range(**parts)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"search space of {key}: {error}") from error
+    return found
+
+
+def check_settings(settings: Mapping[str, object], budget: int) -> None:
+    check_integer("budget", budget, low=1)
+    check_integer("search.batch", settings["batch"], low=1)
+    check_integer("search.startup", settings["startup"], low=1)
+    check_integer("search.seed", settings["seed"], low=0)
+    if settings["seeds"] is not None:
+        check_integer("search.seeds", settings["seeds"], low=1)
+
+
+def exceeds(curve: Mapping[int, float], limits: Mapping[int, float]) -> int | None:
+    """First epoch of `limits` at which the best of `curve` so far is above it."""
+    for epoch, limit in sorted(limits.items()):
+        best = _best(curve, epoch)
+        if epoch <= max(curve, default=0) and best is not None and best > limit:
+            return epoch
+    return None
+
+
+def _best(curve: Mapping[int, float], epoch: int) -> float | None:
+    return min((value for step, value in curve.items() if step <= epoch), default=None)
+
+
+def _distribution(r: Range):
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if r.integer:
+        return IntDistribution(int(r.low), int(r.high), log=r.log)
+    return FloatDistribution(r.low, r.high, log=r.log)

@@ -1,0 +1,65 @@
+"""What a sweep found: printed, filed, and put on its parent run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from bench import models, report
+from bench.data.dataset import Dataset
+from bench.errors import UserError
+from bench.metrics import TEST
+from bench.sweep.running import Running
+from bench.tracking.evidence import Evidence
+
+
+def summary(cfg: DictConfig, running: Running) -> int:
+    """Prints what was found; 1 if a run failed or was not reached."""
+    records = list(running.records.values())
+    if running.sweep.name:
+        print("", *report.found(records), sep="\n")
+    for line in report.failures(records):
+        print(line)
+    if running.unreached:
+        print(f"Not reached ({len(running.unreached)}): {'; '.join(running.unreached)}")
+    if running.sweep.name:
+        print(*report.where(running.experiment, Path(cfg.results)), sep="\n", flush=True)
+    return int(any(record.status == "FAILED" for record in records) or bool(running.unreached))
+
+
+def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
+    """Prints and files what the sweep found; 1 if a run failed or was not reached."""
+    running.tell_if_possible()
+    if running.unsent is not None:
+        waiting = sum(1 for _ in running.tracker.folder.waiting())
+        print(
+            f"bench: {waiting} results wait in {running.tracker.folder.outbox}, since {running.tracker.uri} did "
+            f"not take them ({running.unsent}); the next start sends them",
+            file=sys.stderr,
+        )
+    elif running.sweep.name:
+        parent = running.parents[running.sweep.id]
+        evidence = Evidence(running.tracker.uri, running.tracker.directory)
+        files = report.write(evidence, parent, Path(cfg.results))
+        tested = [
+            r for r in running.records.values() if r.run_id and r.finished and TEST in r.metrics
+        ]
+        best = min(tested, key=report.by_validation, default=None)
+        running.tracker.log_sweep(
+            parent, best.metrics if best else {}, files, best.run_id if best else None
+        )
+        failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached
+        running.close("FAILED" if failed else "FINISHED")
+        if best is not None and cfg.keep_model:
+            _keep_model(evidence, best.run_id, dataset)
+    return summary(cfg, running)
+
+
+def _keep_model(evidence: Evidence, run_id: str, dataset: Dataset) -> None:
+    """A sweep that found what it was to find is not failed by this."""
+    try:
+        models.keep(evidence, run_id, dataset)
+    except UserError as error:
+        print(f"bench: no model is logged: {error}", file=sys.stderr)

@@ -1,0 +1,169 @@
+"""The jobs of a plan, with their identities: what a composed configuration and some values make."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from bench.data.dataset import Dataset
+from bench.features import encode
+from bench.identity import code_version, digest, job_digest
+from bench.run import Job
+from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination
+from bench.tables import short
+from bench.tracking import Experiment, flatten
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One job of a sweep.
+
+    overrides : what Hydra is told.
+    combination, values : the same, as overrides that others may share and the values that are its own.
+    system : what is compared: model, features and data.
+    configuration : digest of everything that does not vary between repeats.
+    limits : validation errors by epoch above which the job is given up, and then known as `pruned_digest`.
+    """
+
+    overrides: tuple[str, ...]
+    combination: tuple[str, ...]
+    values: Mapping[str, object]
+    digest: str
+    name: str
+    model: str
+    system: str
+    configuration: str
+    limits: tuple[tuple[int, float], ...] = ()
+    pruned_digest: str | None = None
+
+
+class Trials:
+    """Makes the trials of one combination, without composing each anew: a composition takes a tenth of a second."""
+
+    def __init__(self, combination: Combination, varied: tuple[str, ...]) -> None:
+        cfg = combination.cfg
+        self.combination = combination
+        self.varied = varied
+        self.dataset = load_data(cfg)
+        self.choices = {group: cfg.hydra.runtime.choices[group] for group in CHOSEN}
+        self.system = ", ".join(
+            f"{group}={self.choices[group]}" for group in ("model", "features", "data")
+        )
+        instantiate(cfg.split)(self.dataset)
+        encode(self.dataset, cfg.features.names, train_rows=np.array([], np.int64))
+        self._given = (*combination.overrides, f"sweep.data={self.dataset.digest}")
+        # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
+        self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
+        OmegaConf.set_struct(self._part, False)
+
+    def product(
+        self, axes: Mapping[str, Mapping[str, object]], fixed: Mapping[str, object], *, test: bool
+    ) -> Iterator[Trial]:
+        """A trial for each combination of the axes' values."""
+        for texts in itertools.product(*axes.values()):
+            values = {key: axes[key][text] for key, text in zip(axes, texts, strict=True)}
+            written = [f"{key}={text}" for key, text in zip(axes, texts, strict=True)]
+            yield self.trial(
+                values | dict(fixed), [*written, *(f"{k}={v}" for k, v in fixed.items())], test=test
+            )
+
+    def trial(self, values: Mapping[str, object], written: list[str], *, test: bool) -> Trial:
+        """Values by key, and the same as they are written on a command line."""
+        values = {**values, "test": test}
+        for key, value in values.items():
+            OmegaConf.update(self._part, key, value)
+        config = computed(self._part)
+        kept = {key: value for key, value in config.items() if key not in (*REPEATS, "test")}
+        kept["model"] = {k: v for k, v in config["model"].items() if k != "random_state"}
+        return Trial(
+            overrides=(*self._given, *written, f"test={str(test).lower()}"),
+            combination=self._given,
+            values=values,
+            digest=job_digest(config, self.dataset.digest, code_version()),
+            name=run_name(config, self.choices, self.varied, simulated=self.dataset.simulated),
+            model=self.choices["model"],
+            system=self.system,
+            configuration=digest({"kept": kept, "system": self.system}),
+        )
+
+
+def computed(cfg: DictConfig) -> dict[str, object]:
+    """The part of a configuration that enters a run's identity, resolved."""
+    return {
+        key: OmegaConf.to_container(cfg[key], resolve=True)
+        if OmegaConf.is_config(cfg[key])
+        else cfg[key]
+        for key in COMPUTED
+    }
+
+
+def job_of(
+    cfg: DictConfig,
+    choices: DictConfig,
+    dataset: Dataset,
+    code: Mapping[str, str] | None = None,
+    limits: Mapping[int, float] | None = None,
+) -> Job:
+    """The job that a composed configuration describes."""
+    return Job(
+        names={group: choices[group] for group in CHOSEN},
+        config=computed(cfg),
+        dataset=dataset,
+        split=instantiate(cfg.split),
+        features=tuple(cfg.features.names),
+        model=instantiate(cfg.model),
+        test=cfg.test,
+        refit=cfg.refit,
+        threads=cfg.threads,
+        first_rows=cfg.first_rows,
+        code=code or code_version(),
+        limits=limits or {},
+    )
+
+
+def job_again(config: Mapping[str, object], names: Mapping[str, str], dataset: Dataset) -> Job:
+    """A job from what was tracked of it: its resolved configuration, and the choice of each group."""
+    return job_of(OmegaConf.create(dict(config)), names, dataset)
+
+
+def experiment_of(cfg: DictConfig, dataset: Dataset) -> Experiment:
+    """Simulated data never share an experiment with real ones."""
+    suffix = "_simulated" if dataset.simulated else ""
+    asked = OmegaConf.to_container(cfg.experiment, resolve=True)
+    question = {key: value for key, value in asked.items() if key not in ("name", "description")}
+    return Experiment(
+        asked["name"] + suffix, f"# {asked['title']}\n\n{asked['description']}", question
+    )
+
+
+def run_name(
+    config: Mapping[str, object],
+    choices: Mapping[str, str],
+    varied: tuple[str, ...],
+    *,
+    simulated: bool,
+) -> str:
+    """The model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
+    values = flatten(config) | dict(choices)
+    shown = [f"{key.rpartition('.')[2]}={short(values[key])}" for key in varied if key in values]
+    return " ".join([choices["model"], *shown, *(["(simulated)"] if simulated else [])])
+
+
+def load_data(cfg: DictConfig) -> Dataset:
+    """The data set of a configuration, loaded once in a process."""
+    return _load_data(OmegaConf.to_yaml(cfg.data, resolve=True))
+
+
+@lru_cache(maxsize=1)
+def _load_data(yaml: str) -> Dataset:
+    try:
+        return instantiate(OmegaConf.create(yaml))
+    except InstantiationException as error:
+        raise error.__cause__ or error from None

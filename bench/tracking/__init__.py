@@ -1,0 +1,17 @@
+"""What a run leaves behind, and how it is read back. The one room that knows MLflow.
+
+MLflow takes seconds to import, so that only the first call that needs it does.
+
+    experiment                 the question (`published_gap`)
+      run, tag role=sweep      one sweep
+        run, tag digest=...    one job, child of the first sweep that asked for it
+
+A job belongs to every sweep that asked for it: tag `sweep.<id>`. A finished job is found again by
+its digest, so that no sweep computes what another did. What a job found is written whole to disk
+first (`bench.tracking.folder`), and sent from there.
+"""
+
+from bench.tracking.records import Experiment, Record, Sweep, flatten
+from bench.tracking.tracker import MLflowTracker
+
+__all__ = ["Experiment", "MLflowTracker", "Record", "Sweep", "flatten"]

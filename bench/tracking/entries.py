@@ -1,0 +1,105 @@
+"""From a job and what came of it to an entry of the outbox."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from bench.data.dataset import Dataset
+from bench.errors import first_line
+from bench.measure import environment
+from bench.processes import this_process
+from bench.run import Job, Pruned, Result
+from bench.tracking.folder import Entry
+from bench.tracking.records import Experiment, Record, Sweep, flatten
+
+MAX_CURVE_POINTS = 500
+MAX_METRICS = 1000
+"""Of one call to MLflow, all curves together."""
+
+
+def entry_of(
+    job: Job,
+    outcome: Result | BaseException,
+    *,
+    uri: str,
+    experiment: Experiment,
+    sweep: Sweep | None,
+    name: str,
+    digest: str,
+    began: float,
+) -> Entry:
+    """`began`: when, in seconds since 1970. `digest`: the job's, or of one that was given up its own."""
+    metrics, curves, reason, status = {}, {}, None, "FINISHED"
+    if isinstance(outcome, Result):
+        metrics, curves = outcome.metrics, outcome.curves
+    else:
+        reason = first_line(outcome)
+        status = "PRUNED" if isinstance(outcome, Pruned) else "FAILED"
+        curves = {"validation_mse": np.array(outcome.curve)} if isinstance(outcome, Pruned) else {}
+    points = min(MAX_CURVE_POINTS, (MAX_METRICS - len(metrics)) // max(1, len(curves)))
+    record = Record(
+        run_id="",
+        name=name,
+        model=job.names["model"],
+        status=status,
+        reason=reason,
+        params={key: str(value) for key, value in flatten(job.config).items()},
+        metrics={key: float(value) for key, value in metrics.items()},
+        tags={
+            "digest": digest,
+            "seed": str(job.config.get("seed")),
+            **job.names,
+            **{f"code.{key}": value for key, value in job.code.items()},
+            **{f"env.{key}": value for key, value in environment().items()},
+            "threads": str(job.threads),
+            "worker": this_process(),
+            "simulated": str(job.dataset.simulated).lower(),
+            "phase": "test" if job.test else "selection",
+            **({"reason": reason} if reason else {}),
+        },
+        curves={key: _thinned(values, points) for key, values in curves.items()},
+    )
+    milliseconds = [int(1000 * seconds) for seconds in (began, time.time())]
+    return Entry(
+        uri, experiment, sweep, record, *milliseconds, _described(job.dataset, job.names["split"])
+    )
+
+
+def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None:
+    """The job's configuration; of a test its predictions; of a failure where it came from."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False), "utf-8")
+    if isinstance(outcome, Result) and job.test:
+        ratings = job.dataset.ratings.iloc[outcome.rows][["user", "item", "rating"]]
+        ratings = ratings.assign(prediction=outcome.prediction, **outcome.told)
+        ratings.to_csv(folder / "predictions.csv", index_label="row")
+    elif isinstance(outcome, BaseException) and not isinstance(outcome, Pruned):
+        text = "".join(traceback.format_exception(outcome))
+        (folder / "traceback.txt").write_text(text, "utf-8")
+
+
+def _thinned(values: np.ndarray, points: int) -> dict[int, float]:
+    """At most so many points of a curve, by epoch from 1, the first and the last among them."""
+    steps = np.unique(np.linspace(0, len(values) - 1, points).round().astype(int))
+    return {int(step) + 1: float(values[step]) for step in steps} if len(values) else {}
+
+
+def _described(data: Dataset, split: str) -> dict[str, str]:
+    profile: Mapping[str, object] = {
+        "ratings": len(data.ratings),
+        "sha256": data.digest,
+        "scale": list(data.scale),
+    }
+    return {
+        "name": data.name + (" (simulated)" if data.simulated else ""),
+        "digest": data.digest[:16],
+        "source": json.dumps({"uri": data.source}),
+        "profile": json.dumps(profile),
+        "context": split,
+    }
