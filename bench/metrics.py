@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-CHOICE = "validation/mse_clipped"
+SELECTION_METRIC = "validation/mse_clipped"
 """Name, in what is tracked, of the error that configurations are chosen by."""
-TEST = "test/mse_clipped"
+HEADLINE_METRIC = "test/mse_clipped"
 """Name of the error that is reported."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from bench import report
-from bench.metrics import CHOICE
+from bench.metrics import SELECTION_METRIC
 from bench.tracking import Record
 
 WIDTH = 20
@@ -76,10 +76,12 @@ class Progress:
             seconds = (time.monotonic() - self.began) / self.computed * left
             end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
             text += f"; {_duration(seconds)} left, until {end}"
-        scored = [r for r in list(self.records.values()) if r.finished and CHOICE in r.metrics]
+        scored = [
+            r for r in list(self.records.values()) if r.finished and SELECTION_METRIC in r.metrics
+        ]
         if scored:
-            best = min(scored, key=lambda r: r.metrics[CHOICE])
-            text += f"; best {best.metrics[CHOICE]:.4f} {best.name.removesuffix(' (simulated)')}"
+            best = min(scored, key=lambda r: r.metrics[SELECTION_METRIC])
+            text += f"; best {best.metrics[SELECTION_METRIC]:.4f} {best.name.removesuffix(' (simulated)')}"
         bar = ("#" * (WIDTH * done // max(1, self.total))).ljust(WIDTH, ".")
         return f"[{bar}] {text}" if len(text) + WIDTH + 3 <= width else text[:width]
 

@@ -30,7 +30,7 @@ from bench.features import encode
 from bench.identity import code_version, job_digest
 from bench.measure import Measured
 from bench.metrics import evaluate
-from bench.told import told
+from bench.row_statistics import row_statistics
 from fm.design import Design
 
 
@@ -63,14 +63,14 @@ class Job:
 @dataclass(frozen=True)
 class Result:
     """`metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
-    `rows` and `prediction` are the test rows, in order, and what the model said of them; `told` what else is
-    kept of each (`bench.told`). `fitted`: the model, and the design of every rating."""
+    `rows` and `prediction` are the test rows, in order, and what the model said of them; `row_statistics` what else is
+    kept of each (`bench.row_statistics`). `fitted`: the model, and the design of every rating."""
 
     metrics: dict[str, float]
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     prediction: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    told: dict[str, NDArray] = field(default_factory=dict)
+    row_statistics: dict[str, NDArray] = field(default_factory=dict)
     fitted: tuple[BaseEstimator, Design] | None = None
 
 
@@ -130,7 +130,7 @@ def run(job: Job) -> Result:
         metrics["test/oracle_mse"] = oracle["mse_raw"]
         metrics["test/noise_floor"] = float(job.dataset.variance[split.test].mean())
     metrics["time/predict_seconds"] = predicting.seconds
-    extra = told(model, X_test, job.dataset, split)
+    extra = row_statistics(model, X_test, job.dataset, split)
     return Result(metrics, split.test, prediction, curves, extra, (model, X))
 
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from bench.errors import UserError, exit_status
-from bench.metrics import CHOICE, TEST
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.tables import MISSING, markdown_table, number, seconds
 from bench.tracking import MLflowTracker, Record
 
@@ -65,7 +65,12 @@ def _show(asked: argparse.Namespace) -> int:
             for r in tracker.all_records(asked.experiment)
             if (asked.model in (None, r.model)) and (asked.status in (None, r.status))
         ]
-        records.sort(key=lambda r: (r.metrics.get(CHOICE, r.metrics.get(TEST, math.inf)), r.name))
+        records.sort(
+            key=lambda r: (
+                r.metrics.get(SELECTION_METRIC, r.metrics.get(HEADLINE_METRIC, math.inf)),
+                r.name,
+            )
+        )
     if asked.csv or asked.json or asked.command == "export":
         (_write_json if asked.json else _write_csv)(records)
     else:
@@ -96,8 +101,8 @@ def listing(records: Sequence[Record], limit: int) -> str:
             record.status
             if record.finished
             else f"{record.status}: {(record.reason or MISSING)[:40]}",
-            number(record.metrics.get(CHOICE)),
-            number(record.metrics.get(TEST)),
+            number(record.metrics.get(SELECTION_METRIC)),
+            number(record.metrics.get(HEADLINE_METRIC)),
             seconds(record.metrics.get("time/fit_seconds")),
         ]
         for record in records[:limit]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice, Configuration, differing
-from bench.report.gaps import Predictions
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
+from bench.report.model_selection import Choice, Configuration, differing
+from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
@@ -15,7 +15,7 @@ SHOWN = 20
 """Failed runs that are listed one by one."""
 ORACLE = "test/oracle_mse"
 """MSE, on the same rows, of the means that simulated ratings were drawn about."""
-RMSE = {CHOICE: "validation/rmse_clipped", TEST: "test/rmse_clipped"}
+RMSE = {SELECTION_METRIC: "validation/rmse_clipped", HEADLINE_METRIC: "test/rmse_clipped"}
 
 
 def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
@@ -48,7 +48,15 @@ def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -
             *(getattr(row.chosen, name) for name in extra),
             row.settings() or "as in `conf/model`",
             str(len(row.of)),
-            *(spread(row, metric) for metric in (CHOICE, RMSE[CHOICE], TEST, RMSE[TEST])),
+            *(
+                spread(row, metric)
+                for metric in (
+                    SELECTION_METRIC,
+                    RMSE[SELECTION_METRIC],
+                    HEADLINE_METRIC,
+                    RMSE[HEADLINE_METRIC],
+                )
+            ),
             row.chosen.over(),
             *([_excess(row.chosen)] if excess else []),
             _gap(row, rows, reference, predictions),
@@ -71,7 +79,7 @@ def spread(row: Choice, metric: str) -> str:
 
 def _excess(configuration: Configuration) -> str:
     """How far it is from the best that a model can do, on simulated ratings."""
-    mse, oracle = configuration.mean(TEST), configuration.mean(ORACLE)
+    mse, oracle = configuration.mean(HEADLINE_METRIC), configuration.mean(ORACLE)
     return MISSING if oracle is None else f"{mse - oracle:+.4f}"
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from bench.files import write_text
 from bench.identity import digest
-from bench.metrics import CHOICE
+from bench.metrics import SELECTION_METRIC
 from bench.report import published
-from bench.report.choices import Choice, choices
 from bench.report.comparison import compared, unfinished
-from bench.report.drawings import draw
-from bench.report.gaps import Predictions
+from bench.report.figure_selection import draw
+from bench.report.model_selection import Choice, choices
+from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING
 from bench.tracking import Experiment, Record
 from bench.tracking.evidence import Evidence
@@ -130,7 +130,7 @@ def _not_refitted(rows: Sequence[Choice]) -> str:
     kept = [
         r.model
         for r in rows
-        if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(CHOICE)
+        if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(SELECTION_METRIC)
     ]
     names = ", ".join(f"`{model}`" for model in dict.fromkeys(kept))
     return (

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.metrics import CHOICE, TEST
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.report import figures
-from bench.report.choices import Configuration
-from bench.report.gaps import Predictions
+from bench.report.model_selection import Configuration
+from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
 FIRST = "test/mse_first_8192_rows"
 """What VW shows last: it reports at powers of two, and ua.test has 9,430 rows."""
-WHOLE, RAW = TEST, "test/mse_raw"
+WHOLE, RAW = HEADLINE_METRIC, "test/mse_raw"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _row(gap: Gap, name: str) -> list[str]:
     return [
         f"`{name}`",
         number(gap.published(name)),
-        *(number(gap.metric(name, metric)) for metric in (FIRST, WHOLE, RAW, CHOICE)),
+        *(number(gap.metric(name, metric)) for metric in (FIRST, WHOLE, RAW, SELECTION_METRIC)),
         MISSING if name == gap.reference else gap.interval(name, gap.reference),
         seconds(gap.metric(name, "time/fit_seconds")),
     ]
@@ -104,7 +104,7 @@ def findings(gap: Gap) -> str:
     if gap.simulated or not {"vw_crossed", "vw_rank", "vw_linear", "linear"} <= found.keys():
         return ""
     metric = gap.metric
-    best = min(found, key=lambda model: metric(model, CHOICE))
+    best = min(found, key=lambda model: metric(model, SELECTION_METRIC))
     linear = metric("linear", WHOLE)
     gain = linear - metric("vw_rank", WHOLE)
     reported = gap.published("vw_crossed") - gap.published("vw_rank")

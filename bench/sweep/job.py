@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from bench import report
 from bench.errors import RunFailed, UserError
 from bench.identity import code_version
-from bench.metrics import CHOICE
+from bench.metrics import SELECTION_METRIC
 from bench.processes import TimeUp, end_with, this_process, time_limit
 from bench.run import Job, Pruned, Result, run
 from bench.sweep.compose import key_of
@@ -23,7 +23,7 @@ from bench.sweep.job_batch import read
 from bench.sweep.protocol import pruned_digest
 from bench.sweep.trials import experiment_of, job_of, load_data, run_name
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep
-from bench.tracking.entries import entry_of, write_files
+from bench.tracking.queue_entry import entry_of, write_files
 
 ended: Callable[[], None] | None = None
 """Called after a job that ran in the sweep's own process."""
@@ -87,7 +87,7 @@ def _run(cfg: DictConfig) -> float:
         ended()
     if record.status == "FAILED" and not sweep.home:
         raise RunFailed(f"{record.name}: {report.outcome(record)}")
-    return record.metrics.get(CHOICE, math.nan)
+    return record.metrics.get(SELECTION_METRIC, math.nan)
 
 
 def _compute(

@@ -20,7 +20,7 @@ from itertools import islice
 import numpy as np
 
 from bench.identity import digest
-from bench.metrics import CHOICE
+from bench.metrics import SELECTION_METRIC
 from bench.sweep.compose import REPEATS, Plan
 from bench.sweep.search import Study, Worth, exceeds
 from bench.sweep.trials import Trial, Trials
@@ -142,7 +142,7 @@ def _worth(group: Sequence[Trial], records: Records) -> Worth:
 def _error(record: Record | None) -> float | None:
     if record is None or not record.finished:
         return None
-    error = record.metrics.get(CHOICE, math.nan)
+    error = record.metrics.get(SELECTION_METRIC, math.nan)
     return None if math.isnan(error) else error
 
 

@@ -18,7 +18,7 @@ from bench.sweep.job_batch import shares, write
 from bench.sweep.protocol import Protocol
 from bench.sweep.trials import Trial
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep
-from bench.tracking.folder import Entry
+from bench.tracking.result_queue import Entry
 
 POLL_SECONDS = 0.3
 ASK_SECONDS = 5.0

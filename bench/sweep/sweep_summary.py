@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from bench import models, report
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.metrics import TEST
+from bench.metrics import HEADLINE_METRIC
 from bench.sweep.running import Running
 from bench.tracking.evidence import Evidence
 
@@ -44,7 +44,9 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
         evidence = Evidence(running.tracker.uri, running.tracker.directory)
         files = report.write(evidence, parent, Path(cfg.results))
         tested = [
-            r for r in running.records.values() if r.run_id and r.finished and TEST in r.metrics
+            r
+            for r in running.records.values()
+            if r.run_id and r.finished and HEADLINE_METRIC in r.metrics
         ]
         best = min(tested, key=report.by_validation, default=None)
         running.tracker.log_sweep(

@@ -8,10 +8,10 @@ MLflow takes seconds to import, so that only the first call that needs it does.
 
 A job belongs to every sweep that asked for it: tag `sweep.<id>`. A finished job is found again by
 its digest, so that no sweep computes what another did. What a job found is written whole to disk
-first (`bench.tracking.folder`), and sent from there.
+first (`bench.tracking.result_queue`), and sent from there.
 """
 
-from bench.tracking.records import Experiment, Record, Sweep, flatten
-from bench.tracking.tracker import MLflowTracker
+from bench.tracking.run_record import Experiment, Record, Sweep, flatten
+from bench.tracking.run_writer import MLflowTracker
 
 __all__ = ["Experiment", "MLflowTracker", "Record", "Sweep", "flatten"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.tracking.reading import Reader
-from bench.tracking.records import Experiment, Record
+from bench.tracking.run_record import Experiment, Record
 from fm.params import nearest
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.errors import UserError
-from bench.tracking.folder import Entry
-from bench.tracking.records import Experiment, Record, Sweep
+from bench.tracking.result_queue import Entry
+from bench.tracking.run_record import Experiment, Record, Sweep
 from bench.tracking.store import Store
 from fm.params import nearest
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError, first_line
-from bench.tracking.folder import Folder
-from bench.tracking.records import Experiment
-from bench.tracking.view import NAME, saved_view
+from bench.tracking.dashboard_view import NAME, saved_view
+from bench.tracking.result_queue import Folder
+from bench.tracking.run_record import Experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

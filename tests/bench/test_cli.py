@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from bench.errors import UserError
 from bench.cli import main
+from bench.errors import UserError
 from bench.sweep import composed, plan
 from bench.tracking import Experiment, MLflowTracker
 

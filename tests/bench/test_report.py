@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from bench.identity import ROOT
-from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice, choices
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.report.comparison import ORACLE, compared, unfinished
-from bench.report.drawings import _cells, _tried
-from bench.report.ended import top
+from bench.report.figure_selection import _cells, _tried
 from bench.report.figures import tried
+from bench.report.model_selection import Choice, choices
+from bench.report.sweep_summary import top
 from bench.tracking import Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
 
 def record(seed: int, k: int, validation: float | None, test: float | None, **more) -> Record:
-    metrics = {CHOICE: validation, TEST: test, "time/fit_seconds": 2.0}
+    metrics = {SELECTION_METRIC: validation, HEADLINE_METRIC: test, "time/fit_seconds": 2.0}
     fields = {
         "run_id": f"{seed}-{k}",
         "name": f"fm k={k}",
@@ -51,8 +51,8 @@ def test_chosen_is_the_lowest_mean_validation_error_not_test() -> None:
     (choice,) = choices(runs)
     assert choice.settings() == "k=8" and len(choice.of) == 2 and choice.n_runs == 4
     assert choice.chosen.over() == "2 seeds"
-    np.testing.assert_allclose(choice.chosen.mean(TEST), 0.85)
-    np.testing.assert_allclose(choice.chosen.std(TEST), np.std([0.9, 0.8], ddof=1))
+    np.testing.assert_allclose(choice.chosen.mean(HEADLINE_METRIC), 0.85)
+    np.testing.assert_allclose(choice.chosen.std(HEADLINE_METRIC), np.std([0.9, 0.8], ddof=1))
     assert choice.seconds == 8.0
 
 
@@ -101,7 +101,12 @@ def test_failed_and_missing_are_rows() -> None:
 
 
 def test_simulated_ratings_are_held_against_the_best_possible() -> None:
-    metrics = {CHOICE: 0.8, TEST: 0.9, ORACLE: 0.85, "size/peak_memory_mib": 12.4}
+    metrics = {
+        SELECTION_METRIC: 0.8,
+        HEADLINE_METRIC: 0.9,
+        ORACLE: 0.85,
+        "size/peak_memory_mib": 12.4,
+    }
     told = compared(
         choices([record(0, 4, None, None, metrics=metrics)]), "linear", predictions=None
     )

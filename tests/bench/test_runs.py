@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
 from bench.runs import main
 from bench.tracking import MLflowTracker
+from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.bench.test_tracking import EXPERIMENT, RESULT, job, put, sweep
 
 from bench.errors import UserError
 from bench.processes import this_process
 from bench.tracking import MLflowTracker
 from bench.ui import LEAN, answers, free_port
+from tests.bench.test_tracking import EXPERIMENT, RESULT, job, put, sweep
 
 pytestmark = pytest.mark.slow
 Start = Callable[[], subprocess.Popen]

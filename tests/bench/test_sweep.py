@@ -58,7 +58,7 @@ finally:
     for said in (
         "[2/2] linear l2=4",
         "statuses [0, 2, 2]",
-        "== Groups (GROUP=CHOICE) ==",
+        "== Groups (GROUP=SELECTION_METRIC) ==",
         "imported set()",
     ):
         assert said in done.stdout, said

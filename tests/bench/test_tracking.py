@@ -14,8 +14,8 @@ from bench.data.dataset import Dataset
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten
-from bench.tracking.entries import entry_of, write_files
-from bench.tracking.folder import Entry
+from bench.tracking.queue_entry import entry_of, write_files
+from bench.tracking.result_queue import Entry
 
 SECONDS = itertools.count(1)
 EXPERIMENT = Experiment("question", "# Question\n\nHow to read the columns.")

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.bench.test_tracking import EXPERIMENT, RESULT, job, track
 
 from bench.identity import ROOT
 from bench.processes import this_process
 from bench.report.figures import Point, pareto
 from bench.tracking import MLflowTracker, Sweep
 from tests.bench.chromium import PROGRAM, Chromium
+from tests.bench.test_tracking import EXPERIMENT, RESULT, job, track
 
 pytestmark = [
     pytest.mark.slow,

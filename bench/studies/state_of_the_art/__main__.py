@@ -14,7 +14,7 @@ from bench.errors import UserError, checked, exit_status
 from bench.files import write_text
 from bench.identity import code_version
 from bench.measure import environment
-from bench.report.gaps import Predictions
+from bench.report.paired_gaps import Predictions
 from bench.studies.speed.bars import Bar, bars_table
 from bench.studies.speed.page import Section, draw, markdown
 from bench.studies.state_of_the_art import ablation, ideas, intervals, race
@@ -22,7 +22,7 @@ from bench.tracking import Record
 from bench.tracking.evidence import Evidence
 from fm.params import check_integer
 
-CHOICE, ABLATION, BEST = "choose_k", "ablation", "state_of_the_art"
+SELECTION_METRIC, ABLATION, BEST = "choose_k", "ablation", "state_of_the_art"
 """Experiments in `conf/experiment`."""
 COMMAND = "make state-of-the-art"
 PUBLISHED = """\
@@ -63,7 +63,8 @@ def _write(asked: argparse.Namespace) -> int:
         check_integer("--sweeps", asked.sweeps, low=20)
     evidence = Evidence(directory=asked.results)
     tried, steps, best = (
-        of_one_code(evidence.jobs(evidence.experiment(name))) for name in (CHOICE, ABLATION, BEST)
+        of_one_code(evidence.jobs(evidence.experiment(name)))
+        for name in (SELECTION_METRIC, ABLATION, BEST)
     )
     sections = [
         reached(ablation.rows_of(best), ablation.rows_of(tried)),

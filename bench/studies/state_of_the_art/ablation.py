@@ -13,7 +13,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bench.intervals import paired_gap
-from bench.metrics import CHOICE
+from bench.metrics import SELECTION_METRIC
 from bench.tables import MISSING, markdown_table, signed
 from bench.tracking import Record
 
@@ -109,7 +109,7 @@ def choice(rows: Sequence[Row]) -> str:
         ]
         for row in rows
         for splits in [sorted({split for split, _ in row.runs})]
-        for of in [[row.values(split, CHOICE).mean() for split in splits]]
+        for of in [[row.values(split, SELECTION_METRIC).mean() for split in splits]]
     ]
     return markdown_table(["model", "features", "k", "validation MSE", "mean over"], lines, left=2)
 

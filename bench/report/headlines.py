@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.metrics import CHOICE, TEST
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.tables import seconds
 from bench.tracking import Record
 
@@ -12,10 +12,12 @@ from bench.tracking import Record
 def headline(metrics: Mapping[str, float]) -> str:
     """One run in a line: what it was chosen by, what it is worth, what it cost."""
     fit = f"fit {seconds(metrics['time/fit_seconds'])} s"
-    if TEST not in metrics:
-        return f"validation MSE {metrics[CHOICE]:.4f}, {fit}"
-    validation = f" (validation {metrics[CHOICE]:.4f})" if CHOICE in metrics else ""
-    return f"MSE {metrics[TEST]:.4f}{validation}, {fit}"
+    if HEADLINE_METRIC not in metrics:
+        return f"validation MSE {metrics[SELECTION_METRIC]:.4f}, {fit}"
+    validation = (
+        f" (validation {metrics[SELECTION_METRIC]:.4f})" if SELECTION_METRIC in metrics else ""
+    )
+    return f"MSE {metrics[HEADLINE_METRIC]:.4f}{validation}, {fit}"
 
 
 def outcome(record: Record) -> str:
@@ -30,4 +32,6 @@ def failures(records: Sequence[Record]) -> list[str]:
 
 def by_validation(record: Record) -> float:
     """Sort key: the validation error, or the test error where nothing was held out to choose by."""
-    return record.metrics[CHOICE if CHOICE in record.metrics else TEST]
+    return record.metrics[
+        SELECTION_METRIC if SELECTION_METRIC in record.metrics else HEADLINE_METRIC
+    ]

@@ -16,8 +16,8 @@ from bench.errors import first_line
 from bench.measure import environment
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
-from bench.tracking.folder import Entry
-from bench.tracking.records import Experiment, Record, Sweep, flatten
+from bench.tracking.result_queue import Entry
+from bench.tracking.run_record import Experiment, Record, Sweep, flatten
 
 MAX_CURVE_POINTS = 500
 MAX_METRICS = 1000
@@ -77,7 +77,7 @@ def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None
     (folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False), "utf-8")
     if isinstance(outcome, Result) and job.test:
         ratings = job.dataset.ratings.iloc[outcome.rows][["user", "item", "rating"]]
-        ratings = ratings.assign(prediction=outcome.prediction, **outcome.told)
+        ratings = ratings.assign(prediction=outcome.prediction, **outcome.row_statistics)
         ratings.to_csv(folder / "predictions.csv", index_label="row")
     elif isinstance(outcome, BaseException) and not isinstance(outcome, Pruned):
         text = "".join(traceback.format_exception(outcome))

@@ -7,12 +7,12 @@ import json
 import time
 import zlib
 
-from bench.metrics import CHOICE, TEST
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 
 NAME = "leaderboard"
 COLUMNS = (
-    f"metrics.`{CHOICE}`",
-    f"metrics.`{TEST}`",
+    f"metrics.`{SELECTION_METRIC}`",
+    f"metrics.`{HEADLINE_METRIC}`",
     "metrics.`time/fit_seconds`",
     "attributes.`Dataset`",
 )

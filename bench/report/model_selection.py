@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.metrics import CHOICE, TEST
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.tables import short
 from bench.tracking import Record
 
@@ -56,7 +56,7 @@ class Configuration:
 
     @property
     def tested(self) -> list[Record]:
-        return [r for r in self.records if r.finished and TEST in r.metrics]
+        return [r for r in self.records if r.finished and HEADLINE_METRIC in r.metrics]
 
     @property
     def modified(self) -> bool:
@@ -102,7 +102,11 @@ def choices(records: Sequence[Record]) -> list[Choice]:
         grouped[c.model, c.features, c.split, c.modified].append(c)
     found = [choice for of in grouped.values() for choice in _chosen(of)]
     return sorted(
-        found, key=lambda c: (c.chosen.mean(CHOICE) or c.chosen.mean(TEST) or np.inf, c.model)
+        found,
+        key=lambda c: (
+            c.chosen.mean(SELECTION_METRIC) or c.chosen.mean(HEADLINE_METRIC) or np.inf,
+            c.model,
+        ),
     )
 
 
@@ -123,7 +127,7 @@ def configurations(records: Sequence[Record]) -> list[Configuration]:
         params = tuple(sorted((k, v) for k, v in r.params.items() if k not in NO_PART))
         repeats = grouped[r.model, r.tags.get("features", ""), split, params, r.modified]
         repeat = tuple(_value(r, key) for key in REPEATED)
-        if repeat not in repeats or (TEST in r.metrics and r.finished):
+        if repeat not in repeats or (HEADLINE_METRIC in r.metrics and r.finished):
             repeats[repeat] = r
     return [Configuration(*key[:4], tuple(repeats.values())) for key, repeats in grouped.items()]
 
@@ -140,11 +144,11 @@ def _chosen(of: list[Configuration]) -> list[Choice]:
         r.metrics.get("time/selection_fit_seconds", 0) + r.metrics.get("time/fit_seconds", 0)
         for r in runs
     )
-    most = max(len(c.values(CHOICE)) for c in of)
+    most = max(len(c.values(SELECTION_METRIC)) for c in of)
     picked = [c for c in of if c.tested]
     if most:
-        complete = [c for c in of if len(c.values(CHOICE)) == most]
-        picked = [min(complete, key=lambda c: (c.mean(CHOICE), c.params))]
+        complete = [c for c in of if len(c.values(SELECTION_METRIC)) == most]
+        picked = [min(complete, key=lambda c: (c.mean(SELECTION_METRIC), c.params))]
     return [Choice(c, tuple(of), varied, len(runs), spent) for c in picked]
 
 

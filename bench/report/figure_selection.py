@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.metrics import CHOICE, TEST
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.report import figures
-from bench.report.choices import Choice
-from bench.report.gaps import Predictions
+from bench.report.model_selection import Choice
+from bench.report.paired_gaps import Predictions
 from bench.tracking.evidence import Evidence
 
 LINES = 5
@@ -43,7 +43,8 @@ def draw(
     tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
     if len(tested) > 1:
         points = {
-            n: figures.Point(c.mean("time/fit_seconds"), c.mean(TEST)) for n, c in tested.items()
+            n: figures.Point(c.mean("time/fit_seconds"), c.mean(HEADLINE_METRIC))
+            for n, c in tested.items()
         }
         figures.pareto(points, path := directory / "pareto")
         yield "What does accuracy cost?", path
@@ -87,16 +88,16 @@ def _by_k(row: Choice) -> figures.ByK | None:
     """The best configuration for each k, where there are several."""
     grouped = defaultdict(list)
     for c in row.of:
-        if K in dict(c.params) and c.values(CHOICE) and c.values(TEST):
+        if K in dict(c.params) and c.values(SELECTION_METRIC) and c.values(HEADLINE_METRIC):
             grouped[int(dict(c.params)[K])].append(c)
     if len(grouped) < 2:
         return None
-    best = {k: min(of, key=lambda c: c.mean(CHOICE)) for k, of in sorted(grouped.items())}
+    best = {k: min(of, key=lambda c: c.mean(SELECTION_METRIC)) for k, of in sorted(grouped.items())}
     return figures.ByK(
         list(best),
-        [c.mean(CHOICE) for c in best.values()],
-        [c.mean(TEST) for c in best.values()],
-        [c.std(TEST) or 0.0 for c in best.values()],
+        [c.mean(SELECTION_METRIC) for c in best.values()],
+        [c.mean(HEADLINE_METRIC) for c in best.values()],
+        [c.std(HEADLINE_METRIC) or 0.0 for c in best.values()],
     )
 
 
@@ -108,7 +109,7 @@ def _cells(row: Choice) -> dict[int, figures.Cells] | None:
     for c in row.of:
         params = dict(c.params)
         cell = float(params[L2]), float(params[RATE])
-        grouped[int(params.get(K, 0))][cell].append(c.mean(CHOICE) or np.nan)
+        grouped[int(params.get(K, 0))][cell].append(c.mean(SELECTION_METRIC) or np.nan)
     l2, rates = (
         sorted(set(values))
         for values in zip(*(cell for of in grouped.values() for cell in of), strict=True)
@@ -126,7 +127,7 @@ def _cells(row: Choice) -> dict[int, figures.Cells] | None:
 def _tried(row: Choice) -> figures.Tried:
     params = [dict(c.params) for c in row.of]
     axes = ([float(p[key]) for p in params] for key in (RATE, L2))
-    return figures.Tried(*axes, [c.mean(CHOICE) or np.nan for c in row.of])
+    return figures.Tried(*axes, [c.mean(SELECTION_METRIC) or np.nan for c in row.of])
 
 
 def _file(name: str) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.intervals import paired_gap
 from bench.metrics import squared_errors
-from bench.report.choices import Configuration
+from bench.report.model_selection import Configuration
 from bench.tracking import Record
 from bench.tracking.evidence import Evidence
 

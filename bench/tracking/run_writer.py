@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.processes import may_be_alive
-from bench.tracking.folder import Entry
 from bench.tracking.reading import Reader
-from bench.tracking.records import Experiment, Record, Sweep
+from bench.tracking.result_queue import Entry
+from bench.tracking.run_record import Experiment, Record, Sweep
 
 SENDING = "sending"
 """File in a folder of the outbox: MLflow may have some of it, or all."""

@@ -13,7 +13,7 @@ from bench.data.splits import Split
 from fm.design import Design
 
 
-def told(
+def row_statistics(
     model: BaseEstimator, X_test: Design, dataset: Dataset, split: Split
 ) -> dict[str, NDArray]:
     """Columns (n_test,): `user_ratings` and `item_ratings`, how many training rows the row's user and item have,

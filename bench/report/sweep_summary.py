@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.metrics import CHOICE, TEST
-from bench.report.choices import Choice, choices, differing
+from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.report.comparison import spread
+from bench.report.model_selection import Choice, choices, differing
 from bench.tables import markdown_table, seconds
 from bench.tracking import Experiment, Record
 
@@ -31,7 +31,7 @@ def best(row: Choice) -> str:
     """The choice, as words of a command line."""
     params = dict(row.chosen.params)
     settings = [f"{key}={params[key]}" for key in row.varied if key in params]
-    how = "validation" if row.chosen.values(CHOICE) else "test, nothing was held out"
+    how = "validation" if row.chosen.values(SELECTION_METRIC) else "test, nothing was held out"
     words = [f"model={row.model}", f"features={row.chosen.features}", *settings]
     return f"Best by {how}: {' '.join(words)}"
 
@@ -54,8 +54,8 @@ def top(rows: Sequence[Choice]) -> str:
             *(getattr(row.chosen, name) for name in extra),
             row.settings() or "as in conf/model",
             str(len(row.of)),
-            spread(row, CHOICE),
-            spread(row, TEST),
+            spread(row, SELECTION_METRIC),
+            spread(row, HEADLINE_METRIC),
             row.chosen.over(),
             seconds(row.chosen.mean("time/fit_seconds")),
         ]

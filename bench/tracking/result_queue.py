@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from bench.files import write_text
 from bench.processes import may_be_alive
-from bench.tracking.records import Experiment, Record, Sweep
+from bench.tracking.run_record import Experiment, Record, Sweep
 
 Files = Callable[[Path], None]
 """Writes a job's files into a folder."""
