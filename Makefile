@@ -4,44 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-SHARED := [ids],[ids,day],[ids,day,side],[ids,day,side,implicit]
-FLIPPED := [ids,day,side,implicit,implicit_items]
-ALL := [ids,day,side,implicit,implicit_items,sessions]
-
 .DEFAULT_GOAL := help
-.PHONY: help install reproduce peers state-of-the-art test test-models test-harness test-fast ui clean
+.PHONY: help install reproduce test test-models test-harness test-fast check lint types doctests docs ui clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(READY) ## make .venv and install what is pinned in .ci/constraints.txt
+install: $(READY) ## make .venv and install the versions of .ci/constraints.txt
 
 $(READY): pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,dev]'
 	@touch $@
 
-reproduce: $(READY) ## the published gap, measured again: table, plot, tracked runs (minutes)
+reproduce: $(READY) ## measure the published gap again: table, figures, tracked runs (three minutes)
 	@$(BIN)/python -m bench experiment=published_gap
 
-peers: $(READY) ## the leaderboard: every model and what people use instead (three quarters of an hour)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'
-	@$(BIN)/python -m bench experiment=peers jobs=2
-
-state-of-the-art: $(READY) ## what each kind of information adds, how far it goes, beside myFM (hours)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[bench,test,peers]'
-	@$(BIN)/python -m bench experiment=choose_k
-	@$(BIN)/python -m bench experiment=choose_k 'features.names=[ids]' split=ua seed=0,1
-	@$(BIN)/python -m bench experiment=ablation
-	@$(BIN)/python -m bench experiment=ablation model=fm_ordinal 'features.names=$(FLIPPED),$(ALL)'
-	@$(BIN)/python -m bench experiment=ablation model=peer_myfm 'features.names=$(SHARED),$(FLIPPED)' seed=0
-	@$(BIN)/python -m bench experiment=ablation model=peer_myfm_ordered 'features.names=$(FLIPPED)' seed=0
-	@$(BIN)/python -m bench experiment=state_of_the_art
-	@$(BIN)/python -m bench experiment=state_of_the_art model.k=16 'features.names=[ids]' split=ua
-	@$(BIN)/python -m bench.studies.state_of_the_art
-
-test: $(READY) ## all tests; those on MovieLens-100K need the data or a network
+test: $(READY) ## run all tests; those on MovieLens-100K need the data or a network
 	@$(MAKE) --no-print-directory -j2 test-models test-harness
 
 test-models: $(READY)
@@ -50,11 +30,29 @@ test-models: $(READY)
 test-harness: $(READY)
 	$(BIN)/python -m pytest tests/bench
 
-test-fast: $(READY) ## the tests that need no data
+test-fast: $(READY) ## run the tests that need no data and take a minute in all
 	$(BIN)/python -m pytest -m 'not ml100k and not slow'
 
-ui: $(READY) ## the MLflow dashboard over the tracked runs, on loopback
+check: lint types doctests docs ## check format, style, types, examples in docstrings, and the docs
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 350 {print $$2 ": " $$1 " lines, 350 at most"; bad = 1} END {exit bad}'
+	@printf 'fm, baselines and bench: %s lines of Python, bench/studies: %s\n' \
+		"$$(git ls-files 'fm/*.py' 'baselines/*.py' 'bench/*.py' | xargs cat | wc -l)" "$$(git ls-files 'bench/studies/*.py' | xargs cat | wc -l)"
+
+types: $(READY)
+	$(BIN)/mypy
+
+doctests: $(READY)
+	$(BIN)/python -m pytest -q --doctest-modules fm baselines bench --ignore=bench/studies
+
+docs: $(READY) ## build the documentation into docs/_build/html, offline
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+ui: $(READY) ## open the MLflow dashboard over the tracked runs, on loopback
 	@$(BIN)/python -m bench.ui
 
-clean: ## remove the environment; tracked runs stay
-	rm -rf $(VENV)
+clean: ## remove the environment and the built docs; tracked runs stay
+	rm -rf $(VENV) docs/_build docs/auto_examples docs/reference/generated
