@@ -17,7 +17,7 @@ from bench.features import SECONDS_PER_DAY
 from bench.run import Job, run
 from bench.sweep.compose import composed
 from bench.sweep.trials import job_again, load_data
-from bench.tracking.evidence import Evidence
+from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
 from fm.served import Served, Source
@@ -44,13 +44,13 @@ def main() -> int:
         "--results", default="results", help="folder of the store (default: results)"
     )
     asked = parser.parse_args()
-    evidence = Evidence(directory=asked.results)
+    evidence = RunReader(directory=asked.results)
     words = asked.data or [f"data={evidence.tags(asked.run)['data']}"]
     print(keep(evidence, asked.run, load_data(composed(words))))
     return 0
 
 
-def keep(evidence: Evidence, run_id: str, dataset: Dataset) -> str:
+def keep(evidence: RunReader, run_id: str, dataset: Dataset) -> str:
     """Fits the model of a run again and logs it, unless that was done; its address, or why it has none.
 
     Raises
@@ -75,7 +75,7 @@ def keep(evidence: Evidence, run_id: str, dataset: Dataset) -> str:
     return known
 
 
-def _fitted_again(evidence: Evidence, run_id: str, job: Job) -> str:
+def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
     result = run(job)
     if not np.allclose(
         evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.errors import exit_status
 from bench.report.page import write
-from bench.tracking.evidence import Evidence
+from bench.tracking import RunReader
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
         "--results", default="results", help="folder of store and reports (default: results)"
     )
     asked = parser.parse_args()
-    evidence = Evidence(directory=asked.results)
+    evidence = RunReader(directory=asked.results)
     files = write(evidence, asked.experiment, Path(asked.results))
     print(f"Written: {files[0]} and {len(files) - 1} figure files")
     return 0

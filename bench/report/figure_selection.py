@@ -12,7 +12,7 @@ from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.report import figures
 from bench.report.model_selection import Choice
 from bench.report.paired_gaps import Predictions
-from bench.tracking.evidence import Evidence
+from bench.tracking import RunReader
 
 LINES = 5
 """Models whose errors are drawn by count: the reference and the best by validation."""
@@ -22,7 +22,7 @@ K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
 def draw(
     rows: Sequence[Choice],
     reference: str,
-    evidence: Evidence,
+    evidence: RunReader,
     predictions: Predictions,
     directory: Path,
 ) -> Iterator[tuple[str, Path]]:

@@ -17,8 +17,7 @@ from bench.report.figure_selection import draw
 from bench.report.model_selection import Choice, choices
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING
-from bench.tracking import Experiment, Record
-from bench.tracking.evidence import Evidence
+from bench.tracking import Experiment, Record, RunReader
 
 READING = """\
 A model is fitted on train without its validation part; *validation* is its error there, and the configuration with
@@ -45,20 +44,20 @@ class Subject:
         return digest({r.run_id: r.status for r in self.records} | {"planned": self.planned})
 
 
-def subject_of(evidence: Evidence, name: str) -> Subject:
+def subject_of(evidence: RunReader, name: str) -> Subject:
     """Of an experiment's name, all its runs; of the id of a sweep's parent run, that sweep's."""
     command = f"python -m bench.report {name}"
     found = evidence.parent(name)
     if found is None:
         experiment = evidence.experiment(name)
-        return Subject(experiment, evidence.jobs(experiment), command)
+        return Subject(experiment, evidence.records(experiment), command)
     experiment, parent = found
     words = [word for word in shlex.split(parent.words) if not word.startswith("results=")]
     command = f"python -m bench {shlex.join(words)}"
-    return Subject(experiment, evidence.jobs(experiment, parent.sweep), command, parent.planned)
+    return Subject(experiment, evidence.records(experiment, parent.sweep), command, parent.planned)
 
 
-def write(evidence: Evidence, name: str, results: Path) -> list[Path]:
+def write(evidence: RunReader, name: str, results: Path) -> list[Path]:
     """The report of an experiment, or of the sweep with that parent run: page and figures in the experiment's
     folder in `results`. A page of the same runs is left as it is."""
     subject = subject_of(evidence, name)
@@ -73,7 +72,7 @@ def write(evidence: Evidence, name: str, results: Path) -> list[Path]:
     return [page, *sorted(directory.glob("*.png")), *sorted(directory.glob("*.svg"))]
 
 
-def document(subject: Subject, evidence: Evidence, directory: Path) -> str:
+def document(subject: Subject, evidence: RunReader, directory: Path) -> str:
     """The page; draws its figures into `directory`."""
     question = subject.experiment.question
     reference = question.get("reference", "linear")

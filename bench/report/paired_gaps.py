@@ -9,19 +9,18 @@ import pandas as pd
 from bench.intervals import paired_gap
 from bench.metrics import squared_errors
 from bench.report.model_selection import Configuration
-from bench.tracking import Record
-from bench.tracking.evidence import Evidence
+from bench.tracking import Record, RunReader
 
 
 class Predictions:
     """Stored test predictions of configurations, each read once."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: RunReader) -> None:
         self._evidence = evidence
         self._frames: dict[str, pd.DataFrame] = {}
 
     def of(self, record: Record) -> pd.DataFrame:
-        """As `Evidence.predictions`, with the squared error of each row, clipped to the rating scale."""
+        """As `RunReader.predictions`, with the squared error of each row, clipped to the rating scale."""
         if record.run_id not in self._frames:
             frame = self._evidence.predictions(record.run_id)
             scale = self._evidence.data(record.run_id).scale

@@ -71,8 +71,8 @@ def _run(cfg: DictConfig) -> float:
         cfg, HydraConfig.get().runtime.choices, dataset, _code(cfg), dict(sweep.limits or {})
     )
     names = (job.digest, pruned_digest(job.digest, job.limits)) if job.limits else (job.digest,)
-    with tracker.folder.claimed(experiment, job.digest):
-        known = [tracker.folder.settled(experiment, name) for name in names if not cfg.rerun]
+    with tracker.queue.claimed(experiment, job.digest):
+        known = [tracker.queue.settled(experiment, name) for name in names if not cfg.rerun]
         record = next((entry.record for entry in known if entry is not None), None)
         if record is None:
             record = _compute(cfg, job, experiment, tracker, deadline)
@@ -117,7 +117,7 @@ def _compute(
         digest=digest,
         began=began,
     )
-    tracker.folder.put(entry, lambda folder: write_files(folder, job, outcome))
+    tracker.queue.put(entry, lambda folder: write_files(folder, job, outcome))
     if cfg.fail_fast and entry.record.status == "FAILED" and cfg.sweep.home:
         Path(cfg.sweep.home, "stop").touch()
     return entry.record

@@ -18,7 +18,7 @@ from bench.sweep.job_batch import shares, write
 from bench.sweep.protocol import Protocol
 from bench.sweep.trials import Trial
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep
-from bench.tracking.result_queue import Entry
+from bench.tracking.queue_entry import Entry
 
 POLL_SECONDS = 0.3
 ASK_SECONDS = 5.0
@@ -102,12 +102,12 @@ class Running:
         batch = [t for t in {t.digest: t for t in batch}.values() if self._record(t) is None]
         if self.rerun:
             return batch
-        self._find(batch, lambda name: self.tracker.folder.settled(self.experiment, name))
+        self._find(batch, lambda name: self.tracker.queue.settled(self.experiment, name))
         left = [t for t in batch if self._record(t) is None]
         if left and self._stored is None:
             # One search for everything. A store on this disk has nothing that the disk does not know.
             elsewhere = not self.tracker.empty and not (
-                self.tracker.local and self.tracker.folder.knows(self.experiment)
+                self.tracker.local and self.tracker.queue.knows(self.experiment)
             )
             self._stored = self.tracker.settled(self.experiment) if elsewhere else lambda _: None
         if left:
@@ -131,12 +131,12 @@ class Running:
         """Whether MLflow has everything already, and was told of the end of this sweep and all others."""
         tag = f"sweep.{self.sweep.id}"
         joined = all(e.record.run_id and tag in e.record.tags for e in self.known.values())
-        closed = self.tracker.folder.closed(self.experiment, self.sweep) or not self.sweep.name
+        closed = self.tracker.queue.closed(self.experiment, self.sweep) or not self.sweep.name
         return (
             joined
             and closed
-            and self.tracker.folder.all_closed()
-            and not any(self.tracker.folder.waiting())
+            and self.tracker.queue.all_closed()
+            and not any(self.tracker.queue.waiting())
         )
 
     def tell(self) -> None:
@@ -147,10 +147,10 @@ class Running:
             for _ in self.tracker.send_waiting(self.parents):
                 pass
             self.tracker.reconcile()
-            self.tracker.folder.close_stale()
+            self.tracker.queue.close_stale()
             self._greeted = True
         for digest in list(self.known):
-            entry = self.tracker.folder.settled(self.experiment, digest)
+            entry = self.tracker.queue.settled(self.experiment, digest)
             if entry is not None and entry.record.run_id:
                 self.tracker.join(entry, self.sweep)
                 self.records[digest] = entry.record
@@ -173,7 +173,7 @@ class Running:
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
         if self.sweep.name:
-            self.tracker.folder.note(self.experiment, self.sweep, "RUNNING")
+            self.tracker.queue.note(self.experiment, self.sweep, "RUNNING")
         if not (self.inline or self.tracker.local):
             self.tell()  # jobs that send for themselves find the sweep's run, and none makes another
         self._stopped = threading.Event()
@@ -190,7 +190,7 @@ class Running:
         if self.sweep.id in self.parents:
             self.tracker.end(self.parents[self.sweep.id], status)
         if self.sweep.name:
-            self.tracker.folder.note(self.experiment, self.sweep, status)
+            self.tracker.queue.note(self.experiment, self.sweep, status)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         job.ended = None
@@ -218,7 +218,7 @@ class Running:
             if died is None:
                 break
             cut = [
-                t for t in left if self.tracker.folder.running(self.experiment, t.digest) is False
+                t for t in left if self.tracker.queue.running(self.experiment, t.digest) is False
             ]
             if not cut:
                 raise UserError(f"the launcher failed: {first_line(died)}") from died
@@ -258,7 +258,7 @@ class Running:
         record = Record("", trial.name, trial.model, "FAILED", reason, {}, {}, tags)
         now = int(1000 * time.time())
         entry = Entry(self.tracker.uri, self.experiment, self.sweep, record, now, now, {})
-        self.tracker.folder.put(entry, lambda folder: None)
+        self.tracker.queue.put(entry, lambda folder: None)
 
     def _over(self) -> bool:
         stopped = self.fail_fast and any(r.status == "FAILED" for r in self.records.values())
@@ -266,7 +266,7 @@ class Running:
 
     def _running(self) -> int:
         return sum(
-            bool(self.tracker.folder.running(self.experiment, d))
+            bool(self.tracker.queue.running(self.experiment, d))
             for d in self._pending - set(self.records)
         )
 
@@ -300,7 +300,7 @@ class Running:
         with self._noting:
             waiting = [
                 (path, entry)
-                for path, entry in self.tracker.folder.waiting()
+                for path, entry in self.tracker.queue.waiting()
                 if entry.sweep.owner == self.sweep.owner
             ]
             for path, entry in waiting:
@@ -328,7 +328,7 @@ class Running:
     def _note_others(self, now: bool) -> None:
         """Jobs that another process computed, or that ran where the disk is another."""
         for digest in () if self.rerun else self._pending - set(self.records):
-            entry = self.tracker.folder.settled(self.experiment, digest)
+            entry = self.tracker.queue.settled(self.experiment, digest)
             if entry is not None:
                 self.known[digest] = entry
                 self._note(entry.record)

@@ -12,7 +12,7 @@ from bench.data.dataset import Dataset
 from bench.errors import UserError
 from bench.metrics import HEADLINE_METRIC
 from bench.sweep.running import Running
-from bench.tracking.evidence import Evidence
+from bench.tracking import RunReader
 
 
 def summary(cfg: DictConfig, running: Running) -> int:
@@ -33,15 +33,15 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
     """Prints and files what the sweep found; 1 if a run failed or was not reached."""
     running.tell_if_possible()
     if running.unsent is not None:
-        waiting = sum(1 for _ in running.tracker.folder.waiting())
+        waiting = sum(1 for _ in running.tracker.queue.waiting())
         print(
-            f"bench: {waiting} results wait in {running.tracker.folder.outbox}, since {running.tracker.uri} did "
+            f"bench: {waiting} results wait in {running.tracker.queue.outbox}, since {running.tracker.uri} did "
             f"not take them ({running.unsent}); the next start sends them",
             file=sys.stderr,
         )
     elif running.sweep.name:
         parent = running.parents[running.sweep.id]
-        evidence = Evidence(running.tracker.uri, running.tracker.directory)
+        evidence = RunReader(running.tracker.uri, running.tracker.directory)
         files = report.write(evidence, parent, Path(cfg.results))
         tested = [
             r
@@ -59,7 +59,7 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
     return summary(cfg, running)
 
 
-def _keep_model(evidence: Evidence, run_id: str, dataset: Dataset) -> None:
+def _keep_model(evidence: RunReader, run_id: str, dataset: Dataset) -> None:
     """A sweep that found what it was to find is not failed by this."""
     try:
         models.keep(evidence, run_id, dataset)

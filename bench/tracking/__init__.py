@@ -11,7 +11,8 @@ its digest, so that no sweep computes what another did. What a job found is writ
 first (`bench.tracking.result_queue`), and sent from there.
 """
 
+from bench.tracking.run_reader import RunReader
 from bench.tracking.run_record import Experiment, Record, Sweep, flatten
 from bench.tracking.run_writer import MLflowTracker
 
-__all__ = ["Experiment", "MLflowTracker", "Record", "Sweep", "flatten"]
+__all__ = ["Experiment", "MLflowTracker", "Record", "RunReader", "Sweep", "flatten"]

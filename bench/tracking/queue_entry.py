@@ -1,4 +1,4 @@
-"""From a job and what came of it to an entry of the outbox."""
+"""An entry of the result queue: a job that ended, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import yaml
@@ -16,12 +18,42 @@ from bench.errors import first_line
 from bench.measure import environment
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
-from bench.tracking.result_queue import Entry
 from bench.tracking.run_record import Experiment, Record, Sweep, flatten
 
 MAX_CURVE_POINTS = 500
 MAX_METRICS = 1000
 """Of one call to MLflow, all curves together."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job that ended. `uri` is the store it is for; `began` and `ended` are in ms since 1970; `data` is
+    what MLflow's data set column is told."""
+
+    uri: str
+    experiment: Experiment
+    sweep: Sweep
+    record: Record
+    began: int
+    ended: int
+    data: dict[str, str]
+    attempt: str = field(default_factory=lambda: uuid4().hex[:12])
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Entry | None:
+        """None where there is no such file."""
+        try:
+            parts = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        parts["experiment"] = Experiment(**parts["experiment"])
+        parts["sweep"] = Sweep(**parts["sweep"])
+        parts["record"] = Record(**parts["record"])
+        curves = {n: {int(s): v for s, v in c.items()} for n, c in parts["record"].curves.items()}
+        return cls(**parts | {"record": replace(parts["record"], curves=curves)})
 
 
 def entry_of(

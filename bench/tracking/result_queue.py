@@ -16,52 +16,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from uuid import uuid4
 
 from bench.files import write_text
 from bench.processes import may_be_alive
-from bench.tracking.run_record import Experiment, Record, Sweep
+from bench.tracking.queue_entry import Entry
+from bench.tracking.run_record import Experiment, Sweep
 
 Files = Callable[[Path], None]
 """Writes a job's files into a folder."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A job that ended. `uri` is the store it is for; `began` and `ended` are in ms since 1970; `data` is
-    what MLflow's data set column is told."""
-
-    uri: str
-    experiment: Experiment
-    sweep: Sweep
-    record: Record
-    began: int
-    ended: int
-    data: dict[str, str]
-    attempt: str = field(default_factory=lambda: uuid4().hex[:12])
-
-    def to_json(self) -> str:
-        parts = asdict(self)
-        del parts["record"]["predictions"]
-        return json.dumps(parts)
-
-    @classmethod
-    def read(cls, path: Path) -> Entry | None:
-        """None where there is no such file."""
-        try:
-            parts = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        parts["experiment"] = Experiment(**parts["experiment"])
-        parts["sweep"] = Sweep(**parts["sweep"])
-        parts["record"] = Record(**parts["record"])
-        curves = {n: {int(s): v for s, v in c.items()} for n, c in parts["record"].curves.items()}
-        return cls(**parts | {"record": replace(parts["record"], curves=curves)})
-
-
-class Folder:
+class ResultQueue:
     """The jobs below `directory` that belong to the store `uri`."""
 
     def __init__(self, directory: Path, uri: str) -> None:

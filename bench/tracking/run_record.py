@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,35 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class ParentRun:
+    """A sweep as its parent run shows it: its id, the words of its command and the run's name."""
+
+    sweep: str
+    words: str
+    name: str
+
+    @property
+    def planned(self) -> int | None:
+        """How many jobs the sweep planned (`linear over l2: 13 runs`); None where that is not said."""
+        planned = re.search(r"(?:^|: )(\d+) runs?$", self.name)
+        return int(planned[1]) if planned else None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run was computed on: first digits of the digest, where it is from, its scale."""
+
+    digest: str
+    source: str
+    scale: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Record:
-    """One job as it was tracked: FINISHED, FAILED with its reason, KILLED, or PRUNED. `curves` has at most 500 points each, by epoch; `predictions` has columns
-    user, item, rating, prediction."""
+    """One job as it was tracked: FINISHED, FAILED with its reason, KILLED, or PRUNED.
+
+    `curves` have at most 500 points each, by epoch.
+    """
 
     run_id: str
     name: str
@@ -43,7 +68,6 @@ class Record:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
-    predictions: pd.DataFrame | None = None
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @property

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.processes import may_be_alive
-from bench.tracking.reading import Reader
-from bench.tracking.result_queue import Entry
+from bench.tracking.queue_entry import Entry
+from bench.tracking.run_reader import RunReader
 from bench.tracking.run_record import Experiment, Record, Sweep
 
 SENDING = "sending"
@@ -20,8 +20,8 @@ UNKNOWN = "? 0 -"
 """Owner of a run that names none: on a host of its own, so that it is left alone."""
 
 
-class MLflowTracker(Reader):
-    """Writes what `Reader` reads."""
+class MLflowTracker(RunReader):
+    """Writes what `RunReader` reads."""
 
     def begin_sweep(self, experiment: Experiment, sweep: Sweep) -> str:
         """Run id of the sweep's parent run: the one there is, or a new one."""
@@ -68,7 +68,7 @@ class MLflowTracker(Reader):
         if tag not in entry.record.tags:
             self.client.set_tag(entry.record.run_id, tag, "true")
             record = replace(entry.record, tags=entry.record.tags | {tag: "true"})
-            self.folder.remember(replace(entry, record=record))
+            self.queue.remember(replace(entry, record=record))
 
     def send_waiting(self, parents: dict[str, str], owner: str | None = None) -> Iterator[Record]:
         """Sends what waits in the outbox, of one `owner` or of all owners that are no more.
@@ -76,7 +76,7 @@ class MLflowTracker(Reader):
         `parents` are run ids of sweeps by sweep id, to which those that are looked up are added. An entry
         that cannot be sent raises, and waits on.
         """
-        for path, entry in self.folder.waiting():
+        for path, entry in self.queue.waiting():
             of = entry.sweep.owner
             if of == owner or (owner is None and not may_be_alive(of)):
                 yield self.send(path, entry, parents)
@@ -89,7 +89,7 @@ class MLflowTracker(Reader):
             run_id = self._create(path, entry, parents)
         tags = entry.record.tags | {f"sweep.{entry.sweep.id}": "true"}
         record = replace(entry.record, run_id=run_id, tags=tags)
-        self.folder.filed(path, replace(entry, record=record))
+        self.queue.filed(path, replace(entry, record=record))
         return record
 
     def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:

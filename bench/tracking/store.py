@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UserError, first_line
 from bench.tracking.dashboard_view import NAME, saved_view
-from bench.tracking.result_queue import Folder
+from bench.tracking.result_queue import ResultQueue
 from bench.tracking.run_record import Experiment
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class Store:
             or f"sqlite:///{self.directory / 'mlflow.db'}"
         )
 
-        self.folder = Folder(self.directory, self.uri)
+        self.queue = ResultQueue(self.directory, self.uri)
         self._experiment_ids: dict[str, str] = {}
         if self.empty:
-            self.folder.forget()
+            self.queue.forget()
 
     @property
     def local(self) -> bool:

@@ -159,4 +159,4 @@ def all_records(results: Path) -> list:
     tracker = MLflowTracker(f"sqlite:///{results}/mlflow.db", str(results))
     experiment = Experiment("sweeps_simulated", "")
     runs = tracker.search(tracker.experiment_id(experiment), "tags.digest != ''")
-    return [tracker.record(run, with_predictions=False) for run in runs]
+    return [tracker.record(run) for run in runs]

@@ -39,7 +39,7 @@ def table(results: Path) -> dict[str, tuple[float, float]]:
                     metrics["validation/mse_clipped"],
                     metrics["test/mse_raw"],
                 )
-    assert not list(tracker.folder.waiting())
+    assert not list(tracker.queue.waiting())
     return errors
 
 

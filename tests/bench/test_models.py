@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 
 from bench.identity import ROOT
-from bench.tracking import Experiment
-from bench.tracking.evidence import Evidence
+from bench.tracking import Experiment, RunReader
 from bench.ui import free_port
 from fm import Block, FMOrdinal, FMRegressor
 from fm.design import Design
@@ -55,7 +54,7 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, str, str]:
+def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReader, str, str]:
     """The store, the best run of a sweep and the address of its model."""
     folder = tmp_path_factory.mktemp("results")
     tiny = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
@@ -71,9 +70,9 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evidence, str, str]:
     subprocess.run(
         [*command, f"results={folder}"], check=True, cwd=ROOT, capture_output=True, timeout=200
     )
-    evidence = Evidence(directory=str(folder))
+    evidence = RunReader(directory=str(folder))
     found = [
-        r for r in evidence.jobs(Experiment("sweeps_simulated", "")) if "model.logged" in r.tags
+        r for r in evidence.records(Experiment("sweeps_simulated", "")) if "model.logged" in r.tags
     ]
     assert len(found) == 1
     return evidence, found[0].run_id, found[0].tags["model.logged"]

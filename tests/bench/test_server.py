@@ -125,13 +125,13 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
     for _ in range(2):
         with pytest.raises(Exception, match="Max retries|refused|API request"):
             list(tracker.send_waiting(parents, owner=this_process()))
-    assert tracker.folder.settled(EXPERIMENT, job(2.0).digest) is not None
+    assert tracker.queue.settled(EXPERIMENT, job(2.0).digest) is not None
     serve()
     assert len(list(tracker.send_waiting(parents, owner=this_process()))) == 1
-    records = tracker.records(EXPERIMENT, "s", with_predictions=True)
+    records = tracker.records(EXPERIMENT, "s")
     assert [r.finished for r in records] == [True, True] and len(tracker.all_records()) == 2
-    assert list(records[0].predictions["prediction"]) == list(RESULT.prediction)
-    assert not list(tracker.folder.waiting())
+    assert list(tracker.predictions(records[0].run_id)["prediction"]) == list(RESULT.prediction)
+    assert not list(tracker.queue.waiting())
     # From a disk that knows nothing:
     elsewhere = MLflowTracker(uri, str(tmp_path / "there"))
     assert (

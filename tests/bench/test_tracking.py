@@ -14,8 +14,7 @@ from bench.data.dataset import Dataset
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten
-from bench.tracking.queue_entry import entry_of, write_files
-from bench.tracking.result_queue import Entry
+from bench.tracking.queue_entry import Entry, entry_of, write_files
 
 SECONDS = itertools.count(1)
 EXPERIMENT = Experiment("question", "# Question\n\nHow to read the columns.")
@@ -65,7 +64,7 @@ def put(
         digest=asked.digest,
         began=float(next(SECONDS)),
     )
-    tracker.folder.put(entry, lambda folder: write_files(folder, asked, outcome))
+    tracker.queue.put(entry, lambda folder: write_files(folder, asked, outcome))
     return entry
 
 
@@ -87,7 +86,8 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> MLflowTracker:
 
 def test_what_is_logged_can_be_read_back_exactly(tracker: MLflowTracker) -> None:
     sent = track(tracker, job(), sweep("s1"), name="dummy l2=1")
-    (record,) = tracker.records(EXPERIMENT, "s1", with_predictions=True)
+    (record,) = tracker.records(EXPERIMENT, "s1")
+    predictions = tracker.predictions(record.run_id)
     assert (
         record.finished
         and record.name == "dummy l2=1"
@@ -98,9 +98,9 @@ def test_what_is_logged_can_be_read_back_exactly(tracker: MLflowTracker) -> None
     assert RESULT.metrics.items() <= record.metrics.items()
     assert record.params == {"model.l2": "1.0", "seed": "3"}
     assert record.tags["mlflow.parentRunId"] == tracker.begin_sweep(EXPERIMENT, sweep("s1"))
-    assert list(record.predictions.index) == [2, 0]
-    np.testing.assert_array_equal(record.predictions["prediction"], RESULT.prediction)
-    np.testing.assert_array_equal(record.predictions["rating"], [1 / 3, 1.0])
+    assert list(predictions.index) == [2, 0]
+    np.testing.assert_array_equal(predictions["prediction"], RESULT.prediction)
+    np.testing.assert_array_equal(predictions["rating"], [1 / 3, 1.0])
 
 
 def test_mlflow_shows_curve_data_set_and_artifacts(tracker: MLflowTracker) -> None:
@@ -118,17 +118,16 @@ def test_mlflow_shows_curve_data_set_and_artifacts(tracker: MLflowTracker) -> No
 
 def test_failed_run_says_why_and_is_run_again(tracker: MLflowTracker) -> None:
     track(tracker, job(3.0), sweep("s3"), ZeroDivisionError("by nothing"))
-    (record,) = tracker.records(EXPERIMENT, "s3", with_predictions=True)
+    (record,) = tracker.records(EXPERIMENT, "s3")
     assert (record.status, record.reason) == ("FAILED", "ZeroDivisionError: by nothing")
-    assert record.predictions is None
-    assert tracker.folder.settled(EXPERIMENT, job(3.0).digest) is None
+    assert tracker.queue.settled(EXPERIMENT, job(3.0).digest) is None
     assert tracker.settled(EXPERIMENT)(job(3.0).digest) is None
 
 
 def test_a_run_that_was_given_up_is_settled(tracker: MLflowTracker) -> None:
     track(tracker, job(3.5), sweep("s35"), Pruned([2.0, 1.5]))
     for found in (
-        tracker.folder.settled(EXPERIMENT, job(3.5).digest),
+        tracker.queue.settled(EXPERIMENT, job(3.5).digest),
         tracker.settled(EXPERIMENT)(job(3.5).digest),
     ):
         assert found.record.status == "PRUNED" and found.record.curves == {
@@ -140,7 +139,7 @@ def test_finished_job_is_found_here_and_elsewhere_and_joins_a_second_sweep(
     tracker: MLflowTracker,
 ) -> None:
     run_id = track(tracker, job(5.0), sweep("s5")).run_id
-    here = tracker.folder.settled(EXPERIMENT, job(5.0).digest)
+    here = tracker.queue.settled(EXPERIMENT, job(5.0).digest)
     there = tracker.settled(EXPERIMENT)(job(5.0).digest)
     assert here.record.run_id == there.record.run_id == run_id
     assert here.record.metrics.items() <= there.record.metrics.items()
@@ -184,7 +183,7 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(tracker.client, reached, cut)
         list(tracker.send_waiting({}))
-    assert tracker.folder.settled(
+    assert tracker.queue.settled(
         EXPERIMENT, asked.digest
     ).record.finished  # not to be computed again
     tracker.reconcile()
@@ -193,7 +192,7 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
     found = tracker.search(tracker.experiment_id(EXPERIMENT), f"tags.digest = '{asked.digest}'")
     assert sorted(run.info.status for run in found).count("FINISHED") == 1
     assert not any(run.info.status == "RUNNING" for run in found)
-    assert not list(tracker.folder.waiting())
+    assert not list(tracker.queue.waiting())
 
 
 def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTracker) -> None:
@@ -222,7 +221,7 @@ def test_a_lost_store_is_not_taken_for_known(tmp_path: Path) -> None:
     track(tracker, job(), sweep("s"))
     for path in tmp_path.glob("mlflow.db*"):
         path.unlink()
-    assert MLflowTracker(directory=str(tmp_path)).folder.settled(EXPERIMENT, job().digest) is None
+    assert MLflowTracker(directory=str(tmp_path)).queue.settled(EXPERIMENT, job().digest) is None
 
 
 def test_what_a_run_is_does_not_depend_on_where_it_runs() -> None:

@@ -18,8 +18,7 @@ from bench.report.paired_gaps import Predictions
 from bench.studies.speed.bars import Bar, bars_table
 from bench.studies.speed.page import Section, draw, markdown
 from bench.studies.state_of_the_art import ablation, ideas, intervals, race
-from bench.tracking import Record
-from bench.tracking.evidence import Evidence
+from bench.tracking import Record, RunReader
 from fm.params import check_integer
 
 SELECTION_METRIC, ABLATION, BEST = "choose_k", "ablation", "state_of_the_art"
@@ -61,9 +60,9 @@ def _write(asked: argparse.Namespace) -> int:
     with checked():
         check_integer("--repeats", asked.repeats, low=2)
         check_integer("--sweeps", asked.sweeps, low=20)
-    evidence = Evidence(directory=asked.results)
+    evidence = RunReader(directory=asked.results)
     tried, steps, best = (
-        of_one_code(evidence.jobs(evidence.experiment(name)))
+        of_one_code(evidence.records(evidence.experiment(name)))
         for name in (SELECTION_METRIC, ABLATION, BEST)
     )
     sections = [

@@ -1,0 +1,199 @@
+"""Tracked runs, sweeps and experiments, read back."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+
+from bench.errors import UserError
+from bench.tracking.queue_entry import Entry
+from bench.tracking.run_record import Experiment, ParentRun, Record, RunData, Sweep
+from bench.tracking.store import Store
+from fm.params import nearest
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+T = TypeVar("T")
+CURVE = "curve/"
+"""Prefix of the metrics that are learning curves."""
+VALIDATION_CURVE = f"{CURVE}validation_mse"
+
+
+class RunReader(Store):
+    """Reads what `MLflowTracker` writes. Large files are read only when asked for."""
+
+    def records(self, experiment: Experiment, sweep: str | None = None) -> list[Record]:
+        """Return every job of an experiment, or of one of its sweeps, ordered by name.
+
+        Of several attempts at a job the newest counts. A run that is being written is left out.
+        """
+        query = f"tags.`sweep.{sweep}` = 'true'" if sweep else "tags.digest != ''"
+        query += " and attributes.status != 'RUNNING'"
+        newest: dict[str, Run] = {}
+        for run in self.search(self.experiment_id(experiment), query):
+            newest.setdefault(run.data.tags["digest"], run)
+        records = map(self.record, newest.values())
+        return sorted(records, key=lambda record: (record.name, record.digest))
+
+    def all_records(self, experiment: str | None = None) -> list[Record]:
+        """Return every attempt at every job, of one experiment or of all, newest first.
+
+        The tag `experiment` of each names its experiment.
+
+        Raises
+        ------
+        UserError
+            If there is no such experiment.
+        """
+        ids = {e.name: e.experiment_id for e in self.client.search_experiments()}
+        if experiment is not None and experiment not in ids:
+            raise self._no_experiment(experiment, ids)
+        return [
+            replace(record, tags=record.tags | {"experiment": name})
+            for name in (ids if experiment is None else [experiment])
+            for record in map(self.record, self.search(ids[name], "tags.digest != ''"))
+        ]
+
+    def record(self, run: Run) -> Record:
+        """Return a run of MLflow's as a `Record`."""
+        tags = dict(run.data.tags)
+        return Record(
+            run_id=run.info.run_id,
+            name=run.info.run_name,
+            model=tags["model"],
+            status="PRUNED" if "pruned" in tags else run.info.status,
+            reason=tags.get("reason"),
+            params=dict(run.data.params),
+            metrics=dict(run.data.metrics),
+            tags=tags,
+        )
+
+    def settled(self, experiment: Experiment) -> Callable[[str], Entry | None]:
+        """Return a function that finds, by its digest, a job that need not be run again.
+
+        One search finds all jobs, wherever they were computed; those asked for are remembered on
+        this disk.
+        """
+        runs: dict[str, Run] = {}
+        experiment_id = self.experiment_id(experiment)
+        for query in (
+            "attributes.status = 'FINISHED' and tags.digest != ''",
+            "tags.pruned = 'true'",
+        ):
+            for run in self.search(experiment_id, query):
+                runs.setdefault(run.data.tags["digest"], run)
+
+        def find(digest: str) -> Entry | None:
+            if digest not in runs:
+                return None
+            run = runs[digest]
+            record = replace(self.record(run), curves=self._validation_curve(run))
+            sweep = Sweep("", "", "", run.data.tags.get("owner", ""))
+            attempt = run.data.tags.get("attempt", "")
+            entry = Entry(self.uri, experiment, sweep, record, 0, 0, {}, attempt)
+            self.queue.remember(entry)
+            return entry
+
+        return find
+
+    def tags(self, run_id: str) -> dict[str, str]:
+        """Return the tags of a run.
+
+        Raises
+        ------
+        UserError
+            If there is no such run.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.client.get_run(run_id).data.tags)
+        except MlflowException as error:
+            raise UserError(f"there is no run {run_id!r} in {self.uri}") from error
+
+    def data(self, run_id: str) -> RunData:
+        """Return what a run was computed on."""
+        data = self.client.get_run(run_id).inputs.dataset_inputs[0].dataset
+        low, high = json.loads(data.profile)["scale"]
+        return RunData(data.digest, json.loads(data.source)["uri"], (low, high))
+
+    def config(self, run_id: str) -> dict[str, object]:
+        """Return the resolved configuration of a run."""
+        return self._artifact(run_id, "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+
+    def predictions(self, run_id: str) -> pd.DataFrame:
+        """Return a row for each test row (the index).
+
+        Columns: `user`, `item`, `rating`, `prediction`; in how many training rows its user and its
+        item occur (`user_ratings`, `item_ratings`); `std` where the model estimates one.
+        """
+        return self._artifact(
+            run_id, "predictions.csv", lambda path: pd.read_csv(path, index_col="row")
+        )
+
+    def curves(self, run_id: str) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return the learning curves of a run by name: epochs and values."""
+        names = (n for n in self.client.get_run(run_id).data.metrics if n.startswith(CURVE))
+        curves = {}
+        for name in sorted(names):
+            points = sorted((m.step, m.value) for m in self.client.get_metric_history(run_id, name))
+            epochs, values = np.array(points, dtype=np.float64).T
+            curves[name.removeprefix(CURVE)] = (epochs, values)
+        return curves
+
+    def experiment(self, name: str) -> Experiment:
+        """Return the experiment of that name.
+
+        Raises
+        ------
+        UserError
+            If there is none; its message names those there are.
+        """
+        stored = self.client.get_experiment_by_name(name)
+        if stored is None:
+            raise self._no_experiment(name, (e.name for e in self.client.search_experiments()))
+        description = stored.tags.get("mlflow.note.content", "")
+        return Experiment(name, description, json.loads(stored.tags.get("question", "{}")))
+
+    def parent(self, run_id: str) -> tuple[Experiment, ParentRun] | None:
+        """Return the sweep whose parent run this is, with its experiment; None for any other run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        tags = run.data.tags
+        if tags.get("role") != "sweep":
+            return None
+        name = self.client.get_experiment(run.info.experiment_id).name
+        parent = ParentRun(tags["sweep"], tags["mlflow.note.content"], run.info.run_name)
+        return self.experiment(name), parent
+
+    def _no_experiment(self, name: str, names: Iterable[str]) -> UserError:
+        known = sorted(set(names) - {"Default"})
+        listed = ", ".join(known) or "none"
+        return UserError(
+            f"there is no experiment {name!r}{nearest(name, known)}; tracked are: {listed}"
+        )
+
+    def _validation_curve(self, run: Run) -> dict[str, dict[int, float]]:
+        """Return the curve that searches go by."""
+        if VALIDATION_CURVE not in run.data.metrics:
+            return {}
+        history = self.client.get_metric_history(run.info.run_id, VALIDATION_CURVE)
+        return {VALIDATION_CURVE.removeprefix(CURVE): {p.step: p.value for p in history}}
+
+    def _artifact(self, run_id: str, name: str, read: Callable[[Path], T]) -> T:
+        with tempfile.TemporaryDirectory() as folder:
+            return read(Path(self.client.download_artifacts(run_id, name, folder)))
