@@ -17,11 +17,12 @@ extensions = [
     "myst_parser",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/*.ipynb", "auto_examples/*.py"]
+exclude_patterns = ["_build", "examples", "auto_examples/*.ipynb", "auto_examples/*.py"]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
-suppress_warnings = ["config.cache", "myst.header"]
+# Methods inherited from scikit-learn refer to labels of its own documentation.
+suppress_warnings = ["config.cache", "myst.header", "ref.ref"]
 
 autosummary_generate = True
 autodoc_typehints = "none"
