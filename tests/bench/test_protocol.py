@@ -27,7 +27,6 @@ def record(
         {},
         {"validation/mse_clipped": error},
         tags,
-        None,
         curves,
     )
 

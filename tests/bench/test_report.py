@@ -38,7 +38,7 @@ def record(seed: int, k: int, validation: float | None, test: float | None, **mo
         "metrics": {name: value for name, value in metrics.items() if value is not None},
         "tags": {"split": "ua", "features": "ids", "digest": f"{seed}-{k}"},
     }
-    return Record(**({"predictions": None} | fields | more))
+    return Record(**(fields | more))
 
 
 def test_chosen_is_the_lowest_mean_validation_error_not_test() -> None:
