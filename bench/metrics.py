@@ -1,45 +1,136 @@
-"""The one place that says what an error is.
+"""The metrics of each task, the ones that choose and are reported among them: defined here alone.
 
 Every metric is global, over all rows at once (never a mean of per-user means), and unrounded.
-`clipped` ones are of predictions cut to the rating scale, as recommender papers and Vowpal Wabbit
-do; `raw` ones are of what the model said.
+
+==============  ==================  ============================================================
+task            headline            besides
+==============  ==================  ============================================================
+`rating`        MSE, clipped        RMSE and MAE; each clipped to the rating scale, as recommender
+                                    papers and Vowpal Wabbit report it, and raw, as predicted
+`regression`    MSE                 the same; without a scale nothing is clipped
+`binary`        log loss            AUC, Brier score, accuracy, calibration error, normalized
+                                    entropy
+==============  ==================  ============================================================
+
+A configuration is chosen by the headline metric on validation rows (`Task.selection_metric`) and
+reported by the same metric on test rows (`Task.headline_metric`). Of both, lower is better.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
+from scipy.stats import rankdata
 
-SELECTION_METRIC = "validation/mse_clipped"
-"""Name, in what is tracked, of the error that configurations are chosen by."""
-HEADLINE_METRIC = "test/mse_clipped"
-"""Name of the error that is reported."""
+Scale = tuple[float, float] | None
+Losses = NDArray[np.float64]
 
-
-def squared_errors(
-    y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]
-) -> NDArray[np.float64]:
-    """(n_rows,) squared errors of predictions clipped to `scale`; their mean is the headline metric."""
-    return (np.asarray(y, dtype=np.float64) - np.clip(prediction, *scale)) ** 2
+UNBOUNDED = (-np.inf, np.inf)
+CALIBRATION_BINS = 15
+EPSILON = np.finfo(np.float64).eps
+"""Probabilities nearer to 0 or 1 count as this near, as in scikit-learn's log loss."""
 
 
-def evaluate(y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]) -> dict[str, float]:
-    """MSE, RMSE (rating units) and MAE of `prediction` (n_rows,), clipped to `scale` and raw.
+@dataclass(frozen=True)
+class Metric:
+    """A metric: its `name` in tracked runs, after `validation/` or `test/`, and its `label`."""
+
+    name: str
+    label: str
+    higher_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What models are asked to predict, and what their predictions are held against.
+
+    Attributes
+    ----------
+    name : str
+        `rating`, `regression` or `binary`.
+    metrics : tuple of Metric
+        What reports show, the headline first.
+    loss : str
+        Name of the headline's loss in learning curves: `train_mse`, `validation_mse`.
+    evaluate : callable
+        `evaluate(y, prediction, scale)` returns every metric by name. `y` and `prediction` are
+        (n_rows,): ratings, real numbers, or classes 0 and 1 with the probabilities of class 1.
+        `scale` is the lowest and highest possible rating, or None. A metric without a value on
+        these rows is left out.
+    row_losses : callable
+        `row_losses(y, prediction, scale)` returns the (n_rows,) losses whose mean is the headline.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    loss: str
+    evaluate: Callable[[ArrayLike, ArrayLike, Scale], dict[str, float]]
+    row_losses: Callable[[ArrayLike, ArrayLike, Scale], Losses]
+
+    @property
+    def headline(self) -> Metric:
+        """The metric that chooses and that is reported; lower is better."""
+        return self.metrics[0]
+
+    @property
+    def selection_metric(self) -> str:
+        """Name of the tracked metric that configurations are chosen by."""
+        return f"validation/{self.headline.name}"
+
+    @property
+    def headline_metric(self) -> str:
+        """Name of the tracked metric that is reported."""
+        return f"test/{self.headline.name}"
+
+    @property
+    def validation_curve(self) -> str:
+        """Name of the learning curve that stops, prunes and is drawn."""
+        return f"validation_{self.loss}"
+
+    @property
+    def train_curve(self) -> str:
+        """Name of the learning curve on the rows that are fitted."""
+        return f"train_{self.loss}"
+
+
+def squared_errors(y: ArrayLike, prediction: ArrayLike, scale: Scale) -> Losses:
+    """Return the (n_rows,) squared errors of predictions clipped to `scale`."""
+    return (np.asarray(y, dtype=np.float64) - np.clip(prediction, *(scale or UNBOUNDED))) ** 2
+
+
+def log_losses(y: ArrayLike, probability: ArrayLike, scale: Scale = None) -> Losses:
+    """Return the (n_rows,) negative log likelihoods, in nats, of classes 0 and 1.
+
+    `probability` (n_rows,) is that of class 1; `scale` is ignored.
+    """
+    p = np.clip(np.asarray(probability, dtype=np.float64), EPSILON, 1 - EPSILON)
+    return -np.log(np.where(np.asarray(y) == 1, p, 1 - p))
+
+
+def evaluate(y: ArrayLike, prediction: ArrayLike, scale: Scale) -> dict[str, float]:
+    """Return MSE, RMSE (rating units) and MAE of predictions, clipped to `scale` and raw.
+
+    Parameters
+    ----------
+    y, prediction : array-like of shape (n_rows,)
+        Observed and predicted values.
+    scale : (float, float) or None
+        Lowest and highest possible value; None: nothing is clipped.
 
     Raises
     ------
-    ValueError : a prediction is missing or not finite, or there is no row.
+    ValueError
+        If a prediction is missing or not finite, or there is no row.
     """
-    y, prediction = np.asarray(y, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
-    if y.shape != prediction.shape or y.ndim != 1 or not y.size:
-        raise ValueError(f"{prediction.shape} predictions for {y.shape} ratings")
-    if not np.isfinite(prediction).all():
-        bad = np.flatnonzero(~np.isfinite(prediction))
-        raise ValueError(f"{bad.size} predictions are not finite, the first in row {bad[0]}")
+    y, prediction = _checked(y, prediction)
     result = {}
     for kind, squares in (
         ("clipped", squared_errors(y, prediction, scale)),
-        ("raw", squared_errors(y, prediction, (-np.inf, np.inf))),
+        ("raw", squared_errors(y, prediction, None)),
     ):
         mse = float(squares.mean())
         result |= {
@@ -48,3 +139,113 @@ def evaluate(y: ArrayLike, prediction: ArrayLike, scale: tuple[float, float]) ->
             f"mae_{kind}": float(np.sqrt(squares).mean()),
         }
     return result
+
+
+def evaluate_binary(y: ArrayLike, probability: ArrayLike, scale: Scale = None) -> dict[str, float]:
+    """Return the metrics of predicted probabilities of class 1.
+
+    `log_loss` (nats), `auc`, `brier`, `accuracy` (at 0.5), `calibration_error` (expected
+    calibration error over 15 bins of equally many rows) and `normalized_entropy` (log loss over the
+    entropy of the rows' own base rate: 1 is no better than knowing the rate). With one class alone
+    there is no `auc` and no `normalized_entropy`.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+        Classes, 0 or 1.
+    probability : array-like of shape (n_rows,)
+        Probability of class 1.
+    scale : None
+        Ignored: classes have none.
+
+    Raises
+    ------
+    ValueError
+        If a class is neither 0 nor 1, a prediction is no probability, or there is no row.
+
+    References
+    ----------
+    He et al. (2014), *Practical lessons from predicting clicks on ads at Facebook*: normalized
+    entropy. Guo et al. (2017), *On calibration of modern neural networks*: calibration error.
+    """
+    y, p = _checked(y, probability)
+    if not np.isin(y, (0, 1)).all():
+        row = np.flatnonzero(~np.isin(y, (0, 1)))[0]
+        raise ValueError(f"classes are 0 and 1, row {row} is {y[row]:g}")
+    if p.min() < 0 or p.max() > 1:
+        row = np.flatnonzero((p < 0) | (p > 1))[0]
+        raise ValueError(f"probabilities lie between 0 and 1, that of row {row} is {p[row]:g}")
+    log_loss = float(log_losses(y, p).mean())
+    result = {
+        "log_loss": log_loss,
+        "brier": float(np.mean((p - y) ** 2)),
+        "accuracy": float(np.mean((p > 0.5) == (y == 1))),
+        "calibration_error": calibration_error(y, p),
+    }
+    rate = y.mean()
+    if 0 < rate < 1:
+        entropy = float(entr(rate) + entr(1 - rate))
+        result |= {"auc": auc(y, p), "normalized_entropy": log_loss / entropy}
+    return result
+
+
+def auc(y: NDArray[np.float64], score: NDArray[np.float64]) -> float:
+    """Return the area under the ROC curve: how often a 1 scores above a 0, ties counting half.
+
+    Both are (n_rows,); `y` holds zeros and ones, at least one of each.
+    """
+    n_ones = np.count_nonzero(y == 1)
+    ranks = rankdata(score)[y == 1].sum()
+    return float((ranks - n_ones * (n_ones + 1) / 2) / (n_ones * (len(y) - n_ones)))
+
+
+def calibration_error(
+    y: NDArray[np.float64], p: NDArray[np.float64], n_bins: int = CALIBRATION_BINS
+) -> float:
+    """Return the mean over rows of |mean prediction - share of ones| in the row's bin.
+
+    Bins are between quantiles of `p` (n_rows,), equal predictions sharing one.
+    """
+    edges = np.quantile(p, np.linspace(0, 1, n_bins + 1))[1:-1]
+    bins = np.searchsorted(edges, p)
+    return float(np.abs(np.bincount(bins, p - y)).sum() / len(y))
+
+
+def _checked(y: ArrayLike, prediction: ArrayLike) -> tuple[Losses, Losses]:
+    """Return both as finite float arrays of one shape (n_rows,), n_rows > 0."""
+    y, prediction = np.asarray(y, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
+    if y.shape != prediction.shape or y.ndim != 1 or not y.size:
+        raise ValueError(f"{prediction.shape} predictions for {y.shape} rows")
+    if not np.isfinite(prediction).all():
+        bad = np.flatnonzero(~np.isfinite(prediction))
+        raise ValueError(f"{bad.size} predictions are not finite, the first in row {bad[0]}")
+    return y, prediction
+
+
+REAL = (Metric("mse_clipped", "MSE"), Metric("rmse_clipped", "RMSE"))
+TASKS: Mapping[str, Task] = {
+    "rating": Task("rating", REAL, "mse", evaluate, squared_errors),
+    "regression": Task("regression", REAL, "mse", evaluate, squared_errors),
+    "binary": Task(
+        "binary",
+        (
+            Metric("log_loss", "log loss"),
+            Metric("auc", "AUC", higher_is_better=True),
+            Metric("brier", "Brier"),
+            Metric("calibration_error", "calibration error"),
+        ),
+        "log_loss",
+        evaluate_binary,
+        log_losses,
+    ),
+}
+"""The registry of tasks by name."""
+
+
+def task_of(tags: Mapping[str, str]) -> Task:
+    """Return the task of a tracked run; runs that name none predict ratings."""
+    return TASKS[tags.get("task", "rating")]
+
+
+SELECTION_METRIC = TASKS["rating"].selection_metric
+HEADLINE_METRIC = TASKS["rating"].headline_metric
