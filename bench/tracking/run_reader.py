@@ -67,6 +67,9 @@ class RunReader(Store):
     def record(self, run: Run) -> Record:
         """Return a run of MLflow's as a `Record`."""
         tags = dict(run.data.tags)
+        for data in run.inputs.dataset_inputs:
+            tags.setdefault("data.digest", data.dataset.digest)
+            tags.setdefault("data.source", json.loads(data.dataset.source)["uri"])
         return Record(
             run_id=run.info.run_id,
             name=run.info.run_name,

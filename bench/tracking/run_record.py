@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.metrics import Task, task_of
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -82,6 +84,26 @@ class Record:
     def settled(self) -> bool:
         """Whether there is nothing to gain by running it again."""
         return self.status in ("FINISHED", "PRUNED")
+
+    @property
+    def task(self) -> Task:
+        """What its model predicts, and the metrics that go with it."""
+        return task_of(self.tags)
+
+    @property
+    def validation_error(self) -> float | None:
+        """The error that configurations are chosen by; None where nothing was held out."""
+        return self.metrics.get(self.task.selection_metric)
+
+    @property
+    def test_error(self) -> float | None:
+        """The error that is reported; None of a run that stopped at validation."""
+        return self.metrics.get(self.task.headline_metric)
+
+    @property
+    def data(self) -> str:
+        """First digits of the digest of the data; runs of different data are never compared."""
+        return self.tags.get("data.digest", "")
 
     @property
     def modified(self) -> bool:
