@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from baselines.inputs import check_design, check_target
 from fm.design import Design
-from fm.params import check_integer
+from fm.validation import check_integer
 
 
 class Factors(NamedTuple):

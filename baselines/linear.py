@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from baselines.inputs import as_csr, check_target
 from fm.design import Design
-from fm.params import check_number
+from fm.validation import check_number
 
 
 class RidgeRegression(RegressorMixin, BaseEstimator):

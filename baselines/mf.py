@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from baselines.factorization import Factorization, Factors, Ratings
-from fm.params import check_number
+from fm.validation import check_number
 
 
 class MatrixFactorization(Factorization):

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.factorization import Factorization, Factors, Ratings
-from fm.params import check_number
+from fm.validation import check_number
 
 
 class NonNegativeMatrixFactorization(Factorization):

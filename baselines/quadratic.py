@@ -26,7 +26,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from baselines.inputs import as_csr, check_target
 from baselines.linear import solve_ridge
 from fm.design import Block, Design
-from fm.params import check_number
+from fm.validation import check_number
 
 MAX_PRODUCTS = 50_000_000
 """Products of two features, over all rows, up to which they are held in memory: some gigabytes."""

@@ -32,7 +32,7 @@ from baselines.inputs import check_design, check_target, n_seen_features
 from baselines.program import LOG_SHOWN, read_predictions, run_program
 from baselines.vw_format import namespaces, vw_lines
 from fm.design import Design
-from fm.params import check_integer
+from fm.validation import check_integer
 
 _FILES = (
     "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"

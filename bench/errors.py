@@ -25,7 +25,7 @@ class DataUnavailable(UserError):
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Turns the sentence of a failed check (`fm.params`) into a `UserError`."""
+    """Turns the sentence of a failed check (`fm.validation`) into a `UserError`."""
     try:
         yield
     except (TypeError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fm.files import written_aside
+from fm.io import written_aside
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from bench.sweep.trials import job_again, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
-from fm.served import Served, Source
+from fm.deployment import Served, Source
 
 SOURCES = {
     "user": Source("user"),

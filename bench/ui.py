@@ -15,7 +15,7 @@ import urllib.request
 
 from bench.errors import checked, exit_status
 from bench.tracking import MLflowTracker
-from fm.params import check_choice
+from fm.validation import check_choice
 
 HOST = "127.0.0.1"
 START_SECONDS = 180

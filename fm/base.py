@@ -10,15 +10,22 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from fm import hyperparameters
 from fm.als import als
 from fm.design import Design
 from fm.draws import Draws, RunningMean
 from fm.gibbs import Draw, gibbs
-from fm.inputs import check_groups, check_target, check_weight, check_X, repeated_rows
 from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
 from fm.sgd import sgd
+from fm.validation import (
+    check_groups,
+    check_hyperparameters,
+    check_target,
+    check_weight,
+    check_X,
+    repeated_rows,
+    resolve_hyperparameters,
+)
 
 
 class FactorizationMachine(BaseEstimator):
@@ -40,7 +47,7 @@ class FactorizationMachine(BaseEstimator):
 
     def check_params(self) -> None:
         """ValueError or TypeError names the first hyperparameter that is out of range or has no use."""
-        hyperparameters.check(self._params(), self._solvers)
+        check_hyperparameters(self._params(), self._solvers)
 
     def fit(
         self,
@@ -68,7 +75,7 @@ class FactorizationMachine(BaseEstimator):
         self.check_params()
         warm = self.warm_start and hasattr(self, "state_")
         return self._fit(
-            X, y, sample_weight, validation, hyperparameters.resolve(self._params()), warm
+            X, y, sample_weight, validation, resolve_hyperparameters(self._params()), warm
         )
 
     @property

@@ -41,13 +41,12 @@ from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from fm import hyperparameters
 from fm.base import FactorizationMachine
 from fm.design import Design
 from fm.draws import class_probabilities
 from fm.gibbs import Draw
-from fm.inputs import as_numbers, check_X, class_numbers
 from fm.model import Coefficients
+from fm.validation import as_numbers, check_X, class_numbers, resolve_hyperparameters
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
 """Bounds of the probabilities that have a finite logarithm and a finite inverse of Phi."""
@@ -108,7 +107,7 @@ class _ManySolvers(FactorizationMachine):
     def _epoch(self, X, y, sample_weight, classes=None) -> Self:
         """One epoch of gradient descent, going on from what was fitted before."""
         self.check_params()
-        settings = hyperparameters.resolve(self._params()) | {"n_iter": 1, "early_stopping": None}
+        settings = resolve_hyperparameters(self._params()) | {"n_iter": 1, "early_stopping": None}
         return self._fit(X, y, sample_weight, None, settings, hasattr(self, "state_"), classes)
 
     @property

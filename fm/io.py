@@ -10,7 +10,12 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -18,7 +23,6 @@ from sklearn.utils.validation import check_is_fitted
 from fm.base import FactorizationMachine
 from fm.draws import Draws
 from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
-from fm.files import written_aside
 from fm.model import Coefficients
 
 FORMAT = "fm"
@@ -104,3 +108,31 @@ def _plain_labels(labels: np.ndarray) -> np.ndarray:
     if all(isinstance(label, str) for label in labels):
         return labels.astype(np.str_)
     raise TypeError(f"labels must be numbers or strings to be saved, got {labels}")
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A new file beside `path`, which replaces it when the body ends well and vanishes when it does not."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with open(aside, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a loss of power, where the system can (Windows cannot)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

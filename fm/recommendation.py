@@ -20,9 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Design
 from fm.draws import Draws
-from fm.inputs import check_X
 from fm.model import Coefficients, level_tables
-from fm.params import check_integer
+from fm.validation import check_integer, check_X
 
 SLICE = 2**20
 """Pairs predicted at a time: 8 MiB of float64."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fm.base import FactorizationMachine
 from fm.design import Design
 from fm.model import level_tables
-from fm.params import check_choice, check_integer, nearest
+from fm.validation import check_choice, check_integer, nearest
 
 
 def similar(

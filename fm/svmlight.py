@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from fm.design import Design
-from fm.files import written_aside
+from fm.io import written_aside
 
 
 def read_svmlight(

@@ -28,7 +28,7 @@ from baselines.inputs import check_design, check_target, n_seen_features
 from baselines.peers.installed import Program
 from baselines.program import read_predictions, run_program
 from fm.design import Block, Design
-from fm.params import check_integer, check_number
+from fm.validation import check_integer, check_number
 
 ROWS = 4096
 """Lines made at once."""

@@ -24,8 +24,8 @@ from baselines.peers.installed import Program
 from baselines.peers.myfm import group_shapes
 from baselines.program import read_predictions, run_program
 from fm.design import Design
-from fm.params import check_integer
 from fm.svmlight import write_svmlight
+from fm.validation import check_integer
 
 OWN = ("-task", "-train", "-test", "-out", "-dim", "-iter", "-seed", "-meta")
 """Options that the adapter passes."""

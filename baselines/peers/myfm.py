@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from baselines.inputs import check_design, check_target
 from baselines.peers.installed import Package
 from fm.design import Block, Design
-from fm.params import check_integer
+from fm.validation import check_integer
 
 
 class MyFM(Package, RegressorMixin, BaseEstimator):

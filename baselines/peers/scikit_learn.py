@@ -26,7 +26,7 @@ from sklearn.linear_model import Ridge
 
 from baselines.inputs import check_design, check_target, n_seen_features
 from fm.design import Block, Design
-from fm.params import check_integer, check_number
+from fm.validation import check_integer, check_number
 
 
 class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):

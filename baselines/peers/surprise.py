@@ -18,7 +18,7 @@ from baselines.factorization import two_sides
 from baselines.inputs import check_target
 from baselines.peers.installed import Package
 from fm.design import Design
-from fm.params import check_integer, check_number
+from fm.validation import check_integer, check_number
 
 
 class Surprise(Package, RegressorMixin, BaseEstimator, ABC):

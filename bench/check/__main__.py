@@ -16,7 +16,7 @@ from bench.data.dataset import Dataset
 from bench.errors import UserError, checked, exit_status
 from bench.files import write_text
 from bench.progress import say
-from fm.params import check_choice
+from fm.validation import check_choice
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from bench.errors import UserError
-from fm.params import nearest
+from fm.validation import nearest
 
 SEPARATORS = ("::", "\t", ",", ";", "|", " ")
 """In the order in which a file's first line is searched for them."""

@@ -17,7 +17,7 @@ from bench.data.describe import described
 from bench.data.fetch import file_digest
 from bench.data.table import DUPLICATES, Place, drop_duplicates, to_ratings
 from bench.errors import UserError, checked
-from fm.params import check_choice, check_number
+from fm.validation import check_choice, check_number
 
 COLUMNS = {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
 

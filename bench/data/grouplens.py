@@ -15,7 +15,7 @@ from bench.data.movielens_files import ratings as read_ratings
 from bench.data.releases import RELEASES, Release
 from bench.data.simulate import planted
 from bench.errors import DataUnavailable, UserError, checked
-from fm.params import check_choice
+from fm.validation import check_choice
 
 URL = "https://files.grouplens.org/datasets/movielens"
 

@@ -32,7 +32,7 @@ from bench.data.dataset import Dataset, LazySplits, Rows, array_digest
 from bench.data.longtail import MIN_RATINGS, activity, distinct_items, popularity, timestamps
 from bench.errors import UserError, checked
 from bench.seeds import derive_rng
-from fm.params import check_choice, check_integer, check_number
+from fm.validation import check_choice, check_integer, check_number
 
 MEAN = 3.26
 USER_BIAS, ITEM_BIAS, INTERACTION = 0.44, 0.55, 0.38

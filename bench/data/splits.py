@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bench.data.dataset import Dataset, Rows
 from bench.errors import UserError, checked
 from bench.seeds import derive_rng
-from fm.params import check_integer, check_number, nearest
+from fm.validation import check_integer, check_number, nearest
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from bench.features.implicit import implicit, implicit_items
 from bench.features.tables import TABLES, column, side
 from bench.features.times import SECONDS_PER_DAY, cyclic, day, item_age, place, sessions
 from fm.design import Block, Design
-from fm.params import check_choice
+from fm.validation import check_choice
 
 __all__ = ["FEATURES", "SECONDS_PER_DAY", "encode", "feature"]
 

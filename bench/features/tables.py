@@ -12,7 +12,7 @@ from scipy import sparse
 from bench.errors import UserError
 from bench.features.context import Context, Side
 from fm.design import Block
-from fm.params import nearest
+from fm.validation import nearest
 
 TABLES = ("user", "item")
 

@@ -25,7 +25,7 @@ from bench.features import feature
 from bench.sweep import search
 from bench.sweep.search import Range
 from bench.tracking import flatten
-from fm.params import check_integer, check_number, nearest
+from fm.validation import check_integer, check_number, nearest
 
 CHOSEN = ("data", "split", "features", "model")
 """The groups that say what a run computes."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bench.errors import UserError
-from fm.params import check_integer, check_number
+from fm.validation import check_integer, check_number
 
 RUNGS = tuple(2**i for i in range(2, 16))
 """Epochs at which a fit may be given up."""

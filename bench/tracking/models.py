@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.identity import ROOT
 from bench.tracking.store import Store
-from fm import served
-from fm.served import Served
+from fm import deployment
+from fm.deployment import Served
 
 NAME = "model"
 REQUIRED = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas")
@@ -24,13 +24,13 @@ def log_model(store: Store, run_id: str, model: Served, example: pd.DataFrame) -
     mlflow.set_tracking_uri(store.uri)
     mlflow.set_experiment(experiment_id=store.client.get_run(run_id).info.experiment_id)
     with tempfile.TemporaryDirectory() as folder:
-        served.save(model, folder)
+        deployment.save(model, folder)
         return Model.log(
             artifact_path=None,
             name=NAME,
             flavor=mlflow.pyfunc,
             run_id=run_id,
-            loader_module=served.__name__,
+            loader_module=deployment.__name__,
             data_path=folder,
             code_paths=[str(ROOT / "fm")],
             signature=infer_signature(example, model.predict(example)),

@@ -18,7 +18,7 @@ from bench.errors import UserError
 from bench.tracking.queue_entry import Entry
 from bench.tracking.run_record import Experiment, ParentRun, Record, RunData, Sweep
 from bench.tracking.store import Store
-from fm.params import nearest
+from fm.validation import nearest
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

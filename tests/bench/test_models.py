@@ -18,8 +18,8 @@ from bench.identity import ROOT
 from bench.tracking import Experiment, RunReader
 from bench.ui import free_port
 from fm import Block, FMOrdinal, FMRegressor
+from fm.deployment import Served, Source, load, save
 from fm.design import Design
-from fm.served import Served, Source, load, save
 
 BIN = Path(sys.executable).parent
 """Where MLflow's scoring server looks for uvicorn, whether or not the environment is activated."""

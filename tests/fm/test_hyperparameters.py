@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fm import FMClassifier, FMRegressor
-from fm.hyperparameters import DEFAULTS
+from fm.validation import DEFAULTS
 from tests.fm.data import ratings
 
 SOLVERS = ["sgd", "als", "gibbs"]

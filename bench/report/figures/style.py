@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fm.files import written_aside
+from fm.io import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,7 @@ from bench.studies.scale.cell import MODELS, OURS, Cell, n_epochs
 from bench.studies.scale.page import sections, write
 from bench.studies.scale.race import TURNS, TWO_THREADS, Race
 from bench.studies.scale.record import Record, cell_of, race_of
-from fm.params import check_choice
+from fm.validation import check_choice
 
 ROWS = (100_000, 1_000_000, 10_000_000)
 MOST_ROWS = 25_000_000

@@ -23,7 +23,7 @@ from bench.measure import Measured
 from bench.seeds import derive_rng
 from bench.studies.speed.against_vw import averages
 from bench.studies.speed.setting import Rows, job
-from fm.hyperparameters import BURN_IN
+from fm.validation import BURN_IN
 
 K = 16
 LOOKED_AT = 100_000

@@ -26,7 +26,7 @@ from bench.studies.speed import (
 )
 from bench.studies.speed.bars import bars_table
 from bench.studies.speed.page import Section
-from fm.params import check_choice, check_integer
+from fm.validation import check_choice, check_integer
 
 
 def peer(against: ModuleType, repeats: int) -> Section:

@@ -22,7 +22,7 @@ from bench.studies.speed.bars import Bar, spread
 from bench.studies.speed.page import Plot, Section
 from bench.studies.speed.setting import SOLVERS, Setting, configured, setting
 from bench.tables import markdown_table
-from fm.hyperparameters import resolve
+from fm.validation import resolve_hyperparameters
 
 PUBLISHED = 0.9140
 """The article's MSE for its FM."""
@@ -116,7 +116,9 @@ def averages(model: BaseEstimator, draws: NDArray) -> list[NDArray]:
     total = np.vstack([np.zeros(draws.shape[1]), np.cumsum(draws, axis=0)])
     ends = range(1, len(draws) + 1)
     burn_in = [
-        resolve({**model.get_params(), "solver": model.solver, "n_iter": n})["burn_in"]
+        resolve_hyperparameters({**model.get_params(), "solver": model.solver, "n_iter": n})[
+            "burn_in"
+        ]
         for n in ends
     ]
     return [(total[n] - total[b]) / (n - b) for n, b in zip(ends, burn_in, strict=True)]

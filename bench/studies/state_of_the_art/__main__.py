@@ -19,7 +19,7 @@ from bench.studies.speed.bars import Bar, bars_table
 from bench.studies.speed.page import Section, draw, markdown
 from bench.studies.state_of_the_art import ablation, ideas, intervals, race
 from bench.tracking import Record, RunReader
-from fm.params import check_integer
+from fm.validation import check_integer
 
 SELECTION_METRIC, ABLATION, BEST = "choose_k", "ablation", "state_of_the_art"
 """Experiments in `conf/experiment`."""
