@@ -1,4 +1,4 @@
-"""The models a factorization machine is compared with; one short file each, all with scikit-learn's manners."""
+"""The models an FM is compared with: one short file each, with scikit-learn's API."""
 
 from baselines.linear import RidgeRegression
 from baselines.mf import MatrixFactorization

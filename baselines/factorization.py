@@ -1,4 +1,4 @@
-"""What matrix factorizations share: the cells they are fitted on, learning curve and early stopping.
+"""Base of the matrix factorizations: observed cells, learning curve, early stopping.
 
 All of them predict
 
@@ -26,7 +26,10 @@ from fm.validation import check_integer
 
 
 class Factors(NamedTuple):
-    """w0, U (n_users + 1, d), V (n_items + 1, d); the last rows are those of the unknown level, -1."""
+    """Fitted w0, U (n_users + 1, d) and V (n_items + 1, d).
+
+    The last rows of U and V are those of the unknown level, -1.
+    """
 
     w0: float
     U: NDArray[np.float64]
@@ -37,14 +40,14 @@ class Factors(NamedTuple):
 
 
 class Ratings(NamedTuple):
-    """Both (n_users + 1, n_items + 1) with the same cells: number and sum of the ratings in each."""
+    """Number and sum of the ratings in each cell, both (n_users + 1, n_items + 1)."""
 
     counts: sparse.csr_array
     sums: sparse.csr_array
 
 
 class Factorization(RegressorMixin, BaseEstimator, ABC):
-    """Base of the estimators, which have parameters k, n_iter, early_stopping and random_state.
+    """Base of the estimators with parameters k, n_iter, early_stopping and random_state.
 
     Attributes
     ----------
@@ -65,7 +68,7 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
-        """New factors after each sweep, without end."""
+        """Yield new factors after each sweep, without end."""
 
     def fit(
         self, X: Design, y: ArrayLike, *, validation: tuple[Design, ArrayLike] | None = None
@@ -143,6 +146,6 @@ def two_sides(X: Design) -> list[tuple[str, int]]:
             for b in blocks
         )
         raise ValueError(
-            f"a matrix has two sides and no place for more: X must be two blocks without side features, got {given}"
+            f"a matrix factorization needs X with two blocks and without side features, got {given}"
         )
     return [(block.name, block.n_levels) for block in blocks]

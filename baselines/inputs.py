@@ -11,7 +11,10 @@ from fm.design import Block, Design
 
 
 def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
-    """X as float64 (n_rows, n_features); ValueError for NaN, infinity, or another number of columns."""
+    """Return X as float64 (n_rows, n_features).
+
+    ValueError for NaN, infinity, or another number of columns.
+    """
     matrix = X.to_csr() if isinstance(X, Design) else X
     matrix = check_array(matrix, accept_sparse="csr", dtype=np.float64, input_name="X")
     if n_features is not None and matrix.shape[1] != n_features:
@@ -20,22 +23,23 @@ def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.cs
 
 
 def check_design(X: object) -> Design:
-    """X, if it is a Design; TypeError otherwise."""
+    """Return X if it is a Design; TypeError otherwise."""
     if not isinstance(X, Design):
         raise TypeError(
-            f"X must be a fm.design.Design, which names its categorical blocks, got {type(X).__name__}"
+            "X must be a fm.design.Design, which names its categorical blocks, "
+            f"got {type(X).__name__}"
         )
     return X
 
 
 def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
-    """y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
+    """Return y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
     check_consistent_length(X, y)
     return y
 
 
 def n_seen_features(block: Block) -> int:
-    """Levels that occur, and side features of those levels."""
+    """Count the levels that occur and the side features of those levels."""
     levels = np.unique(block.levels[block.levels >= 0])
     return len(levels) + (0 if block.side is None else len(np.unique(block.side[levels].indices)))

@@ -2,9 +2,9 @@
 
     y(x) = w0 + <w, x>,     minimise  sum_rows (y - y(x))^2 + l2 |w|^2
 
-With one-hot ids this is a mean, a shrunk deviation of each user and one of each item: everything that
-can be said of a rating without an interaction, and so what a model of interactions has to beat (Hoerl
-and Kennard, "Ridge Regression", Technometrics 1970).
+With one-hot ids this is a mean, a shrunk deviation of each user and one of each item: everything
+that can be said of a rating without an interaction, and so what a model of interactions has to beat
+(Hoerl and Kennard, "Ridge Regression", Technometrics 1970).
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def solve_ridge(
 ) -> tuple[NDArray[np.float64], float]:
     """Weights and intercept that minimise sum (y - w0 - X w)^2 + sum_j penalty_j w_j^2.
 
-    Conjugate gradients on the normal equations, preconditioned by their diagonal: O(nnz) a step, some
-    twenty steps for one-hot ids, whose columns differ in length far more than in direction. A column of
-    zeros keeps weight 0. RuntimeError if they do not converge.
+    Conjugate gradients on the normal equations, preconditioned by their diagonal: O(nnz) a step,
+    some twenty steps for one-hot ids, whose columns differ in length far more than in direction. A
+    column of zeros keeps weight 0. RuntimeError if they do not converge.
     """
     X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr")
     penalty = np.append(0.0, penalty)

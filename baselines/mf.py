@@ -1,7 +1,7 @@
 """Biased matrix factorization by alternating ridge regressions.
 
-Model, for user u and item i (Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender
-Systems", IEEE Computer 2009, eq. 4, with w0 fitted too):
+Model, for user u and item i (Koren, Bell and Volinsky, "Matrix Factorization Techniques for
+Recommender Systems", IEEE Computer 2009, eq. 4, with w0 fitted too):
 
     y(u, i) = w0 + b_u + b_i + <p_u, q_i>
 
@@ -9,18 +9,19 @@ Objective, over observed cells only:
 
     sum (y - y(u, i))^2 + l2_w (|b_users|^2 + |b_items|^2) + l2 (|P|^2 + |Q|^2)
 
-Update (Zhou et al., "Large-scale Parallel Collaborative Filtering for the Netflix Prize", AAIM 2008, here
-with the biases in the regression and a penalty that doesn't grow with a level's ratings): given the items,
-each user's theta_u = (b_u, p_u) is a ridge regression of y - w0 - b_i on h_i = (1, q_i),
+Update (Zhou et al., "Large-scale Parallel Collaborative Filtering for the Netflix Prize", AAIM
+2008, here with the biases in the regression and a penalty that doesn't grow with a level's
+ratings): given the items, each user's theta_u = (b_u, p_u) is a ridge regression of y - w0 - b_i on
+h_i = (1, q_i),
 
     (sum_i h_i h_i' + diag(l2_w, l2, ..., l2)) theta_u = sum_i (y_ui - w0 - b_i) h_i,
 
-then the items in the same way given the users, then w0 = mean residual. Each is an exact minimisation, so
-that the objective never rises. The left sides of all users at once are one product of the sparse matrix of
-rating counts (users x items) with the items' outer products.
+then the items in the same way given the users, then w0 = mean residual. Each is an exact
+minimization, so the objective never rises. The left sides of all users at once are one product of
+the sparse matrix of rating counts (users x items) with the items' outer products.
 
-Cost of a sweep: O(n_ratings k^2 + (n_users + n_items) k^3). This is a factorization machine for two one-hot
-blocks, written without one: the two must agree.
+Cost of a sweep: O(n_ratings k^2 + (n_users + n_items) k^3). This is a factorization machine for two
+one-hot blocks, written without one: the two must agree.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def _regress(
     w0: float,
     penalty: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """theta (n, k + 1) of one side given `others` (m, k + 1), for `counts` and `sums` (n, m); 0 in its last row."""
+    """Solve for theta (n, k + 1) of one side given the other side's `others` (m, k + 1).
+
+    `counts` and `sums` are (n, m); the last row of theta is 0.
+    """
     h = others.copy()
     h[:, 0] = 1
     i, j = np.triu_indices(len(penalty))

@@ -1,20 +1,22 @@
 """Non-negative matrix factorization of the observed cells.
 
-Model and objective, P and Q non-negative, no intercept and no biases, sums over observed cells only:
+Model and objective, P and Q non-negative, no intercept and no biases, sums over observed cells
+only:
 
     y(u, i) = <p_u, q_i>,     sum (y - y(u, i))^2 + l2 (|P|^2 + |Q|^2)
 
-Update (Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4, with the sums
-restricted to observed cells and the penalty's gradient in the denominator):
+Update (Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4, with
+the sums restricted to observed cells and the penalty's gradient in the denominator):
 
     p_uf <- p_uf (sum_i y_ui q_if) / (sum_i y(u, i) q_if + l2 p_uf),     then Q in the same way.
 
-It multiplies, so that nothing turns negative, and minimises an upper bound that touches the objective
-at the present P (their lemma 2, to which the penalty adds a term that is its own bound), so that the
-objective never rises. Cost of a sweep: O(n_ratings k).
+It multiplies, so nothing turns negative, and it minimizes an upper bound that touches the
+objective at the present P (their lemma 2, to which the penalty adds a term that is its own bound),
+so that the objective never rises. Cost of a sweep: O(n_ratings k).
 
-What isn't known to be non-negative can't be a deviation from a mean: a level without information gets the
-average factors of the training rows, so that an unknown user is predicted an item's average over users.
+What isn't known to be non-negative can't be a deviation from a mean: a level without information
+gets the average factors of the training rows, so that an unknown user is predicted an item's
+average over users.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class NonNegativeMatrixFactorization(Factorization):
     l2 : penalty on the squared factors, in the sum objective above.
     n_iter : sweeps.
     early_stopping : sweeps without a lower validation error before fitting ends; None: never.
-    random_state : int, Generator or None; of the first P and Q, uniform with mean sqrt(mean(y) / k).
+    random_state : int, Generator or None; of the first P and Q, uniform with mean sqrt(mean(y) /
+        k).
     """
 
     def __init__(
@@ -89,11 +92,17 @@ class NonNegativeMatrixFactorization(Factorization):
 def _scaled(
     factors: NDArray[np.float64], up: NDArray[np.float64], down: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """factors * up / down; 0 where down is 0, since there the factors or all they multiply are 0 as well."""
+    """Return factors * up / down, and 0 where down is 0.
+
+    There the factors or all that they multiply are 0 as well.
+    """
     return np.divide(factors * up, down, out=np.zeros_like(factors), where=down > 0)
 
 
 def _completed(factors: NDArray[np.float64], n_rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`factors`, and a last row for the unknown level, with their average over rows where there are no rows."""
+    """Append a row for the unknown level.
+
+    Levels without rows, and the unknown one, get the average factors over all rows.
+    """
     average = n_rows @ factors / n_rows.sum()
     return np.vstack([np.where(n_rows[:, np.newaxis] > 0, factors, average), average])

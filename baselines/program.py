@@ -23,10 +23,10 @@ def run_program(
     shown: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> tuple[str, int | None]:
-    """What a program printed, and its peak memory in bytes, None where the system has no /proc.
+    """Run a program; return what it printed and its peak memory in bytes (None without /proc).
 
-    RuntimeError with the former if the program, called `name`, failed; `shown` is the command for a person, `environment` this
-    process's own by default.
+    RuntimeError with the former if the program, called `name`, failed; `shown` is the command for a
+    person, `environment` this process's own by default.
     """
     log = Path(folder, "log")
     peak = None
@@ -53,7 +53,10 @@ def run_program(
 
 
 def peak_memory(pid: int) -> int | None:
-    """High-water mark of a running process. (`ru_maxrss`, from `os.wait4`, begins at that of the parent.)"""
+    """Return the high-water mark of a running process.
+
+    (`ru_maxrss`, from `os.wait4`, begins at that of the parent.)
+    """
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     except OSError:
@@ -62,7 +65,10 @@ def peak_memory(pid: int) -> int | None:
 
 
 def read_predictions(path: Path, n_rows: int, name: str) -> NDArray[np.float64]:
-    """(n_rows,) numbers a program wrote, one a line; RuntimeError if they are not as many, or not finite."""
+    """Read the (n_rows,) numbers that a program wrote, one a line.
+
+    RuntimeError if they are not as many, or not finite.
+    """
     written = path.read_text().split() if path.exists() else []
     prediction = np.array(written, dtype=np.float64)
     if len(prediction) != n_rows or not np.isfinite(prediction).all():

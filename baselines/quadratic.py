@@ -1,16 +1,17 @@
-"""Ridge regression on every pairwise product of features: the model a factorization machine replaces.
+"""Ridge regression on all pairwise products of features: the model that an FM replaces.
 
     y(x) = w0 + sum_j w_j x_j + sum_{i<j} W_ij x_i x_j
     minimise  sum_rows (y - y(x))^2 + l2 |w|^2 + l2_pairs |W|^2
 
-Each of the n (n - 1) / 2 pairs has a weight of its own, which only rows with both features can teach;
-a pair that no training row has keeps W_ij = 0 (Rendle, "Factorization Machines", ICDM 2010, section III-B).
-So with one-hot ids, each pair rated once, W says nothing of the pairs to be predicted: minimising over
-W_ij first turns a row's loss into (y - w0 - <w, x>)^2 l2_pairs / (1 + l2_pairs), and what is left is the
-linear model with penalty l2 (1 + 1 / l2_pairs), at the price of one more parameter a row.
+Each of the n (n - 1) / 2 pairs has a weight of its own, which only rows with both features can
+teach; a pair that no training row has keeps W_ij = 0 (Rendle, "Factorization Machines", ICDM 2010,
+section III-B). So with one-hot ids, each pair rated once, W says nothing of the pairs to be
+predicted: minimising over W_ij first turns a row's loss into (y - w0 - <w, x>)^2 l2_pairs / (1 +
+l2_pairs), and what is left is the linear model with penalty l2 (1 + 1 / l2_pairs), at the price of
+one more parameter a row.
 
-Only pairs that occur are kept, at most the sum over rows of (features in the row)^2 / 2. The columns of linear
-blocks are in no pair.
+Only pairs that occur are kept, at most the sum over rows of (features in the row)^2 / 2. The
+columns of linear blocks are in no pair.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
     ----------
     coef_ : (n_features,) w; 0 for a feature that no training row has.
     n_paired_ : how many features, the first ones, are in pairs: all but those of linear blocks.
-    pairs_ : (n_pairs,) positions, in W's upper triangle read row by row, of pairs some training row has.
+    pairs_ : (n_pairs,) positions, in W's upper triangle read row by row, of pairs some training row
+        has.
     pair_coef_ : (n_pairs,) their W_ij.
     intercept_ : w0.
     n_parameters_ : weights that are not zero, and the intercept.
@@ -60,7 +62,10 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
             check_number("l2_pairs", self.l2_pairs, low=0)
 
     def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
-        """X : Design, or matrix (n_rows, n_features). ValueError for NaN, lengths that differ, or too many products."""
+        """Fit to X, a Design or matrix (n_rows, n_features).
+
+        ValueError for NaN, lengths that differ, or too many products.
+        """
         self.check_params()
         if isinstance(X, Design):
             _check_size(sum(_features_in_row(block) for block in X.interacting))
@@ -99,7 +104,8 @@ def _check_size(in_row: NDArray[np.integer]) -> None:
     n_products = np.sum(in_row * (in_row - 1) // 2)
     if n_products > MAX_PRODUCTS:
         raise ValueError(
-            f"the {len(in_row):,} rows have {n_products:,} products of two features, more than {MAX_PRODUCTS:,}: "
+            f"the {len(in_row):,} rows have {n_products:,} products of two features, "
+            f"more than {MAX_PRODUCTS:,}: "
             "leave out features of which a row has many"
         )
 

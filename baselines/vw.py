@@ -1,14 +1,16 @@
 """Vowpal Wabbit (VW), run as a program of its own on files of its own format.
 
-What its arguments make of the rows is VW's affair. Three of its habits decide what is compared, so that this
-adapter passes them always, explicitly:
+What its arguments make of the rows is VW's affair. Three of its habits decide what is compared, so
+that this adapter passes them always, explicitly:
 
 - with more than one pass VW withholds every tenth row and stops early on them: `holdout`;
-- features are hashed into 2^bits weights, and `-q ui` soon fills the 2^18 that VW takes by default: `bits`;
+- features are hashed into 2^bits weights, and `-q ui` soon fills the 2^18 that VW takes by default:
+  `bits`;
 - dropout and random weights depend on a seed: `random_state`.
 
-A fourth is in the arguments: `--lrq` lays a feature's n-th factor at the weight n after the feature's own,
-which with whole numbers for labels is another feature's bias. It needs `--hash all`, and bits enough.
+A fourth is in the arguments: `--lrq` lays a feature's n-th factor at the weight n after the
+feature's own, which with whole numbers for labels is another feature's bias. It needs `--hash all`,
+and bits enough.
 
 Source: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Command-line-arguments.
 """
@@ -37,7 +39,8 @@ from fm.validation import check_integer
 _FILES = (
     "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"
 )
-_FILES += " -c --cache --cache_file -k --kill_cache -t --testonly --readable_model --invert_hash -P --progress --quiet"
+_FILES += " -c --cache --cache_file -k --kill_cache -t --testonly --readable_model"
+_FILES += " --invert_hash -P --progress --quiet"
 _OWNERS = {
     **dict.fromkeys(_FILES.split(), "the adapter passes it"),
     **dict.fromkeys(("-b", "--bit_precision"), "set bits"),
@@ -55,20 +58,22 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
 
     Parameters
     ----------
-    arguments : what else stands on VW's command line, as in a shell or as a list (`"-q ui --rank 10"`), or by
-        name (`{"q": "ui", "rank": 10}`; True is an option without a value, None or False one that is left out).
-        Hyperparameters in it have VW's own meaning: its --l2 is a penalty per row, for instance.
+    arguments : what else stands on VW's command line, as in a shell or as a list (`"-q ui --rank
+        10"`), or by name (`{"q": "ui", "rank": 10}`; True is an option without a value, None or
+        False one that is left out). Hyperparameters in it have VW's own meaning: its --l2 is a
+        penalty per row, for instance.
     passes : times VW goes over the rows; it may stop earlier if `holdout`.
-    holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from all.
+    holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from
+        all.
     bits : log2 of the number of weights.
     random_state : int, Generator or None; VW's --random_seed is drawn from it.
 
     Attributes
     ----------
     model_ : VW's model file.
-    history_ : an entry for each pass: `train_mse`, error on each row before learning from it; where rows are
-        withheld `withheld_mse`, error on those (from the second pass on). To the 6 digits that VW prints;
-        where the arguments choose another loss than the squared, it is that.
+    history_ : an entry for each pass: `train_mse`, error on each row before learning from it; where
+        rows are withheld `withheld_mse`, error on those (from the second pass on). To the 6 digits
+        that VW prints; where the arguments choose another loss than the squared, it is that.
     peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
     """
 
@@ -106,13 +111,14 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
 
         Raises
         ------
-        TypeError, ValueError : X is no Design, a block has no letter of its own, y is not finite or of another
-            length, the arguments ask for other than a regression.
+        TypeError, ValueError : X is no Design, a block has no letter of its own, y is not finite or
+            of another length, the arguments ask for other than a regression.
         RuntimeError : VW failed, diverged, or did not see every row; with what VW said.
         """
         self.check_params()
         y = check_target(check_design(X), y)
-        # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it is given.
+        # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it
+        # is given.
         seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
         rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
@@ -131,7 +137,8 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
             _check_log(log, rows_per_pass)
             if "\nOutput pred = SCALAR\n" not in log:
                 raise ValueError(
-                    f"arguments {self.arguments!r} make Vowpal Wabbit predict other than a number:\n{log}"
+                    f"arguments {self.arguments!r} make Vowpal Wabbit predict something other than "
+                    f"a number:\n{log}"
                 )
             self.model_ = Path(folder, "model").read_bytes()
         self.history_ = _history(log)
@@ -160,8 +167,8 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     def n_parameters_(self) -> int:
         """Weights that are not zero in VW's model.
 
-        Under --rank VW stores factors for every hash, used or not; there it is the constant, and of each feature
-        seen the weight and, where its namespace stands on one side of -q, the factors.
+        Under --rank VW stores factors for every hash, used or not; there it is the constant, and of
+        each feature seen the weight and, where its namespace stands on one side of -q, the factors.
         """
         options = self.model_[:MODEL_HEADER]
         rank = re.search(rb"--rank (\d+)", options)
@@ -178,7 +185,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
             return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
 
     def _test(self, lines: Iterable[str], arguments: list[str], folder: str) -> str:
-        """What VW printed while going through `lines` without learning."""
+        """Predict `lines` without learning; return what VW printed."""
         Path(folder, "model").write_bytes(self.model_)
         _write(folder, lines)
         return _run(
@@ -187,7 +194,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
 
 
 def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:
-    """The words of VW's command line that a model's `arguments` stand for."""
+    """Return the words of VW's command line that a model's `arguments` stand for."""
     if isinstance(arguments, str):
         return shlex.split(arguments)
     if not isinstance(arguments, Mapping):
@@ -207,13 +214,13 @@ def _write(folder: str, lines: Iterable[str]) -> None:
 
 
 def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
-    """What VW printed, and its peak memory in bytes; RuntimeError with the former if it failed."""
+    """Run VW; return what it printed and its peak memory in bytes; RuntimeError if it failed."""
     command = [sys.executable, "-m", "vowpalwabbit", *arguments]
     return run_program(command, folder, name="Vowpal Wabbit", shown=f"vw {shlex.join(arguments)}")
 
 
 def _check_log(log: str, n_rows: int) -> None:
-    """RuntimeError unless VW says that it saw (a pass, where it says so) n_rows examples, all with a prediction."""
+    """RuntimeError unless VW reports n_rows examples (a pass), all with a prediction."""
     seen = re.search(r"^number of examples(?: per pass)? = (\d+)$", log, re.MULTILINE)
     if seen is None or int(seen[1]) != n_rows:
         raise RuntimeError(
@@ -222,12 +229,12 @@ def _check_log(log: str, n_rows: int) -> None:
     diverged = re.search(r"NAN prediction in example \d+", log)
     if diverged:
         raise RuntimeError(
-            f"Vowpal Wabbit diverged (its own words: {diverged[0]}): lower its learning rate or --l2"
+            f"Vowpal Wabbit diverged ({diverged[0]!r}): lower its learning rate or --l2"
         )
 
 
 def _history(log: str) -> dict[str, NDArray[np.float64]]:
-    """Loss since the last line, from VW's progress lines; those that end in `h` are of withheld rows."""
+    """Read the loss of each pass from VW's progress lines; those with `h` are of withheld rows."""
     lines = re.findall(r"^[\d.]+ +([\d.]+) +\d+ .*?( h)?$", log, re.MULTILINE)
     withheld = [float(loss) for loss, mark in lines if mark]
     if withheld:

@@ -1,10 +1,11 @@
 """Vowpal Wabbit's text format: a line a rating, `RATING |u USER |i ITEM`.
 
-A namespace a block, named by a letter, since that is what VW's -q and --lrq know it by; in it the level's label,
-then the level's side features as `@NAME:VALUE`, or nothing for a row without information. Names are
-percent-encoded, since blanks, colons and bars mean something to VW, and the @ keeps side features apart from
-labels. VW doesn't hash labels that are whole numbers but adds them to the namespace's hash, as in every published
-run on MovieLens. That a block is linear is told by leaving its letter out of -q and --lrq.
+A namespace a block, named by a letter, since that is what VW's -q and --lrq know it by; in it the
+level's label, then the level's side features as `@NAME:VALUE`, or nothing for a row without
+information. Names are percent-encoded, since blanks, colons and bars mean something to VW, and the
+@ keeps side features apart from labels. VW doesn't hash labels that are whole numbers but adds them
+to the namespace's hash, as in every published run on MovieLens. A block is made linear by leaving
+its letter out of -q and --lrq.
 
 Source: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Input-format.
 """
@@ -24,9 +25,13 @@ ROWS = 4096
 
 
 def vw_lines(X: Design, y: NDArray[np.float64] | None = None) -> Iterator[str]:
-    """A line a row of X, with its rating where y is given; `ROWS` lines a piece. ValueError as `namespaces`."""
+    """Yield a line for each row of X, with its rating where y is given, `ROWS` lines at once.
+
+    ValueError as `namespaces`.
+    """
     blocks = [
-        (block.levels, _level_texts(block, letter)) for block, letter in zip(X, namespaces(X))
+        (block.levels, _level_texts(block, letter))
+        for block, letter in zip(X, namespaces(X), strict=True)
     ]
     for start in range(0, len(X), ROWS):
         rows = slice(start, start + ROWS)
@@ -41,8 +46,9 @@ def vw_lines(X: Design, y: NDArray[np.float64] | None = None) -> Iterator[str]:
 
 
 def namespaces(X: Design) -> list[str]:
-    """A letter for each block: the first of its name that no block before it has. `user` is u and `item` i,
-    and `item_age` after them is t.
+    """Return a letter for each block: the first of its name that no block before it has.
+
+    `user` is u and `item` i, and `item_age` after them is t.
 
     Raises
     ------
@@ -54,8 +60,8 @@ def namespaces(X: Design) -> list[str]:
         letters.append(next(free, ""))
         if not letters[-1]:
             raise ValueError(
-                f"VW knows a block by an ASCII letter that no block before it has: {block.name!r} has none "
-                f"among {', '.join(repr(b.name) for b in X)}"
+                f"VW names a block by an ASCII letter that no block before it has: {block.name!r} "
+                f"has none among {', '.join(repr(b.name) for b in X)}"
             )
     return letters
 
@@ -73,8 +79,12 @@ def _level_texts(block: Block, letter: str) -> NDArray[np.object_]:
         names = range(block.n_side) if block.side_labels is None else block.side_labels
         names = np.array([f" @{quote(str(name), safe='')}:" for name in names], dtype=object)
         features = [
-            f"{name}{value:.9g}" for name, value in zip(names[block.side.indices], block.side.data)
+            f"{name}{value:.9g}"
+            for name, value in zip(names[block.side.indices], block.side.data, strict=True)
         ]
         ends = block.side.indptr.tolist()
-        texts = [text + "".join(features[i:j]) for text, i, j in zip(texts, ends, ends[1:])]
+        texts = [
+            text + "".join(features[i:j])
+            for text, i, j in zip(texts, ends[:-1], ends[1:], strict=True)
+        ]
     return np.array([*texts, f" |{letter}"], dtype=object)

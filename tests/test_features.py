@@ -55,7 +55,7 @@ def test_every_model_with_every_feature(
     X, y, X_test, _ = encoded(features)
     model = quick(name)
     if (name in OF_TWO_SIDES or name.startswith("peer_surprise")) and features != "ids":
-        with pytest.raises(ValueError, match=r"^a matrix has two sides .* got user[^\n]*$"):
+        with pytest.raises(ValueError, match=r"^a matrix factorization needs X with two blocks .* got user[^\n]*$"):
             model.fit(X, y)
         return
     if name.startswith("peer_myfm") and any(block.linear for block in X):

@@ -1,14 +1,14 @@
-"""Field-aware factorization machines, by programs that read LIBFFM's text (Juan et al., RecSys 2016).
+"""Field-aware FMs, by programs that read LIBFFM's text (Juan et al., RecSys 2016).
 
     y(x) = w0 + <w, x> + sum_{i<j} <v_i,field(j), v_j,field(i)> x_i x_j
 
-A line a row, `RATING FIELD:FEATURE:VALUE ...`; a block's levels are a field, and so are its side features. The two
-commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
+A line a row, `RATING FIELD:FEATURE:VALUE ...`; a block's levels are a field, and so are its side
+features. The two commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
 
-What it can't do: LIBFFM's own `ffm-train` knows two classes alone, above zero or not, and no rating. How many numbers
-a program keeps of each feature is its affair, so that `n_parameters_` counts the features that were seen. xLearn takes
-no seed, and with more than one thread no two of its fits are the same. (It writes logs that it names by USER, and ends
-where there is none.)
+What it can't do: LIBFFM's own `ffm-train` knows two classes alone, above zero or not, and no
+rating. How many numbers a program keeps of each feature is its affair, so that `n_parameters_`
+counts the features that were seen. xLearn takes no seed, and with more than one thread no two of
+its fits are the same. (It writes logs that it names by USER, and ends where there is none.)
 """
 
 from __future__ import annotations
@@ -35,19 +35,23 @@ ROWS = 4096
 
 
 class FieldAware(Program, RegressorMixin, BaseEstimator):
-    """A program in two commands, which name their files in braces; `fit` and `predict` include writing and reading.
+    """A program of two commands, which name their files in braces.
+
+    `fit` and `predict` include writing and reading the files.
 
     Parameters
     ----------
-    train : with {rows} to learn from, {model} to be written, and what else is to be put in: {k}, {learning_rate}, {l2},
-        {n_iter}.
+    train : with {rows} to learn from, {model} to be written, and what else is to be put in: {k},
+        {learning_rate}, {l2}, {n_iter}.
     predict_with : with {rows}, {model} and {predictions} to be written, a number a line.
-    k, learning_rate, l2, n_iter : factors of each feature for each field, step, penalty a row, epochs.
+    k, learning_rate, l2, n_iter : factors of each feature for each field, step, penalty a row,
+        epochs.
 
     Attributes
     ----------
     model_ : the model file.
-    peak_memory_ : bytes resident in the process that learns at most; None where the system has no /proc.
+    peak_memory_ : bytes resident in the process that learns at most; None where the system has no
+        /proc.
     n_parameters_ : features seen, and one.
     """
 
@@ -55,7 +59,10 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 
     def __init__(
         self,
-        train: str = "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} -nthread 1",
+        train: str = (
+            "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} "
+            "-nthread 1"
+        ),
         predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1",
         *,
         k: int = 4,
@@ -97,9 +104,9 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         """
         self.check_params()
         y = check_target(check_design(X), y)
-        told = _told(X)
+        known = _known_rows(X)
         with TemporaryDirectory() as folder:
-            _write(folder, ffm_lines(X[told], y[told]))
+            _write(folder, ffm_lines(X[known], y[known]))
             _, self.peak_memory_ = self._run(0, folder)
             if not Path(folder, "model").exists():
                 raise RuntimeError(f"{self.train!r} wrote no model")
@@ -110,27 +117,29 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,); of a row about which nothing is known, the mean of `fit`. ValueError unless X has the blocks of
-        `fit`; RuntimeError if the program failed."""
+        """(n_rows,); the mean of `fit` for a row without a known level.
+
+        ValueError unless X has the blocks of `fit`; RuntimeError if the program failed.
+        """
         if [
             (block.name, block.n_levels, block.n_side) for block in check_design(X)
         ] != self.blocks_:
             raise ValueError(
                 f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}"
             )
-        prediction, told = np.full(len(X), self.mean_), _told(X)
-        if len(told):
+        prediction, known = np.full(len(X), self.mean_), _known_rows(X)
+        if len(known):
             with TemporaryDirectory() as folder:
                 Path(folder, "model").write_bytes(self.model_)
-                _write(folder, ffm_lines(X[told], np.zeros(len(told))))
+                _write(folder, ffm_lines(X[known], np.zeros(len(known))))
                 self._run(1, folder)
-                prediction[told] = read_predictions(
-                    Path(folder, "predictions"), len(told), self.title
+                prediction[known] = read_predictions(
+                    Path(folder, "predictions"), len(known), self.title
                 )
         return prediction
 
     def _run(self, which: int, folder: str) -> tuple[str, int | None]:
-        """The first command or the second, in a folder that has its files under their names in braces."""
+        """Run one of the two commands in a folder with the files that it names in braces."""
         given = {name: name for name in ("rows", "model", "predictions")} | self.get_params()
         words = shlex.split((self.train, self.predict_with)[which])
         words = [self.located()[which], *(word.format(**given) for word in words[1:])]
@@ -139,13 +148,13 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         )
 
 
-def _told(X: Design) -> NDArray[np.intp]:
+def _known_rows(X: Design) -> NDArray[np.intp]:
     """Rows that have a level: xLearn takes no line without a feature."""
     return np.flatnonzero(np.max([block.levels for block in X], axis=0) >= 0)
 
 
 def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:
-    """A line a row, `ROWS` lines a piece; a row of level -1 has nothing of that block."""
+    """Yield a line for each row, `ROWS` lines at once; level -1 has nothing of that block."""
     texts, field, feature = [], 0, 0
     for block in X:
         texts.append(_level_texts(block, field, feature))
@@ -164,9 +173,15 @@ def _level_texts(block: Block, field: int, feature: int) -> NDArray[np.object_]:
     texts = [f" {field}:{feature + level}:1" for level in range(block.n_levels)]
     if block.side is not None:
         side, first = block.side, feature + block.n_levels
-        parts = [f" {field + 1}:{first + j}:{v:.9g}" for j, v in zip(side.indices, side.data)]
+        parts = [
+            f" {field + 1}:{first + j}:{v:.9g}"
+            for j, v in zip(side.indices, side.data, strict=True)
+        ]
         ends = side.indptr.tolist()
-        texts = [text + "".join(parts[i:j]) for text, i, j in zip(texts, ends, ends[1:])]
+        texts = [
+            text + "".join(parts[i:j])
+            for text, i, j in zip(texts, ends[:-1], ends[1:], strict=True)
+        ]
     return np.array([*texts, ""], dtype=object)
 
 

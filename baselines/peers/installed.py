@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 class Package:
-    """Mixin of models that need a Python package of the extra [peers]: imported as `package`, called `title`."""
+    """Mixin of models that need a Python package, `package`, of the extra [peers]."""
 
     package: str
     title: str
@@ -25,14 +25,14 @@ class Package:
 
     @classmethod
     def module(cls) -> ModuleType:
-        """The package. ImportError where it is not installed."""
+        """Import the package; ImportError where it is not installed."""
         if reason := cls.unavailable():
             raise ImportError(reason)
         return importlib.import_module(cls.package)
 
 
 class Program:
-    """Mixin of models that are programs, which `programs()` names, each by a path or as a shell finds it."""
+    """Mixin of models that are programs, named by path or as a shell finds them."""
 
     title: str
 
@@ -49,7 +49,7 @@ class Program:
         return None
 
     def located(self) -> list[str]:
-        """The programs' paths. FileNotFoundError if one is not there."""
+        """Find the programs' paths; FileNotFoundError if one is not there."""
         if reason := self.unavailable():
             raise FileNotFoundError(reason)
         return [os.path.abspath(shutil.which(program)) for program in self.programs()]

@@ -1,11 +1,13 @@
-"""libFM (Rendle, "Factorization Machines with libFM", ACM TIST 3(3), 2012; https://github.com/srendle/libfm).
+"""libFM, the FM program of Steffen Rendle (https://github.com/srendle/libfm; ACM TIST 3(3), 2012).
 
-A program that is built from source, and run here on its own text format (`fm.svmlight`). Level columns and side
-columns of each block are a group with hyperparameters of its own. Predictions are clipped to the range of the ratings.
+A program that is built from source, and run here on its own text format (`fm.svmlight`). Level
+columns and side columns of each block are a group with hyperparameters of its own. Predictions are
+clipped to the range of the ratings.
 
-What it can't do: keep what it learned. It predicts the rows of a test file while it learns (by MCMC it averages over
-its draws), so `predict` runs it all again with the same seed and the rows that are asked for: to its time is added
-that of a fit. Every feature has factors, so linear blocks are refused.
+What it can't do: keep what it learned. It predicts the rows of a test file while it learns (by MCMC
+it averages over its draws), so `predict` runs it all again with the same seed and the rows that are
+asked for: to its time is added that of a fit. Every feature has factors, so linear blocks are
+refused.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
     Parameters
     ----------
     program : its path, or name as a shell finds it.
-    arguments : what else stands on its command line, such as `-method als -regular 0,5,10`; by default MCMC, which
-        needs no learning rate and no regularization.
+    arguments : what else stands on its command line, such as `-method als -regular 0,5,10`; by
+        default MCMC, which needs no learning rate and no regularization.
     k : factors.
     n_iter : iterations.
     random_state : its -seed.
@@ -78,11 +80,12 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
                 raise ValueError(f"arguments must do without {argument}: the adapter passes it")
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Runs libFM, and keeps the rows.
+        """Run libFM, and keep the rows.
 
         Raises
         ------
-        TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another length.
+        TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another
+            length.
         FileNotFoundError : there is no such program.
         RuntimeError : it failed; with what it said.
         """
@@ -97,7 +100,7 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,). ValueError unless X has as many features as in `fit`; RuntimeError if libFM failed."""
+        """(n_rows,). ValueError for another number of features; RuntimeError if libFM failed."""
         if check_design(X).shape[1] != self.X_.shape[1]:
             raise ValueError(
                 f"X has {X.shape[1]} features, the model was fitted on {self.X_.shape[1]}"
@@ -105,7 +108,7 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
         return self._run(X)[0]
 
     def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
-        """Predictions for X by a program that learns from the rows of `fit`, and its peak memory."""
+        """Learn from the rows of `fit`; return predictions for X and the peak memory."""
         (program,) = self.located()
         command = [program, "-task", "r", "-train", "train", "-test", "test", "-out", "predictions"]
         command += [

@@ -1,7 +1,7 @@
-"""myFM, a Bayesian factorization machine by Gibbs sampling in C++ (https://github.com/tohtsky/myFM).
+"""myFM, a Bayesian FM by Gibbs sampling in C++ (https://github.com/tohtsky/myFM).
 
-A block of a `Design` becomes one of its relation blocks, level columns and side columns each a group with a
-prior of its own. A row of level -1 has an empty row of the block.
+A block of a `Design` becomes one of its relation blocks, level columns and side columns each a
+group with a prior of its own. A row of level -1 has an empty row of the block.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from fm.validation import check_integer
 class MyFM(Package, RegressorMixin, BaseEstimator):
     """Regression with Gaussian noise; predicts the posterior mean.
 
-    Parameters: k factors, `n_iter` sweeps, all but the first tenth of which are averaged; random_state.
-    Raises ImportError in `fit` where myFM is not installed.
+    Parameters: k factors, `n_iter` sweeps, all but the first tenth of which are averaged;
+    random_state. Raises ImportError in `fit` where myFM is not installed.
     """
 
     package, title = "myfm", "myFM"
@@ -91,9 +91,10 @@ def group_shapes(X: Design) -> list[int]:
 
 
 def relations(X: Design) -> list:
-    """The blocks as myFM's relation blocks.
+    """Return the blocks as myFM's relation blocks.
 
-    ValueError for linear blocks, which myFM has no counterpart of."""
+    ValueError for linear blocks, which myFM has no counterpart of.
+    """
     linear = [block.name for block in X if block.linear]
     if linear:
         raise ValueError(f"myFM gives every feature factors; blocks {linear} are to have none")

@@ -1,15 +1,17 @@
-"""The tabular person's answer: scikit-learn on target statistics, a few numbers a row in place of ids.
+"""Ridge regression and gradient boosting on target statistics, a few numbers a row instead of ids.
 
-    of each block's level in the row:  (sum of y - mean) / (n + smoothing)     its target, shrunk to the mean
+    of each block's level in the row:  (sum of y - mean) / (n + smoothing)     its target, shrunk to
+    the mean
                                        log(1 + n)                              how much it was seen
-                                       the same statistic averaged over its side features, where it has any
+                                       the same statistic averaged over its side features, where it
+                                       has any
 
-Micci-Barreca, "A Preprocessing Scheme for High-Cardinality Categorical Attributes", SIGKDD Explorations 3(1), 2001.
-Statistics are of training rows only; those of a training row leave out the fold, of `n_folds`, that it is in, since a
-rating that enters its own statistics tells of itself.
+Micci-Barreca, "A Preprocessing Scheme for High-Cardinality Categorical Attributes", SIGKDD
+Explorations 3(1), 2001. Statistics are of training rows only; those of a training row leave out the
+fold, of `n_folds`, that it is in, since a rating that enters its own statistics tells of itself.
 
-What it can't do: a user who likes what others dislike is a mean like any other. No statistic of single ids knows
-of pairs, so that no model on top can, however good.
+What it can't do: a user who likes what others dislike is a mean like any other. No statistic of
+single ids knows of pairs, so that no model on top can, however good.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
     Attributes
     ----------
     mean_ : of the training ratings.
-    statistics_ : for each block, (n_levels + 1, columns); the last row is that of the unknown level, -1.
+    statistics_ : for each block, (n_levels + 1, columns); the last row is that of the unknown
+        level, -1.
     model_ : scikit-learn's fitted regressor.
     blocks_ : name, levels and side features of each block.
     """
@@ -66,23 +69,24 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
         """(n_rows,). ValueError unless X has the blocks of `fit`."""
         if _sizes(check_design(X)) != self.blocks_:
             raise ValueError(
-                f"X has blocks (name, levels, side features) {_sizes(X)}, those of fit were {self.blocks_}"
+                f"X has blocks (name, levels, side features) {_sizes(X)}, "
+                f"those of fit were {self.blocks_}"
             )
         columns = [table[block.levels] for table, block in zip(self.statistics_, X, strict=True)]
         return self.mean_ + self.model_.predict(np.hstack(columns))
 
     @property
     def n_parameters_(self) -> int:
-        """Numbers learned: a sum and a count of each feature seen, the mean, and the model's own."""
+        """A sum and a count of each feature seen, the mean, and the model's own numbers."""
         return 1 + 2 * self._n_seen + self._n_own
 
     @abstractmethod
     def _model(self) -> BaseEstimator:
-        """The regressor on top, not fitted."""
+        """Return the regressor on top, not fitted."""
 
 
 class RidgeOnTargetStatistics(OnTargetStatistics):
-    """Ridge regression (`sklearn.linear_model.Ridge`), `l2` its penalty, on the statistics."""
+    """Ridge regression (`sklearn.linear_model.Ridge`) with penalty `l2` on the statistics."""
 
     def __init__(
         self, *, l2: float = 1.0, smoothing: float = 10.0, n_folds: int = 5, random_state: int = 0
@@ -105,8 +109,11 @@ class RidgeOnTargetStatistics(OnTargetStatistics):
 
 
 class BoostingOnTargetStatistics(OnTargetStatistics):
-    """Gradient-boosted trees (`sklearn.ensemble.HistGradientBoostingRegressor`) on the statistics: `n_iter` trees of
-    at most `n_leaves` leaves, which are counted as its own parameters."""
+    """Gradient-boosted trees on the statistics.
+
+    `sklearn.ensemble.HistGradientBoostingRegressor` with `n_iter` trees of at most `n_leaves`
+    leaves, which are counted as its own parameters.
+    """
 
     def __init__(
         self,
@@ -156,8 +163,11 @@ def statistics(
     n_folds: int,
     smoothing: float,
 ) -> NDArray[np.float64]:
-    """(n_levels + 1, n_folds + 1, columns): each level's statistics from all rows but those of a fold, and, last, from
-    all. `residual` is y less its mean; a level without rows has zeros, and so has the last one, unknown."""
+    """Return statistics of each level (n_levels + 1, n_folds + 1, columns).
+
+    Along the second axis they leave out the rows of each fold; the last entry is of all rows.
+    `residual` is y less its mean. A level without rows has zeros, and so has the last one, unknown.
+    """
     n_cells = (block.n_levels + 1) * n_folds
     cell = np.where(block.levels < 0, block.n_levels, block.levels) * n_folds + fold
     sums, counts = (

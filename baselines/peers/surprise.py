@@ -1,7 +1,8 @@
-"""Surprise, a library of rating predictors in Cython (N. Hug, JOSS 5(52), 2020; https://surpriselib.com).
+"""Surprise, a library of rating predictors in Cython (https://surpriselib.com; JOSS 5(52), 2020).
 
-What it can't do: anything but users and items. Ratings go in and predictions come out one by one, through Python.
-Rows of an unknown user or item are left out of training; a prediction for one is made of what is known.
+What it can't do: anything but users and items. Ratings go in and predictions come out one by one,
+through Python. Rows of an unknown user or item are left out of training; a prediction for one is
+made of what is known.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ class Surprise(Package, RegressorMixin, BaseEstimator, ABC):
     package, title = "surprise", "Surprise"
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
-        """ValueError unless X is two blocks without side features; ImportError where Surprise is not installed."""
+        """Fit Surprise's algorithm to the rows with both levels known.
+
+        ValueError unless X is two blocks without side features; ImportError where Surprise is not
+        installed.
+        """
         self.check_params()
         self.blocks_ = two_sides(X)
         surprise = self.module()
@@ -45,7 +50,8 @@ class Surprise(Package, RegressorMixin, BaseEstimator, ABC):
         """(n_rows,), not clipped. ValueError unless X has the blocks of `fit`."""
         if two_sides(X) != self.blocks_:
             raise ValueError(
-                f"X has the blocks (name, levels) {two_sides(X)}, the model was fitted on {self.blocks_}"
+                f"X has the blocks (name, levels) {two_sides(X)}, "
+                f"the model was fitted on {self.blocks_}"
             )
         users, items = (block.levels.tolist() for block in X)
         said = (
@@ -71,8 +77,11 @@ class Surprise(Package, RegressorMixin, BaseEstimator, ABC):
 
 
 class Baseline(Surprise):
-    """`BaselineOnly`: the mean and a bias of each user and item, by `n_iter` alternating sweeps; `l2_user` and
-    `l2_item` are penalties (Koren, TKDD 4(1), 2010, section 2.1)."""
+    """`BaselineOnly`: the mean and a bias of each user and item.
+
+    Fitted by `n_iter` alternating sweeps; `l2_user` and `l2_item` are penalties (Koren, TKDD 4(1),
+    2010, section 2.1).
+    """
 
     def __init__(self, *, n_iter: int = 10, l2_user: float = 15.0, l2_item: float = 10.0) -> None:
         self.n_iter = n_iter
@@ -95,8 +104,11 @@ class Baseline(Surprise):
 
 
 class NMF(Surprise):
-    """Non-negative matrix factorization of the ratings, without biases, by `n_iter` multiplicative updates; `l2` is a
-    penalty a rating (Luo et al., IEEE TII 10(2), 2014). An unknown user or item is the mean."""
+    """Non-negative matrix factorization of the ratings, without biases.
+
+    Fitted by `n_iter` multiplicative updates; `l2` is a penalty for each rating (Luo et al., IEEE
+    TII 10(2), 2014). An unknown user or item is the mean.
+    """
 
     def __init__(
         self, *, k: int = 15, n_iter: int = 50, l2: float = 0.06, random_state: int = 0
@@ -129,8 +141,10 @@ class NMF(Surprise):
 
 
 class SVD(Surprise):
-    """Biased matrix factorization by stochastic gradient descent over `n_iter` epochs; `l2` is a penalty a rating
-    (Koren, Bell & Volinsky, IEEE Computer 42(8), 2009)."""
+    """Biased matrix factorization by stochastic gradient descent over `n_iter` epochs.
+
+    `l2` is a penalty for each rating (Koren, Bell & Volinsky, IEEE Computer 42(8), 2009).
+    """
 
     algorithm = "SVD"
 
@@ -173,8 +187,11 @@ class SVD(Surprise):
 
 
 class SVDpp(SVD):
-    """SVD++, which adds to a user's factors a vector of each item that she rated (Koren, KDD 2008). An epoch goes
-    over all ratings of the user for each of them, so that its time grows with their square."""
+    """SVD++: adds to a user's factors a vector of each item that she rated (Koren, KDD 2008).
+
+    An epoch goes over all ratings of the user for each of them, so that its time grows with their
+    square.
+    """
 
     algorithm = "SVDpp"
 

@@ -2,8 +2,8 @@
 How many factors are worth it?
 ==============================
 
-An FM with ``k = 0`` is a linear model. Ratings simulated from two factors show what each further factor buys, and that
-the Bayesian FM does not overfit when it has more than it needs.
+An FM with ``k = 0`` is a linear model. Ratings simulated from two factors show what each further
+factor buys, and that the Bayesian FM does not overfit when it has more than it needs.
 """
 
 import matplotlib.pyplot as plt

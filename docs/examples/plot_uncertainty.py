@@ -2,8 +2,8 @@
 How sure is a prediction?
 =========================
 
-Gibbs sampling gives every prediction a standard deviation, noise included. It should be larger where the training rows
-say less: here, for users with few ratings.
+Gibbs sampling gives every prediction a standard deviation, noise included. It should be larger
+where the training rows say less: here, for users with few ratings.
 """
 
 import matplotlib.pyplot as plt
