@@ -92,7 +92,7 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         users, items, y = rows["train_mse"]
         self.n_seen_levels_ = sum(len(np.unique(levels[levels >= 0])) for levels in (users, items))
 
-        history = {name: [] for name in (*rows, "seconds")}
+        history: dict[str, list[float]] = {name: [] for name in (*rows, "seconds")}
         seconds, start = 0.0, perf_counter()
         rng = np.random.default_rng(self.random_state)
         sweeps = self._sweeps(self._ratings(users, items, y), rng)
@@ -100,7 +100,7 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
             seconds += perf_counter() - start
             history["seconds"].append(seconds)
             for name, (users, items, y) in rows.items():
-                history[name].append(np.mean((y - factors.predict(users, items)) ** 2))
+                history[name].append(float(np.mean((y - factors.predict(users, items)) ** 2)))
             if self.early_stopping is None or np.argmin(history["validation_mse"]) == n_sweeps - 1:
                 self.factors_, self.n_iter_ = factors, n_sweeps
             elif n_sweeps - self.n_iter_ >= self.early_stopping:

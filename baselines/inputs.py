@@ -34,9 +34,9 @@ def check_design(X: object) -> Design:
 
 def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
     """Return y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
-    y = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
-    check_consistent_length(X, y)
-    return y
+    target = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
+    check_consistent_length(X, target)
+    return target
 
 
 def n_seen_features(block: Block) -> int:

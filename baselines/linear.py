@@ -45,9 +45,10 @@ class RidgeRegression(RegressorMixin, BaseEstimator):
     def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
         """X : Design, or matrix (n_rows, n_features). ValueError for NaN or lengths that differ."""
         self.check_params()
-        X = as_csr(X)
-        y = check_target(X, y)
-        self.coef_, self.intercept_ = solve_ridge(X, y, np.full(X.shape[1], float(self.l2)))
+        matrix = as_csr(X)
+        target = check_target(matrix, y)
+        penalty = np.full(matrix.shape[1], float(self.l2))
+        self.coef_, self.intercept_ = solve_ridge(matrix, target, penalty)
         self.n_parameters_ = np.count_nonzero(self.coef_) + 1
         return self
 

@@ -68,7 +68,8 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
         """
         self.check_params()
         if isinstance(X, Design):
-            _check_size(sum(_features_in_row(block) for block in X.interacting))
+            in_row = np.zeros(len(X), dtype=np.int64)
+            _check_size(sum((_features_in_row(block) for block in X.interacting), start=in_row))
         matrix = as_csr(X)
         y = check_target(matrix, y)
         n_features = matrix.shape[1]
@@ -87,9 +88,9 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
 
     def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has as many columns as in `fit`."""
-        X = as_csr(X, n_features=len(self.coef_))
-        pairs = _products(X[:, : self.n_paired_])[:, self.pairs_]
-        return X @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
+        matrix = as_csr(X, n_features=len(self.coef_))
+        pairs = _products(matrix[:, : self.n_paired_])[:, self.pairs_]
+        return matrix @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
 
 
 def _features_in_row(block: Block) -> NDArray[np.int64]:

@@ -76,8 +76,8 @@ def _level_texts(block: Block, letter: str) -> NDArray[np.object_]:
     labels = range(block.n_levels) if block.labels is None else block.labels
     texts = [f" |{letter} {quote(str(label), safe='') or '%'}" for label in labels]
     if block.side is not None:
-        names = range(block.n_side) if block.side_labels is None else block.side_labels
-        names = np.array([f" @{quote(str(name), safe='')}:" for name in names], dtype=object)
+        given = range(block.n_side) if block.side_labels is None else block.side_labels
+        names = np.array([f" @{quote(str(name), safe='')}:" for name in given], dtype=object)
         features = [
             f"{name}{value:.9g}"
             for name, value in zip(names[block.side.indices], block.side.data, strict=True)

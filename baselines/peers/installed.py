@@ -52,4 +52,5 @@ class Program:
         """Find the programs' paths; FileNotFoundError if one is not there."""
         if reason := self.unavailable():
             raise FileNotFoundError(reason)
-        return [os.path.abspath(shutil.which(program)) for program in self.programs()]
+        paths = (shutil.which(program) for program in self.programs())
+        return [os.path.abspath(path) for path in paths if path is not None]

@@ -170,12 +170,14 @@ def statistics(
     """
     n_cells = (block.n_levels + 1) * n_folds
     cell = np.where(block.levels < 0, block.n_levels, block.levels) * n_folds + fold
-    sums, counts = (
-        np.bincount(cell, weights, minlength=n_cells).reshape(-1, n_folds)
-        for weights in (residual, np.ones(len(fold)))
+    by_fold = np.stack(
+        [
+            np.bincount(cell, weights, minlength=n_cells).reshape(-1, n_folds)
+            for weights in (residual, np.ones(len(fold)))
+        ]
     )
-    sums[-1] = counts[-1] = 0
-    sums, counts = _without_each(sums), _without_each(counts)
+    by_fold[:, -1] = 0
+    sums, counts = map(_without_each, by_fold)
     columns = [_shrunk(sums, counts, smoothing), np.log1p(counts)]
     if block.side is not None:
         side = abs(block.side)

@@ -52,7 +52,7 @@ def test_every_block_has_a_letter_of_its_own() -> None:
     assert list(vw_lines(X)) == [" |u 0 |i 0 |t 0 |d 0 |s 0 |h 0 |o 0\n"]
     for names in (("user", ""), ("user", "é"), ("ab", "ba", "aab")):
         with pytest.raises(
-            ValueError, match=f"VW knows a block by an ASCII letter .* '{names[-1]}' has none"
+            ValueError, match=f"VW names a block by an ASCII letter .* '{names[-1]}' has none"
         ):
             namespaces(Design([Block(name, [0], 1) for name in names]))
 
@@ -210,7 +210,7 @@ def test_rows_that_vw_skips_are_noticed(design: Design, y: np.ndarray) -> None:
 
 
 def test_only_regression(design: Design, y: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="(?s)predict other than a number.*MULTICLASS"):
+    with pytest.raises(ValueError, match="(?s)predict something other than a number.*MULTICLASS"):
         VowpalWabbit("--oaa 5").fit(design, y)
 
 
