@@ -4,12 +4,12 @@ Minimises, for the model of `fm.model`,
 
     sum_rows weight (y - yhat)^2 + l2_w |w|^2 + l2 |V|^2            (w0 is never penalized)
 
-by turns over theta = (w, v) of all levels of a block at once, the mean of their conditional (`fm.conditional`)
+by turns over theta = (w, v) of all levels of a block at once, the mean of their conditional (`fm.block_kernel`)
 with noise precision 1 and prior precision diag(l2_w, l2, ..., l2), and over w0. Each step is exact, so the
 objective never rises. Rendle et al., "Fast Context-aware Recommendations with Factorization Machines"
 (SIGIR 2011), take the coordinates one at a time.
 
-Side features of a block enter as the levels' prior mean S B (`fm.side`), under the same penalty on theta - S B
+Side features of a block enter as the levels' prior mean S B (`fm.priors`), under the same penalty on theta - S B
 and on B; what interactions of a level with its own features would add is part of its bias.
 
 Where a penalty is 0 a level with few rows leaves its system singular. Its step is then proximal: the
@@ -26,14 +26,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
+from fm.block_kernel import FACTORS, sweep
 from fm.blocks import Blocks
 from fm.columns import Columns
 from fm.design import Design
 from fm.linear import LinearBlock, explain
 from fm.model import Coefficients
-from fm.partition import rows_of
-from fm.side import Ridge, flat
-from fm.sweep import FACTORS, sweep
+from fm.priors import Ridge, flat
+from fm.rows import rows_of
 from fm.threads import mapping
 
 PROXIMAL = 1e-9

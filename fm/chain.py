@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
+from fm.block_kernel import FACTORS, sweep
 from fm.design import Design
-from fm.group import Group, SideGroup
 from fm.likelihoods import Gaussian, OrderedProbit, Probit
 from fm.linear import LinearBlock, explain
-from fm.partition import rows_of
-from fm.prior import Prior
-from fm.sweep import FACTORS, sweep
+from fm.priors import Group, Prior, SideGroup
+from fm.rows import rows_of
 from fm.threads import Map
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from fm.layout import Layout, Slab, in_slots, slab_slots
+from fm.blocks import Layout, Slab, in_slots, slab_slots
 
 
 class Columns:

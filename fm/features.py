@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from fm.blocks import by_level
 from fm.design import UNKNOWN, Block, Design
-from fm.layout import by_level
 from fm.model import squared
 
 CHUNK = 2**14

@@ -7,9 +7,9 @@ Model: that of `fm.model`, with y observed through one of `fm.likelihoods`, and 
 
 A sweep draws, each from its conditional given all the rest,
 
-    1. theta, all levels of a block at once (`fm.conditional`), block after block;
+    1. theta, all levels of a block at once (`fm.block_kernel`), block after block;
     2. w0, the noise precision, cut points and latent targets (`fm.likelihoods`);
-    3. mu, Lambda and B of each group (`fm.group`);
+    3. mu, Lambda and B of each group (`fm.priors`);
     4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0, and
        <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn from
        what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu & Sabatti,
@@ -33,7 +33,7 @@ from scipy import sparse
 
 from fm.chain import Chain, Draw, GibbsState
 from fm.design import Design
-from fm.prior import Prior
+from fm.priors import Prior
 from fm.threads import mapping
 
 Callback = Callable[[int, Draw], bool | None]

@@ -7,19 +7,20 @@
 The latent z takes y's place as the target of the blocks, and given z all is Gaussian (Albert & Chib, JASA
 1993). Cut points drawn given z hardly move when there are many rows, so they are drawn given eta alone, z
 integrated out, and then z given them (as Cowles, Statistics and Computing 1996, does): Metropolis-Hastings
-with a proposal that is close to the conditional itself (`fm.cut_points`).
+with a proposal that is close to the conditional itself (`fm.likelihoods`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
-from fm.cut_points import draw_cut_points
-from fm.prior import Prior
-from fm.sweep import Residual
-from fm.truncated_normal import TruncatedNormal, between_cut_points
+from fm.block_kernel import Residual
+from fm.priors import Prior
 
 
 class Gaussian:
@@ -133,3 +134,135 @@ class OrderedProbit(Latent):
     def shift_prior(self) -> tuple[float, float]:
         precision = self._prior.location
         return precision * len(self.cut_points), -precision * self.cut_points.sum()
+
+
+DF = 5.0
+"""Degrees of freedom of the proposal."""
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Second-order expansion of log p at `cut_points`; `noise` is that of z - eta given them, class by class.
+
+    newton : maximum of the quadratic; root : lower Cholesky factor of H.
+    """
+
+    cut_points: NDArray
+    log_density: float
+    newton: NDArray
+    root: NDArray
+    noise: list[TruncatedNormal]
+
+    @classmethod
+    def at(cls, c: NDArray, eta: Sequence[NDArray], precision: float) -> Expansion:
+        noise = between_cut_points(c, eta)
+        gradient = -precision * c
+        hessian = precision * np.eye(len(c))
+        for j, rows in enumerate(noise):
+            if j > 0:
+                a = rows.at_lower()
+                gradient[j - 1] -= a.sum()
+                hessian[j - 1, j - 1] += a @ a - a @ rows.lower
+            if j < len(c):
+                b = rows.at_upper()
+                gradient[j] += b.sum()
+                hessian[j, j] += b @ b + b @ rows.upper
+            if 0 < j < len(c):
+                hessian[j - 1, j] = hessian[j, j - 1] = -(a @ b)
+        log_density = sum(np.log(rows.mass).sum() for rows in noise) - precision * np.dot(c, c) / 2
+        return cls(
+            c,
+            log_density,
+            c + np.linalg.solve(hessian, gradient),
+            np.linalg.cholesky(hessian),
+            noise,
+        )
+
+    def propose(self, rng: np.random.Generator) -> NDArray:
+        step = np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
+        return self.newton + step / np.sqrt(rng.chisquare(DF) / DF)
+
+    def log_proposal(self, c: NDArray) -> float:
+        """Log density of proposing c from here, up to a constant."""
+        scaled = self.root.T @ (c - self.newton)
+        tail = np.log1p(np.dot(scaled, scaled) / DF)
+        return np.log(np.diag(self.root)).sum() - (DF + len(c)) / 2 * tail
+
+
+def draw_cut_points(
+    c: NDArray, eta: Sequence[NDArray], precision: float, rng: np.random.Generator
+) -> tuple[NDArray, list[TruncatedNormal]]:
+    """The next cut points (n_classes - 1,), and the distribution of z - eta given them.
+
+    eta : predictions for each class's rows.
+    """
+    here = Expansion.at(c, eta, precision)
+    proposal = here.propose(rng)
+    log_uniform = np.log(rng.random())
+    if np.all(np.diff(proposal) > 0):
+        there = Expansion.at(proposal, eta, precision)
+        log_odds = (
+            there.log_density
+            - here.log_density
+            + there.log_proposal(c)
+            - here.log_proposal(proposal)
+        )
+        if log_uniform < log_odds:
+            return proposal, there.noise
+    return c, here.noise
+
+
+TINY = np.finfo(np.float64).tiny
+
+
+class TruncatedNormal:
+    """N(0, 1) between `lower` and `upper`, (n,) each or one of them infinite for all rows.
+
+    mass : (n,) Phi(upper) - Phi(lower). An interval right of 0 is mirrored first, so that far out in either
+        tail the difference keeps its digits; beyond 37 standard deviations it is `TINY`.
+    """
+
+    def __init__(self, lower: NDArray | float, upper: NDArray | float) -> None:
+        self.lower, self.upper = lower, upper
+        if np.ndim(lower) and np.ndim(upper):
+            self._sign = np.copysign(1.0, -(lower + upper))
+            self._low = np.minimum(self._sign * lower, self._sign * upper)
+            self._high = np.maximum(self._sign * lower, self._sign * upper)
+        else:
+            self._sign, self._low, self._high = (
+                (-1.0, -upper, -lower) if np.ndim(lower) else (1.0, lower, upper)
+            )
+        self._below = ndtr(self._low)
+        self.mass = np.maximum(ndtr(self._high) - self._below, TINY)
+
+    def at_lower(self) -> NDArray[np.float64]:
+        """(n,): density of the distribution at its lower bound."""
+        return density(self.lower) / self.mass
+
+    def at_upper(self) -> NDArray[np.float64]:
+        return density(self.upper) / self.mass
+
+    def mean(self) -> NDArray[np.float64]:
+        """(n,)."""
+        return self.at_lower() - self.at_upper()
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(n,), by inversion of the distribution function."""
+        p = self._below + self.mass * rng.random(len(self.mass))
+        return self._sign * np.clip(ndtri(np.maximum(p, TINY)), self._low, self._high)
+
+
+def between_cut_points(c: NDArray, eta: Sequence[NDArray]) -> list[TruncatedNormal]:
+    """Of each class's rows, `eta` (n,) being their predictions: z - eta ~ N(0, 1) given that z lies between the
+    class's cut points among `c` (n_classes - 1,)."""
+    first = (
+        -np.inf if len(c) else np.full(len(eta[0]), -np.inf)
+    )  # of a single class, something says how many rows
+    lower = [first, *(cut - rows for cut, rows in zip(c, eta[1:], strict=True))]
+    upper = [*(cut - rows for cut, rows in zip(c, eta[:-1], strict=True)), np.inf]
+    return [TruncatedNormal(*bounds) for bounds in zip(lower, upper, strict=True)]
+
+
+def density(x: NDArray | float) -> NDArray:
+    """phi(x)."""
+    return np.exp(-0.5 * x * x) * (1 / np.sqrt(2 * np.pi))

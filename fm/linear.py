@@ -16,8 +16,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fm.block_kernel import Residual
 from fm.design import Block
-from fm.sweep import Residual
 
 
 class LinearBlock:

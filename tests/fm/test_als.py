@@ -161,7 +161,7 @@ def test_many_factors_in_parts_reach_the_same_objective(monkeypatch):
     X, y = ratings(np.random.default_rng(0), 12, 10, 100)
     given = {"k": 6, "n_iter": 1000, "l2": 8.0, "l2_w": 1.0}
     whole = als(X, y, rng=np.random.default_rng(1), **given)
-    monkeypatch.setattr("fm.sweep.FACTORS", 2)
+    monkeypatch.setattr("fm.block_kernel.FACTORS", 2)
     parts = als(X, y, rng=np.random.default_rng(1), **given)
     assert parts.history["objective"][0] != whole.history["objective"][0]
     np.testing.assert_allclose(

@@ -13,8 +13,7 @@ from fm.design import Block, Design
 from fm.diagnostics import effective_sample_size
 from fm.gibbs import gibbs
 from fm.model import Coefficients, predict
-from fm.prior import Prior
-from fm.side import flat
+from fm.priors import Prior, flat
 
 K = 2
 PRIOR = Prior(

@@ -7,7 +7,7 @@ from fm.design import Block, Design
 from fm.diagnostics import effective_sample_size, r_hat
 from fm.gibbs import gibbs
 from fm.model import averaged, predict
-from fm.prior import Prior
+from fm.priors import Prior
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
 

@@ -1,99 +1,104 @@
-"""Both forms of rows, one-hot blocks and any columns, against the model equation."""
-
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
+from fm import partition
+from fm.als import als
 from fm.blocks import Blocks
 from fm.columns import Columns
-from tests.oracles import fm_predict
-
-SIZES = (5, 7, 3, 4)
-
-
-def one_hot(levels, n):
-    X = np.zeros((len(levels), n + 1))
-    X[np.arange(len(levels)), levels] = 1
-    return X[:, :n]
+from fm.design import Block, Design
+from fm.gibbs import gibbs
+from fm.rows import conflict_free_sets, rows_of
+from tests.fm.data import random_design, ratings
 
 
-def example(form, n_blocks, weight=None, dtype=np.float64, k=2):
-    """(rows, X, w0, theta): rows loaded with coefficients, and the matrix they stand for."""
-    rng = np.random.default_rng(n_blocks)
-    levels = [rng.integers(-1, n, 40) for n in SIZES[:n_blocks]]
-    ends = np.cumsum(SIZES[:n_blocks])
-    columns = [np.arange(end - n, end) for end, n in zip(ends, SIZES, strict=False)]
-    X = np.hstack([one_hot(level, n) for level, n in zip(levels, SIZES, strict=False)])
-    if form == "blocks":
-        rows = Blocks(levels, columns, weight, k=k, dtype=dtype)
-    else:
-        X *= rng.normal(size=X.shape)
-        rows = Columns(sparse.csc_array(X), columns, weight, k=k, dtype=dtype)
-    w0, theta = 0.7, rng.normal(size=(ends[-1], k + 1))
-    rows.load(w0, theta)
-    return rows, X, w0, theta
+def given_to(X, groups=None):
+    return rows_of(X, None, groups, k=1, dtype=np.float64)
 
 
-CASES = [("blocks", 1), ("blocks", 2), ("blocks", 3), ("blocks", 4), ("columns", 1), ("columns", 3)]
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_sets_are_free_of_conflict_and_complete(X):
+    sets = conflict_free_sets(sparse.csc_array(X.astype(float)))
+    assert sorted(np.concatenate(sets)) == list(range(X.shape[1]))
+    assert all(X[:, members].sum(axis=1).max() <= 1 for members in sets)
 
 
-@pytest.mark.parametrize(("form", "n_blocks"), CASES)
-def test_prediction(form, n_blocks):
-    rows, X, w0, theta = example(form, n_blocks)
-    np.testing.assert_allclose(
-        rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12
-    )
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_one_hot_groups_side_by_side_are_found(seed):
+    """With rows that lack a level, and levels that lack rows."""
+    X = random_design(np.random.default_rng(seed), side=False).to_csr()
+    assert len(conflict_free_sets(sparse.csc_array(X))) <= 3
 
 
-@pytest.mark.parametrize(("form", "n_blocks"), CASES)
-def test_prediction_after_a_set_was_updated(form, n_blocks):
-    rows, X, w0, theta = example(form, n_blocks)
-    for s, columns in enumerate(rows.columns):
-        theta[columns] *= -1.5
-        rows.absorb(s, theta[columns])
-    np.testing.assert_allclose(
-        rows.prediction(), fm_predict(X, w0, theta[:, 0], theta[:, 1:]), atol=1e-12
-    )
+def test_interleaved_one_hot_groups_are_few_sets():
+    X = ratings(np.random.default_rng(0))[0].to_csr()
+    shuffled = sparse.csc_array(X[:, np.random.default_rng(1).permutation(X.shape[1])])
+    assert len(conflict_free_sets(shuffled)) < 14  # of 70 columns
 
 
-@pytest.mark.parametrize(("form", "n_blocks"), CASES)
-@pytest.mark.parametrize("weighted", [False, True])
-def test_regressors(form, n_blocks, weighted):
-    """A row's are sqrt(weight) (x (1, q), r): with theta_j moved by d the prediction moves by x (1, q) d."""
+def test_a_dense_matrix_is_one_column_at_a_time():
+    assert [len(s) for s in conflict_free_sets(sparse.csc_array(np.ones((5, 4))))] == [1] * 4
+
+
+def test_groups_of_a_matrix():
+    """By default one-hot sets apart and the rest together; else as they are numbered."""
     rng = np.random.default_rng(0)
-    weight = rng.uniform(0, 2, 40) if weighted else None
-    rows, X, w0, theta = example(form, n_blocks, weight)
-    target = rng.normal(size=40)
-    rows.explain(target)
-    scale = np.ones(40) if weight is None else np.sqrt(weight)
-    for s, columns in enumerate(rows.columns):
-        seen = np.zeros(40, int)
-        for batch in rows.layouts[s].batches:
-            for slab in batch.slabs:
-                slots, x = slab.chunks(rows.layouts[s].slots), rows.regressors(s, slab).copy()
-                np.testing.assert_array_equal(x[slots == 40], 0)
-                for chunk, level in enumerate(slab.owner):
-                    mine = slots[chunk] < 40
-                    row = slots[chunk, mine]
-                    seen[row] += 1
-                    without = theta.copy()
-                    without[columns[level]] = 0
-                    q = X[row] @ without[:, 1:]
-                    h = X[row, columns[level]][:, None] * np.column_stack([np.ones(len(row)), q])
-                    r = target[row] - fm_predict(X[row], w0, without[:, 0], without[:, 1:])
-                    expected = scale[row, None] * np.column_stack([h, r])
-                    np.testing.assert_allclose(x[chunk, mine], expected, atol=1e-12)
-        np.testing.assert_array_equal(seen, np.any(X[:, columns] != 0, axis=1))
+    design = random_design(rng, 40, side=False, unknown=False)
+    X = sparse.hstack([design.to_csr(), sparse.csr_array(rng.normal(size=(40, 3)))], format="csr")
+    rows, groups = given_to(X)
+    assert isinstance(rows, Columns)
+    assert [list(g) for g in groups] == [
+        [*range(5)],
+        [*range(5, 12)],
+        [*range(12, 16)],
+        [16, 17, 18],
+    ]
+    _, groups = given_to(X, np.repeat([4, 9], [10, 9]))
+    assert [list(g) for g in groups] == [[*range(10)], [*range(10, 19)]]
 
 
-def test_whether_a_block_is_in_every_row():
-    levels = [np.array([0, 1, 1]), np.array([0, -1, 1])]
-    rows = Blocks(levels, [np.arange(2), np.arange(2, 4)], None, k=1, dtype=np.float64)
-    assert rows.in_every_row(0) and not rows.in_every_row(1)
+def test_which_form_the_rows_take():
+    design = random_design(np.random.default_rng(0))
+    assert isinstance(given_to(design)[0], Blocks)
+    assert isinstance(given_to(Design(design.blocks[1:2]).to_csr())[0], Blocks)
+    assert isinstance(given_to(design.to_csr())[0], Columns)
+    assert isinstance(given_to(2 * Design(design.blocks[1:2]).to_csr())[0], Columns)
 
 
-@pytest.mark.parametrize("form", ["blocks", "columns"])
-def test_regressors_are_in_the_given_precision(form):
-    rows, *_ = example(form, 2, np.ones(40), np.float32)
-    rows.explain(np.zeros(40))
-    assert rows.regressors(0, rows.layouts[0].batches[0].slabs[0]).dtype == np.float32
+def three_forms(monkeypatch, solve):
+    """The same one-hot data as a design, as a matrix, and as a matrix not taken for one-hot."""
+    rng = np.random.default_rng(0)
+    blocks = [Block(name, rng.integers(-1, n, 60), n) for name, n in (("a", 6), ("b", 9), ("c", 3))]
+    X, y = Design(blocks), rng.normal(size=60)
+    yield solve(X, y)
+    yield solve(X.to_csr(), y)
+    monkeypatch.setattr(partition, "MAX_BLOCKS", 0)
+    assert isinstance(given_to(X.to_csr())[0], Columns)
+    yield solve(X.to_csr(), y)
+
+
+def test_als_does_not_depend_on_the_form(monkeypatch):
+    def solve(X, y):
+        return als(X, y, k=3, n_iter=5, l2=0.5, l2_w=0.1, rng=np.random.default_rng(1)).coefficients
+
+    design, *matrices = three_forms(monkeypatch, solve)
+    for matrix in matrices:
+        for a, b in zip(design[:3], matrix[:3], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-10)
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "probit"])
+def test_gibbs_does_not_depend_on_the_form(monkeypatch, likelihood):
+    def solve(X, y):
+        y = y if likelihood == "gaussian" else (y > 0).astype(float)
+        return gibbs(X, y, k=3, n_iter=4, rng=np.random.default_rng(1), likelihood=likelihood)
+
+    design, *matrices = three_forms(monkeypatch, solve)
+    for matrix in matrices:
+        np.testing.assert_allclose(design.V, matrix.V, atol=1e-8)
+        np.testing.assert_allclose(design.w, matrix.w, atol=1e-8)
+        np.testing.assert_allclose(design.w0, matrix.w0, atol=1e-8)

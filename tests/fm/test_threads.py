@@ -22,7 +22,7 @@ def test_the_work_is_done_by_as_many_threads():
 
 @pytest.mark.parametrize("kind", ["design", "side", "weighted", "matrix", "ordered", "als"])
 def test_threads_change_nothing(kind, monkeypatch):
-    monkeypatch.setattr("fm.layout.BATCH_LEVELS", 2)  # so that there is something to share out
+    monkeypatch.setattr("fm.blocks.BATCH_LEVELS", 2)  # so that there is something to share out
     rng = np.random.default_rng(0)
     X = random_design(rng, 200, side=kind == "side")
     X = X.to_csr() * 0.5 if kind == "matrix" else X

@@ -14,7 +14,7 @@ from bench.studies.speed.bars import slopes
 from bench.studies.speed.page import Plot, Section
 from bench.studies.speed.setting import configured, setting
 from bench.tables import markdown_table
-from fm.sweep import FACTORS
+from fm.block_kernel import FACTORS
 
 KS = (2, 4, 8, 16, 32, 64, 128)
 ROWS = 1_000_000

@@ -209,7 +209,7 @@ are 0.7 as fast a core as one, which the two threads above make plausible and no
 - **The engine we would put under it** is Spark's ALS, in its own block partition, where a matrix factorization by least
   squares is enough: it is this very scheme, kept by others, with recovery from failures. For an FM with more than ids,
   and for the sampler, the same scheme on Ray actors with this library inside each: an actor keeps its rows, calls
-  `fm.conditional`, and hands its theta on. For gradient descent on many features, PyTorch's TorchRec: its embedding
+  `fm.block_kernel`, and hands its theta on. For gradient descent on many features, PyTorch's TorchRec: its embedding
   tables are split over machines by design. Which of the three is a question of the model, not of speed; none was
   measured here."""
     return Section("What would 10^9 ratings take?", text)

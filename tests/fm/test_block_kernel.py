@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from fm.conditional import conditional
-from fm.layout import Layout
+from fm.block_kernel import conditional
+from fm.blocks import Layout
 
 RNG = np.random.default_rng(0)
 LEVELS = np.sort(RNG.integers(0, 3, 60))  # level 3 has no row

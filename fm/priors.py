@@ -8,15 +8,11 @@ The full covariance of w and v is learned. Without features: Salakhutdinov & Mni
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-
-from fm.normal_wishart import NormalWishart
-from fm.prior import Prior
-from fm.side import Ridge, flat
 
 FIRST_PRECISION = 5.0, 20.0
 """Of w and of each factor, in units of y's spread, before anything has been learned."""
@@ -141,3 +137,111 @@ class SideGroup(Group):
         shape, rate = self._strength_prior
         squares = np.sum(self.B @ self.precision * self.B)
         self.strength = rng.gamma(shape + self.B.size / 2) / (rate + squares / 2)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The prior of a Bayesian factorization machine (`fm.gibbs`), in units of y's location and spread.
+
+    centre, unit : location and spread of y; 0 and 1 for probit.
+    location : w0 ~ N(centre, unit^2 / location); each cut point ~ N(0, 1 / location), in order.
+    noise : shape and rate of Gamma, alpha unit^2 ~ Gamma(shape, rate).
+    strength, df, scatter : per group of columns, the mean and precision of (w, v) are Normal-Wishart with
+        mean 0, `strength`, k + `df` degrees of freedom and W^-1 = scatter diag(unit^2, unit, ..., unit).
+    side : shape and rate of Gamma, the prior of `strength` in `fm.priors`.
+
+    `df`, `scatter` and where `fm.priors` starts are the best of 8 settings on validation (a tenth of ua.base of
+    MovieLens-100K, 3 draws, 2 chains each): MSE 0.7909, against 0.7911 to 0.7931.
+    """
+
+    centre: float = 0.0
+    unit: float = 1.0
+    location: float = 0.01
+    noise: tuple[float, float] = (1.0, 1.0)
+    strength: float = 1.0
+    df: float = 10.0
+    scatter: float = 0.3
+    side: tuple[float, float] = (1.0, 1.0)
+
+    @classmethod
+    def of(cls, y: NDArray, weight: NDArray | None) -> Prior:
+        """In the unit of `y`, or 1 if it is constant."""
+        centre = np.average(y, weights=weight)
+        return cls(centre, np.sqrt(np.average((y - centre) ** 2, weights=weight)) or 1.0)
+
+
+@dataclass(frozen=True)
+class NormalWishart:
+    """mean m (d,), strength > 0, df > d - 1, and scatter W^-1 (d, d)."""
+
+    mean: NDArray
+    strength: float
+    df: float
+    scatter: NDArray
+
+    def given(self, x: NDArray) -> NormalWishart:
+        """The posterior after observing the rows of `x` (n, d)."""
+        n = len(x)
+        if n == 0:
+            return self
+        centre = x.mean(axis=0)
+        off = centre - self.mean
+        strength = self.strength + n
+        scatter = self.scatter + (x - centre).T @ (x - centre)
+        scatter += np.outer(off, off) * (self.strength * n / strength)
+        return NormalWishart(self.mean + off * (n / strength), strength, self.df + n, scatter)
+
+    def draw(self, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """(mu, Lambda), by Bartlett's decomposition of the Wishart."""
+        d = len(self.mean)
+        bartlett = np.tril(rng.standard_normal((d, d)), -1)
+        np.fill_diagonal(bartlett, np.sqrt(rng.chisquare(self.df - np.arange(d))))
+        root = np.linalg.solve(np.linalg.cholesky(self.scatter).T, bartlett)  # Lambda = root root'
+        mu = self.mean + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(self.strength)
+        return mu, root @ root.T
+
+
+class Ridge:
+    """Solves with S'S + strength I for any strength, by the spectrum of the smaller of S'S and S S'.
+
+    Costs O(min(n_levels, n_side)^3) once, then two dense products with the eigenvectors per solve.
+    """
+
+    def __init__(self, S: sparse.csr_array) -> None:
+        self.S = S
+        self._tall = S.shape[0] >= S.shape[1]
+        gram = S.T @ S if self._tall else S @ S.T
+        self._values, self._vectors = np.linalg.eigh(gram.toarray())
+
+    def solve(self, x: NDArray, strength: float) -> NDArray:
+        """(S'S + strength I)^-1 x, for x (n_side, d)."""
+        if self._tall:
+            return self._filter(x, strength)
+        return (x - self.S.T @ self._filter(self.S @ x, strength)) / strength
+
+    def _filter(self, x: NDArray, strength: float) -> NDArray:
+        x = x.T @ self._vectors  # few rows: much faster than as many columns
+        return ((x / (self._values + strength)) @ self._vectors.T).T
+
+    def fit(self, x: NDArray, strength: float) -> NDArray:
+        """(n_side, d): argmin over B of |x - S B|^2 + strength |B|^2."""
+        return self.solve(self.S.T @ x, strength)
+
+    def draw(self, x: NDArray, strength: float, root: NDArray, rng: np.random.Generator) -> NDArray:
+        """B given x = S B + noise, rows of noise and of sqrt(strength) B being N(0, root root')."""
+        n_levels, n_side = self.S.shape
+        noise = rng.standard_normal((n_levels + n_side, len(root))) @ root.T
+        return self.solve(
+            self.S.T @ (x + noise[:n_levels]) + np.sqrt(strength) * noise[n_levels:], strength
+        )
+
+
+def flat(theta: NDArray, B: NDArray, S: sparse.csr_array) -> NDArray:
+    """(n_levels + n_side, k + 1): coefficients of the columns (level, its features) that amount to `theta`.
+
+    A level's own w is less what `fm.model` adds for pairs of its own columns.
+    """
+    own = theta - S @ B
+    squares = [np.vecdot(x[:, 1:], x[:, 1:]) for x in (theta, own, B)]
+    own[:, 0] -= (squares[0] - squares[1] - S.power(2) @ squares[2]) / 2
+    return np.concatenate([own, B])
