@@ -77,6 +77,8 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
     """
 
+    package = "vowpalwabbit"
+
     def __init__(
         self,
         arguments: str | Sequence[str] | Mapping[str, object] = "",

@@ -110,7 +110,9 @@ def run(job: Job) -> Result:
             settled = clone(model).set_params(**getattr(model, "refit_params_", {}))
             model, cost = _fit(settled, X, y, split.development, split.development[:0], job.threads)
 
-    metrics |= {"time/fit_seconds": cost.seconds, "size/parameters": float(model.n_parameters_)}
+    metrics["time/fit_seconds"] = cost.seconds
+    if hasattr(model, "n_parameters_"):
+        metrics["size/parameters"] = float(model.n_parameters_)
     memory = getattr(model, "peak_memory_", cost.peak_memory)
     if memory is not None:
         metrics["size/peak_memory_mib"] = memory / 2**20

@@ -30,7 +30,8 @@ class MyFM(Package, RegressorMixin, BaseEstimator):
     random_state. Raises ImportError in `fit` where myFM is not installed.
     """
 
-    package, title = "myfm", "myFM"
+    package = "myfm"
+    title = "myFM"
 
     def __init__(self, *, k: int = 10, n_iter: int = 200, random_state: int = 0) -> None:
         self.k = k

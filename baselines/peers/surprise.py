@@ -25,7 +25,8 @@ from fm.validation import check_integer, check_number
 class Surprise(Package, RegressorMixin, BaseEstimator, ABC):
     """Base of the adapters. `model_` is Surprise's own fitted algorithm."""
 
-    package, title = "surprise", "Surprise"
+    package = "surprise"
+    title = "Surprise"
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Fit Surprise's algorithm to the rows with both levels known.

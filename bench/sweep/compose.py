@@ -33,6 +33,7 @@ CHOSEN = ("data", "split", "features", "model")
 GROUPS = (*CHOSEN, "space", "search", "tracking", "experiment")
 
 COMPUTED = (
+    "data",
     "model",
     "split",
     "features",
@@ -43,7 +44,7 @@ COMPUTED = (
     "threads",
     "first_rows",
 )
-"""The part of the configuration that enters a run's identity."""
+"""The part of the configuration that says what a run computes; of `data`, what was read is its identity."""
 
 REPEATS = ("seed", "data_seed", "split", "split.fold", "split.seed")
 """What may vary between the repeats of one configuration."""
@@ -158,8 +159,11 @@ def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -
             raise UserError(
                 f"{next(iter(intervals))} is a range: add search=default, or list values"
             )
-        inner = {key: values for key, values in axes.items() if key.partition(".")[0] in COMPUTED}
-        inner = {key: values for key, values in inner.items() if key not in GROUPS}
+        inner = {
+            key: values
+            for key, values in axes.items()
+            if key not in GROUPS and key.partition(".")[0] in COMPUTED[1:] and "_target_" not in key
+        }
         outer = [
             [f"{key}={value}" for value in values]
             for key, values in axes.items()
@@ -303,7 +307,7 @@ def _check(cfg: DictConfig) -> None:
         for key in OmegaConf.missing_keys(cfg[group]):
             raise UserError(f"{key} must be given: {key}=...")
     try:
-        instantiate(cfg.model).check_params()
+        getattr(instantiate(cfg.model), "check_params", lambda: None)()
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from bench import report
 from bench.errors import RunFailed, UserError
-from bench.identity import code_version
 from bench.metrics import SELECTION_METRIC
 from bench.processes import TimeUp, end_with, this_process, time_limit
 from bench.run import Job, Pruned, Result, run
@@ -68,7 +67,11 @@ def _run(cfg: DictConfig) -> float:
         )
     experiment = experiment_of(cfg, dataset)
     job = job_of(
-        cfg, HydraConfig.get().runtime.choices, dataset, _code(cfg), dict(sweep.limits or {})
+        cfg,
+        HydraConfig.get().runtime.choices,
+        dataset,
+        dict(sweep.code or {}),
+        dict(sweep.limits or {}),
     )
     names = (job.digest, pruned_digest(job.digest, job.limits)) if job.limits else (job.digest,)
     with tracker.queue.claimed(experiment, job.digest):
@@ -133,16 +136,3 @@ def _varied(cfg: DictConfig) -> tuple[str, ...]:
 def _sweep(cfg: DictConfig) -> Sweep:
     sweep = cfg.sweep
     return Sweep(sweep.id or "", sweep.name or "", "", sweep.owner or this_process())
-
-
-def _code(cfg: DictConfig) -> dict[str, str]:
-    """The code's version as the sweep's start knows it, provided that it is the one here."""
-    given = dict(cfg.sweep.code or {})
-    here = code_version()
-    if not given:
-        return here
-    if given["source"] != here["source"]:
-        raise UserError(
-            "the code here is not the code that the sweep was started with: start it again"
-        )
-    return given

@@ -23,13 +23,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.data.dataset import Dataset
-from bench.identity import code_version, digest
+from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import this_process
 from bench.sweep.compose import Plan, plan
 from bench.sweep.protocol import jobs_at_most, protocol
 from bench.sweep.running import Missing, Running
 from bench.sweep.sweep_summary import finish, summary
-from bench.sweep.trials import experiment_of, load_data
+from bench.sweep.trials import computed, experiment_of, load_data
 from bench.tracking import MLflowTracker, Sweep
 
 HOW = (
@@ -133,8 +133,9 @@ def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str) ->
     asked = sorted(
         o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra")
     )
-    version = {k: v for k, v in code_version().items() if k != "commit"}
-    parts = {"overrides": asked, "data": dataset.digest, "code": version}
+    names = {name for cfg in planned.jobs for name in code_targets(computed(cfg))}
+    code = computed_by(code_version(tuple(sorted(names))))
+    parts = {"overrides": asked, "data": dataset.digest, "code": code}
     name = f"{_swept(planned)}: {_asked(planned)}" if planned.multirun else ""
     return Sweep(digest(parts)[:12], name, words, this_process())
 
@@ -158,7 +159,7 @@ def _told(
     cfg: DictConfig, dataset: Dataset, tracker: MLflowTracker, running: Running, planned: Plan
 ) -> list[str]:
     """What every job is told, so that none looks for itself, wherever it runs."""
-    sweep, code = running.sweep, code_version()
+    sweep = running.sweep
     told = {
         "id": sweep.id,
         "name": f"'{sweep.name}'" if sweep.name else "null",
@@ -167,7 +168,6 @@ def _told(
         "home": f"'{running.home}'",
         "varied": f"[{','.join(planned.varied_all)}]",
         "deadline": "null" if running.deadline is None else running.deadline,
-        "code": "{" + ",".join(f"{key}:'{value}'" for key, value in code.items()) + "}",
     }
     told = [f"sweep.{key}={value}" for key, value in told.items()]
     told += [

@@ -13,8 +13,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from bench.data.dataset import Dataset
+from bench.errors import UserError
 from bench.features import encode
-from bench.identity import code_version, digest, job_digest
+from bench.identity import code_targets, code_version, digest, job_digest
 from bench.run import Job
 from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination
 from bench.tables import short
@@ -58,10 +59,16 @@ class Trials:
         )
         instantiate(cfg.split)(self.dataset)
         encode(self.dataset, cfg.features.names, train_rows=np.array([], np.int64))
-        self._given = (*combination.overrides, f"sweep.data={self.dataset.digest}")
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
+        self.code = code_version(code_targets(computed(self._part)))
+        written = ",".join(f"{key}:'{value}'" for key, value in self.code.items())
+        self._given = (
+            *combination.overrides,
+            f"sweep.data={self.dataset.digest}",
+            f"sweep.code={{{written}}}",
+        )
 
     def product(
         self, axes: Mapping[str, Mapping[str, object]], fixed: Mapping[str, object], *, test: bool
@@ -86,7 +93,7 @@ class Trials:
             overrides=(*self._given, *written, f"test={str(test).lower()}"),
             combination=self._given,
             values=values,
-            digest=job_digest(config, self.dataset.digest, code_version()),
+            digest=job_digest(config, self.dataset.digest, self.code),
             name=run_name(config, self.choices, self.varied, simulated=self.dataset.simulated),
             model=self.choices["model"],
             system=self.system,
@@ -95,7 +102,7 @@ class Trials:
 
 
 def computed(cfg: DictConfig) -> dict[str, object]:
-    """The part of a configuration that enters a run's identity, resolved."""
+    """The part of a configuration that says what a run computes, resolved."""
     return {
         key: OmegaConf.to_container(cfg[key], resolve=True)
         if OmegaConf.is_config(cfg[key])
@@ -112,9 +119,10 @@ def job_of(
     limits: Mapping[int, float] | None = None,
 ) -> Job:
     """The job that a composed configuration describes."""
+    config = computed(cfg)
     return Job(
         names={group: choices[group] for group in CHOSEN},
-        config=computed(cfg),
+        config=config,
         dataset=dataset,
         split=instantiate(cfg.split),
         features=tuple(cfg.features.names),
@@ -123,9 +131,18 @@ def job_of(
         refit=cfg.refit,
         threads=cfg.threads,
         first_rows=cfg.first_rows,
-        code=code or code_version(),
+        code=_same_code(code_version(code_targets(config)), code or {}),
         limits=limits or {},
     )
+
+
+def _same_code(here: Mapping[str, str], given: Mapping[str, str]) -> Mapping[str, str]:
+    """What the start of the sweep says of the code, which may know the commit where a worker does not."""
+    if given and given["source"] != here["source"]:
+        raise UserError(
+            "the code here is not the code that the sweep was started with: start it again"
+        )
+    return given or here
 
 
 def job_again(config: Mapping[str, object], names: Mapping[str, str], dataset: Dataset) -> Job:

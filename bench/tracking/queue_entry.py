@@ -15,11 +15,14 @@ import yaml
 
 from bench.data.dataset import Dataset
 from bench.errors import first_line
+from bench.identity import closure, code_targets
 from bench.measure import environment
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
 from bench.tracking.run_record import Experiment, Record, Sweep, flatten
 
+CODE_FILE = "code.json"
+"""What of the code a run's digest covers."""
 MAX_CURVE_POINTS = 500
 MAX_METRICS = 1000
 """Of one call to MLflow, all curves together."""
@@ -108,8 +111,11 @@ def entry_of(
 
 
 def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None:
-    """The job's configuration; of a test its predictions; of a failure where it came from."""
+    """The job's configuration and its code; of a test its predictions; of a failure where it came from."""
     (folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False), "utf-8")
+    code = closure(code_targets(job.config))
+    covered = {"modules": code.modules, "packages": code.packages}
+    (folder / CODE_FILE).write_text(json.dumps(covered, indent=1), "utf-8")
     if isinstance(outcome, Result) and job.test:
         ratings = job.dataset.ratings.iloc[outcome.rows][["user", "item", "rating"]]
         ratings = ratings.assign(prediction=outcome.prediction, **outcome.row_statistics)

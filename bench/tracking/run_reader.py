@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bench.errors import UserError
-from bench.tracking.queue_entry import Entry
+from bench.tracking.queue_entry import CODE_FILE, Entry
 from bench.tracking.run_record import Experiment, ParentRun, Record, RunData, Sweep
 from bench.tracking.store import Store
 from fm.validation import nearest
@@ -133,6 +133,10 @@ class RunReader(Store):
     def config(self, run_id: str) -> dict[str, object]:
         """Return the resolved configuration of a run."""
         return self._artifact(run_id, "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+
+    def code(self, run_id: str) -> dict[str, dict[str, str]]:
+        """Return what of the code a run's digest covers: `modules` and `packages` (`Closure`)."""
+        return self._artifact(run_id, CODE_FILE, lambda path: json.loads(path.read_text("utf-8")))
 
     def predictions(self, run_id: str) -> pd.DataFrame:
         """Return a row for each test row (the index).
