@@ -20,7 +20,9 @@ from scipy import sparse
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Block, Design
 from fm.io import load as load_estimator
+from fm.io import read_arrays, written_aside
 from fm.io import save as save_estimator
+from fm.validation import check_X
 
 MODEL, BLOCKS = "model.npz", "blocks.npz"
 
@@ -45,7 +47,8 @@ class Served:
         self, table: Mapping[str, ArrayLike], params: Mapping | None = None
     ) -> NDArray[np.float64]:
         """What the model predicts of each row of `table`, which has the sources' columns; an id that was not
-        known when the model was fitted tells nothing. `params` is there for MLflow and unused."""
+        known when the model was fitted tells nothing. `params` is there for MLflow and unused.
+        """
         blocks = [
             Block(
                 b.name,
@@ -79,36 +82,67 @@ def save(served: Served, folder: str | os.PathLike) -> None:
                 for part in ("data", "indices", "indptr")
             }
             arrays[f"{b}/side/shape"] = np.array(block.side.shape)
-    np.savez(Path(folder, BLOCKS), **arrays)
+    with written_aside(Path(folder, BLOCKS)) as file:
+        np.savez(file, **arrays)
 
 
-def load(folder: str | os.PathLike) -> Served:
-    """What `save` wrote."""
-    blocks, sources = [], []
-    with np.load(Path(folder, BLOCKS), allow_pickle=False) as arrays:
-        for b in range(len([name for name in arrays if name.endswith("/name")])):
-            side = None
-            if f"{b}/side/data" in arrays:
-                parts = tuple(arrays[f"{b}/side/{part}"] for part in ("data", "indices", "indptr"))
-                side = sparse.csr_array(parts, shape=tuple(arrays[f"{b}/side/shape"]))
-            labels = arrays[f"{b}/labels"]
-            name, column = (arrays[f"{b}/{key}"].item() for key in ("name", "column"))
-            unit, linear = (arrays[f"{b}/{key}"].item() for key in ("unit", "linear"))
-            blocks.append(
-                Block(name, np.empty(0, np.intp), len(labels), side, labels=labels, linear=linear)
-            )
-            sources.append(Source(column, unit))
-    return Served(load_estimator(Path(folder, MODEL)), tuple(blocks), tuple(sources))
+def load(folder: str | os.PathLike[str]) -> Served:
+    """Return what `save` wrote.
+
+    Raises
+    ------
+    ValueError
+        A file is damaged, or the two do not belong together.
+    """
+    path = Path(folder, BLOCKS)
+    model, arrays = load_estimator(Path(folder, MODEL)), read_arrays(path)
+    try:
+        n_blocks = len([name for name in arrays if name.endswith("/name")])
+        blocks, sources = zip(*(_block(arrays, b) for b in range(n_blocks)), strict=True)
+        check_X(model, Design(blocks))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
+    return Served(model, blocks, sources)
+
+
+def _block(arrays: Mapping[str, NDArray], b: int) -> tuple[Block, Source]:
+    side = None
+    if f"{b}/side/data" in arrays:
+        parts = tuple(arrays[f"{b}/side/{part}"] for part in ("data", "indices", "indptr"))
+        side = sparse.csr_array(parts, shape=tuple(arrays[f"{b}/side/shape"]))
+        side.check_format()
+    labels = arrays[f"{b}/labels"]
+    name, column = (str(arrays[f"{b}/{key}"].item()) for key in ("name", "column"))
+    unit, linear = int(arrays[f"{b}/unit"].item()), bool(arrays[f"{b}/linear"].item())
+    row = np.array([UNKNOWN])
+    return Block(name, row, len(labels), side, labels=labels, linear=linear), Source(column, unit)
 
 
 _load_pyfunc = load
 
 
-def _levels(labels: NDArray, column: ArrayLike, unit: int) -> NDArray[np.intp]:
-    """Number of the label that each entry equals, or `UNKNOWN`."""
-    values = np.asarray(column)
-    values = values.astype(np.str_) if labels.dtype.kind == "U" else values // unit
+def _levels(labels: ArrayLike, column: ArrayLike, unit: int) -> NDArray[np.intp]:
+    """Return the number of the label that each entry equals, or `UNKNOWN`."""
+    labels, values = np.asarray(labels), np.asarray(column)
+    if not len(labels):
+        return np.full(len(values), UNKNOWN)
+    if labels.dtype.kind in "OU":
+        labels, values = labels.astype(np.str_), values.astype(np.str_)
+    else:
+        if values.dtype.kind in "OU":  # numbers as text, or numbers and missing ones
+            values = np.array([_number(value) for value in values])
+        with np.errstate(invalid="ignore"):
+            values = values // unit
     order = np.argsort(labels, kind="stable")
     at = np.minimum(np.searchsorted(labels, values, sorter=order), len(labels) - 1)
     levels = order[at]
     return np.where(labels[levels] == values, levels, UNKNOWN)
+
+
+def _number(value: object) -> float:
+    """Return a number, exact if it is whole, or nan for what is none."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return float("nan")
+    return number

@@ -49,7 +49,7 @@ class Block:
     linear: bool = False
 
     def __post_init__(self) -> None:
-        levels = np.ascontiguousarray(self.levels, dtype=np.intp)
+        levels = _whole_numbers(self.name, self.levels)
         if levels.ndim != 1:
             raise ValueError(f"block {self.name!r}: levels must be 1-D, got shape {levels.shape}")
         if levels.size and not (levels.min() >= UNKNOWN and levels.max() < self.n_levels):
@@ -100,6 +100,27 @@ class Block:
         if self.side is None:
             return one_hot
         return sparse.hstack([one_hot, one_hot @ self.side.astype(dtype)], format="csr")
+
+
+def _whole_numbers(name: str, levels: ArrayLike) -> NDArray[np.intp]:
+    """Return levels as integers, none of them rounded or wrapped."""
+    given = np.asarray(levels)
+    if given.dtype == np.intp or given.size == 0:
+        return np.ascontiguousarray(given, dtype=np.intp)
+    if given.dtype.kind not in "iuf":
+        raise ValueError(
+            f"block {name!r}: levels must be whole numbers, got {given.dtype}: number the labels from 0, "
+            "for example by numpy.unique(..., return_inverse=True)"
+        )
+    with np.errstate(invalid="ignore"):
+        whole = given.astype(np.intp)
+    wrong = whole != given
+    if wrong.any():
+        raise ValueError(
+            f"block {name!r}: levels must be whole numbers, got {given[wrong][0]} "
+            f"in row {np.argmax(wrong)}"
+        )
+    return np.ascontiguousarray(whole)
 
 
 @dataclass(frozen=True, eq=False)

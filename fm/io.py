@@ -1,23 +1,26 @@
 """Fitted estimators in one file: an `.npz` of plain arrays, one of which is a JSON header.
 
 Nothing is pickled, so a file can be read without trusting whoever wrote it, and by any program that reads
-`.npz`. Kept is what predicts, and the learning curve; the solver's state is not: a loaded estimator predicts
+`.npz`. It holds what predicts, and the learning curve, but not the solver's state: a loaded estimator predicts
 the same to the last bit, and a further `fit` starts anew even with `warm_start`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from fm.base import FactorizationMachine
@@ -33,11 +36,17 @@ IN_HEADER = ("n_features_in_", "blocks_", "n_iter_")
 OF_ARRAYS = ("history_", "trace_")
 
 
-def save(estimator: FactorizationMachine, path: str | os.PathLike) -> None:
+def save(estimator: FactorizationMachine, path: str | os.PathLike[str]) -> None:
     """Write a fitted estimator to `path`, all of it or nothing.
 
     Of the hyperparameters, `callback` and a `random_state` that is not a number become None.
-    Raises NotFittedError, or TypeError if the labels of a classifier are neither numbers nor strings.
+
+    Raises
+    ------
+    NotFittedError
+        The estimator has not been fitted.
+    TypeError
+        The labels of a classifier are neither numbers nor strings.
     """
     check_is_fitted(estimator, "machine_")
     params = estimator.get_params(deep=False) | {"callback": None}
@@ -55,59 +64,196 @@ def save(estimator: FactorizationMachine, path: str | os.PathLike) -> None:
     arrays |= _named("machine_", estimator.machine_._asdict())
     for name in OF_ARRAYS:
         arrays |= _named(name, getattr(estimator, name, {}))
-    if hasattr(estimator, "classes_"):
-        arrays["classes_"] = _plain_labels(estimator.classes_)
+    for name in ("classes_", "feature_names_in_"):
+        if hasattr(estimator, name):
+            arrays[name] = _plain_labels(getattr(estimator, name))
     with written_aside(path) as file:
         np.savez(file, **arrays)
 
 
-def load(path: str | os.PathLike) -> FactorizationMachine:
-    """The estimator that `save` wrote; ValueError if the file is something else or of a later version."""
+def load(path: str | os.PathLike[str]) -> FactorizationMachine:
+    """Return the estimator that `save` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file is something else, damaged, inconsistent, or of a later version. Nothing larger than the file
+        is allocated to discover that.
+    """
+    name = os.fspath(path)
+    arrays = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        header = json.loads(arrays.pop("header").item())
+        header = json.loads(arrays.pop("header").item(), parse_constant=_no_constant)
         version = header["version"] if header["format"] == FORMAT else None
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{os.fspath(path)} was not written by fm.save, or is damaged") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{name} was not written by fm.save, or is damaged") from error
     if version != VERSION:
         raise ValueError(
-            f"{os.fspath(path)} has format {header['format']} {version}, known is {FORMAT} {VERSION}"
+            f"{name} has format {str(header['format'])[:80]} {str(version)[:80]}, "
+            f"this version reads {FORMAT} {VERSION}"
         )
-    estimator = ESTIMATORS[header["estimator"]](**header["params"])
+    try:
+        return _restored(header, arrays)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"{name} is damaged: {str(error)[:200]}") from error
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an `.npz` file that `numpy.savez` wrote.
+
+    Members must be stored, not compressed, and declare exactly the bytes that they have: the arrays together
+    are never larger than the file.
+
+    Raises
+    ------
+    ValueError
+        The file is not of that kind.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                if sum(member.file_size for member in members) > size:
+                    raise ValueError("members are larger than the file")
+                return {
+                    member.filename.removesuffix(".npy"): _read_array(archive, member)
+                    for member in members
+                }
+        except Exception as error:  # damaged zip files raise whatever the damage leads to
+            raise ValueError(
+                f"{os.fspath(path)} was not written by fm.save, or is damaged"
+            ) from error
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    if member.compress_type != zipfile.ZIP_STORED or not member.filename.endswith(".npy"):
+        raise ValueError(f"{member.filename} is not a stored array")
+    with archive.open(member) as file:
+        major, _ = npy.read_magic(file)
+        read_header = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[major]
+        shape, fortran, dtype = read_header(file)
+        content = file.read()
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError(f"{member.filename} does not have the size that it declares")
+    flat: NDArray[Any] = np.frombuffer(bytearray(content), dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _restored(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FactorizationMachine:
+    """Return the estimator of a file's header and arrays, which must agree with each other."""
+    estimator: FactorizationMachine = ESTIMATORS[header["estimator"]](**header["params"])
+    estimator.check_params()
     for name in IN_HEADER:
         setattr(estimator, name, header[name])
+    n_features = estimator.n_features_in_
+    _require(type(n_features) is int and n_features > 0, "n_features_in_")
+    _require(type(estimator.n_iter_) is int and estimator.n_iter_ >= 0, "n_iter_")
+    n_blocks = 0
     if estimator.blocks_ is not None:
-        estimator.blocks_ = [tuple(block) for block in estimator.blocks_]
-    estimator.machine_ = MACHINES[header["machine"]](**_with_prefix("machine_", arrays))
+        estimator.blocks_ = [_checked_block(*block) for block in estimator.blocks_]
+        n_blocks = len(estimator.blocks_)
+        _require(sum(b[1] + b[2] for b in estimator.blocks_) == n_features, "blocks_")
+    kind = MACHINES[header["machine"]]
+    _require((kind is Draws) == (estimator.solver == "gibbs"), "machine")
+    fields = _with_prefix("machine_", arrays)
+    estimator.machine_ = kind(**fields)
     for name in OF_ARRAYS:
         setattr(estimator, name, _with_prefix(name, arrays))
-    if "classes_" in arrays:
-        estimator.classes_ = arrays["classes_"]
+        for values in getattr(estimator, name).values():
+            _require(values.dtype.kind == "f" and values.ndim >= 1, name)
+    for name in ("classes_", "feature_names_in_"):
+        if name in arrays:
+            setattr(estimator, name, arrays.pop(name))
+    if hasattr(estimator, "feature_names_in_"):
+        names = estimator.feature_names_in_
+        _require(names.shape == (n_features,) and names.dtype.kind == "U", "feature_names_in_")
+        estimator.feature_names_in_ = names.astype(object)
+    _check_classes(estimator)
+    n_cuts = len(estimator.classes_) - 1 if isinstance(estimator, FMOrdinal) else 0
+    _check_machine(fields, estimator, kind is Draws, n_blocks, n_cuts)
+    _require(not arrays, f"{sorted(arrays)[:1]}")
     return estimator
 
 
-def _named(prefix: str, arrays: dict[str, object]) -> dict[str, np.ndarray]:
+def _check_machine(
+    fields: Mapping[str, NDArray[Any]],
+    estimator: FactorizationMachine,
+    draws: bool,
+    n_blocks: int,
+    n_cuts: int,
+) -> None:
+    """Check shapes, types and values of what predicts."""
+    p, k = estimator.n_features_in_, estimator.k
+    n_interacting = fields["V"].shape[-2]
+    linear = sum(b[1] + b[2] for b in estimator.blocks_ or [] if b[0].endswith(" (linear)"))
+    _require(n_interacting == p - linear, "V")
+    shapes: dict[str, tuple[int, ...]] = {
+        "w0": (),
+        "w": (p,),
+        "V": (n_interacting, k),
+        "unknown": (n_blocks, k + 1),
+        "alpha": (),
+        "cut_points": (n_cuts,),
+    }
+    first = (len(fields["w"]),) if draws else ()
+    _require(first != (0,), "w")
+    for name, values in fields.items():
+        _require(values.shape == first + shapes[name], name)
+        _require(values.dtype in (np.float64, np.float32), name)
+        _require(bool(np.isfinite(values).all()), name)
+    if draws:
+        _require(bool(np.all(fields["alpha"] > 0)), "alpha")
+        _require(bool(np.all(np.diff(fields["cut_points"], axis=1) >= 0)), "cut_points")
+
+
+def _check_classes(estimator: FactorizationMachine) -> None:
+    has_classes = isinstance(estimator, FMClassifier | FMOrdinal)
+    _require(hasattr(estimator, "classes_") == has_classes, "classes_")
+    if has_classes:
+        classes = estimator.classes_
+        _require(classes.ndim == 1 and len(classes) >= 1, "classes_")
+        _require(bool(np.all(classes[1:] > classes[:-1])), "classes_")
+        _require(len(classes) == 2 or isinstance(estimator, FMOrdinal), "classes_")
+    if isinstance(estimator, FMOrdinal):
+        _require(bool(np.isfinite(estimator.classes_).all()), "classes_")
+
+
+def _checked_block(name: object, n_levels: object, n_side: object) -> tuple[str, int, int]:
+    if not (isinstance(name, str) and type(n_levels) is int and type(n_side) is int):
+        raise ValueError("blocks_ does not fit the rest")
+    _require(n_levels >= 0 and n_side >= 0, "blocks_")
+    return name, n_levels, n_side
+
+
+def _require(condition: bool, name: str) -> None:
+    if not condition:
+        raise ValueError(f"{name} does not fit the rest")
+
+
+def _no_constant(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+def _named(prefix: str, arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
     return {
         f"{prefix}/{name}": np.asarray(array) for name, array in arrays.items() if array is not None
     }
 
 
-def _with_prefix(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        name.removeprefix(f"{prefix}/"): array
-        for name, array in arrays.items()
-        if name.startswith(prefix)
-    }
+def _with_prefix(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Take the arrays whose names begin with `prefix` out of `arrays`."""
+    names = [name for name in arrays if name.startswith(f"{prefix}/")]
+    return {name.removeprefix(f"{prefix}/"): arrays.pop(name) for name in names}
 
 
-def _plain_labels(labels: np.ndarray) -> np.ndarray:
-    """Labels as numbers or strings that keep their type without pickling."""
+def _plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as numbers or strings that keep their type without pickling."""
     if labels.dtype != object:
         return labels
     if all(isinstance(label, str) for label in labels):
         return labels.astype(np.str_)
-    raise TypeError(f"labels must be numbers or strings to be saved, got {labels}")
+    raise TypeError(f"labels must be numbers or strings to be saved, got {str(labels)[:80]}")
 
 
 @contextmanager

@@ -51,6 +51,9 @@ BURN_IN = 2
 
 DTYPES = ("float64", "float32")
 
+LARGEST = 1e150
+"""The largest magnitude of a number in X or y: its square is to be finite."""
+
 SPECIFIC = sorted(set().union(*DEFAULTS.values()))
 
 
@@ -154,7 +157,13 @@ def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = Fa
         )
         if reset:
             estimator.blocks_ = None
-        return X.tocsr() if sparse.issparse(X) else X
+        if sparse.issparse(X):
+            X = X.tocsr()
+            if not X.has_canonical_format:  # the caller's matrix stays as it is
+                X = X.copy()
+                X.sum_duplicates()
+        _check_magnitude("X", X.data if sparse.issparse(X) else X)
+        return X
     if not len(X):
         raise ValueError("the design has no rows")
     for block in X:
@@ -172,7 +181,7 @@ def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = Fa
 
 
 def check_target(y: ArrayLike, X: Matrix) -> NDArray:
-    """y as a one-dimensional array of finite numbers or of labels, one for each row of X."""
+    """Y as a one-dimensional array of finite numbers or of labels, one for each row of X."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
@@ -184,14 +193,25 @@ def check_target(y: ArrayLike, X: Matrix) -> NDArray:
 
 
 def as_numbers(y: NDArray) -> NDArray[np.float64]:
-    """y as finite float64, numbers in strings too; ValueError for what is none."""
+    """Y as finite float64, numbers in strings too; ValueError for what is none."""
     try:
         numbers = y.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must be numbers: {error}") from None
     if not np.isfinite(numbers).all():
         raise ValueError(f"y must be finite numbers, got {y[~np.isfinite(numbers)][0]!r}")
+    _check_magnitude("y", numbers)
     return numbers
+
+
+def _check_magnitude(name: str, numbers: NDArray) -> None:
+    """Refuse finite numbers whose squares are not."""
+    largest = max(-numbers.min(initial=0), numbers.max(initial=0))
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has the number {largest:g} (or its negative), whose square overflows: "
+            f"choose a larger unit, so that all numbers lie within +-{LARGEST:g}"
+        )
 
 
 def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
@@ -216,8 +236,10 @@ def repeated_rows(sample_weight: NDArray[np.float64]) -> NDArray[np.intp]:
     counts = sample_weight.astype(np.intp)
     if np.any(counts != sample_weight):
         raise ValueError(
-            "sample_weight must be whole numbers, which say how often a row occurs, for classes by solver='gibbs'; "
-            f"got {sample_weight[counts != sample_weight][0]:g}"
+            "for classes and solver='gibbs', sample_weight must be whole numbers, which say how "
+            f"often a row occurs; got {sample_weight[counts != sample_weight][0]:g}: multiply the "
+            "weights by a common factor and round them, or use FMClassifier(solver='sgd'), which "
+            "takes any weights"
         )
     return np.repeat(np.arange(len(counts)), counts)
 

@@ -1,13 +1,19 @@
 """Saving and loading: same predictions to the last bit, whole files only, nothing pickled."""
 
 import json
+import os
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from fm import FMClassifier, FMOrdinal, FMRegressor, load, save
+from fm.io import written_aside
 from tests.fm.data import random_design
 
 ESTIMATORS = [
@@ -120,5 +126,145 @@ def test_arrays_without_header_and_pickles_are_refused(tmp_path):
 
 def test_later_versions_are_refused(tmp_path):
     np.savez(tmp_path / "later.npz", header=np.array(json.dumps({"format": "fm", "version": 99})))
-    with pytest.raises(ValueError, match=r"later.npz has format fm 99, known is fm 1"):
+    with pytest.raises(ValueError, match=r"later.npz has format fm 99, this version reads fm 1"):
         load(tmp_path / "later.npz")
+
+
+def test_names_of_columns_survive(tmp_path):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["age", "price"])
+    model = FMRegressor(solver="als").fit(X, X["age"])
+    save(model, tmp_path / "machine.npz")
+    again = load(tmp_path / "machine.npz")
+    np.testing.assert_array_equal(again.feature_names_in_, ["age", "price"])
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("io") / "machine.npz"
+    X = random_design(np.random.default_rng(0), 40)
+    model = FMOrdinal(n_iter=4, k=2, random_state=0).fit(X, np.resize([1.0, 2.0, 4.5], 40))
+    save(model, path)
+    return path, X, model.predict(X)
+
+
+@given(data=st.data())
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_damaged_files_are_refused_or_read_the_same(data, written, tmp_path_factory):
+    path, X, prediction = written
+    content = bytearray(path.read_bytes())
+    match data.draw(st.sampled_from(["flip", "cut", "insert", "repeat"])):
+        case "flip":
+            for _ in range(data.draw(st.integers(1, 4))):
+                place = data.draw(st.integers(0, len(content) - 1))
+                content[place] = data.draw(st.integers(0, 255))
+        case "cut":
+            del content[data.draw(st.integers(0, len(content) - 1)) :]
+        case "insert":
+            place = data.draw(st.integers(0, len(content)))
+            content[place:place] = data.draw(st.binary(min_size=1, max_size=40))
+        case "repeat":
+            content += content[: data.draw(st.integers(1, len(content)))]
+    damaged = path.with_name("damaged.npz")
+    damaged.write_bytes(content)
+    try:
+        again = load(damaged)
+    except ValueError:
+        return
+    np.testing.assert_array_equal(again.predict(X), prediction)
+
+
+def rewritten(path, folder, **changes):
+    """A copy of the file with other arrays; those that are None are left out."""
+    with np.load(path) as file:
+        arrays = dict(file) | changes
+    np.savez(folder / "other.npz", **{name: a for name, a in arrays.items() if a is not None})
+    return folder / "other.npz"
+
+
+def wrong_arrays():
+    yield "machine_/w", lambda a: np.full_like(a, np.nan)
+    yield "machine_/w", lambda a: a.astype(np.int8)
+    yield "machine_/w", lambda a: a[:, :-1]
+    yield "machine_/w", lambda a: None
+    yield "machine_/V", lambda a: a[..., :1]
+    yield "machine_/V", lambda a: a[0]
+    yield "machine_/V", lambda a: a.astype(complex)
+    yield "machine_/unknown", lambda a: np.zeros((0, 0, 0))
+    yield "machine_/alpha", lambda a: -a
+    yield "machine_/cut_points", lambda a: a[:, ::-1]
+    yield "machine_/cut_points", lambda a: a[:, :1]
+    yield "machine_/extra", lambda a: np.zeros(3)
+    yield "extra", lambda a: np.zeros(3)
+    yield "history_/seconds", lambda a: np.array("five")
+    yield "classes_", lambda a: a[::-1]
+    yield "classes_", lambda a: a[:2]
+    yield "classes_", lambda a: None
+
+
+@pytest.mark.parametrize("case", range(len(list(wrong_arrays()))))
+def test_arrays_that_do_not_fit_are_refused(case, written, tmp_path):
+    name, change = list(wrong_arrays())[case]
+    with np.load(written[0]) as file:
+        changed = change(file.get(name))
+    with pytest.raises(ValueError, match=r"other.npz is damaged"):
+        load(rewritten(written[0], tmp_path, **{name: changed}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("estimator", "Pipeline"),
+        ("estimator", "FMRegressor"),
+        ("machine", "Coefficients"),
+        ("machine", ["Draws"]),
+        ("params", {"k": 2, "hidden": 1}),
+        ("params", {"k": -2}),
+        ("params", {"k": 3}),
+        ("params", None),
+        ("n_features_in_", 20),
+        ("n_features_in_", "21"),
+        ("n_iter_", 2.5),
+        ("blocks_", [["user", 5]]),
+        ("blocks_", [["user", 5, 3], ["item", 7, 0]]),
+        ("blocks_", 7),
+    ],
+)
+def test_headers_that_do_not_fit_are_refused(name, value, written, tmp_path):
+    with np.load(written[0]) as file:
+        header = json.loads(file["header"].item())
+    header[name] = value
+    with pytest.raises(ValueError, match=r"other.npz is damaged"):
+        load(rewritten(written[0], tmp_path, header=np.array(json.dumps(header))))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_files_that_unpack_to_more_than_they_are_cost_nothing(compression, tmp_path):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", compression) as archive, archive.open("w.npy", "w") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (2**28,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(2**24 if compression == zipfile.ZIP_DEFLATED else 100))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"bomb.npz was not written by fm.save"):
+        load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**21
+    tracemalloc.stop()
+
+
+def test_a_missing_file_is_no_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "machine.npz")
+
+
+def test_a_file_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """File, rename, folder: in this order a loss of power leaves the old file or the new one."""
+    calls, replace = [], os.replace
+    monkeypatch.setattr("os.fsync", lambda descriptor: calls.append("fsync"))
+    monkeypatch.setattr("os.replace", lambda *a: (calls.append("rename"), replace(*a)))
+    with written_aside(tmp_path / "file") as file:
+        file.write(b"whole")
+    assert calls == ["fsync", "rename", "fsync"] and (tmp_path / "file").read_bytes() == b"whole"

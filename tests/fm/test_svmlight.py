@@ -43,3 +43,40 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="should be the same, got 3 and 1"):
         write_svmlight(tmp_path / "rows.svm", np.eye(3), [1.0])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("nan 0:1", "a target is nan"),
+        ("inf 0:1", "a target is inf"),
+        ("1 0:nan", "a value is nan"),
+        ("1 0:1e300", r"a value is 1e\+300: numbers must lie within"),
+        ("1 2147483648:1", "columns must be"),
+        ("1 99999999999999999999:1", "columns must be"),
+        ("1 -3:1", "index -3"),
+        ("1 3:1 2:1", "sorted|order"),
+        ("one 0:1", "one"),
+        ("1 0:1:1", "0:1:1|1:1|convert"),
+    ],
+)
+def test_the_first_bad_line_is_named(line, reason, tmp_path):
+    path = tmp_path / "rows.svm"
+    path.write_text("\n".join(["1 0:1"] * 6 + [line] + ["2 1:1", line]) + "\n")
+    with pytest.raises(ValueError, match=f"rows.svm, line 7: .*({reason})"):
+        read_svmlight(path)
+    with pytest.raises(ValueError, match="rows.svm, line 7: "):
+        list(read_svmlight(path, n_features=5, chunk_rows=4))
+
+
+def test_chunks_are_the_file(tmp_path):
+    path, rng = tmp_path / "rows.svm", np.random.default_rng(0)
+    X, y = sparse.random_array((25, 6), density=0.4, rng=rng, format="csr"), rng.normal(size=25)
+    write_svmlight(path, X, y)
+    path.write_text("# a comment\n" * 12 + path.read_text())
+    parts = list(read_svmlight(path, n_features=6, chunk_rows=10))
+    assert [len(part[1]) for part in parts] == [8, 10, 7]
+    np.testing.assert_allclose(sparse.vstack([X for X, _ in parts]).toarray(), X.toarray())
+    np.testing.assert_allclose(np.concatenate([y for _, y in parts]), y)
+    with pytest.raises(ValueError, match="chunks need n_features"):
+        read_svmlight(path, chunk_rows=10)
