@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from bench.data.splits import Split
 from bench.intervals import paired_gap
 from bench.measure import Measured
-from bench.studies.speed.page import Section
-from bench.studies.speed.setting import Rows, configured, job
-from bench.studies.state_of_the_art.race import SHARED
+from bench.studies.fits import Rows, configured, rows_of
+from bench.studies.study import Context, Part, Section, Values
 from bench.tables import MISSING, markdown_table, signed
 from fm.design import Design
 
+TITLE = "What else was tried?"
+SHARED = "[ids,day,side,implicit,implicit_items]"
+"""What myFM can be given too: sessions have no factors, which it has no counterpart of."""
 BASE = f"{SHARED[:-1]},sessions]"
 PRIOR_RATINGS = 10.0
 """Ratings that a user's noise is believed to be everybody's for."""
@@ -57,46 +58,37 @@ IDEAS: dict[str, tuple[str, Prediction]] = {
     "noise of its own for each user": (BASE, noise_per_user),
 }
 CHAINS = "mean of the chains instead of one"
+LATER = "sessions, later ratings"
+SWEEPS = 200
 
 
 @dataclass(frozen=True)
 class Change:
     """Mean change in MSE with its 95 % interval over rows; standard deviations over seeds without and with."""
 
-    gap: tuple[float, float, float]
-    std: tuple[float, float]
+    gap: Sequence[float]
+    std: Sequence[float]
 
 
-def measure(repeats: int, sweeps: int) -> tuple[dict[str, Change], Change]:
-    """Idea -> change, on a fifth of the training rows of u1; and what sessions change about later ratings."""
-    model = configured("fm_gibbs", n_iter=sweeps)
+def measure(context: Context) -> Mapping[str, Change]:
+    """Return each idea's change on a fifth of the training rows of u1; and what sessions change about later ratings."""
+    model = configured("fm_gibbs", n_iter=SWEEPS)
+    where = ("data=ml100k", "split=u1", "split.validation=0.2")
 
-    def held_out(features: str) -> Rows:
-        return _rows(
-            features,
-            lambda split: (split.train, split.validation),
-            "split=u1",
-            "split.validation=0.2",
-        )
+    def predictions(features: str, predict: Prediction) -> Predicted:
+        rows = rows_of(*where, f"features.names={features}", parts=("train", "validation"))
+        return _predictions(model, predict, rows, context.repeats)
 
-    base = _predictions(model, plain, held_out(BASE), repeats)
-    changes = {}
-    for idea, (features, predict) in IDEAS.items():
-        changes[idea] = change(base, _predictions(model, predict, held_out(features), repeats))
+    base = predictions(BASE, plain)
+    changes = {idea: change(base, predictions(*asked)) for idea, asked in IDEAS.items()}
     changes[CHAINS] = change(base, (base[0].mean(axis=0, keepdims=True), base[1]))
     later = (
-        _rows(features, lambda split: (split.development, split.test), "split=temporal")
+        rows_of("data=ml100k", "split=temporal", f"features.names={features}")
         for features in (SHARED, BASE)
     )
-    return changes, change(*(_predictions(model, plain, rows, repeats) for rows in later))
-
-
-def _rows(
-    features: str, parts: Callable[[Split], tuple[NDArray, NDArray]], *overrides: str
-) -> Rows:
-    """`parts` are the rows to fit and those to predict."""
-    asked = job("data=ml100k", f"features.names={features}", *overrides)
-    return Rows.of(asked, *parts(asked.split(asked.dataset)))
+    return changes | {
+        LATER: change(*(_predictions(model, plain, rows, context.repeats) for rows in later))
+    }
 
 
 Predicted = tuple[NDArray[np.float64], Rows]
@@ -115,20 +107,22 @@ def change(before: Predicted, after: Predicted) -> Change:
     return Change(paired_gap(*(e.mean(axis=0) for e in reversed(errors))), tuple(stds))
 
 
-def section(changes: dict[str, Change], later: Change, repeats: int, sweeps: int) -> Section:
+def section(values: Values) -> list[Section]:
+    changes = {idea: Change(**of) for idea, of in values["ideas"].items()}
+    later = changes.pop(LATER)
     rows = [[idea, *_cells(change)] for idea, change in changes.items()]
     header = ["idea", "change in MSE [95 %]", "std over seeds, without", "with", "helps"]
     text = f"""\
 {markdown_table(header, rows, left=1)}
 
-`fm_gibbs`, all features, k = 10, {sweeps} sweeps, {repeats} seeds whose errors are averaged; a fifth of the training rows of
-u1 is held out, test rows play no part. An idea *helps* when its interval lies below zero and it gains more than twice the
+`fm_gibbs`, all features, k = 10, {SWEEPS} sweeps; errors are averaged over seeds; a fifth of the training rows of u1 is
+held out, test rows play no part. An idea *helps* when its interval lies below zero and it gains more than twice the
 standard deviation over seeds. Of the other ideas, full covariances (Normal-Wishart) are the prior of every block here,
 and interaction masks are what makes sessions linear.
 
 Sessions, where all test ratings are later than all training ratings (`split=temporal`):
 {signed(*later.gap)} in MSE, standard deviation over seeds {later.std[0]:.4f} without and {later.std[1]:.4f} with."""
-    return Section("What else was tried?", text)
+    return [Section(TITLE, text)]
 
 
 def _cells(change: Change) -> Sequence[str]:
@@ -136,3 +130,6 @@ def _cells(change: Change) -> Sequence[str]:
     stds = [f"{std:.4f}" if np.isfinite(std) else MISSING for std in change.std]
     helps = high < 0 and -gap > 2 * np.nanmax(change.std)
     return [signed(*change.gap), *stds, "yes" if helps else "no"]
+
+
+PART = Part(TITLE, {"ideas": measure}, section)

@@ -7,16 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measure import Measured
+from bench.studies.fits import seconds
 
 IN_CACHE, IN_MEMORY = 2**18, 2**28
 """Bytes of an array that a core's second cache holds twice, and of one that no cache holds."""
-
-
-def seconds(call: Callable[[], object]) -> float:
-    with Measured(threads=1) as cost:
-        call()
-    return cost.seconds
 
 
 def fastest(call: Callable[[], object], repeats: int) -> float:
