@@ -12,7 +12,7 @@ from bench.errors import checked, exit_status
 from bench.identity import ROOT
 from bench.studies import STUDIES
 from bench.studies.study import Record, Study, bars_table
-from fm.params import check_choice, check_integer
+from fm.validation import check_choice, check_integer
 
 RESULTS = ROOT / "results"
 

@@ -1,33 +1,35 @@
-"""`python -m bench.studies.check_proof`: does the check catch bugs, and only bugs? Writes `results/accuracy_check.md`.
-
-What is measured is kept under `results/.check`, so that a proof that was stopped goes on where it was.
-"""
+"""Does the accuracy check catch bugs, and only bugs?"""
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from functools import partial
-from types import ModuleType
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
 
 from bench.check import reference, rule, simulation
 from bench.check.checking import check
 from bench.check.experiments import EXPERIMENTS, load
-from bench.check.outcome import Case, cases, junit
-from bench.check.rule import FALSE_ALARMS, GROSS, LOOKS, NEGLIGIBLE, SUSPICIOUS, Verdict
-from bench.data.dataset import Dataset
-from bench.errors import exit_status
-from bench.files import write_text
-from bench.identity import ROOT, code_version, digest, source_digest
-from bench.progress import say
-from bench.studies.mutants import HARMLESS, MUTANTS, check_mutant, run_check
-from bench.tables import MISSING, markdown_table, number
+from bench.check.outcome import cases, junit
+from bench.check.rule import FALSE_ALARMS, GROSS, LOOKS, NEGLIGIBLE, SUSPICIOUS
+from bench.errors import UserError
+from bench.identity import ROOT
+from bench.studies.study import Context, Part, Section, Study, Values
+from bench.tables import markdown_table, number
 
-PAGE, KEPT = ROOT / "results" / "accuracy_check.md", ROOT / "results" / ".check"
+MUTANTS = Path(__file__).with_name("mutants.yaml")
+COPIED = ("fm", "baselines", "bench", "conf", "results/reference.yaml")
+DATA = "ml100k"
 THREADS = (1, 2)
+CHECKS = 20
+"""Of unchanged code, for each number of threads."""
 STRIDE = 1000
 """Between the seeds of one check of unchanged code and the next: none is a recorded one."""
 PLATFORMS = {
@@ -41,201 +43,230 @@ PLATFORMS = {
 """Other platforms, as far as one machine can show them: kernels that sum in another order."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.studies.check_proof", description=__doc__
-    )
-    parser.add_argument("--data", choices=("ml100k", "planted"), default="ml100k")
-    parser.add_argument(
-        "--checks", type=int, default=20, help="of unchanged code for each number of threads"
-    )
-    asked = parser.parse_args()
-    dataset = load(asked.data)
-    entries = reference.section(dataset, EXPERIMENTS)
+@dataclass(frozen=True)
+class Mutant:
+    """`old` stands once in the file `path`; `touches` are the experiments that are run."""
 
-    def kept(name: str, measure: Callable[[], dict[str, Case]]) -> dict[str, Case]:
-        """What `measure()` gives, or gave before for the same code and reference."""
-        key = digest({"name": name, "code": source_digest(), "reference": entries})
-        path = KEPT / f"{key}.json"
-        if not path.exists():
-            say(name)
-            result = measure()
-            say()
-            flagged = [experiment for experiment, case in result.items() if case.failure]
-            print(f"{name}: {', '.join(flagged) or 'nothing'} flagged", flush=True)
-            write_text(
-                path, json.dumps({experiment: asdict(case) for experiment, case in result.items()})
-            )
-        return {e: Case(**case) for e, case in json.loads(path.read_text("utf-8")).items()}
+    bug: str
+    touches: Sequence[str]
+    path: str
+    old: str
+    new: str
 
-    bugs, harmless = (
-        {m.bug: kept(m.bug, partial(check_mutant, m, dataset.name)) for m in mutants}
-        for mutants in (MUTANTS, HARMLESS)
-    )
-    platforms = {
-        name: kept(name, partial(run_check, ROOT, dataset.name, environment))
-        for name, environment in PLATFORMS.items()
-    }
-    clean = {
-        (threads, first): kept(
-            f"{threads} threads, seeds from {first}", partial(_clean, dataset, threads, first)
+    def patched(self) -> str:
+        """Return the file with the bug in it; raise UserError where the code has moved on."""
+        text = (ROOT / self.path).read_text("utf-8")
+        if (n := text.count(self.old)) != 1:
+            raise UserError(f"{self.path} has {self.old!r} {n} times: renew {self.bug!r}")
+        return text.replace(self.old, self.new)
+
+
+@cache
+def mutants() -> dict[str, list[Mutant]]:
+    """Return the `mutants` that the check is to catch, and the `harmless` ones that it is not."""
+    kinds = yaml.safe_load(MUTANTS.read_text("utf-8"))
+    return {kind: [Mutant(**of) for of in found] for kind, found in kinds.items()}
+
+
+def check_mutant(mutant: Mutant, _: Context) -> Mapping[str, object]:
+    """Return the outcomes of a check of a copy of the code with the bug."""
+    with TemporaryDirectory() as folder:
+        for name in COPIED:
+            source, target = ROOT / name, Path(folder, name)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+        Path(folder, mutant.path).write_text(mutant.patched(), "utf-8")
+        return run_check(Path(folder), {}, mutant.touches)
+
+
+def run_check(
+    root: Path, environment: Mapping[str, str], experiments: Sequence[str] = ()
+) -> Mapping[str, object]:
+    """Return the outcomes of a check of the code in `root`, by a program of its own.
+
+    All experiments are run unless some are named, whose verdicts are the same as in a check of all.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "junit.xml")
+        command = [sys.executable, "-W", "ignore", "-m", "bench.check", *experiments]
+        done = subprocess.run(
+            [*command, "--data", DATA, "--junit", str(path)],
+            cwd=root,
+            env=os.environ | environment | {"PYTHONPATH": str(root)},
+            check=False,
+            capture_output=True,
+            text=True,
         )
-        for threads in THREADS
-        for first in range(STRIDE, STRIDE * (asked.checks + 1), STRIDE)
+        if not path.exists():
+            raise UserError(f"the check did not end as it should: {done.stderr[-1000:]}")
+        return _plain(path.read_text("utf-8"))
+
+
+def check_unchanged(threads: int, first_seed: int, _: Context) -> Mapping[str, object]:
+    return _plain(junit(list(check(load(DATA), first_seed=first_seed, threads=threads))))
+
+
+def _plain(xml: str) -> Mapping[str, object]:
+    return {name: {"failure": of.failure, "row": of.row} for name, of in cases(xml).items()}
+
+
+def measure_rates(_: Context) -> Mapping[str, object]:
+    """Return, by experiment, what was recorded, the share of false alarms and the smallest loss caught."""
+    entries = reference.section(load(DATA), EXPERIMENTS)
+    return {
+        name: entry | dict(zip(("false", "caught"), _rates(entry["errors"]), strict=True))
+        for name, entry in entries.items()
     }
-    write_text(PAGE, page(dataset, entries, bugs, harmless, platforms, clean))
-    print(f"Written: {PAGE}")
-    return 0
 
 
-def _clean(dataset: Dataset, threads: int, first_seed: int) -> dict[str, Case]:
-    outcomes = check(dataset, first_seed=first_seed, threads=threads)
-    return cases(junit(list(outcomes)))
-
-
-def page(
-    dataset: Dataset,
-    entries: dict[str, dict],
-    bugs: dict[str, dict[str, Case]],
-    harmless: dict[str, dict[str, Case]],
-    platforms: dict[str, dict[str, Case]],
-    clean: dict[tuple[int, int], dict[str, Case]],
-) -> str:
-    rates = {name: _rates(entry["errors"]) for name, entry in entries.items()}
-    total = sum(false for false, _ in rates.values())
-    caught = sum(any(case.failure for case in found.values()) for found in bugs.values())
-    flagged = sum(case.failure is not None for found in clean.values() for case in found.values())
-    smallest = max(least for _, least in rates.values())
-    version = code_version()
-    return f"""# Does the accuracy check catch bugs, and only bugs?
-
-Generated by `python -m bench.studies.check_proof` on {dataset.source}. Of {len(bugs)} bugs put into copies of the code,
-{caught} are caught; of {len(clean)} checks of unchanged code with other seeds ({len(clean) // len(THREADS)} on each of
-{_listed(map(str, THREADS))} threads, {sum(len(found) for found in clean.values())} verdicts), {flagged} verdicts are false alarms.
-
-## The rule
-
-{_doc(rule)}
-
-FALSE_ALARMS = {FALSE_ALARMS:g}, LOOKS = {LOOKS[0]} and {LOOKS[1]} seeds, GROSS = {GROSS:g}, SUSPICIOUS = {SUSPICIOUS:g}, NEGLIGIBLE = {NEGLIGIBLE:g}.
-
-{_experiments(entries, rates)}
-
-*Allowed*: the loss in MSE that chance explains, at the first and the second look. *False alarms* and *caught*, the
-least loss that {simulation.SURE:.0%} of checks notice, are simulated: {simulation.N_CHECKS:,} checks, reference and check drawn from the
-recorded errors by the smoothed bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (bound:
-{FALSE_ALARMS:.0e}), and catches a loss of {smallest:.4f} in any one of them; most bugs hit several.
-
-## Bugs
-
-Each was held against experiments that it touches; verdicts don't depend on which others are run.
-
-{_bugs(bugs)}
-
-Coarser rounding that a fit should bear. Here the check is to stay quiet:
-
-{_quiet(harmless)}
-
-## Other platforms
-
-{_platforms(platforms, entries)}
-
-Differences are of the error from the recorded one, over the seeds of the first look. Where a fit is chaotic, rounding makes
-another seed of it, which is what the rule allows for.
-
-Code: source {version["source"][:12]}, commit {version.get("commit", MISSING)[:12]}.
-"""
-
-
-def _rates(errors: list[float]) -> tuple[float, float]:
-    """Share of false alarms, and the smallest loss caught; where the seed changes nothing both are plain."""
-    if len(set(errors)) == 1:
+def _rates(errors: Sequence[float]) -> tuple[float, float]:
+    if len(set(errors)) == 1:  # the seed changes nothing
         return 0.0, NEGLIGIBLE
     n = len(EXPERIMENTS)
     return float(simulation.alarms(errors, [0.0], n)[0]), simulation.smallest_caught(errors, n)
 
 
-def _experiments(entries: dict[str, dict], rates: dict[str, tuple[float, float]]) -> str:
-    header = ["experiment", "run", "MSE", "std", "n", "allowed", "false alarms", "caught"]
+def measures() -> dict[str, Callable[[Context], object]]:
+    found = {
+        f"{kind}: {m.bug}": partial(check_mutant, m) for kind, of in mutants().items() for m in of
+    }
+    for name, environment in PLATFORMS.items():
+        found[f"platform: {name}"] = lambda _, e=environment: run_check(ROOT, e)
+    for threads in THREADS:
+        for first in range(STRIDE, STRIDE * (CHECKS + 1), STRIDE):
+            name = f"unchanged: {threads} threads, seeds from {first}"
+            found[name] = partial(check_unchanged, threads, first)
+    return {"rates": measure_rates} | found
+
+
+def sections(values: Values) -> list[Section]:
+    kinds: dict[str, dict[str, Mapping]] = {}
+    for key, of in values.items():
+        kind, _, name = key.partition(": ")
+        kinds.setdefault(kind, {})[name] = of
+    tables = {
+        "The rule": ("rates", _rule),
+        "Bugs": ("mutants", _bugs),
+        "Coarser rounding": ("harmless", _harmless),
+        "Other platforms": ("platform", _platforms),
+        "Unchanged code": ("unchanged", _unchanged),
+    }
+    return [
+        Section(title, write(kinds[kind]))
+        for title, (kind, write) in tables.items()
+        if kind in kinds
+    ]
+
+
+def _rule(rates: Mapping[str, Mapping]) -> str:
+    (rates,) = rates.values()
     rows = [
         [
             name,
-            f"`{entry['run']}`",
-            number(entry["mean"]),
-            number(entry["std"], 5),
-            str(entry["n"]),
-            ", ".join(number(allowed) for allowed in entry["allowed"].values()),
-            f"{rates[name][0]:.1e}",
-            number(rates[name][1]),
+            f"`{of['run']}`",
+            number(of["mean"]),
+            number(of["std"], 5),
+            str(of["n"]),
+            ", ".join(number(allowed) for allowed in of["allowed"].values()),
+            f"{of['false']:.1e}",
+            number(of["caught"]),
         ]
-        for name, entry in entries.items()
+        for name, of in rates.items()
     ]
-    return markdown_table(header, rows, left=2)
+    header = ["experiment", "run", "MSE", "std", "n", "allowed", "false alarms", "caught"]
+    total = sum(of["false"] for of in rates.values())
+    return f"""\
+{rule.__doc__.partition(chr(10) * 2)[2].strip()}
+
+FALSE_ALARMS = {FALSE_ALARMS:g}, LOOKS = {LOOKS[0]} and {LOOKS[1]} seeds, GROSS = {GROSS:g}, SUSPICIOUS = {SUSPICIOUS:g}, NEGLIGIBLE = {NEGLIGIBLE:g}.
+
+{markdown_table(header, rows, left=2)}
+
+*Allowed*: the loss in MSE that chance explains, at the first and the second look. *False alarms* and *caught*, the
+least loss that {simulation.SURE:.0%} of checks notice, are simulated: {simulation.N_CHECKS:,} checks, reference and check drawn from the
+recorded errors by the smoothed bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (bound:
+{FALSE_ALARMS:.0e}), and catches a loss of {max(of["caught"] for of in rates.values()):.4f} in any one of them; most bugs hit several."""
 
 
-def _bugs(bugs: dict[str, dict[str, Case]]) -> str:
-    files = {m.bug: m.path for m in MUTANTS}
+def _bugs(bugs: Mapping[str, Mapping]) -> str:
+    files = {m.bug: m.path for m in mutants()["mutants"]}
     rows = [
         [
             bug,
             f"`{files[bug]}`",
-            _listed(f"{e} ({_how(case)})" for e, case in found.items() if case.failure),
+            _listed(f"{e} ({_loss(c)})" for e, c in of.items() if c["failure"]),
         ]
-        for bug, found in bugs.items()
+        for bug, of in bugs.items()
     ]
-    return markdown_table(
+    caught = sum(bool(row[2]) for row in rows)
+    table = markdown_table(
         ["bug", "file", "caught by (loss in MSE)"],
-        [r[:2] + [r[2] or "**not caught**"] for r in rows],
+        [[*row[:2], row[2] or "**not caught**"] for row in rows],
         left=3,
     )
+    return f"{caught} of {len(rows)} are caught. Each was checked by experiments that it touches.\n\n{table}"
 
 
-def _quiet(changes: dict[str, dict[str, Case]]) -> str:
-    files = {m.bug: m.path for m in HARMLESS}
+def _harmless(changes: Mapping[str, Mapping]) -> str:
+    files = {m.bug: m.path for m in mutants()["harmless"]}
     rows = [
         [
             change,
             f"`{files[change]}`",
-            _listed(f"{e} {case.row[4]}" for e, case in found.items()),
-            _listed(e for e, case in found.items() if case.failure) or "none",
+            _listed(f"{e} {_loss(case)}" for e, case in of.items()),
+            _flagged(of),
         ]
-        for change, found in changes.items()
+        for change, of in changes.items()
     ]
-    return markdown_table(["change", "file", "loss in MSE", "flagged"], rows, left=4)
+    table = markdown_table(["change", "file", "loss in MSE", "flagged"], rows, left=4)
+    return f"Rounding that a fit should bear: the check is to stay quiet.\n\n{table}"
 
 
-def _how(case: Case) -> str:
-    if case.row[1] == "FAILED":
-        return case.failure.partition(":")[0]
-    return "seed ignored" if case.row[1] == Verdict.SEEDLESS else f"{float(case.row[4]):+.4f}"
+def _platforms(platforms: Mapping[str, Mapping]) -> str:
+    rows = []
+    for name, of in platforms.items():
+        same = {e for e, case in of.items() if case["row"][6] == case["row"][7]}
+        others = _listed(f"{e} {_loss(case)}" for e, case in of.items() if e not in same)
+        rows.append([name, _flagged(of), _listed(same) or "none", others or "none"])
+    header = ["platform", "flagged", "every seed gives the recorded error", "others, difference"]
+    return f"""\
+{markdown_table(header, rows, left=4)}
+
+Differences are of the mean error from the recorded one. Where a fit is chaotic, rounding makes another seed of it, which
+is what the rule allows for."""
 
 
-def _platforms(platforms: dict[str, dict[str, Case]], entries: dict[str, dict]) -> str:
-    rows = [
-        [
-            name,
-            _listed(e for e, case in found.items() if case.failure) or "none",
-            _listed(e for e, case in found.items() if case.row[6] == case.row[7]),
-            _listed(f"{e} {case.row[4]}" for e, case in found.items() if case.row[6] != case.row[7])
-            or "none",
-        ]
-        for name, found in platforms.items()
-    ]
-    return markdown_table(
-        ["platform", "flagged", "every seed gives the recorded error", "others, mean difference"],
-        rows,
-        left=4,
+def _unchanged(checks: Mapping[str, Mapping]) -> str:
+    verdicts = [case for of in checks.values() for case in of.values()]
+    false = sum(case["failure"] is not None for case in verdicts)
+    return (
+        f"Of {len(checks)} checks with other seeds, by {_listed(map(str, THREADS))} threads, "
+        f"{len(verdicts)} verdicts in all, {false} are false alarms."
     )
+
+
+def _loss(case: Mapping) -> str:
+    row = case["row"]
+    if row[1] == "FAILED":
+        return case["failure"].partition(":")[0]
+    return f"{float(row[4]):+.4f}" if float(row[4]) else row[1]
+
+
+def _flagged(of: Mapping[str, Mapping]) -> str:
+    return _listed(e for e, case in of.items() if case["failure"]) or "none"
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _doc(module: ModuleType) -> str:
-    """The module's docstring, without its title."""
-    return module.__doc__.partition("\n\n")[2].strip()
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))
+STUDY = Study(
+    "accuracy_check",
+    "Does the accuracy check catch bugs, and only bugs?",
+    "bugs put into copies of the code, checks of unchanged code, other platforms",
+    "MovieLens-100K, by the experiments of `python -m bench.check`.",
+    (Part("Bugs", measures(), sections),),
+)

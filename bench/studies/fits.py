@@ -27,7 +27,7 @@ from bench.run import Job
 from bench.seeds import derive_rng
 from bench.sweep import job_of, load_data, plan
 from fm.design import Design
-from fm.hyperparameters import BURN_IN
+from fm.validation import BURN_IN
 
 SOLVERS = ("sgd", "als", "gibbs")
 FEW_PASSES = 2

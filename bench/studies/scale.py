@@ -170,6 +170,7 @@ def errors(fits: Fits) -> Section:
     above = curves(fits, lambda _, fit: fit.above)
     floor = curves(fits, lambda _, fit: fit.reached(WITHIN * fit.oracle))
     best = curves(fits, lambda key, fit: fit.reached(WITHIN * lowest[key[1]]))
+    unseen = [name for name, fit in at(fits, min(sizes)).items() if len(fit.mse) == 1]
     within = "No model came within 1 % of it, at any size."
     if floor:
         within = f"Seconds of fit until the error was within 1 % of it:\n\n{_table(fits, floor)}"
@@ -189,8 +190,8 @@ Seconds of fit until the error was within 1 % of the best that any model here re
 {_table(fits, best)}
 
 Errors are measured outside the time, on at most {LOOKED_AT:,} test rows, after each epoch; of programs that do not show
-their epochs (linear, mf, nmf, VW, libFM, scikit-learn, Surprise) after the whole fit. No hyperparameter is chosen for
-these data: they are those of `conf/model`, but for what `bench/studies/scale_fits.py` says."""
+their epochs ({", ".join(unseen)}) after the whole fit. No hyperparameter is chosen for these data: they are those of
+`conf/model`, but for what `bench/studies/scale_fits.py` says."""
     size = max((n for n in sizes if set(at(fits, n)) - set(OURS)), default=0)
     points = {name: Point(fit.fit, fit.mse[-1]) for name, fit in at(fits, size).items()}
     plot = Pareto("scale_pareto", f"What does accuracy cost, at {size:,} ratings?", points)

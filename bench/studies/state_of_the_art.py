@@ -18,8 +18,7 @@ from bench.studies import ablation, ideas
 from bench.studies.fits import Fit, configured, rows_of, watched
 from bench.studies.study import Bar, Context, Part, Plot, Section, Study, Values, spread
 from bench.tables import markdown_table
-from bench.tracking import Record
-from bench.tracking.evidence import Evidence
+from bench.tracking import Record, RunReader
 
 COMMAND = "make state-of-the-art"
 TARGET = 0.8817
@@ -43,12 +42,12 @@ say nothing of the future. The published figures above use no time finer than a 
 
 def measure_runs(_: Context) -> Mapping[str, object]:
     """Read the tracked runs of the three experiments; their numbers are kept, so that a page can be drawn again."""
-    evidence = Evidence(directory=str(ROOT / "results"))
+    reader = RunReader(directory=str(ROOT / "results"))
     tried, steps, best = (
-        of_one_code(evidence.jobs(evidence.experiment(name)))
+        of_one_code(reader.jobs(reader.experiment(name)))
         for name in ("choose_k", "ablation", "state_of_the_art")
     )
-    predictions = Predictions(evidence)
+    predictions = Predictions(reader)
     rows = ablation.rows_of(steps)
     errors = {
         id(row): row.errors(lambda record: predictions.of(record)["squared_error"]) for row in rows

@@ -10,7 +10,7 @@ from bench.check.outcome import Outcome, cases, junit, summary
 from bench.check.rule import FALSE_ALARMS, LOOKS, Judged, Recorded, Verdict, judge
 from bench.data import planted
 from bench.errors import UserError
-from bench.studies.mutants import HARMLESS, MUTANTS, patched
+from bench.studies.accuracy_check import Mutant, mutants
 
 N = 9
 
@@ -70,9 +70,9 @@ def test_simulation_agrees_with_what_normal_errors_give() -> None:
     assert 0.0015 < simulation.smallest_caught(errors, N) < 0.0035
 
 
-@pytest.mark.parametrize("mutant", MUTANTS + HARMLESS, ids=lambda mutant: mutant.bug)
-def test_every_bug_still_fits_the_code(mutant) -> None:
-    compile(patched(mutant), mutant.path, "exec")
+@pytest.mark.parametrize("mutant", sum(mutants().values(), []), ids=lambda mutant: mutant.bug)
+def test_every_bug_still_fits_the_code(mutant: Mutant) -> None:
+    compile(mutant.patched(), mutant.path, "exec")
 
 
 def outcome(verdict: Verdict, loss: float) -> Outcome:
