@@ -45,20 +45,27 @@ PLATFORMS = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old` stands once in the file `path`; `touches` are the experiments that are run."""
+    """`old` stands once in the package `room`; `touches` are the experiments that are run."""
 
     bug: str
     touches: Sequence[str]
-    path: str
+    room: str
     old: str
     new: str
 
+    @property
+    def path(self) -> str:
+        """The file with the text that is replaced; UserError where the code has moved on."""
+        files = [*sorted((ROOT / self.room).rglob("*.py"))]
+        found = [(f, n) for f in files if (n := f.read_text("utf-8").count(self.old))]
+        if [n for _, n in found] != [1]:
+            places = ", ".join(f"{n} times in {f.name}" for f, n in found) or "nowhere"
+            raise UserError(f"{self.old!r} stands {places} in {self.room}: renew {self.bug!r}")
+        return found[0][0].relative_to(ROOT).as_posix()
+
     def patched(self) -> str:
-        """Return the file with the bug in it; raise UserError where the code has moved on."""
-        text = (ROOT / self.path).read_text("utf-8")
-        if (n := text.count(self.old)) != 1:
-            raise UserError(f"{self.path} has {self.old!r} {n} times: renew {self.bug!r}")
-        return text.replace(self.old, self.new)
+        """Return the file with the bug in it."""
+        return (ROOT / self.path).read_text("utf-8").replace(self.old, self.new)
 
 
 @cache
