@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,16 +17,15 @@ import yaml
 
 from bench.check import reference, rule, simulation
 from bench.check.checking import check
-from bench.check.experiments import EXPERIMENTS, load
-from bench.check.outcome import cases, junit
-from bench.check.rule import FALSE_ALARMS, GROSS, LOOKS, NEGLIGIBLE, SUSPICIOUS
+from bench.check.experiments import own_experiments
+from bench.check.rule import FALSE_ALARMS, GROSS, NEGLIGIBLE, SUSPICIOUS, looks_of
 from bench.errors import UserError
 from bench.identity import ROOT
 from bench.studies.study import Context, Part, Section, Study, Values
-from bench.tables import markdown_table, number
+from bench.tables import MISSING, markdown_table, number
 
 MUTANTS = Path(__file__).with_name("mutants.yaml")
-COPIED = ("fm", "baselines", "bench", "conf", "results/reference.yaml")
+COPIED = ("fm", "baselines", "bench", "conf")
 DATA = "ml100k"
 THREADS = (1, 2)
 CHECKS = 20
@@ -41,6 +41,7 @@ PLATFORMS = {
     },
 }
 """Other platforms, as far as one machine can show them: kernels that sum in another order."""
+Outcomes = Sequence[Mapping[str, object]]
 
 
 @dataclass(frozen=True)
@@ -75,32 +76,28 @@ def mutants() -> dict[str, list[Mutant]]:
     return {kind: [Mutant(**of) for of in found] for kind, found in kinds.items()}
 
 
-def check_mutant(mutant: Mutant, _: Context) -> Mapping[str, object]:
+def check_mutant(mutant: Mutant, _: Context) -> Outcomes:
     """Return the outcomes of a check of a copy of the code with the bug."""
     with TemporaryDirectory() as folder:
         for name in COPIED:
-            source, target = ROOT / name, Path(folder, name)
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(source, target)
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, Path(folder, name), ignore=ignored)
         Path(folder, mutant.path).write_text(mutant.patched(), "utf-8")
         return run_check(Path(folder), {}, mutant.touches)
 
 
 def run_check(
     root: Path, environment: Mapping[str, str], experiments: Sequence[str] = ()
-) -> Mapping[str, object]:
+) -> Outcomes:
     """Return the outcomes of a check of the code in `root`, by a program of its own.
 
     All experiments are run unless some are named, whose verdicts are the same as in a check of all.
     """
     with TemporaryDirectory() as folder:
-        path = Path(folder, "junit.xml")
+        path = Path(folder, "outcomes.json")
         command = [sys.executable, "-W", "ignore", "-m", "bench.check", *experiments]
         done = subprocess.run(
-            [*command, "--data", DATA, "--junit", str(path)],
+            [*command, "--data", DATA, "--json", str(path)],
             cwd=root,
             env=os.environ | environment | {"PYTHONPATH": str(root)},
             check=False,
@@ -109,31 +106,21 @@ def run_check(
         )
         if not path.exists():
             raise UserError(f"the check did not end as it should: {done.stderr[-1000:]}")
-        return _plain(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
 
 
-def check_unchanged(threads: int, first_seed: int, _: Context) -> Mapping[str, object]:
-    return _plain(junit(list(check(load(DATA), first_seed=first_seed, threads=threads))))
-
-
-def _plain(xml: str) -> Mapping[str, object]:
-    return {name: {"failure": of.failure, "row": of.row} for name, of in cases(xml).items()}
+def check_unchanged(threads: int, first_seed: int, _: Context) -> Outcomes:
+    outcomes = check(own_experiments(DATA), reference.OWN, first_seed=first_seed, threads=threads)
+    return [outcome.as_json() for outcome in outcomes]
 
 
 def measure_rates(_: Context) -> Mapping[str, object]:
-    """Return, by experiment, what was recorded, the share of false alarms and the smallest loss caught."""
-    entries = reference.section(load(DATA), EXPERIMENTS)
+    """Return what was recorded, by experiment."""
+    entries = {e.name: reference.entry_of(e, reference.OWN) for e in own_experiments(DATA)}
     return {
-        name: entry | dict(zip(("false", "caught"), _rates(entry["errors"]), strict=True))
+        name: {"run": entry["run"]} | dict(next(iter(entry["metrics"].values())))
         for name, entry in entries.items()
     }
-
-
-def _rates(errors: Sequence[float]) -> tuple[float, float]:
-    if len(set(errors)) == 1:  # the seed changes nothing
-        return 0.0, NEGLIGIBLE
-    n = len(EXPERIMENTS)
-    return float(simulation.alarms(errors, [0.0], n)[0]), simulation.smallest_caught(errors, n)
 
 
 def measures() -> dict[str, Callable[[Context], object]]:
@@ -150,7 +137,7 @@ def measures() -> dict[str, Callable[[Context], object]]:
 
 
 def sections(values: Values) -> list[Section]:
-    kinds: dict[str, dict[str, Mapping]] = {}
+    kinds: dict[str, dict[str, object]] = {}
     for key, of in values.items():
         kind, _, name = key.partition(": ")
         kinds.setdefault(kind, {})[name] = of
@@ -178,33 +165,34 @@ def _rule(rates: Mapping[str, Mapping]) -> str:
             number(of["std"], 5),
             str(of["n"]),
             ", ".join(number(allowed) for allowed in of["allowed"].values()),
-            f"{of['false']:.1e}",
-            number(of["caught"]),
+            f"{of['false_alarms']:.1e}",
+            number(of["catches"]),
         ]
         for name, of in rates.items()
     ]
     header = ["experiment", "run", "MSE", "std", "n", "allowed", "false alarms", "caught"]
-    total = sum(of["false"] for of in rates.values())
+    looks = looks_of(max(of["seeds"] for of in rates.values()))
+    total = sum(of["false_alarms"] for of in rates.values())
     return f"""\
 {rule.__doc__.partition(chr(10) * 2)[2].strip()}
 
-FALSE_ALARMS = {FALSE_ALARMS:g}, LOOKS = {LOOKS[0]} and {LOOKS[1]} seeds, GROSS = {GROSS:g}, SUSPICIOUS = {SUSPICIOUS:g}, NEGLIGIBLE = {NEGLIGIBLE:g}.
+FALSE_ALARMS = {FALSE_ALARMS:g}, looks of {looks[0]} and {looks[1]} seeds, GROSS = {GROSS:g}, SUSPICIOUS = {SUSPICIOUS:g}, NEGLIGIBLE = {NEGLIGIBLE:g}.
 
 {markdown_table(header, rows, left=2)}
 
 *Allowed*: the loss in MSE that chance explains, at the first and the second look. *False alarms* and *caught*, the
 least loss that {simulation.SURE:.0%} of checks notice, are simulated: {simulation.N_CHECKS:,} checks, reference and check drawn from the
 recorded errors by the smoothed bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (bound:
-{FALSE_ALARMS:.0e}), and catches a loss of {max(of["caught"] for of in rates.values()):.4f} in any one of them; most bugs hit several."""
+{FALSE_ALARMS:.0e}), and catches a loss of {max(of["catches"] for of in rates.values()):.4f} in any one of them; most bugs hit several."""
 
 
-def _bugs(bugs: Mapping[str, Mapping]) -> str:
+def _bugs(bugs: Mapping[str, Outcomes]) -> str:
     files = {m.bug: m.path for m in mutants()["mutants"]}
     rows = [
         [
             bug,
-            f"`{files[bug]}`",
-            _listed(f"{e} ({_loss(c)})" for e, c in of.items() if c["failure"]),
+            f"`{files.get(bug, MISSING)}`",
+            _listed(f"{o['experiment']} ({_loss(o)})" for o in of if o["failure"]),
         ]
         for bug, of in bugs.items()
     ]
@@ -217,26 +205,20 @@ def _bugs(bugs: Mapping[str, Mapping]) -> str:
     return f"{caught} of {len(rows)} are caught. Each was checked by experiments that it touches.\n\n{table}"
 
 
-def _harmless(changes: Mapping[str, Mapping]) -> str:
-    files = {m.bug: m.path for m in mutants()["harmless"]}
+def _harmless(changes: Mapping[str, Outcomes]) -> str:
     rows = [
-        [
-            change,
-            f"`{files[change]}`",
-            _listed(f"{e} {_loss(case)}" for e, case in of.items()),
-            _flagged(of),
-        ]
+        [change, _listed(f"{o['experiment']} {_loss(o)}" for o in of), _flagged(of)]
         for change, of in changes.items()
     ]
-    table = markdown_table(["change", "file", "loss in MSE", "flagged"], rows, left=4)
+    table = markdown_table(["change", "loss in MSE", "flagged"], rows, left=3)
     return f"Rounding that a fit should bear: the check is to stay quiet.\n\n{table}"
 
 
-def _platforms(platforms: Mapping[str, Mapping]) -> str:
+def _platforms(platforms: Mapping[str, Outcomes]) -> str:
     rows = []
     for name, of in platforms.items():
-        same = {e for e, case in of.items() if case["row"][6] == case["row"][7]}
-        others = _listed(f"{e} {_loss(case)}" for e, case in of.items() if e not in same)
+        same = [o["experiment"] for o in of if o["same"] == o["seeds"]]
+        others = _listed(f"{o['experiment']} {_loss(o)}" for o in of if o["same"] != o["seeds"])
         rows.append([name, _flagged(of), _listed(same) or "none", others or "none"])
     header = ["platform", "flagged", "every seed gives the recorded error", "others, difference"]
     return f"""\
@@ -246,24 +228,24 @@ Differences are of the mean error from the recorded one. Where a fit is chaotic,
 is what the rule allows for."""
 
 
-def _unchanged(checks: Mapping[str, Mapping]) -> str:
-    verdicts = [case for of in checks.values() for case in of.values()]
-    false = sum(case["failure"] is not None for case in verdicts)
+def _unchanged(checks: Mapping[str, Outcomes]) -> str:
+    outcomes = [outcome for of in checks.values() for outcome in of]
+    false = sum(outcome["failure"] is not None for outcome in outcomes)
     return (
         f"Of {len(checks)} checks with other seeds, by {_listed(map(str, THREADS))} threads, "
-        f"{len(verdicts)} verdicts in all, {false} are false alarms."
+        f"{len(outcomes)} verdicts in all, {false} are false alarms."
     )
 
 
-def _loss(case: Mapping) -> str:
-    row = case["row"]
-    if row[1] == "FAILED":
-        return case["failure"].partition(":")[0]
-    return f"{float(row[4]):+.4f}" if float(row[4]) else row[1]
+def _loss(outcome: Mapping) -> str:
+    if outcome["change"] is None:
+        return outcome["failure"].partition(":")[0]
+    seedless = outcome["verdict"] == rule.Verdict.SEEDLESS
+    return "seed ignored" if seedless else f"{outcome['change']:+.4f}"
 
 
-def _flagged(of: Mapping[str, Mapping]) -> str:
-    return _listed(e for e, case in of.items() if case["failure"]) or "none"
+def _flagged(of: Outcomes) -> str:
+    return _listed(o["experiment"] for o in of if o["failure"]) or "none"
 
 
 def _listed(names: Iterable[str]) -> str:
