@@ -55,3 +55,9 @@ def first_line(error: BaseException) -> str:
 def sentence(error: BaseException) -> str:
     """What an error says, in one line."""
     return " ".join(str(error).split())
+
+
+def quoted(value: object, limit: int = 80) -> str:
+    """Return `repr(value)` cut to `limit` characters, for an error message."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

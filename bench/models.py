@@ -89,7 +89,7 @@ def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
         return f"no: no request can name the levels of {', '.join(others)}"
     sources = [SOURCES[block.name] for block in X]
     columns = list(dict.fromkeys(source.column for source in sources))
-    example = job.dataset.ratings.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
+    example = job.dataset.rows.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
     return log_model(evidence, run_id, Served(model, X.blocks, sources), example)
 
 

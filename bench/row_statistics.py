@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
@@ -16,17 +17,18 @@ from fm.design import Design
 def row_statistics(
     model: BaseEstimator, X_test: Design, dataset: Dataset, split: Split
 ) -> dict[str, NDArray]:
-    """Columns (n_test,): `user_ratings` and `item_ratings`, how many training rows the row's user and item have,
-    and `std`, the standard deviation of the rating given the data, where the model knows one."""
-    columns = {f"{who}_ratings": _times(dataset, split, who) for who in ("user", "item")}
-    std = _std(model, X_test)
+    """Columns (n_test,): for each field, `user_ratings` or `device_rows`, how many training rows the row's level
+    has, and `std`, the standard deviation of the rating given the data, where the model knows one."""
+    what = "ratings" if dataset.task == "rating" else "rows"
+    columns = {f"{name}_{what}": _times(dataset, split, name) for name in dataset.fields}
+    std = None if dataset.task == "binary" else _std(model, X_test)
     return columns if std is None else columns | {"std": std}
 
 
-def _times(dataset: Dataset, split: Split, who: str) -> NDArray[np.int64]:
-    ids = dataset.ratings[who]
-    counts = ids.iloc[split.development].value_counts()
-    return ids.iloc[split.test].map(counts).fillna(0).to_numpy(np.int64)
+def _times(dataset: Dataset, split: Split, name: str) -> NDArray[np.int64]:
+    levels = pd.factorize(dataset.rows[name])[0]
+    counts = np.bincount(levels[split.development], minlength=levels.max() + 1)
+    return counts[levels[split.test]]
 
 
 def _std(model: BaseEstimator, X: Design) -> NDArray[np.float64] | None:

@@ -17,21 +17,24 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import entr
 from sklearn.base import BaseEstimator, clone
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Dataset, Rows
 from bench.data.splits import Split
 from bench.errors import UserError
-from bench.features import encode
+from bench.features import build_design
 from bench.identity import code_version, job_digest
 from bench.measure import Measured
-from bench.metrics import evaluate
+from bench.metrics import TASKS, Task
 from bench.row_statistics import row_statistics
 from fm.design import Design
+
+Matrix = Design | sparse.csr_array
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Job:
     """What one run computes. `names` are the chosen data, split, features and model; `config` is
     everything resolved that can change the result, and nothing else. `first_rows` asks for the raw
     test MSE on that many first rows too: what a program shows that reports at powers of two.
-    `limits` are validation MSEs by epoch: a model whose best so far is above one of them is given up.
+    `limits` are validation errors by epoch: a model whose best so far is above one of them is given up.
     They, and where the `code` is from, are no part of what the job is."""
 
     names: dict[str, str]
@@ -48,6 +51,7 @@ class Job:
     split: Callable[[Dataset], Split]
     features: tuple[str, ...]
     model: BaseEstimator
+    min_count: int = 1
     test: bool = True
     refit: bool = True
     threads: int = 1
@@ -64,14 +68,14 @@ class Job:
 class Result:
     """`metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
     `rows` and `prediction` are the test rows, in order, and what the model said of them; `row_statistics` what else is
-    kept of each (`bench.row_statistics`). `fitted`: the model, and the design of every rating."""
+    kept of each (`bench.row_statistics`). `fitted`: the model, and the design of every row."""
 
     metrics: dict[str, float]
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     prediction: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     curves: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     row_statistics: dict[str, NDArray] = field(default_factory=dict)
-    fitted: tuple[BaseEstimator, Design] | None = None
+    fitted: tuple[BaseEstimator, Matrix] | None = None
 
 
 class Pruned(Exception):
@@ -83,7 +87,7 @@ class Pruned(Exception):
 
 
 def run(job: Job) -> Result:
-    """Fits and evaluates copies of `job.model`; the job itself is left as it was.
+    """Fit and evaluate copies of `job.model`; the job itself is left as it was.
 
     Raises
     ------
@@ -94,21 +98,28 @@ def run(job: Job) -> Result:
         raise UserError(
             f"split {split.name} has no validation rows to choose by: set split.validation"
         )
-    y = job.dataset.ratings["rating"].to_numpy(np.float64)
-    scale = job.dataset.scale
+    dataset, task = job.dataset, TASKS[job.dataset.task]
+    y, scale = dataset.y, dataset.scale
+    weight = None if dataset.weight is None else dataset.rows[dataset.weight].to_numpy()
     metrics: dict[str, float] = {}
 
-    X = encode(job.dataset, job.features, split.train)
-    model, cost = _fit(job.model, X, y, split.train, split.validation, job.threads, job.limits)
+    def fit(
+        model: BaseEstimator, rows: Rows, validation: Rows, limits: Mapping[int, float]
+    ) -> tuple[Matrix, BaseEstimator, Measured]:
+        X = build_design(dataset, job.features, rows, min_count=job.min_count)
+        watch = partial(_hold_to, limits, task.validation_curve) if limits else None
+        parts = _fit_arguments(model, X, y, weight, rows, validation)
+        return X, *_fit(model, parts, job.threads, watch)
+
+    X, model, cost = fit(job.model, split.train, split.validation, job.limits)
     curves = getattr(model, "history_", {})
     if len(split.validation):
-        prediction = model.predict(X[split.validation])
-        metrics |= _grouped("validation", evaluate(y[split.validation], prediction, scale))
+        prediction = _predict(model, X[split.validation], task)
+        metrics |= _grouped("validation", task.evaluate(y[split.validation], prediction, scale))
         metrics["time/selection_fit_seconds"] = cost.seconds
         if job.test and job.refit:
-            X = encode(job.dataset, job.features, split.development)
             settled = clone(model).set_params(**getattr(model, "refit_params_", {}))
-            model, cost = _fit(settled, X, y, split.development, split.development[:0], job.threads)
+            X, model, cost = fit(settled, split.development, split.development[:0], {})
 
     metrics["time/fit_seconds"] = cost.seconds
     if hasattr(model, "n_parameters_"):
@@ -121,49 +132,77 @@ def run(job: Job) -> Result:
 
     X_test = X[split.test]
     with Measured(job.threads) as predicting:
-        prediction = np.asarray(model.predict(X_test), dtype=np.float64)
-    metrics |= _grouped("test", evaluate(y[split.test], prediction, scale))
-    if job.first_rows is not None:
+        prediction = _predict(model, X_test, task)
+    metrics |= _grouped("test", task.evaluate(y[split.test], prediction, scale))
+    metrics |= _grouped("test", _bounds(dataset, task, split.test))
+    if job.first_rows is not None and task.name != "binary":
         first = slice(job.first_rows)
-        part = evaluate(y[split.test[first]], prediction[first], scale)
+        part = task.evaluate(y[split.test[first]], prediction[first], scale)
         metrics[f"test/mse_first_{job.first_rows}_rows"] = part["mse_raw"]
-    if job.dataset.expected is not None:
-        oracle = evaluate(y[split.test], job.dataset.expected[split.test], scale)
-        metrics["test/oracle_mse"] = oracle["mse_raw"]
-        metrics["test/noise_floor"] = float(job.dataset.variance[split.test].mean())
     metrics["time/predict_seconds"] = predicting.seconds
-    extra = row_statistics(model, X_test, job.dataset, split)
+    extra = row_statistics(model, X_test, dataset, split)
     return Result(metrics, split.test, prediction, curves, extra, (model, X))
+
+
+def _bounds(dataset: Dataset, task: Task, rows: Rows) -> dict[str, float]:
+    """What no model can better but by luck, where it is known: the error of the true means, and its expectation."""
+    if dataset.expected is None or dataset.variance is None:
+        return {}
+    expected = dataset.expected[rows]
+    oracle = task.evaluate(dataset.y[rows], expected, dataset.scale)
+    if task.name == "binary":
+        entropy = entr(expected) + entr(1 - expected)
+        return {"oracle_log_loss": oracle["log_loss"], "noise_floor": float(entropy.mean())}
+    return {"oracle_mse": oracle["mse_raw"], "noise_floor": float(dataset.variance[rows].mean())}
+
+
+def _predict(model: BaseEstimator, X: Matrix, task: Task) -> NDArray[np.float64]:
+    """Predicted targets; of a binary task the probabilities of class 1."""
+    if task.name != "binary":
+        return np.asarray(model.predict(X), dtype=np.float64)
+    if not hasattr(model, "predict_proba"):
+        raise UserError(f"{type(model).__name__} predicts no probabilities, as a binary task needs")
+    return np.asarray(model.predict_proba(X), dtype=np.float64)[:, -1]
+
+
+def _fit_arguments(
+    model: BaseEstimator,
+    X: Matrix,
+    y: NDArray[np.float64],
+    weight: NDArray[np.float64] | None,
+    rows: Rows,
+    validation: Rows,
+) -> dict[str, object]:
+    """What `fit` is called with: X and y of `rows`, and of what else there is, what the model takes."""
+    taken = inspect.signature(model.fit).parameters
+    given: dict[str, object] = {"X": X[rows], "y": y[rows]}
+    if weight is not None and "sample_weight" in taken:
+        given["sample_weight"] = weight[rows]
+    if len(validation) and "validation" in taken:
+        given["validation"] = (X[validation], y[validation])
+    return given
 
 
 def _fit(
     model: BaseEstimator,
-    X: Design,
-    y: NDArray[np.float64],
-    rows: NDArray[np.int64],
-    validation: NDArray[np.int64],
+    arguments: Mapping[str, object],
     threads: int,
-    limits: Mapping[int, float] = MappingProxyType({}),
+    watch: Callable[[int, BaseEstimator], None] | None,
 ) -> tuple[BaseEstimator, Measured]:
-    """A copy of `model` fitted on `rows`, and its cost; iterative ones are shown `validation`, and held to
-    `limits` where they let themselves be watched."""
+    """A fitted copy of `model`, and its cost; `watch` is called after every epoch where the model can be watched."""
     model = clone(model)
-    if limits and "callback" in model.get_params():
-        model.set_params(callback=partial(_held_to, limits))
-    shown = {}
-    if len(validation) and "validation" in inspect.signature(model.fit).parameters:
-        shown = {"validation": (X[validation], y[validation])}
-    X_fit, y_fit = X[rows], y[rows]
+    if watch is not None and "callback" in model.get_params():
+        model.set_params(callback=watch)
     with Measured(threads) as cost:
-        model.fit(X_fit, y_fit, **shown)
+        model.fit(**arguments)
     return model, cost
 
 
-def _held_to(limits: Mapping[int, float], epoch: int, model: BaseEstimator) -> None:
-    """Raises `Pruned` when the best validation error so far is above the limit of this epoch."""
-    curve = model.history_.get("validation_mse", ())
-    if epoch in limits and len(curve) and min(curve) > limits[epoch]:
-        raise Pruned(list(curve))
+def _hold_to(limits: Mapping[int, float], curve: str, epoch: int, model: BaseEstimator) -> None:
+    """Raise `Pruned` when the best validation error so far is above the limit of this epoch."""
+    errors = model.history_.get(curve, ())
+    if epoch in limits and len(errors) and min(errors) > limits[epoch]:
+        raise Pruned(list(errors))
 
 
 def _grouped(group: str, metrics: dict[str, float]) -> dict[str, float]:

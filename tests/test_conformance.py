@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 
 import bench.data
 from bench.data.splits import random
-from bench.features import encode
+from bench.features import build_design
 from fm.design import UNKNOWN, Block, Design
 
 REGISTRY = {
@@ -33,8 +33,8 @@ KNOBS = {
 def data() -> tuple[Design, np.ndarray, Design, np.ndarray]:
     dataset = bench.data.planted(n_users=80, n_items=60, n_ratings=2400, seed=1)
     split = random(dataset, test=0.2, validation=0.0, seed=0)
-    X = encode(dataset, ("ids",), split.train)
-    y = dataset.ratings["rating"].to_numpy()
+    X = build_design(dataset, ("ids",), split.train)
+    y = dataset.rows["rating"].to_numpy()
     return X[split.train], y[split.train], X[split.test], y[split.test]
 
 

@@ -10,7 +10,7 @@ import yaml
 
 import bench.data
 from bench.data.splits import random
-from bench.features import encode
+from bench.features import build_design
 from fm.design import Design
 from tests.test_conformance import REGISTRY, quick
 
@@ -30,11 +30,11 @@ def encoded() -> Encoded:
     """Choice of features -> train and test rows of the same small data."""
     dataset = bench.data.planted(n_users=20, n_items=42, n_ratings=410, seed=1)
     split = random(dataset, test=0.1, validation=0.0, seed=0)
-    y = dataset.ratings["rating"].to_numpy()
+    y = dataset.rows["rating"].to_numpy()
 
     @cache
     def encoded(features: str) -> tuple[Design, np.ndarray, Design, np.ndarray]:
-        X = encode(dataset, FEATURES[features], split.train)
+        X = build_design(dataset, FEATURES[features], split.train)
         return X[split.train], y[split.train], X[split.test], y[split.test]
 
     return encoded
@@ -55,7 +55,9 @@ def test_every_model_with_every_feature(
     X, y, X_test, _ = encoded(features)
     model = quick(name)
     if (name in OF_TWO_SIDES or name.startswith("peer_surprise")) and features != "ids":
-        with pytest.raises(ValueError, match=r"^a matrix factorization needs X with two blocks .* got user[^\n]*$"):
+        with pytest.raises(
+            ValueError, match=r"^a matrix factorization needs X with two blocks .* got user[^\n]*$"
+        ):
             model.fit(X, y)
         return
     if name.startswith("peer_myfm") and any(block.linear for block in X):

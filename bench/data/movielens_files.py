@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.data.dataset import LazySplits, Rows
-from bench.data.delimited import read_delimited
-from bench.data.table import to_ratings
+from bench.data.delimited import open_columns
+from bench.data.ratings import parse_ratings
 from bench.errors import UserError
 
 COLUMNS = {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
@@ -46,10 +46,11 @@ NO_GENRE = "(no genres listed)"
 
 
 def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
-    """A table of ratings whose columns are user, item, rating and time stamp."""
-    return to_ratings(
-        *read_delimited(path, COLUMNS, separator=separator, header=header, whole_ids=True)
-    )
+    """Read a table of ratings whose columns are user, item, rating and time stamp."""
+    file = open_columns(path, separator=separator, header=header)
+    whole = {"user": pa.int64(), "item": pa.int64(), "timestamp": pa.int64()}
+    read = file.read(COLUMNS, whole | {"rating": pa.float64()})
+    return pd.DataFrame(parse_ratings(read, file.place), copy=False)
 
 
 def titles(
@@ -129,7 +130,10 @@ def splits_100k(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
             )
         return found
 
-    return LazySplits(SPLITS_100K, lambda name: (rows(f"{name}.base"), rows(f"{name}.test")))
+    def make(name: str) -> tuple[Rows, Rows]:
+        return rows(f"{name}.base"), rows(f"{name}.test")
+
+    return LazySplits(SPLITS_100K, make, "files of MovieLens-100K, as published")
 
 
 def splits_10m(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
@@ -153,7 +157,7 @@ def splits_10m(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
             is_test[(part - 1) * (n // 5) : part * (n // 5) if part < 5 else n] = True
         return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
-    return LazySplits(SPLITS_10M, make)
+    return LazySplits(SPLITS_10M, make, "split_ratings.sh of MovieLens 10M")
 
 
 def _text(
@@ -165,7 +169,8 @@ def _text(
     encoding: str = "utf-8",
 ) -> pd.DataFrame:
     """Columns of text, indexed by the first one's whole numbers."""
-    table, _ = read_delimited(path, columns, separator=separator, header=header, encoding=encoding)
+    file = open_columns(path, separator=separator, header=header, encoding=encoding)
+    table = file.read(columns)
     frame = pd.DataFrame({name: table[name].cast(pa.string()).to_pandas() for name in columns})
     first = next(iter(columns))
     return frame.assign(**{first: frame[first].astype("int64")}).set_index(first)

@@ -28,7 +28,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bench.data.dataset import Dataset, LazySplits, Rows, array_digest
+from bench.data.dataset import Dataset, LazySplits, Rows
 from bench.data.longtail import MIN_RATINGS, activity, distinct_items, popularity, timestamps
 from bench.errors import UserError, checked
 from bench.seeds import derive_rng
@@ -121,20 +121,19 @@ def planted(
         )
         rating[rows], expected[rows], variance[rows] = drawn
 
-    digest = array_digest(user, item, rating, timestamp)
     user += 1
     item += 1
     columns = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
     lowest = {"stars": 1.0, "half_stars": 0.5, "real": rating.min()}[values]
     return Dataset(
         name="planted",
-        ratings=pd.DataFrame(columns, copy=False),
+        rows=pd.DataFrame(columns, copy=False),
         scale=(float(lowest), float(rating.max()) if values == "real" else HIGHEST),
-        digest=digest,
         source=f"simulated ratings ({n_ratings:,} of {n_users:,} users and {n_items:,} items, seed {seed})",
-        users=users,
-        items=items,
+        tables={"user": users, "item": items},
+        time="timestamp",
         splits=_splits(user, item, seed),
+        default_split="ua",
         simulated=True,
         expected=expected,
         variance=variance,
@@ -242,4 +241,4 @@ def _splits(user: NDArray[np.int64], item: NDArray[np.int64], seed: int) -> Lazy
         is_test = is_test[order]
         return order[~is_test], order[is_test]
 
-    return LazySplits(("ua", "ub", "u1", "u2", "u3", "u4", "u5"), make)
+    return LazySplits(("ua", "ub", "u1", "u2", "u3", "u4", "u5"), make, f"drawn with seed {seed}")

@@ -1,4 +1,4 @@
-"""Which ratings a model is fitted on, chosen on, and judged on.
+"""Which rows a model is fitted on, chosen on, and judged on.
 
 Every protocol first sets test rows apart; validation is then drawn out of the rest from its own stream
 of random numbers: rows uniformly, or as test was drawn: whole users or items, or some rows of each user. Rows
@@ -64,9 +64,25 @@ class Split:
         return self.development[self.validation_mask]
 
 
+def default(
+    dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0
+) -> Split:
+    """The split that the data set comes with, and where it has none, `random`."""
+    if dataset.default_split is None:
+        return random(dataset, test=test, validation=validation, seed=seed)
+    return published(dataset, dataset.default_split, validation=validation, seed=seed)
+
+
 def published(dataset: Dataset, name: str, *, validation: float = 0.1, seed: int = 0) -> Split:
-    """A split that came with the data, exactly and in file order."""
-    return _with_validation(name, *_published_rows(dataset, name), validation, seed)
+    """A split that came with the data, exactly and in file order.
+
+    Where it has a validation part of its own, that is used; otherwise a fraction `validation` of its train part.
+    """
+    train, *own, test = _published_rows(dataset, name)
+    if not own:
+        return _with_validation(name, train, test, validation, seed)
+    mask = np.arange(len(train) + len(own[0])) >= len(train)
+    return Split(name, np.concatenate([train, own[0]]), mask, test)
 
 
 def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0) -> Split:
@@ -78,13 +94,13 @@ def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0)
     with checked():
         check_integer("n", n, low=1)
     development, test = _published_rows(dataset, name)
-    users = pd.factorize(dataset.ratings["user"].to_numpy()[development])[0]
+    users = pd.factorize(_field(dataset, "user").to_numpy()[development])[0]
     order = derive_rng(seed, "validation by user", name).permutation(len(users))[::-1]
     order = order[np.argsort(users[order], kind="stable")]
     return Split(f"{name}, {n} of each user", development, _last_of_each(users, order, n), test)
 
 
-def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, Rows]:
+def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, ...]:
     if name not in dataset.splits:
         known = ", ".join(dataset.splits) or "none: choose split=random or another that is drawn"
         raise UserError(
@@ -95,7 +111,7 @@ def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, Rows]:
 
 def random(dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0) -> Split:
     """A fraction `test` of the ratings, drawn uniformly; `validation` is a fraction of the rest."""
-    is_test = _drawn(len(dataset.ratings), "test", test, derive_rng(seed, "test"))
+    is_test = _drawn(len(dataset), "test", test, derive_rng(seed, "test"))
     return _of_mask("random", is_test, validation, seed)
 
 
@@ -107,7 +123,7 @@ def kfold(
         check_integer("n_folds", n_folds, low=2)
         check_integer("fold", fold, low=0)
         check_number("fold", fold, high=n_folds - 1)
-    n = len(dataset.ratings)
+    n = len(dataset)
     folds = derive_rng(seed, "folds").permutation(n) % n_folds
     return _of_mask(f"fold {fold} of {n_folds}", folds == fold, validation, seed)
 
@@ -121,8 +137,8 @@ def leave_last_out(
     """
     with checked():
         check_integer("n", n, low=1)
-    users = pd.factorize(dataset.ratings["user"])[0]
-    is_test = _last_of_each(users, np.lexsort((_timestamps(dataset), users)), n)
+    users = pd.factorize(_field(dataset, "user"))[0]
+    is_test = _last_of_each(users, np.lexsort((_times(dataset), users)), n)
     return _of_mask(f"last {n} out", is_test, validation, seed)
 
 
@@ -131,29 +147,52 @@ def temporal(
 ) -> Split:
     """The latest fraction `test` of all ratings; of equal times the later in the file is later."""
     _check_fraction("test", test)
-    order = np.argsort(_timestamps(dataset), kind="stable")
+    order = np.argsort(_times(dataset), kind="stable")
     is_test = np.zeros(len(order), dtype=bool)
     is_test[order[len(order) - round(test * len(order)) :]] = True
     return _of_mask("temporal", is_test, validation, seed)
 
 
-def new_users(
-    dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0
+def rolling(
+    dataset: Dataset, *, origin: int, n_origins: int = 5, validation: float = 0.1, seed: int = 0
 ) -> Split:
-    """All ratings of a fraction `test` of the users, drawn uniformly; validation are all those of a fraction of
-    the other users, so that what is chosen on it is chosen for users without a training rating."""
-    return _of_strangers("new users", dataset.ratings["user"], test, validation, seed)
+    """Train on the past, test on the window that follows: origin `origin` of `n_origins`.
+
+    The rows are cut by time into `n_origins + 1` windows of equal size; origin i (from 0) trains on the first
+    i + 1 of them and tests on the next. Validation is the latest fraction of the past. Of equal times the
+    later in the file is later.
+    """
+    del seed  # nothing is drawn
+    with checked():
+        check_integer("n_origins", n_origins, low=1)
+        check_integer("origin", origin, low=0)
+        check_number("origin", origin, high=n_origins - 1)
+    _check_fraction("validation", validation)
+    order = np.argsort(_times(dataset), kind="stable")
+    start, end = (len(order) * (origin + i) // (n_origins + 1) for i in (1, 2))
+    past = order[:start]
+    latest = np.zeros(len(dataset), dtype=bool)
+    latest[past[len(past) - round(validation * len(past)) :]] = True
+    development = np.sort(past)
+    name = f"origin {origin} of {n_origins}"
+    return Split(name, development, latest[development], np.sort(order[start:end]))
 
 
-def new_items(
-    dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0
+def by(
+    dataset: Dataset, field: str, *, test: float = 0.1, validation: float = 0.1, seed: int = 0
 ) -> Split:
-    """All ratings of a fraction `test` of the items; validation as in `new_users`."""
-    return _of_strangers("new items", dataset.ratings["item"], test, validation, seed)
+    """All rows of a fraction `test` of the levels of `field`, drawn uniformly.
+
+    Validation are all those of a fraction of the other levels, so that what is chosen on it is chosen for
+    levels without a training row.
+    """
+    return _of_new_levels(f"new {field}s", dataset, field, test, validation, seed)
 
 
-def _of_strangers(name: str, ids: pd.Series, test: float, validation: float, seed: int) -> Split:
-    who, names = pd.factorize(ids)
+def _of_new_levels(
+    name: str, dataset: Dataset, field: str, test: float, validation: float, seed: int
+) -> Split:
+    who, names = pd.factorize(_field(dataset, field))
     is_test = _drawn(len(names), "test", test, derive_rng(seed, "test", name))
     is_validation = np.zeros(len(names), dtype=bool)
     drawn = _drawn(
@@ -199,7 +238,16 @@ def _check_fraction(what: str, fraction: float) -> None:
         check_number(what, fraction, low=0, high=1)
 
 
-def _timestamps(dataset: Dataset) -> NDArray[np.int64]:
-    if "timestamp" not in dataset.ratings:
+def _times(dataset: Dataset) -> NDArray[np.int64]:
+    if dataset.time is None:
         raise UserError(f"{dataset.name} has no timestamps: choose split=random or split=kfold")
-    return dataset.ratings["timestamp"].to_numpy()
+    return dataset.rows[dataset.time].to_numpy()
+
+
+def _field(dataset: Dataset, name: str) -> pd.Series:
+    if name not in dataset.fields:
+        raise UserError(
+            f"{dataset.name} has no field {name!r}{nearest(name, dataset.fields)}; there are "
+            f"{', '.join(dataset.fields)}"
+        )
+    return dataset.rows[name]

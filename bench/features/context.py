@@ -1,9 +1,9 @@
-"""What features are made of: the ratings they may look at, and the two things they give."""
+"""What features are made of: the rows they may look at, and the three things they give."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import field as attribute
 
 import numpy as np
 import pandas as pd
@@ -17,40 +17,57 @@ from fm.design import Block
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a feature may look at: every rating's user, item and time, and of `train_rows` alone
-    also the fact that they were given. Never a rating's value."""
+    """What a feature may look at: every row's columns but the target, and of `train_rows` alone
+    also the fact that they are there."""
 
     dataset: Dataset
     train_rows: Rows
+    _blocks: dict[str, Block] = attribute(default_factory=dict, repr=False)
 
-    @cached_property
-    def users(self) -> Block:
-        return identity("user", self.dataset.ratings["user"], self.dataset.users)
-
-    @cached_property
-    def items(self) -> Block:
-        return identity("item", self.dataset.ratings["item"], self.dataset.items)
+    def field(self, name: str, feature: str | None = None) -> Block:
+        """Block of a field; UserError where there is none of that name, which `feature` needs."""
+        if name not in self.dataset.fields:
+            raise UserError(
+                f"{self.dataset.name} has no field {name!r}, which the feature {feature!r} needs"
+            )
+        if name not in self._blocks:
+            table = self.dataset.tables.get(name)
+            self._blocks[name] = identity(name, self.dataset.rows[name], table)
+        return self._blocks[name]
 
     def seconds(self, feature: str) -> NDArray[np.int64]:
-        """(n_ratings,) time stamps; UserError where there are none, which `feature` needs."""
-        if "timestamp" not in self.dataset.ratings:
+        """(n_rows,) time stamps; UserError where there are none, which `feature` needs."""
+        if self.dataset.time is None:
             raise UserError(
                 f"{self.dataset.name} has no timestamps, which the feature {feature!r} needs"
             )
-        return self.dataset.ratings["timestamp"].to_numpy()
+        return self.dataset.rows[self.dataset.time].to_numpy()
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Side columns of `block`: `matrix` (n_levels, n_columns) and their names."""
+    """Columns that describe the levels of `block`: `matrix` (n_levels, n_columns) and their names."""
 
     block: str
     matrix: sparse.csr_array
     labels: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns with a row per row: `matrix` (n_rows, n_columns) and their names."""
+
+    matrix: sparse.csr_array
+    labels: tuple[str, ...]
+
+
 def identity(name: str, column: pd.Series, table: pd.DataFrame | None = None) -> Block:
-    """A level for every value in `column` or in the table's index, in their order."""
+    """Return a block with a level for every value in `column` or in the table's index, in their order."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and table is None:
+        labels, codes = column.cat.categories, column.cat.codes
+        return Block(name, codes.to_numpy(np.intp), len(labels), labels=labels.to_numpy(object))
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype("str")
     labels = pd.Index(column.unique())
     if table is not None:
         labels = labels.union(table.index)

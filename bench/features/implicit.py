@@ -13,20 +13,21 @@ from bench.features.context import Context, Side
 def implicit(context: Context) -> Iterator[Side]:
     """Of each user the items she rated in training, as one row of length 1: SVD++ (Koren, KDD 2008).
     It says nothing of a user without training ratings."""
-    labels = tuple(f"rated {label}" for label in context.items.labels)
+    labels = tuple(f"rated {label}" for label in context.field("item", "implicit").labels)
     yield Side("user", _normalized(_given(context)), labels)
 
 
 def implicit_items(context: Context) -> Iterator[Side]:
     """Of each item the users who rated it in training, as one row of length 1: SVD++ turned over."""
-    labels = tuple(f"rated by {label}" for label in context.users.labels)
+    labels = tuple(f"rated by {label}" for label in context.field("user", "implicit_items").labels)
     yield Side("item", _normalized(_given(context).T.tocsr()), labels)
 
 
 def _given(context: Context) -> sparse.csr_array:
     """(n_users, n_items), 1 where a user has rated an item in training."""
-    users, items = (block.levels[context.train_rows] for block in (context.users, context.items))
-    shape = context.users.n_levels, context.items.n_levels
+    blocks = [context.field(name, "implicit") for name in ("user", "item")]
+    users, items = (block.levels[context.train_rows] for block in blocks)
+    shape = tuple(block.n_levels for block in blocks)
     return sparse.coo_array((np.ones(len(users)), (users, items)), shape=shape).tocsr().sign()
 
 

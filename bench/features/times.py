@@ -32,7 +32,7 @@ def sessions(context: Context) -> Iterator[Block]:
     """Linear blocks `second`, `minute` and `half_hour`: the user within that span of UTC time, which takes up her
     mood and what she was shown. Koren's b_u(t) ("Collaborative Filtering with Temporal Dynamics", KDD 2009) on
     three scales. Between training ratings of the same session it interpolates; it says nothing of later ones."""
-    user, time = context.users.levels, context.seconds("sessions")
+    user, time = context.field("user", "sessions").levels, context.seconds("sessions")
     for name, seconds in SESSIONS.items():
         spans, rank = np.unique(time // seconds, return_inverse=True)
         _, levels = np.unique(user * len(spans) + rank, return_inverse=True)
@@ -50,7 +50,7 @@ def cyclic(context: Context) -> Iterator[Block]:
 def place(context: Context) -> Iterator[Block]:
     """Block `place`: how many training ratings the user gave before this one, in `octaves`. First come the films
     that a person is asked about, later those she looks for. Ratings of the same second are not before each other."""
-    user, time = context.users.levels, context.seconds("place")
+    user, time = context.field("user", "place").levels, context.seconds("place")
     moments, rank = np.unique(time, return_inverse=True)
     first = user * len(
         moments
@@ -64,8 +64,13 @@ def place(context: Context) -> Iterator[Block]:
 def item_age(context: Context) -> Iterator[Block]:
     """Block `item_age`: days since the item's first training rating, in `octaves`; 0 for a rating before that one,
     unknown for an item without. Ages that no training rating has count as the highest that one has."""
-    item, time, train = context.items.levels, context.seconds("item_age"), context.train_rows
-    first = np.full(context.items.n_levels, np.iinfo(np.int64).max)
+    block, time, train = (
+        context.field("item", "item_age"),
+        context.seconds("item_age"),
+        context.train_rows,
+    )
+    item = block.levels
+    first = np.full(block.n_levels, np.iinfo(np.int64).max)
     np.minimum.at(first, item[train], time[train])
     seen = np.zeros(len(first), dtype=bool)
     seen[item[train]] = True

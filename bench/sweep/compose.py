@@ -21,7 +21,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, checked, sentence
-from bench.features import feature
 from bench.sweep import search
 from bench.sweep.search import Range
 from bench.tracking import flatten
@@ -313,8 +312,6 @@ def _check(cfg: DictConfig) -> None:
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
         ) from error
     with checked():
-        for name in cfg.features.names:
-            feature(name)
         for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
             check_integer(key, cfg[key], low=low)
         for key in ("job_seconds", "sweep_seconds"):

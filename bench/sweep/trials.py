@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.features import encode
+from bench.features import build_design
 from bench.identity import code_targets, code_version, digest, job_digest
 from bench.run import Job
 from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination
@@ -53,12 +53,17 @@ class Trials:
         self.combination = combination
         self.varied = varied
         self.dataset = load_data(cfg)
-        self.choices = {group: cfg.hydra.runtime.choices[group] for group in CHOSEN}
+        self.choices = choices_of(cfg.hydra.runtime.choices, self.dataset)
         self.system = ", ".join(
             f"{group}={self.choices[group]}" for group in ("model", "features", "data")
         )
         instantiate(cfg.split)(self.dataset)
-        encode(self.dataset, cfg.features.names, train_rows=np.array([], np.int64))
+        build_design(
+            self.dataset,
+            cfg.features.names,
+            train_rows=np.array([], np.int64),
+            min_count=cfg.features.min_count,
+        )
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
@@ -111,6 +116,14 @@ def computed(cfg: DictConfig) -> dict[str, object]:
     }
 
 
+def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
+    """Return the chosen data, split, features and model, with the name of the split that is the default."""
+    names = {group: choices[group] for group in CHOSEN}
+    if names["split"] == "default":
+        names["split"] = dataset.default_split or "random"
+    return names
+
+
 def job_of(
     cfg: DictConfig,
     choices: DictConfig,
@@ -121,11 +134,12 @@ def job_of(
     """The job that a composed configuration describes."""
     config = computed(cfg)
     return Job(
-        names={group: choices[group] for group in CHOSEN},
+        names=choices_of(choices, dataset),
         config=config,
         dataset=dataset,
         split=instantiate(cfg.split),
         features=tuple(cfg.features.names),
+        min_count=cfg.features.min_count,
         model=instantiate(cfg.model),
         test=cfg.test,
         refit=cfg.refit,

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from bench.data.dataset import Dataset
@@ -96,7 +97,7 @@ def entry_of(
             "threads": str(job.threads),
             "worker": this_process(),
             "simulated": str(job.dataset.simulated).lower(),
-            "task": getattr(job.dataset, "task", "rating"),
+            "task": job.dataset.task,
             "data.digest": job.dataset.digest[:16],
             "data.source": job.dataset.source,
             "phase": "test" if job.test else "selection",
@@ -117,12 +118,19 @@ def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None
     covered = {"modules": code.modules, "packages": code.packages}
     (folder / CODE_FILE).write_text(json.dumps(covered, indent=1), "utf-8")
     if isinstance(outcome, Result) and job.test:
-        ratings = job.dataset.ratings.iloc[outcome.rows][["user", "item", "rating"]]
+        ratings = _tested_rows(job.dataset, outcome.rows)
         ratings = ratings.assign(prediction=outcome.prediction, **outcome.row_statistics)
         ratings.to_csv(folder / "predictions.csv", index_label="row")
     elif isinstance(outcome, BaseException) and not isinstance(outcome, Pruned):
         text = "".join(traceback.format_exception(outcome))
         (folder / "traceback.txt").write_text(text, "utf-8")
+
+
+def _tested_rows(data: Dataset, rows: np.ndarray) -> pd.DataFrame:
+    """Fields and target of the tested rows; the target is called `rating` or `target`."""
+    target = "rating" if data.task == "rating" else "target"
+    names = {**dict.fromkeys(data.fields), data.target: None}
+    return data.rows.iloc[rows][list(names)].rename(columns={data.target: target})
 
 
 def _thinned(values: np.ndarray, points: int) -> dict[int, float]:
@@ -133,7 +141,7 @@ def _thinned(values: np.ndarray, points: int) -> dict[int, float]:
 
 def _described(data: Dataset, split: str) -> dict[str, str]:
     profile: Mapping[str, object] = {
-        "ratings": len(data.ratings),
+        "ratings": len(data),
         "sha256": data.digest,
         "scale": list(data.scale),
     }

@@ -15,7 +15,7 @@ from baselines import (
 )
 from bench.data.dataset import Dataset
 from bench.data.splits import published
-from bench.features import encode
+from bench.features import build_design
 
 pytestmark = pytest.mark.ml100k
 
@@ -27,7 +27,7 @@ LAST_PROGRESS_LINE = 8192
 def squared_errors(ml100k: Dataset) -> Callable[[BaseEstimator], np.ndarray]:
     """Of a model fitted to all of ua.base, in file order, on ua.test; clipped to the rating scale or not."""
     split = published(ml100k, "ua", validation=0.0)
-    X, y = encode(ml100k, ("ids",), split.train), ml100k.ratings["rating"].to_numpy(np.float64)
+    X, y = build_design(ml100k, ("ids",), split.train), ml100k.rows["rating"].to_numpy(np.float64)
 
     def errors(model: BaseEstimator, *, clip: bool) -> np.ndarray:
         prediction = model.fit(X[split.train], y[split.train]).predict(X[split.test])

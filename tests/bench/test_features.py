@@ -9,7 +9,7 @@ import pytest
 from bench.data import planted
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.features import encode
+from bench.features import build_design
 from fm.design import Design
 
 NOTHING = np.array([], dtype=np.int64)
@@ -29,7 +29,7 @@ def dataset() -> Dataset:
     items = pd.DataFrame(
         {"fun": [True, False], "since": pd.to_datetime(["1995-01-01", None])}, index=["b", "z"]
     )
-    return Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test", users, items)
+    return Dataset("tiny", ratings, (1.0, 5.0), "a test", {"user": users, "item": items})
 
 
 def column(design: Design, name: str) -> list[float]:
@@ -37,7 +37,7 @@ def column(design: Design, name: str) -> list[float]:
 
 
 def test_levels_cover_ratings_and_tables(dataset: Dataset) -> None:
-    user, item = encode(dataset, ["ids"], NOTHING)
+    user, item = build_design(dataset, ["ids"], NOTHING)
     assert user.labels.tolist() == [10, 20, 30, 40]
     assert user.levels.tolist() == [2, 0, 2, 3]
     assert item.labels.tolist() == ["a", "b", "c", "z"]
@@ -46,7 +46,7 @@ def test_levels_cover_ratings_and_tables(dataset: Dataset) -> None:
 
 
 def test_side_columns_say_what_the_tables_say(dataset: Dataset) -> None:
-    design = encode(dataset, ["ids", "side"], NOTHING)
+    design = build_design(dataset, ["ids", "side"], NOTHING)
     side = [name for name in design.feature_names() if "." in name.partition("=")[0]]
     assert [name for name in side if "age" not in name] == [
         "user.job:x",
@@ -67,15 +67,15 @@ def test_numbers_of_many_values_are_binned_and_of_few_are_not() -> None:
     n = 200
     ratings = pd.DataFrame({"user": np.arange(n), "item": 0, "rating": 3.0})
     users = pd.DataFrame({"many": np.arange(n) ** 2, "flag": np.arange(n) % 2, "name": "text"})
-    dataset = Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test", users)
-    side = encode(dataset, ["ids", "side"], NOTHING).block("user").side.toarray()
+    dataset = Dataset("tiny", ratings, (1.0, 5.0), "a test", {"user": users})
+    side = build_design(dataset, ["ids", "side"], NOTHING).block("user").side.toarray()
     assert side.shape == (n, 12)
     assert sorted(side.sum(axis=0)) == [20] * 10 + [100, 100]
 
 
 def test_ids_come_first_whatever_the_order(dataset: Dataset) -> None:
     names = [
-        encode(dataset, order, NOTHING).feature_names()
+        build_design(dataset, order, NOTHING).feature_names()
         for order in (["ids", "side"], ["side", "ids"])
     ]
     assert names[0] == names[1]
@@ -83,19 +83,21 @@ def test_ids_come_first_whatever_the_order(dataset: Dataset) -> None:
 
 def test_every_planted_level_is_described() -> None:
     dataset = planted(60, 50, 1300)
-    user, item = encode(dataset, ["ids", "side"], NOTHING)
+    user, item = build_design(dataset, ["ids", "side"], NOTHING)
     assert user.side.shape[0] == 60
     assert (user.side.sum(axis=1) == 3).all()
     year = [label.startswith("year") for label in item.side_labels]
     assert (item.side[:, year].sum(axis=1) == 1).all()
-    genres = dataset.items.select_dtypes("bool")
+    genres = dataset.tables["item"].select_dtypes("bool")
     assert np.array_equal(item.side[:, np.invert(year)].toarray(), genres)
 
 
 def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
-    before = encode(dataset, ["ids", "side"], NOTHING).to_csr().toarray()
-    dataset.ratings["rating"] = 1.0
-    assert np.array_equal(before, encode(dataset, ["ids", "side"], NOTHING).to_csr().toarray())
+    before = build_design(dataset, ["ids", "side"], NOTHING).to_csr().toarray()
+    dataset.rows["rating"] = 1.0
+    assert np.array_equal(
+        before, build_design(dataset, ["ids", "side"], NOTHING).to_csr().toarray()
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
     [
         (
             ["ids", "sides"],
-            r"feature must be one of ids, side.*, got 'sides' \(did you mean 'side'\?\)",
+            r"tiny has no feature 'sides' \(did you mean 'side'\?\); there are ids, side",
         ),
         (["ids", "ids"], "each feature can be named once, got ids, ids"),
         (["side"], "features side need 'ids' among them"),
@@ -114,7 +116,7 @@ def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
         ),
         (
             ["ids", "film.year"],
-            r"feature must be one of ids, .*, user.COLUMN, item.COLUMN, got 'film.year'",
+            r"tiny has no feature 'film.year'.*; there are ids, .*, user.COLUMN, item.COLUMN",
         ),
         (["user.job"], "features user.job need 'ids' among them"),
         (
@@ -126,14 +128,14 @@ def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
 )
 def test_bad_features(dataset: Dataset, features: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        encode(dataset, features, NOTHING)
+        build_design(dataset, features, NOTHING)
 
 
 def test_columns_by_name(dataset: Dataset) -> None:
     """Text by value, dates and numbers in bins, flags as they are; beside `side`, what that leaves out."""
-    dataset.items["since"] = pd.to_datetime(["1995-01-01", "1980-01-01"])
+    dataset.tables["item"]["since"] = pd.to_datetime(["1995-01-01", "1980-01-01"])
     names = ["ids", "user.zip", "user.age", "item.fun", "item.since"]
-    user, item = encode(dataset, names, NOTHING)
+    user, item = build_design(dataset, names, NOTHING)
     assert user.side_labels == ("zip:0", "zip:1", "zip:2", "age:20.0", "age:60.0")
     assert user.side.toarray().tolist() == [
         [0, 0, 1, 0, 1],
@@ -144,49 +146,52 @@ def test_columns_by_name(dataset: Dataset) -> None:
     assert [label.partition(":")[0] for label in item.side_labels] == ["fun", "since", "since"]
     assert item.side.toarray().tolist() == [[0] * 3, [1, 0, 1], [0] * 3, [0, 1, 0]]
     assert (
-        "zip:0" in encode(dataset, ["ids", "side", "user.zip"], NOTHING).block("user").side_labels
+        "zip:0"
+        in build_design(dataset, ["ids", "side", "user.zip"], NOTHING).block("user").side_labels
     )
 
 
 def test_columns_need_their_table(dataset: Dataset) -> None:
-    bare = replace(dataset, items=None)
+    bare = replace(dataset, tables={"user": dataset.tables["user"]})
     with pytest.raises(
         UserError, match=r"tiny has no item table, which the feature 'item.year' needs"
     ):
-        encode(bare, ["ids", "item.year"], NOTHING)
+        build_design(bare, ["ids", "item.year"], NOTHING)
 
 
 def test_side_needs_tables() -> None:
     ratings = pd.DataFrame({"user": [1], "item": [1], "rating": [1.0]})
-    bare = Dataset("bare", ratings, (1.0, 5.0), "0" * 64, "a test")
+    bare = Dataset("bare", ratings, (1.0, 5.0), "a test")
     with pytest.raises(
         UserError, match="bare has no user or item table, which the feature 'side' needs"
     ):
-        encode(bare, ["ids", "side"], NOTHING)
+        build_design(bare, ["ids", "side"], NOTHING)
 
 
 @pytest.mark.ml100k
 def test_real_data(ml100k: Dataset) -> None:
-    user, item = encode(ml100k, ["ids", "side"], NOTHING)
+    user, item = build_design(ml100k, ["ids", "side"], NOTHING)
     assert (user.n_levels, item.n_levels) == (943, 1682)
-    assert np.array_equal(user.labels[user.levels], ml100k.ratings["user"])
-    assert np.array_equal(item.labels[item.levels], ml100k.ratings["item"])
+    assert np.array_equal(user.labels[user.levels], ml100k.rows["user"])
+    assert np.array_equal(item.labels[item.levels], ml100k.rows["item"])
     assert (user.side.sum(axis=1) == 4).all()
     assert item.side.shape[1] == 19 + sum(label.startswith("year") for label in item.side_labels)
 
 
 def test_days_are_levels_and_need_timestamps(dataset: Dataset) -> None:
     with pytest.raises(UserError, match="tiny has no timestamps"):
-        encode(dataset, ["ids", "day"], NOTHING)
+        build_design(dataset, ["ids", "day"], NOTHING)
     timed = replace(
-        dataset, ratings=dataset.ratings.assign(timestamp=[86_399, 86_400, 0, 3 * 86_400])
+        dataset,
+        rows=dataset.rows.assign(timestamp=[86_399, 86_400, 0, 3 * 86_400]),
+        time="timestamp",
     )
-    day = encode(timed, ["ids", "day"], NOTHING).block("day")
+    day = build_design(timed, ["ids", "day"], NOTHING).block("day")
     assert day.levels.tolist() == [0, 1, 0, 2] and day.labels.tolist() == [0, 1, 3]
 
 
 def test_implicit_features_are_of_training_rows_only(dataset: Dataset) -> None:
-    user, item = encode(dataset, ["ids", "implicit", "implicit_items"], np.array([0, 1, 2]))
+    user, item = build_design(dataset, ["ids", "implicit", "implicit_items"], np.array([0, 1, 2]))
     half = 0.5**0.5
     expected = [[1, 0, 0, 0], [0, 0, 0, 0], [0, half, half, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(user.side.toarray(), expected)
@@ -198,12 +203,10 @@ def test_implicit_features_are_of_training_rows_only(dataset: Dataset) -> None:
 
 def test_sessions_are_a_users_spans_of_time_without_factors() -> None:
     dataset = planted(n_users=30, n_items=60, n_ratings=900, seed=0)
-    design = encode(dataset, ["sessions", "ids"], NOTHING)
+    design = build_design(dataset, ["sessions", "ids"], NOTHING)
     assert [block.name for block in design.interacting] == ["user", "item"]
     for name, seconds in {"second": 1, "minute": 60, "half_hour": 1800}.items():
         block = design.block(name)
-        spans = list(
-            zip(dataset.ratings["user"], dataset.ratings["timestamp"] // seconds, strict=True)
-        )
+        spans = list(zip(dataset.rows["user"], dataset.rows["timestamp"] // seconds, strict=True))
         assert block.linear and block.n_levels == len(set(spans))
         assert len(set(zip(spans, block.levels, strict=True))) == len(set(spans))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.data import planted
 from bench.data.dataset import Dataset
-from bench.features import FEATURES, encode
+from bench.features import FEATURES, build_design
 from fm.design import UNKNOWN, Block
 
 DAY = 86_400
@@ -20,7 +20,9 @@ def table_of(rows: list[tuple[int, int, int, float]]) -> Dataset:
     ratings = pd.DataFrame(rows, columns=["user", "item", "timestamp", "rating"])
     users = pd.DataFrame({"age": [20, 30, 40, 50]}, index=range(4))
     items = pd.DataFrame({"year": [1990, 1995, 1997]}, index=range(3))
-    return Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test", users, items)
+    return Dataset(
+        "tiny", ratings, (1.0, 5.0), "a test", {"user": users, "item": items}, time="timestamp"
+    )
 
 
 def octave(n: float) -> int:
@@ -55,8 +57,8 @@ def test_no_test_row_changes_what_another_is_encoded_as(
     train = np.array(sorted(data.draw(st.sets(st.integers(0, n - 2), min_size=1))))
     kept = np.union1d(train, [n - 1])
     fewer = [(*rows[row][:3], 6 - rows[row][3]) for row in kept]
-    whole = encode(table_of(rows), list(FEATURES), train)[kept]
-    alone = encode(table_of(fewer), list(FEATURES), kept.searchsorted(train))
+    whole = build_design(table_of(rows), list(FEATURES), train)[kept]
+    alone = build_design(table_of(fewer), list(FEATURES), kept.searchsorted(train))
     for one, other in zip(whole, alone, strict=True):
         if one.name in ("day", "second", "minute", "half_hour"):
             assert partition(one) == partition(other)
@@ -69,7 +71,7 @@ def test_no_test_row_changes_what_another_is_encoded_as(
 @settings(deadline=None)
 def test_place_and_age_count_training_rows(rows: list[tuple], data: st.DataObject) -> None:
     train = np.array(sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1))))
-    design = encode(table_of(rows), ["ids", "place", "item_age"], train)
+    design = build_design(table_of(rows), ["ids", "place", "item_age"], train)
     place, age = design.block("place"), design.block("item_age")
     days = {}
     for row, (user, item, time, _) in enumerate(rows):
@@ -85,8 +87,8 @@ def test_place_and_age_count_training_rows(rows: list[tuple], data: st.DataObjec
 
 def test_hours_and_weekdays_are_those_of_the_calendar() -> None:
     dataset = planted(n_users=20, n_items=42, n_ratings=410, seed=1)
-    hour, weekday = encode(dataset, ["ids", "cyclic"], np.arange(410)).blocks[2:]
-    for row, second in enumerate(dataset.ratings["timestamp"]):
+    hour, weekday = build_design(dataset, ["ids", "cyclic"], np.arange(410)).blocks[2:]
+    for row, second in enumerate(dataset.rows["timestamp"]):
         moment = datetime.fromtimestamp(second, UTC)
         assert hour.labels[hour.levels[row]] == moment.hour
         assert weekday.labels[weekday.levels[row]] == f"{moment:%A}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import fetch
+from bench.data import download
 from bench.errors import DataUnavailable
 from tests.bench.conftest import Server
 from tests.bench.tiny_ml100k import ml100k_files, sha256_of, zip_of
@@ -16,7 +16,7 @@ FILES = ml100k_files()
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def install(server: Server, folder: Path, **changes: object) -> None:
     arguments = {"url": server.url, "md5": server.md5, "sha256": sha256_of(FILES), "timeout": 5.0}
-    fetch.install(folder=folder, **(arguments | changes))
+    download.install(folder=folder, **(arguments | changes))
 
 
 def assert_installed(folder: Path) -> None:
@@ -156,7 +156,7 @@ def test_silent_server_is_given_up(server: Server, folder: Path) -> None:
 def test_refused_connection_fails_at_once(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "PAUSE", 1e6)
+    monkeypatch.setattr(download, "PAUSE", 1e6)
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/ml-100k.zip"
     with pytest.raises(DataUnavailable, match="refused"):

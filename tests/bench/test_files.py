@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data import ratings_file
 from bench.errors import UserError
-from bench.features import encode
+from bench.features import build_design
 
 TABLE = pd.DataFrame(
     {
@@ -57,7 +59,7 @@ KINDS = ("csv", "tsv", "txt", "csv.gz", "dat", "parquet")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_format_gives_the_same_table(tmp_path: Path, kind: str) -> None:
     data = ratings_file(written(tmp_path, kind))
-    pd.testing.assert_frame_equal(data.ratings, TABLE)
+    pd.testing.assert_frame_equal(data.rows, TABLE.astype({"item": "category"}))
     assert data.scale == (0.5, 5.0)
 
 
@@ -85,7 +87,7 @@ def test_csv_and_parquet_keep_every_value(
     )
     folder = tmp_path_factory.mktemp("round_trip")
     for kind in ("csv", "parquet"):
-        read = ratings_file(written(folder, kind, table), header=True, separator=",").ratings
+        read = ratings_file(written(folder, kind, table), header=True, separator=",").rows
         assert read["user"].tolist() == list(user)
         assert read["item"].astype(str).tolist() == list(item)
         assert read["rating"].tolist() == rating
@@ -94,14 +96,14 @@ def test_csv_and_parquet_keep_every_value(
 def test_columns_by_name_and_position(tmp_path: Path) -> None:
     path = write(tmp_path, "when,stars,film,who\n5,1.5,x,a\n6,2,y,b\n")
     columns = {"user": "who", "item": 2, "rating": "stars", "timestamp": 0}
-    ratings = ratings_file(path, columns=columns).ratings
+    ratings = ratings_file(path, columns=columns).rows
     assert ratings.to_dict("list") == {
         "user": ["a", "b"],
         "item": ["x", "y"],
         "rating": [1.5, 2.0],
         "timestamp": [5, 6],
     }
-    assert "timestamp" not in ratings_file(path, columns=columns | {"timestamp": None}).ratings
+    assert "timestamp" not in ratings_file(path, columns=columns | {"timestamp": False}).rows
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_columns_by_name_and_position(tmp_path: Path) -> None:
 )
 def test_ids_are_integers_only_if_all_are(tmp_path: Path, ids: list[str], expected: list) -> None:
     path = write(tmp_path, "".join(f"{name},1,3\n" for name in ids))
-    assert ratings_file(path).ratings["user"].tolist() == expected
+    assert ratings_file(path).rows["user"].tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_time_stamps_are_seconds_or_dates(
     tmp_path: Path, times: list[str], expected: list[int]
 ) -> None:
     path = write(tmp_path, "".join(f"{i},1,3,{time}\n" for i, time in enumerate(times)))
-    assert ratings_file(path).ratings["timestamp"].tolist() == expected
+    assert ratings_file(path).rows["timestamp"].tolist() == expected
 
 
 def test_parquet_of_other_types(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_parquet_of_other_types(tmp_path: Path) -> None:
             "timestamp": pd.to_datetime(["1970-01-01", "1970-01-02", "1970-01-03"]).as_unit("ns"),
         }
     )
-    ratings = ratings_file(written(tmp_path, "parquet", table)).ratings
+    ratings = ratings_file(written(tmp_path, "parquet", table)).rows
     assert ratings["user"].tolist() == ["b", "a", "b"]
     assert ratings["item"].tolist() == [1, 2, 3]
     assert ratings["rating"].tolist() == [1.0, 2.0, 3.0]
@@ -163,11 +165,11 @@ REPEATED = "1,1,2,10\n1,2,3,20\n1,1,5,5\n2,1,1,1\n"
     ],
 )
 def test_duplicates(tmp_path: Path, policy: str, expected: list[tuple]) -> None:
-    ratings = ratings_file(write(tmp_path, REPEATED), duplicates=policy).ratings
+    ratings = ratings_file(write(tmp_path, REPEATED), duplicates=policy).rows
     assert list(ratings.itertuples(index=False, name=None)) == expected
 
 
-def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
+def test_digest_is_that_of_what_was_read(tmp_path: Path) -> None:
     digests = [
         ratings_file(write(tmp_path, text)).digest for text in ("1,1,2\n", "1,1,2\n", "1,1,3\n")
     ]
@@ -258,8 +260,10 @@ def test_own_tables_become_features(tmp_path: Path) -> None:
     """Ids as those of the ratings: 07 is user 7; an id may be without ratings, and the other way round."""
     users, items = write(tmp_path, USERS, "u.csv"), write(tmp_path, ITEMS, "i.csv")
     data = ratings_file(written(tmp_path, "csv"), users=users, items=items)
-    assert data.users.to_dict("index")[7]["age"] == 20 and data.users.index.tolist() == [12, 7, 99]
-    user, item = encode(data, ["ids", "user.job", "item.year"], np.arange(4))
+    assert data.tables["user"].to_dict("index")[7]["age"] == 20 and data.tables[
+        "user"
+    ].index.tolist() == [12, 7, 99]
+    user, item = build_design(data, ["ids", "user.job", "item.year"], np.arange(4))
     assert user.labels.tolist() == [3, 7, 12, 99] and user.side_labels == ("job:cook", "job:nurse")
     assert user.side.toarray().tolist() == [[0, 0], [0, 0], [0, 1], [1, 0]]
     assert item.labels.tolist() == ["a b", "tt01", "tt02", "tt9"]
@@ -270,7 +274,7 @@ def test_own_tables_may_be_parquet_and_are_part_of_the_digest(tmp_path: Path) ->
     ratings = written(tmp_path, "csv")
     frame = pd.DataFrame({"user": [7, 12], "job": ["nurse", "cook"]})
     frame.to_parquet(tmp_path / "u.parquet")
-    users = ratings_file(ratings, users=tmp_path / "u.parquet").users
+    users = ratings_file(ratings, users=tmp_path / "u.parquet").tables["user"]
     assert users["job"].to_dict() == {7: "nurse", 12: "cook"}
     digests = [ratings_file(ratings).digest]
     for content in (USERS, USERS.replace("31", "32")):
@@ -285,7 +289,7 @@ def test_own_tables_may_be_parquet_and_are_part_of_the_digest(tmp_path: Path) ->
         ("id,job\n7,a\n7,b\n", "u.csv: user id 7 occurs more than once"),
         ("id,job\n7,a\nx7,b\n", "u.csv: user id 'x7' is no whole number"),
         ("id,job\n7,a\n,b\n", "u.csv: user id is missing in row 2"),
-        ("id,job\n70,a\n", "u.csv: no user of the ratings is in it; its ids are 70"),
+        ("id,job\n70,a\n", "u.csv: no user of the rows is in it; its ids are 70"),
         ("", "u.csv cannot be read: .*No columns"),
     ],
 )
@@ -295,3 +299,98 @@ def test_bad_own_tables(tmp_path: Path, content: str, message: str) -> None:
         ratings_file(ratings, users=write(tmp_path, content, "u.csv"))
     with pytest.raises(UserError, match="there is no file .*nowhere.csv"):
         ratings_file(ratings, items=tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["item,rating,user", "item_id,stars,user_id", "Item,Rating,userId", "movieId,score,uid"],
+)
+def test_a_header_says_which_column_is_which(tmp_path: Path, header: str) -> None:
+    rows = ratings_file(write(tmp_path, f"{header}\n7,1.5,30\n")).rows
+    assert rows.to_dict("list") == {"user": [30], "item": [7], "rating": [1.5]}
+
+
+def test_a_header_that_leaves_a_role_open_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"which column is the item\? There are rating, user, film"):
+        ratings_file(write(tmp_path, "rating,user,film\n3,1,2\n"))
+
+
+def test_other_named_columns_are_fields_or_numbers_and_no_time_stamps(tmp_path: Path) -> None:
+    data = ratings_file(write(tmp_path, "user,item,rating,device,price\n1,2,3,tv,0.5\n"))
+    assert data.fields == ("user", "item", "device")
+    assert (data.numeric, data.time) == (("price",), None)
+    design = build_design(data, ["ids", "device"], np.arange(1))
+    assert design.feature_names() == ["user=1", "item=2", "device=tv"]
+
+
+def test_digest_is_of_what_was_parsed_not_of_the_bytes(tmp_path: Path) -> None:
+    text = "1,1,2,10\n1,2,3,20\n1,1,5,5\n2,1,1,1\n"
+    digests = [
+        ratings_file(write(tmp_path, text), duplicates=policy).digest
+        for policy in ("first", "last", "mean")
+    ]
+    other = ratings_file(write(tmp_path, text), duplicates="first", columns={"user": 1, "item": 0})
+    assert len({*digests, other.digest}) == 4
+    as_tsv = write(tmp_path, text.replace(",", "\t"), "r.tsv")
+    assert ratings_file(as_tsv, duplicates="first").digest == digests[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('1,2,3\n1,3,"4', "ends within quotes"),
+        ('u,"i",r\n1,"a" ,3\n2,"b\n,4\n', "ends within quotes"),
+        ("1,2,3,1e20\n", "line 1: time stamp '1e20' is not seconds since 1970"),
+        ("1,2,3,9223372036854775807\n", "time stamp 9223372036854775807 is not seconds"),
+        ("1,2,3,20000-01-01\n", "line 1: time stamp '20000-01-01' is not seconds"),
+        ("1,2," + "x" * 200 + "\n1,1,1\n", "rating '" + "x" * 70),
+        ("1,1," + "2" * 131_073 + "\n", "line 1: field larger than field limit"),
+    ],
+)
+def test_what_was_misread_or_a_traceback_is_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as raised:
+        ratings_file(write(tmp_path, content))
+    assert len(str(raised.value)) < 400
+
+
+def test_dates_of_all_centuries_and_long_fields_are_read(tmp_path: Path) -> None:
+    text = "1,a,3,1600-01-01\n1,b,3,2500-01-01T12:00:00\n1," + "c" * 200_000 + ",3,1970-01-01\n"
+    rows = ratings_file(write(tmp_path, text)).rows
+    assert rows["timestamp"].tolist() == [-11676096000, 16725268800, 0]
+    assert len(rows["item"].iloc[2]) == 200_000
+
+
+def parquet(folder: Path, **columns: pa.Array) -> Path:
+    given = {"user": pa.array([1, 2]), "item": pa.array([1, 2]), "rating": pa.array([1.0, 2.0])}
+    pyarrow.parquet.write_table(pa.table(given | columns), folder / "r.parquet")
+    return folder / "r.parquet"
+
+
+def test_large_and_binary_ids_of_parquet_are_text(tmp_path: Path) -> None:
+    ids = pa.array([2**63, 5], pa.uint64())
+    assert ratings_file(parquet(tmp_path, user=ids)).rows["user"].tolist() == [str(2**63), "5"]
+    ids = pa.array([b"a", b"b"])
+    assert ratings_file(parquet(tmp_path, user=ids)).rows["user"].tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"user": pa.array([b"\xff", b"b"])}, "not numbers or text"),
+        ({"user": pa.array([[1], [2]])}, "user id has values of type list"),
+        ({"user": pa.nulls(2)}, "row 1: there is no user id"),
+        ({"user": pa.array([1, None])}, "row 2: there is no user id"),
+        ({"rating": pa.array([0, 1], pa.timestamp("ns"))}, "rating has values of type timestamp"),
+        ({"rating": pa.array([[1.0], [2.0]])}, "rating has values of type list"),
+        ({"timestamp": pa.array([1, None], pa.timestamp("s"))}, "row 2: time stamp None is not"),
+        ({"timestamp": pa.array([1, 2], pa.duration("s"))}, "time stamp has values of type dur"),
+        ({"timestamp": pa.array([2**63, 5], pa.uint64())}, "is not seconds since 1970"),
+    ],
+)
+def test_types_of_parquet_that_mean_nothing_are_refused(
+    tmp_path: Path, columns: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        ratings_file(parquet(tmp_path, **columns))

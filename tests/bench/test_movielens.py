@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import bench.data
-from bench.data import grouplens
+from bench.data import movielens_releases as releases
 from bench.data.dataset import Dataset
-from bench.data.releases import RELEASES
+from bench.data.movielens_releases import RELEASES
 from bench.data.splits import published
 from bench.errors import DataUnavailable, UserError
 from tests.bench.conftest import Server
@@ -41,18 +41,18 @@ def load(
 ) -> Dataset:
     md5 = options.pop("md5", None)
     release = replace(RELEASES["ml100k"], files=sha256_of(files or ml100k_files()), md5=md5)
-    return grouplens.load(release, path, **options)
+    return releases.load(release, path, **options)
 
 
 def test_ratings_as_written(write: Callable) -> None:
     data = load(write(ml100k_files()))
-    assert list(data.ratings.itertuples(index=False, name=None)) == RATINGS
-    assert data.ratings.dtypes.astype(str).tolist() == ["int64", "int64", "float64", "int64"]
+    assert list(data.rows.itertuples(index=False, name=None)) == RATINGS
+    assert data.rows.dtypes.astype(str).tolist() == ["int64", "int64", "float64", "int64"]
     assert (data.name, data.scale, data.simulated) == ("ml100k", (1.0, 5.0), False)
 
 
 def test_users_as_written(write: Callable) -> None:
-    users = load(write(ml100k_files())).users
+    users = load(write(ml100k_files())).tables["user"]
     assert users.loc[3].tolist() == [7, "M", "writer", "01002", "0"]
     assert users["zip_code"].tolist() == ["85711", "V3N4P", "01002"]
     assert users["zip_area"].tolist() == ["8", "other", "0"]
@@ -66,7 +66,7 @@ def test_users_as_written(write: Callable) -> None:
 
 
 def test_items_as_written(write: Callable) -> None:
-    items = load(write(ml100k_files())).items
+    items = load(write(ml100k_files())).tables["item"]
     assert items["title"].tolist() == ["Toy Story (1995)", '"Misérables", Les (1934)', "unknown"]
     assert items["release_date"][2] == pd.Timestamp(1934, 2, 4)
     assert items["release_date"].isna().tolist() == [False, False, True]
@@ -127,13 +127,13 @@ def test_given_folder_that_is_none(tmp_path: Path) -> None:
 
 def test_argument_goes_before_environment(write: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ML100K_DIR", "/nowhere")
-    assert len(load(write(ml100k_files())).ratings) == 6
+    assert len(load(write(ml100k_files())).rows) == 6
 
 
 def test_cache_goes_before_download(write: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(ml100k_files(), "fm-bench/ml-100k")
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent.parent))
-    assert len(load(url=REFUSED).ratings) == 6
+    assert len(load(url=REFUSED).rows) == 6
     (folder / "u.user").write_bytes(b"")
     with pytest.raises(
         UserError, match=f"u.user differs.*; delete {folder} to have it downloaded again"
@@ -172,7 +172,7 @@ def test_unreachable_is_said_with_the_remedy(tmp_path: Path) -> None:
 def test_simulated_ratings_stand_in(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grouplens, "planted", lambda: bench.data.planted(60, 50, 1300))
+    monkeypatch.setattr(releases, "planted", lambda: bench.data.planted(60, 50, 1300))
     data = bench.data.ml100k_or_planted(cache=str(tmp_path), url=REFUSED)
     assert data.simulated
     assert data.name == "planted"
@@ -182,16 +182,20 @@ def test_simulated_ratings_stand_in(
 
 @pytest.mark.ml100k
 def test_real_data(ml100k: Dataset) -> None:
-    ratings = ml100k.ratings
+    ratings = ml100k.rows
     assert len(ratings) == 100_000
     assert ratings.iloc[0].tolist() == [196, 242, 3, 881250949]
     assert ratings["rating"].mean() == pytest.approx(3.52986)
     assert not ratings.duplicated(["user", "item"]).any()
-    assert len(ml100k.users) == 943
-    assert ml100k.users["zip_area"].value_counts()[["0", "9", "other"]].tolist() == [96, 170, 18]
-    assert len(ml100k.items) == 1682
-    assert ml100k.items["year"].isna().sum() == 1
-    assert "Misérables, Les (1995)" in set(ml100k.items["title"])
+    assert len(ml100k.tables["user"]) == 943
+    assert ml100k.tables["user"]["zip_area"].value_counts()[["0", "9", "other"]].tolist() == [
+        96,
+        170,
+        18,
+    ]
+    assert len(ml100k.tables["item"]) == 1682
+    assert ml100k.tables["item"]["year"].isna().sum() == 1
+    assert "Misérables, Les (1995)" in set(ml100k.tables["item"]["title"])
 
 
 @pytest.mark.ml100k
@@ -199,7 +203,7 @@ def test_real_splits(ml100k: Dataset) -> None:
     for name, (train, test) in ml100k.splits.items():
         assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(100_000))
         assert len(test) == (9430 if name in ("ua", "ub") else 20_000)
-        users = ml100k.ratings["user"].to_numpy()
+        users = ml100k.rows["user"].to_numpy()
         assert (np.diff(users[train]) >= 0).all()
         if name in ("ua", "ub"):
             assert (np.bincount(users[test])[1:] == 10).all()

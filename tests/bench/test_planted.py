@@ -10,7 +10,7 @@ from bench.data.dataset import Dataset
 from bench.data.longtail import activity, distinct_items, popularity
 from bench.data.simulate import STEPS, draw_real, draw_stars, usual
 from bench.errors import UserError
-from bench.features import encode
+from bench.features import build_design
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,9 @@ def small(**changes: object) -> Dataset:
 
 
 KNOWN = {
-    "stars": "81f6afa2c11730c21ba5728522847369d35866bb13405f278a518e41ae06bd6a",
-    "half_stars": "974cd99c6639058b5c1c9ffcb92df567b91d7e512f3a4e6bec11db021a93a600",
-    "real": "67b2985a30faaa44756d6d9d66fed84d5db2a3114c22b349e8278cbbfe6bece9",
+    "stars": "e94296119ba1091b14b40ce98ef426ee2bfae2f1861dffba755a9a983278daf4",
+    "half_stars": "d5f736f39103ca38e506016d3894f8a5610373aefa223f45ba370e7fb6c467d1",
+    "real": "8f1b2de7781c3abfd5ce7870f3c9aeb950dab980349462fd7038b87f06df7620",
 }
 
 
@@ -36,8 +36,8 @@ def test_same_ratings_for_the_same_seed_everywhere(values: str) -> None:
 
 def test_a_million_ratings_are_the_same_everywhere() -> None:
     data = planted(n_ratings=1_000_000)
-    assert data.digest == "70ec4290c331eb85183c5ccd802178e67e14b8160f609d6157b7d12f0b51e0c8"
-    assert (len(data.users), len(data.items)) == (6040, 3706)
+    assert data.digest == "862efcdc963d2433f04699c5c49c78cc582048b873bb753f1ce708d1e8ddd024"
+    assert (len(data.tables["user"]), len(data.tables["item"])) == (6040, 3706)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_memory_is_that_of_what_is_returned_and_a_few_columns(
     data = planted(500, 1000, n)
     returned, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert data.ratings.memory_usage(index=False).sum() == 32 * n
+    assert data.rows.memory_usage(index=False).sum() == 32 * n
     assert 48 * n < returned < 50 * n
     assert peak - returned < 24 * n
 
@@ -84,32 +84,32 @@ def test_every_parameter_matters(change: dict) -> None:
 
 
 def test_shape(data: Dataset) -> None:
-    ratings = data.ratings
+    ratings = data.rows
     assert len(ratings) == 100_000
     assert not ratings.duplicated(["user", "item"]).any()
     assert ratings["user"].between(1, 943).all()
     assert ratings["item"].between(1, 1682).all()
     assert set(ratings["rating"]) == {1, 2, 3, 4, 5}
     assert ratings["timestamp"].between(874_724_710, 893_286_638).all()
-    assert len(data.users) == 943
-    assert len(data.items) == 1682
+    assert len(data.tables["user"]) == 943
+    assert len(data.tables["item"]) == 1682
 
 
 def test_tails_are_those_of_movielens(data: Dataset) -> None:
     """Real quantiles: 33, 65, 148, 310 and 737 ratings a user, 6, 27, 80, 230 and 583 an item."""
     quantiles = [0.25, 0.5, 0.75, 0.95, 1]
-    users = data.ratings["user"].value_counts()
+    users = data.rows["user"].value_counts()
     assert users.min() >= 20
     assert np.allclose(users.quantile(quantiles), [33, 65, 148, 310, 737], rtol=0.5)
-    items = data.ratings["item"].value_counts().reindex(data.items.index, fill_value=0)
+    items = data.rows["item"].value_counts().reindex(data.tables["item"].index, fill_value=0)
     assert np.allclose(items.quantile(quantiles), [6, 27, 80, 230, 583], rtol=0.35)
 
 
 def test_moments_are_those_of_movielens(data: Dataset) -> None:
-    rating = data.ratings["rating"]
+    rating = data.rows["rating"]
     assert rating.mean() == pytest.approx(3.53, abs=0.1)
     assert rating.std() == pytest.approx(1.126, abs=0.04)
-    assert rating.groupby(data.ratings["user"]).mean().std() == pytest.approx(0.445, abs=0.06)
+    assert rating.groupby(data.rows["user"]).mean().std() == pytest.approx(0.445, abs=0.06)
 
 
 @pytest.mark.parametrize("step", [1.0, 0.5])
@@ -143,7 +143,7 @@ def test_other_values_reach_their_noise_floor(
     values: str, scale: tuple[float, float] | None
 ) -> None:
     data = planted(400, 500, 60_000, values=values)
-    rating = data.ratings["rating"].to_numpy()
+    rating = data.rows["rating"].to_numpy()
     assert data.scale == (scale or (rating.min(), rating.max()))
     assert np.array_equal(rating % STEPS[values], np.zeros(60_000))
     squared = (rating - data.expected) ** 2
@@ -153,14 +153,14 @@ def test_other_values_reach_their_noise_floor(
 
 
 def test_oracle_reaches_the_noise_floor_and_a_linear_model_does_not(data: Dataset) -> None:
-    rating = data.ratings["rating"].to_numpy()
+    rating = data.rows["rating"].to_numpy()
     squared = (rating - data.expected) ** 2
     assert squared.mean() == pytest.approx(
         data.variance.mean(), abs=4 * squared.std() / np.sqrt(len(rating))
     )
     assert 0.77 < data.variance.mean() < 0.85
 
-    X = encode(data, ["ids"], np.array([], dtype=np.int64))
+    X = build_design(data, ["ids"], np.array([], dtype=np.int64))
     train, test = data.splits["ua"]
     A = X[train].to_csr()
     mean = rating[train].mean()
@@ -176,20 +176,18 @@ def test_without_factors_expectations_are_additive_in_what_is_rounded() -> None:
     spread = {k: small(k=k, noise=3.0) for k in (0, 4)}
     residual = {}
     for k, data in spread.items():
-        A = encode(data, ["ids"], np.array([], dtype=np.int64)).to_csr().toarray()
+        A = build_design(data, ["ids"], np.array([], dtype=np.int64)).to_csr().toarray()
         residual[k] = data.expected - A @ np.linalg.lstsq(A, data.expected)[0]
     assert residual[0].std() < 0.3 * residual[4].std()
 
 
 def test_side_tables_tell_of_the_items(data: Dataset) -> None:
     mean = (
-        data.ratings.assign(expected=data.expected)
-        .groupby("item")["expected"]
-        .agg(["mean", "size"])
+        data.rows.assign(expected=data.expected).groupby("item")["expected"].agg(["mean", "size"])
     )
     mean = mean[mean["size"] >= 20]["mean"]
-    genres = data.items.select_dtypes("bool").loc[mean.index].to_numpy(float)
-    side = np.column_stack([np.ones(len(mean)), data.items["year"][mean.index], genres])
+    genres = data.tables["item"].select_dtypes("bool").loc[mean.index].to_numpy(float)
+    side = np.column_stack([np.ones(len(mean)), data.tables["item"]["year"][mean.index], genres])
     explained = side @ np.linalg.lstsq(side, mean)[0]
     assert np.corrcoef(explained, mean)[0, 1] ** 2 > 0.12
     shuffled = side[np.random.default_rng(0).permutation(len(side))]
@@ -197,7 +195,7 @@ def test_side_tables_tell_of_the_items(data: Dataset) -> None:
 
 
 def test_splits(data: Dataset) -> None:
-    user, item = (data.ratings[name].to_numpy() for name in ("user", "item"))
+    user, item = (data.rows[name].to_numpy() for name in ("user", "item"))
     assert list(data.splits) == ["ua", "ub", "u1", "u2", "u3", "u4", "u5"]
     for name, (train, test) in data.splits.items():
         assert np.array_equal(np.sort(np.concatenate([train, test])), np.arange(100_000))

@@ -13,8 +13,8 @@ import yaml
 
 from bench.data import movielens
 from bench.data.dataset import Dataset
-from bench.data.grouplens import load
-from bench.data.releases import RELEASES
+from bench.data.movielens_releases import load
+from bench.data.movielens_releases import RELEASES
 from bench.data.splits import published
 from bench.errors import UserError
 from bench.identity import ROOT
@@ -75,14 +75,14 @@ def tiny(tmp_path: Path) -> Callable[..., Dataset]:
 def test_ratings_as_written(name: str, tiny: Callable) -> None:
     data = tiny(name)
     expected = RATINGS if name == "ml1m" else HALF
-    assert list(data.ratings.itertuples(index=False, name=None)) == expected
-    assert data.ratings.dtypes.astype(str).tolist() == ["int64", "int64", "float64", "int64"]
+    assert list(data.rows.itertuples(index=False, name=None)) == expected
+    assert data.rows.dtypes.astype(str).tolist() == ["int64", "int64", "float64", "int64"]
     assert data.scale == ((1.0, 5.0) if name == "ml1m" else (0.5, 5.0))
     assert data.name == name and not data.simulated
 
 
 def test_users_of_1m(tiny: Callable) -> None:
-    users = tiny("ml1m").users
+    users = tiny("ml1m").tables["user"]
     assert users.index.tolist() == [3, 70, 71567]
     assert users["occupation"].tolist() == ["K-12 student", "self-employed", "other"]
     assert users["zip_code"].tolist() == ["48067", "V3N4P", "02460-1234"]
@@ -91,7 +91,7 @@ def test_users_of_1m(tiny: Callable) -> None:
 
 
 def test_films_of_1m_are_latin_1_and_know_no_quotes(tiny: Callable) -> None:
-    items = tiny("ml1m").items
+    items = tiny("ml1m").tables["item"]
     assert items["title"].tolist() == [
         '"Sudden" Death',
         "Usual Suspects, The (1995)",
@@ -104,7 +104,7 @@ def test_films_of_1m_are_latin_1_and_know_no_quotes(tiny: Callable) -> None:
 @pytest.mark.parametrize("name", ["ml10m", *CSV])
 def test_films_since_10m_are_utf_8(name: str, tiny: Callable) -> None:
     """Commas and quotes within CSV's quotes; the year is the last parenthesis; no genre is none."""
-    items = tiny(name).items
+    items = tiny(name).tables["item"]
     assert items.index.tolist() == [9, 50, 65133]
     assert items.loc[50, "title"] == 'Usual "Suspects", The (1995)'
     assert items["title"].str.startswith("Misérables").tolist() == [False, False, True]
@@ -153,7 +153,7 @@ def test_digest_is_that_of_what_was_read(tiny: Callable) -> None:
 def test_download_of_a_release_whose_checksum_changes(server: Server, tmp_path: Path) -> None:
     server.content = zip_of(files_of("ml_latest_small"), "ml-latest-small/")
     data = load(RELEASES["ml_latest_small"], cache=tmp_path, url=server.folder)
-    assert len(data.ratings) == 4 and (tmp_path / "ml-latest-small" / "ratings.csv").exists()
+    assert len(data.rows) == 4 and (tmp_path / "ml-latest-small" / "ratings.csv").exists()
 
 
 def test_every_release_has_a_choice_of_its_name() -> None:
@@ -191,8 +191,8 @@ def test_a_million_ratings(name: str, tmp_path: Path) -> None:
     film = next(file for file in files_of(name) if file.startswith("movies"))
     (tmp_path / film).write_bytes(files_of(name)[film])
     data = load(replace(RELEASES[name], n_ratings=n), tmp_path)
-    for read, column in zip(data.ratings, columns.values(), strict=True):
-        assert np.array_equal(data.ratings[read], column)
+    for read, column in zip(data.rows, columns.values(), strict=True):
+        assert np.array_equal(data.rows[read], column)
 
 
 @pytest.mark.parametrize("name", RELEASES)
@@ -201,8 +201,8 @@ def test_real_release(name: str) -> None:
     if RELEASES[name].variable not in os.environ:
         pytest.skip("no environment variable (ML1M_DIR, ...) names its folder")
     data = movielens(name)
-    ratings = data.ratings
+    ratings = data.rows
     assert ratings["rating"].between(*data.scale).all()
     assert ((2 * ratings["rating"]) % (2 if name in ("ml100k", "ml1m") else 1) == 0).all()
     assert not ratings.duplicated(["user", "item"]).any()
-    assert ratings["item"].isin(data.items.index).all()
+    assert ratings["item"].isin(data.tables["item"].index).all()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,9 @@ from hypothesis import strategies as st
 from bench.data.dataset import Dataset
 from bench.data.splits import (
     Split,
+    by,
     kfold,
     leave_last_out,
-    new_items,
-    new_users,
     published,
     published_by_user,
     random,
@@ -29,7 +29,7 @@ def dataset_of(user: list[int], timestamp: list[int], splits: dict | None = None
     ratings = pd.DataFrame(
         {"user": user, "item": range(len(user)), "rating": 1.0, "timestamp": timestamp}
     )
-    return Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test", splits=splits or {})
+    return Dataset("tiny", ratings, (1.0, 5.0), "a test", time="timestamp", splits=splits or {})
 
 
 @st.composite
@@ -46,8 +46,8 @@ PROTOCOLS: list[Callable[..., Split]] = [
     lambda data, **options: temporal(data, test=0.2, **options),
     lambda data, **options: published(
         dataset_of(
-            data.ratings["user"],
-            data.ratings["timestamp"],
+            data.rows["user"],
+            data.rows["timestamp"],
             {"x": (np.arange(19)[::-1], np.array([19]))},
         ),
         "x",
@@ -66,7 +66,7 @@ def test_row_sets_partition_the_ratings(
     parts = [split.train, split.validation, split.test]
     rows = np.concatenate(parts)
     assert len(np.unique(rows)) == len(rows)
-    assert np.array_equal(np.sort(rows), np.arange(20 if split.name == "x" else len(data.ratings)))
+    assert np.array_equal(np.sort(rows), np.arange(20 if split.name == "x" else len(data.rows)))
     assert np.array_equal(np.sort(np.concatenate(parts[:2])), np.sort(split.development))
     assert len(split.validation) == round(validation * len(split.development))
     step = -1 if split.name == "x" else 1
@@ -103,7 +103,7 @@ def test_folds_partition_the_ratings() -> None:
 @settings(max_examples=50, deadline=None)
 def test_leave_last_out_against_a_loop(data: Dataset, n: int) -> None:
     expected = []
-    for _, rows in data.ratings.groupby("user"):
+    for _, rows in data.rows.groupby("user"):
         if len(rows) > n:
             expected += list(rows.sort_values("timestamp", kind="stable").index[-n:])
     if expected:
@@ -114,7 +114,7 @@ def test_leave_last_out_against_a_loop(data: Dataset, n: int) -> None:
 @settings(max_examples=50, deadline=None)
 def test_temporal_tests_on_the_latest(data: Dataset, test: float) -> None:
     split = temporal(data, test=test)
-    time = data.ratings["timestamp"].to_numpy()
+    time = data.rows["timestamp"].to_numpy()
     assert len(split.test) == round(test * len(time))
     edge = time[split.test].min()
     assert time[split.development].max() <= edge
@@ -137,7 +137,7 @@ def test_published_order_is_kept() -> None:
 def test_each_user_gives_as_many_rows_to_validation(data: Dataset, n: int, seed: int) -> None:
     data = replace(data, splits={"x": (np.arange(19)[::-1], np.array([19]))})
     split = published_by_user(data, "x", n=n, seed=seed)
-    user = data.ratings["user"].to_numpy()
+    user = data.rows["user"].to_numpy()
     for one in np.unique(user[:19]):
         n_ratings, given_away = (
             np.sum(user[rows] == one) for rows in (split.development, split.validation)
@@ -203,8 +203,7 @@ def test_bad_parameters(call: Callable[[Dataset], Split], message: str) -> None:
 
 
 def test_time_is_needed_for_temporal_protocols() -> None:
-    data = dataset_of([0] * 20, [0] * 20)
-    del data.ratings["timestamp"]
+    data = replace(dataset_of([0] * 20, [0] * 20), time=None)
     for protocol in (temporal, leave_last_out):
         with pytest.raises(UserError, match="tiny has no timestamps: choose split=random"):
             protocol(data)
@@ -217,7 +216,9 @@ def test_streams_depend_on_seed_and_names_only() -> None:
     assert derive_rng(0, "a").random() == draws[0, "a"]
 
 
-@pytest.mark.parametrize(("protocol", "who"), [(new_users, "user"), (new_items, "item")])
+@pytest.mark.parametrize(
+    ("protocol", "who"), [(partial(by, field="user"), "user"), (partial(by, field="item"), "item")]
+)
 @given(
     seed=st.integers(0, 50),
     ids=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=30),
@@ -228,7 +229,7 @@ def test_strangers_have_no_rating_elsewhere(
 ) -> None:
     every = [(n, n) for n in range(10)]
     ratings = pd.DataFrame([*every, *ids], columns=["user", "item"]).assign(rating=1.0)
-    data = Dataset("tiny", ratings, (1.0, 5.0), "0" * 64, "a test")
+    data = Dataset("tiny", ratings, (1.0, 5.0), "a test")
     split = protocol(data, test=0.3, validation=0.3, seed=seed)
     train, validation, test = (
         set(ratings[who].iloc[part]) for part in (split.train, split.validation, split.test)

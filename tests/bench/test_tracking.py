@@ -20,9 +20,8 @@ SECONDS = itertools.count(1)
 EXPERIMENT = Experiment("question", "# Question\n\nHow to read the columns.")
 DATASET = Dataset(
     name="tiny",
-    ratings=pd.DataFrame({"user": [1, 1, 2], "item": [7, 8, 7], "rating": [1.0, 2.5, 1 / 3]}),
+    rows=pd.DataFrame({"user": [1, 1, 2], "item": [7, 8, 7], "rating": [1.0, 2.5, 1 / 3]}),
     scale=(0.0, 5.0),
-    digest="ab" * 32,
     source="three rows made here",
     simulated=True,
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.data.splits import published
-from bench.features import encode
+from bench.features import build_design
 from fm import FMClassifier, FMOrdinal, FMRegressor, similar
 
 pytestmark = pytest.mark.ml100k
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.ml100k
 def ua(ml100k):
     """X, y of the training rows, X, y of the test rows."""
     split = published(ml100k, "ua", validation=0)
-    X = encode(ml100k, ("ids",), split.development)
-    y = ml100k.ratings["rating"].to_numpy(np.float64)
+    X = build_design(ml100k, ("ids",), split.development)
+    y = ml100k.rows["rating"].to_numpy(np.float64)
     return X[split.development], y[split.development], X[split.test], y[split.test]
 
 
@@ -77,7 +77,7 @@ def test_films_like_this_one(ml100k, ua):
     X, y, *_ = ua
     model = FMRegressor(k=10, n_iter=100, random_state=0).fit(X, y)
     best = [
-        ml100k.items["title"].iloc[X.block("item").feature_names().index(name)]
+        ml100k.tables["item"]["title"].iloc[X.block("item").feature_names().index(name)]
         for name, _ in similar(model, "item=50", 3, design=X)
     ]
     assert "Empire Strikes Back, The (1980)" in best and "Return of the Jedi (1983)" in best

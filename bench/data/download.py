@@ -1,0 +1,171 @@
+"""Archives from the network: resumed where cut off, verified, and put in place whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import re
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from bench.errors import DataUnavailable, UserError
+
+ATTEMPTS = 3
+PAUSE = 0.5
+"""Seconds before the second attempt; twice that before the third."""
+BLOCK = 2**16
+MAX_BYTES = 4 * 2**30
+"""Of an archive when extracted; the largest MovieLens has 1.2 GB."""
+
+
+def install(
+    url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path, timeout: float
+) -> None:
+    """Downloads a zip archive and puts its directory `folder.name` at `folder`.
+
+    A process that asks for a folder another one is installing waits for it. What was downloaded
+    before the connection broke is kept for the next attempt, in this call or a later one.
+
+    Parameters
+    ----------
+    md5 : of the archive; None: what the file `url`.md5 says.
+    sha256 : of files that are to be in the directory, by name; None: any content.
+    timeout : seconds of silence after which a connection counts as broken.
+
+    Raises
+    ------
+    DataUnavailable : no connection, no answer, or not the published content.
+    """
+    archive = folder.with_name(f".{folder.name}.zip")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return
+            _download(url, md5 or _published_md5(url, timeout), archive, timeout)
+            try:
+                with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+                    extract(archive, Path(aside))
+                    verify(Path(aside, folder.name), sha256)
+                    Path(aside, folder.name).rename(folder)
+            finally:
+                archive.unlink()
+    except (OSError, UserError, zipfile.BadZipFile) as error:
+        raise DataUnavailable(f"{url} cannot be fetched: {error}") from error
+
+
+def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
+    """Checks that every named file is in `folder`, with the published content where that is known.
+
+    Raises
+    ------
+    UserError : the first that is missing or differs.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    for name, published in sha256.items():
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path} is missing")
+        if published is not None and (found := file_digest(path, "sha256")) != published:
+            raise UserError(
+                f"{path} differs from the published file: its sha256 is {found}, not {published}"
+            )
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Extracts a zip archive, none of whose members may lie outside `folder`.
+
+    Raises
+    ------
+    UserError : one would, or the whole would be larger than `MAX_BYTES`; nothing is extracted.
+    zipfile.BadZipFile : not a zip archive, or a broken one.
+    """
+    with zipfile.ZipFile(archive) as members:
+        for name in members.namelist():
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise UserError(f"its member {name!r} lies outside the folder it is extracted to")
+        size = sum(member.file_size for member in members.infolist())
+        if size > MAX_BYTES:
+            raise UserError(f"extracted it has {size:,} bytes, more than the {MAX_BYTES:,} allowed")
+        members.extractall(folder)
+
+
+def _published_md5(url: str, timeout: float) -> str:
+    """`MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
+    with urlopen(f"{url}.md5", timeout=timeout) as response:
+        said = response.read(BLOCK).decode("latin-1")
+    found = re.search(r"\b[0-9a-fA-F]{32}\b", said)
+    if found is None:
+        raise UserError(f"{url}.md5 names no checksum: {said[:80]!r}")
+    return found[0].lower()
+
+
+def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
+    """Completes `archive`; UserError or OSError if it cannot be."""
+    print(f"Downloading {url}", file=sys.stderr, flush=True)
+    for attempt in range(ATTEMPTS):
+        time.sleep(PAUSE * attempt)
+        begun = archive.exists()
+        try:
+            _transfer(url, archive, timeout)
+        except HTTPError as error:
+            if begun and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                archive.unlink()
+            elif error.code < 500:
+                raise
+            problem = error
+        except URLError as error:
+            # There was no connection, and another second would not bring one.
+            raise UserError(error.reason) from error
+        except (OSError, http.client.HTTPException) as error:
+            problem = error
+        else:
+            if (found := file_digest(archive, "md5")) == md5:
+                return
+            archive.unlink()
+            problem = f"its md5 is {found}, not {md5}"
+            if not begun:
+                break
+    raise UserError(problem)
+
+
+def _transfer(url: str, archive: Path, timeout: float) -> None:
+    """Appends to `archive` what it lacks; starts it anew if the server cannot resume."""
+    size = archive.stat().st_size if archive.exists() else 0
+    request = Request(url, headers={"Range": f"bytes={size}-"} if size else {})
+    with urlopen(request, timeout=timeout) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            size = 0
+        total = size + int(response.headers.get("Content-Length", 0))
+        with archive.open("ab" if size else "wb") as file:
+            while block := response.read(BLOCK):
+                size += file.write(block)
+                _show_progress(size, total)
+    if size < total:
+        raise ConnectionError(f"cut off after {size} of {total} bytes")
+
+
+def _show_progress(size: int, total: int) -> None:
+    if sys.stderr.isatty():
+        filled = 40 * size // max(size, total)
+        end = "\n" if size == total else ""
+        print(
+            f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB",
+            end=end,
+            file=sys.stderr,
+        )
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """Of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

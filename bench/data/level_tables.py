@@ -1,0 +1,65 @@
+"""Tables that describe the levels of a field (users, items, devices), from files of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from pandas.api.types import is_integer_dtype
+
+from bench.data.delimited import SEPARATORS, UNIT_SEPARATOR
+from bench.errors import UserError, quoted
+
+
+def level_table(path: str | Path, name: str, levels: pd.Series) -> pd.DataFrame:
+    """Read a table indexed by the id in its first column, of the type that `levels`, the field's column, has.
+
+    Raises
+    ------
+    UserError : no such file or none that can be read, no column beside the id, an id that is missing or there
+        twice, or no id that occurs among the rows.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_text(path)
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"{path} cannot be read: {quoted(str(error), 300)}") from error
+    if len(table.columns) < 2:
+        raise UserError(
+            f"{path}: there must be a column beside the {name} id, got {', '.join(table.columns)}"
+        )
+    index = _as(levels, table.iloc[:, 0], f"{path}: {name} id")
+    if index.has_duplicates:
+        raise UserError(
+            f"{path}: {name} id {quoted(str(index[index.duplicated()][0]))[1:-1]} occurs more than once"
+        )
+    if not index.isin(levels.unique()).any():
+        raise UserError(
+            f"{path}: no {name} of the rows is in it; its ids are {', '.join(map(str, index[:3]))}, ..."
+        )
+    return table.iloc[:, 1:].set_axis(index)
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    """Ids are left as they are written."""
+    first = pd.read_csv(path, sep=UNIT_SEPARATOR, nrows=0).columns[0]
+    separator = next((s for s in SEPARATORS if s in first), ",")
+    form = {"sep": separator, "engine": "python" if len(separator) > 1 else None}
+    names = pd.read_csv(path, nrows=0, **form).columns
+    return pd.read_csv(path, dtype={names[0]: "str"}, **form)
+
+
+def _as(levels: pd.Series, written: pd.Series, what: str) -> pd.Index:
+    if written.isna().any():
+        raise UserError(f"{what} is missing in row {1 + int(written.isna().argmax())}")
+    if not is_integer_dtype(levels):
+        return pd.Index(written.astype("str"), name=levels.name)
+    numbers = pd.to_numeric(written, errors="coerce")
+    wrong = numbers.isna() | (numbers % 1 != 0)
+    if wrong.any():
+        raise UserError(
+            f"{what} {quoted(written[wrong].iloc[0])} is no whole number, as those of the rows are"
+        )
+    return pd.Index(numbers.astype("int64"), name=levels.name)

@@ -1,0 +1,238 @@
+"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19): found, verified, read."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from bench.data import movielens_files
+from bench.data.checksums import ML100K
+from bench.data.dataset import Dataset, LazySplits
+from bench.data.download import install, verify
+from bench.data.simulate import planted
+from bench.errors import DataUnavailable, UserError, checked
+from fm.validation import check_choice
+
+URL = "https://files.grouplens.org/datasets/movielens"
+CITE = "acknowledgement of Harper & Konstan (2015); no endorsement by the University of Minnesota implied"
+CLOSED = f"Research use with {CITE}; no redistribution and no commercial use without GroupLens' permission."
+SHARED = f"Research use with {CITE}; redistribution under these same terms, no commercial use without permission."
+
+
+@dataclass(frozen=True)
+class Release:
+    """One published data set.
+
+    name, title : as `data=` has it, and as people call it.
+    archive, folder : names of the zip archive, without its suffix, and of the directory in it.
+    md5 : of the archive, as the file beside it says; None: it is renewed from time to time, and that file is read.
+    files : what is read -> its sha256, or None where it was not published.
+    n_ratings : as the release's README says; None: it changes.
+    scale : lowest and highest possible rating.
+    ratings : file of ratings, and how its fields are separated and whether it has a header.
+    users, items : what reads the tables from the folder.
+    splits : published splits, from the folder and the ratings.
+    licence : conditions of use in a sentence; the README has the whole.
+    """
+
+    name: str
+    title: str
+    archive: str
+    folder: str
+    md5: str | None
+    files: Mapping[str, str | None]
+    n_ratings: int | None
+    scale: tuple[float, float]
+    ratings: tuple[str, str, bool]
+    items: Callable[[Path], pd.DataFrame]
+    users: Callable[[Path], pd.DataFrame] | None = None
+    splits: Callable[[Path, pd.DataFrame], LazySplits] | None = None
+    licence: str = CLOSED
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that may name its folder."""
+        return f"{self.name.upper()}_DIR"
+
+
+def _of_csv(name: str, title: str, archive: str, md5: str | None, n_ratings: int | None) -> Release:
+    """Since 20M: CSV with a header, titles in quotes where they have commas, half stars, UTF-8."""
+    return Release(
+        name,
+        title,
+        archive,
+        folder=archive,
+        md5=md5,
+        files=dict.fromkeys(("ratings.csv", "movies.csv")),
+        n_ratings=n_ratings,
+        scale=(0.5, 5.0),
+        ratings=("ratings.csv", ",", True),
+        items=partial(movielens_files.titles, name="movies.csv", separator=",", header=True),
+        licence=SHARED,
+    )
+
+
+RELEASES = {
+    release.name: release
+    for release in (
+        Release(
+            "ml100k",
+            "MovieLens-100K",
+            archive="ml-100k",
+            folder="ml-100k",
+            md5="0e33842e24a9c977be4e0107933c0723",
+            files=ML100K,
+            n_ratings=None,  # its files have checksums
+            scale=(1.0, 5.0),
+            ratings=("u.data", "\t", False),
+            users=movielens_files.users_100k,
+            items=movielens_files.items_100k,
+            splits=movielens_files.splits_100k,
+        ),
+        Release(
+            "ml1m",
+            "MovieLens 1M",
+            archive="ml-1m",
+            folder="ml-1m",
+            md5="c4d9eecfca2ab87c1945afe126590906",
+            files=dict.fromkeys(("ratings.dat", "users.dat", "movies.dat")),
+            n_ratings=1_000_209,
+            scale=(1.0, 5.0),
+            ratings=("ratings.dat", "::", False),
+            users=movielens_files.users_1m,
+            items=partial(
+                movielens_files.titles, name="movies.dat", separator="::", encoding="latin-1"
+            ),
+        ),
+        Release(
+            "ml10m",
+            "MovieLens 10M",
+            archive="ml-10m",
+            folder="ml-10M100K",
+            md5="ce571fd55effeba0271552578f2648bd",
+            files=dict.fromkeys(("ratings.dat", "movies.dat")),
+            n_ratings=10_000_054,
+            scale=(0.5, 5.0),
+            ratings=("ratings.dat", "::", False),
+            items=partial(movielens_files.titles, name="movies.dat", separator="::"),
+            splits=movielens_files.splits_10m,
+        ),
+        _of_csv("ml20m", "MovieLens 20M", "ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", 20_000_263),
+        _of_csv("ml25m", "MovieLens 25M", "ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada", 25_000_095),
+        _of_csv("ml32m", "MovieLens 32M", "ml-32m", "d472be332d4daa821edc399621853b57", 32_000_204),
+        _of_csv("ml_latest_small", "MovieLens latest-small", "ml-latest-small", None, None),
+    )
+}
+
+
+def movielens(
+    name: str, path: str | Path | None = None, cache: str | Path | None = None
+) -> Dataset:
+    """A release of MovieLens, by its name in `RELEASES`; see `load`."""
+    with checked():
+        check_choice("name", name, RELEASES)
+    return load(RELEASES[name], path, cache)
+
+
+def ml100k_or_planted(path: str | None = None, cache: str | None = None, url: str = URL) -> Dataset:
+    """MovieLens-100K, or where it can be neither found nor fetched, `planted` in its place, said on stderr.
+
+    Raises
+    ------
+    UserError : a folder was given or cached, and is not as published.
+    """
+    try:
+        return load(RELEASES["ml100k"], path, cache, url)
+    except DataUnavailable as error:
+        print(
+            f"{error}\nUSING SIMULATED RATINGS of the same shape instead.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return planted()
+
+
+def load(
+    release: Release,
+    path: str | Path | None = None,
+    cache: str | Path | None = None,
+    url: str = URL,
+    timeout: float = 5.0,
+) -> Dataset:
+    """All ratings of a release, and all that it tells of users and films.
+
+    Parameters
+    ----------
+    path : folder extracted from its archive; by default what its environment variable (`ML100K_DIR`) says. A folder
+        that is given is the only place looked at.
+    cache : folder in which to look for it next, and to which it is downloaded from the folder at `url`; by default
+        `fm-bench` in the user's cache folder.
+    timeout : seconds of silence after which a connection counts as broken.
+
+    Raises
+    ------
+    UserError : a file is missing or differs from the published one, or has another number of ratings.
+    DataUnavailable : neither given nor cached, and it cannot be downloaded.
+    """
+    given = path or os.environ.get(release.variable)
+    folder = Path(given).expanduser() if given else _cache_folder(cache) / release.folder
+    if not given and not folder.exists():
+        _install(release, url, folder, timeout)
+    try:
+        verify(folder, release.files)
+        ratings = _ratings(release, folder)
+    except UserError as error:
+        remedy = (
+            f"data.path or {release.variable} must be the folder extracted from {release.archive}.zip"
+            if given
+            else f"delete {folder} to have it downloaded again"
+        )
+        raise UserError(f"{error}; {remedy}") from error
+    splits = release.splits(folder, ratings) if release.splits else {}
+    return Dataset(
+        name=release.name,
+        rows=ratings,
+        scale=release.scale,
+        source=f"{release.title}, as published by GroupLens",
+        tables=({"user": release.users(folder)} if release.users else {})
+        | {"item": release.items(folder)},
+        time="timestamp",
+        splits=splits,
+        default_split=next(iter(splits), None),
+        licence=release.licence,
+    )
+
+
+def _cache_folder(cache: str | Path | None) -> Path:
+    if cache is not None:
+        return Path(cache).expanduser()
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".cache") / "fm-bench"
+
+
+def _install(release: Release, url: str, folder: Path, timeout: float) -> None:
+    archive = f"{release.archive}.zip"
+    try:
+        install(f"{url}/{archive}", release.md5, release.files, folder, timeout)
+    except DataUnavailable as error:
+        raise DataUnavailable(
+            f"{release.title} is neither given nor cached, and {error}. To provide it, extract {archive} "
+            f"anywhere and set {release.variable} to the folder, or move that to {folder}"
+        ) from error
+    print(f"{release.licence} The whole: {folder}/README*", file=sys.stderr, flush=True)
+
+
+def _ratings(release: Release, folder: Path) -> pd.DataFrame:
+    name, separator, header = release.ratings
+    ratings = movielens_files.ratings(folder / name, separator, header)
+    if release.n_ratings not in (None, len(ratings)):
+        raise UserError(
+            f"{folder / name} has {len(ratings):,} ratings, {release.title} has {release.n_ratings:,}"
+        )
+    return ratings

@@ -1,0 +1,58 @@
+"""What a data set's own columns say: fields, crossed fields, numbers and bags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy import sparse
+
+from bench.features.context import Columns, Context
+from fm.design import Block
+
+N_BINS = 10
+"""Bins of a number, between quantiles of the training rows."""
+
+
+def field(context: Context, name: str) -> Iterator[Block]:
+    """Block of a field: a level for every value in the rows or in the table that describes it."""
+    yield context.field(name)
+
+
+def crossed(context: Context, names: Sequence[str]) -> Iterator[Block]:
+    """Block with a level for every combination of levels of several fields that occurs in the rows."""
+    blocks = [context.field(name) for name in names]
+    levels = blocks[0].levels
+    for block in blocks[1:]:
+        _, levels = np.unique(levels * block.n_levels + block.levels, return_inverse=True)
+    codes, first = np.unique(levels, return_index=True)
+    labels = ["*".join(str(block.labels[block.levels[row]]) for block in blocks) for row in first]
+    yield Block("*".join(names), levels, len(codes), labels=np.array(labels, dtype=object))
+
+
+def number(context: Context, name: str, standardized: bool) -> Iterator[Block | Columns]:
+    """A number in bins between quantiles of the training rows, or centred and divided by their deviation."""
+    values = context.dataset.rows[name].to_numpy(np.float64)
+    train = values[context.train_rows]
+    train = train[~np.isnan(train)]
+    if standardized:
+        center, spread = (train.mean(), train.std()) if len(train) else (0.0, 1.0)
+        z = np.nan_to_num((values - center) / (spread or 1.0))
+        yield Columns(sparse.csr_array(z[:, None]), (name,))
+        return
+    if not len(train):
+        train = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(train, np.linspace(0, 1, N_BINS + 1)[1:-1])) if len(train) else []
+    levels = np.searchsorted(edges, values, side="left")
+    labels = [f"<= {edge:g}" for edge in edges] + [f"> {edges[-1]:g}" if len(edges) else "any"]
+    missing = np.isnan(values)
+    if missing.any():
+        levels[missing] = len(labels)
+        labels.append("missing")
+    yield Block(name, levels, len(labels), labels=np.array(labels, dtype=object))
+
+
+def bag(context: Context, name: str) -> Iterator[Columns]:
+    """A column for each level of a bag, or each column of a matrix."""
+    given = context.dataset.bags[name]
+    yield Columns(given.matrix, given.labels)

@@ -1,0 +1,1 @@
+"""How fast, measured: `fm` against its peers, its own growth, and the machine's limits."""
