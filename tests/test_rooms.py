@@ -54,6 +54,17 @@ def test_baselines_know_of_fm_only_its_design_checks_and_text_format() -> None:
     assert known <= {"fm.design", "fm.validation", "fm.svmlight"}
 
 
+def test_nothing_imports_a_study() -> None:
+    for path in [p for room in ("fm", "baselines", "bench") for p in (ROOT / room).rglob("*.py")]:
+        if (ROOT / "bench" / "studies") not in path.parents:
+            modules = {
+                node.module or ""
+                for node in ast.walk(ast.parse(path.read_text("utf-8")))
+                if isinstance(node, ast.ImportFrom)
+            }
+            assert not [m for m in modules if m.startswith("bench.studies")], path
+
+
 def test_the_library_does_not_load_the_harness() -> None:
     code = "import sys, fm, baselines; sys.exit(sorted({'hydra', 'mlflow', 'bench'} & set(sys.modules)) or 0)"
     done = subprocess.run(

@@ -1,1 +1,11 @@
-"""`python -m bench.check`: has a change made a model less accurate? Against `results/reference.yaml`."""
+"""Has a change made a model worse? `python -m bench.check [checks.yaml]`, against recorded results.
+
+experiments.py   what is run: command lines of the harness, or functions of a seed
+rule.py          when a loss is more than chance explains
+simulation.py    how often the rule is wrong, and how small a loss it notices
+reference.py     what was recorded, when and why
+checking.py      running experiments, judging and recording them
+outcome.py       the table, the sentences, JUnit XML and JSON
+history.py       past checks, and which commit made a result worse
+plugin.py        the same within pytest: the fixture `accuracy`
+"""

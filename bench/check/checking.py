@@ -1,65 +1,151 @@
-"""Runs experiments and holds them against the reference, or records them as the new one."""
+"""Run experiments and compare them with the reference, or record them as the new one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
 
 from bench.check import reference
 from bench.check.calibration import calibrate
-from bench.check.experiments import EXPERIMENTS, Measurement, measure
+from bench.check.experiments import DIRECTIONS, Experiment, Metrics
 from bench.check.outcome import Outcome
-from bench.check.rule import Recorded, judge
-from bench.data.dataset import Dataset
+from bench.check.rule import SAME, judge
+from bench.errors import UserError, first_line
+from bench.progress import say
 
-SAME = 1e-6
-"""Errors that differ by no more count as the recorded one."""
+Measured = tuple[Metrics, float]
+
+
+def n_results(experiments: Sequence[Experiment]) -> int:
+    """Return the number of results that one check judges."""
+    return sum(len(experiment.metrics) for experiment in experiments)
 
 
 def check(
-    dataset: Dataset,
-    names: Sequence[str] = tuple(EXPERIMENTS),
+    experiments: Sequence[Experiment],
+    path: Path,
     *,
+    only: Sequence[str] = (),
     first_seed: int = 0,
     threads: int = 1,
+    others: int = 0,
 ) -> Iterator[Outcome]:
-    """One outcome an experiment, as it is found. UserError if there is no reference for it."""
-    found = reference.section(dataset, names)
+    """Yield an outcome a metric, as it is found.
+
+    Parameters
+    ----------
+    experiments : of the whole check, whose number the share of false alarms depends on.
+    path : of the reference.
+    only : names of those to run; by default all.
+    others : results that are judged elsewhere under the same promise.
+
+    Raises
+    ------
+    UserError : the reference lacks one of them, or is of another.
+    """
+    chosen = [e for e in experiments if not only or e.name in only]
+    entries = {e.name: reference.entry_of(e, path) for e in chosen}
     speed = calibrate()
-    for name in names:
-        yield _checked(name, found[name], dataset, first_seed, threads, speed)
+    for number, experiment in enumerate(chosen, 1):
+        say(f"[{number}/{len(chosen)}] {experiment.name}")
+        measured = _Seeds(experiment, first_seed, threads)
+        for metric in experiment.metrics:
+            outcome = _checked(
+                metric, entries[experiment.name], measured, others + n_results(experiments), speed
+            )
+            say()
+            yield outcome
+
+
+class _Seeds:
+    """What an experiment gave for each seed, measured when it is first asked for."""
+
+    def __init__(self, experiment: Experiment, first: int, threads: int) -> None:
+        self.experiment, self.first, self.threads = experiment, first, threads
+        self.measured: list[Measured] = []
+
+    def losses(self, metric: str, start: int, stop: int) -> list[float]:
+        for seed in range(self.first + len(self.measured), self.first + stop):
+            self.measured.append(self.experiment.measure(seed, self.threads))
+        sign = DIRECTIONS[self.experiment.metrics[metric]]
+        return [sign * metrics[metric] for metrics, _ in self.measured[start:stop]]
+
+    @property
+    def seconds(self) -> float:
+        return float(np.median([seconds for _, seconds in self.measured]))
 
 
 def _checked(
-    name: str, entry: dict, dataset: Dataset, first_seed: int, threads: int, speed: float
+    metric: str, entry: reference.Entry, seeds: _Seeds, n_results: int, speed: float
 ) -> Outcome:
-    seconds = []
+    recorded, losses = reference.recorded_of(entry, metric)
+    sign = DIRECTIONS[seeds.experiment.metrics[metric]]
+    known = losses[seeds.first :]
 
-    def errors(start: int, stop: int) -> list[float]:
-        measured = measure(name, dataset, range(first_seed + start, first_seed + stop), threads)
-        seconds.extend(m.seconds for m in measured)
-        return [m.error for m in measured]
+    def unchanged(now: Sequence[float]) -> int:
+        pairs = zip(now, known, strict=False)
+        return sum(abs(a - b) <= SAME * max(1.0, abs(b)) for a, b in pairs)
 
+    outcome = partial(
+        Outcome,
+        name=seeds.experiment.name,
+        metric=metric,
+        reference=sign * recorded.mean,
+        better=seeds.experiment.metrics[metric],
+    )
     try:
-        judged = judge(Recorded(entry["mean"], entry["std"], entry["n"]), errors, len(EXPERIMENTS))
-    except Exception as error:  # noqa: BLE001  whatever a broken model raises is what is to be reported
-        return Outcome(
-            name, entry["mean"], None, 0, 0.0, entry["time"], f"{type(error).__name__}: {error}"
+        judged = judge(
+            recorded,
+            partial(seeds.losses, metric),
+            n_results,
+            lambda now: unchanged(now) == len(now),
         )
-    recorded = entry["errors"][first_seed : first_seed + len(judged.errors)]
-    unchanged = sum(abs(a - b) <= SAME for a, b in zip(judged.errors, recorded, strict=False))
-    return Outcome(
-        name,
-        entry["mean"],
-        judged,
-        unchanged,
-        sorted(seconds)[len(seconds) // 2] / speed,
-        entry["time"],
+    except Exception as error:  # noqa: BLE001  whatever a broken model raises is what is to be reported
+        return outcome(error=first_line(error))
+    return outcome(
+        judged=judged,
+        unchanged=unchanged(judged.losses),
+        slowdown=seeds.seconds / speed / entry["time"] if entry["time"] else None,
     )
 
 
-def measured_for_record(dataset: Dataset, name: str) -> list[Measurement]:
-    """Two seeds where they give the same number, else as many as a reference has."""
-    first = measure(name, dataset, range(2))
-    if first[0].error == first[1].error:
+def record(
+    experiments: Sequence[Experiment],
+    path: Path,
+    reason: str,
+    only: Sequence[str] = (),
+    others: int = 0,
+) -> Iterator[tuple[str, reference.Entry]]:
+    """Measure and record each; yield its name and entry."""
+    speed = calibrate()
+    for experiment in experiments:
+        if only and experiment.name not in only:
+            continue
+        say(experiment.name)
+        try:
+            measured = measured_for_record(experiment)
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            raise UserError(f"{experiment.name} failed: {first_line(error)}") from error
+        entry = reference.record(
+            experiment,
+            measured,
+            path,
+            calibration=speed,
+            reason=reason,
+            n_results=others + n_results(experiments),
+        )
+        say()
+        yield experiment.name, entry
+
+
+def measured_for_record(experiment: Experiment) -> list[Measured]:
+    """Return two seeds where they give the same numbers, else twice those of a second look."""
+    first = [experiment.measure(seed) for seed in range(2)]
+    if first[0][0] == first[1][0]:
         return first
-    return first + measure(name, dataset, range(2, reference.N_SEEDS))
+    return first + [experiment.measure(seed) for seed in range(2, 2 * experiment.seeds)]

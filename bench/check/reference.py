@@ -1,82 +1,140 @@
-"""`results/reference.yaml`: what the experiments gave when they were last recorded, and where."""
+"""What the experiments gave when they were last recorded: when, where and why.
+
+DATA:                     name of the data set, or "function"
+  data: DIGEST            of what was read
+  experiments:
+    NAME:
+      run: ...            what it is a reference of
+      recorded: {...}     date, reason, code and machine
+      time: ...           of fit and prediction, in times of a calibration workload
+      metrics:
+        METRIC: {better, mean, std, n, seeds, allowed, false_alarms, catches, values}
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import yaml
 
-from bench.check.experiments import EXPERIMENTS, METRIC, Measurement
+from bench.check import simulation
+from bench.check.experiments import DIRECTIONS, Experiment
 from bench.check.rule import Recorded
-from bench.data.dataset import Dataset
-from bench.errors import UserError
+from bench.errors import UserError, sentence
 from bench.files import write_text
-from bench.identity import ROOT, code_version
+from bench.identity import code_version
 from bench.measure import environment
 
-PATH = ROOT / "results" / "reference.yaml"
+OWN = Path(__file__).with_name("reference.yaml")
+"""Of the project's own experiments."""
 HEAD = """\
-# What `python -m bench.check` holds the code against: for each data set and experiment the error over seeds
-# 0 to n - 1. An experiment is worse when the mean over the first 4 seeds, or, where these leave a doubt, over 24,
-# exceeds `mean` by more than `allowed` says (bench/check/rule.py; shown to hold in accuracy_check.md).
-# `time` is seconds of fit and prediction over those of a calibration workload.
-# Renewed by `python -m bench.check --record --reason "..."`; a reviewer reads the diff.
+# What `python -m bench.check` holds results against: values over seeds 0 to n - 1. A result is worse when its mean over
+# the seeds of the first look, or, where these leave a doubt, of the second is off by more than `allowed` says
+# (bench/check/rule.py). Of checks of unchanged code a share `false_alarms` fails by this result alone; a loss as large
+# as `catches` fails 95 % of them. `time` is seconds of fit and prediction over those of a calibration workload.
+# Renewed by `--record --reason "..."`; a reviewer reads the diff.
 """
-N_SEEDS = 48
-"""Seeds recorded for each experiment in which a seed changes anything."""
+Entry = Mapping[str, object]
 
 
-def load() -> dict[str, dict]:
-    """Data set -> {data: digest, experiments: name -> entry}; empty if there is no reference."""
-    return yaml.safe_load(PATH.read_text("utf-8")) if PATH.exists() else {}
+def load(path: Path) -> dict[str, dict]:
+    """Return data set -> {data: digest, experiments: name -> entry}; empty if there is no reference."""
+    try:
+        found = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is no reference of a check")
+    return found
 
 
-def section(dataset: Dataset, names: Collection[str]) -> dict[str, dict]:
-    """What was recorded of experiments on `dataset`; UserError if nothing was, or of something else."""
-    found = load().get(dataset.name, {})
-    how = f'record it: python -m bench.check --data {dataset.name} --record --reason "..."'
-    if found.get("data", dataset.digest) != dataset.digest:
-        raise UserError(f"{PATH.name} is of other ratings than those of {dataset.name} here; {how}")
-    entries = found.get("experiments", {})
-    for name in names:
-        if name not in entries:
-            raise UserError(f"{PATH.name} has no {name} on {dataset.name}; {how}")
-        if entries[name]["run"] != EXPERIMENTS[name]:
-            raise UserError(f"{name} is not the experiment that was recorded; {how}")
-    return entries
+def entry_of(experiment: Experiment, path: Path) -> Entry:
+    """Return what was recorded of an experiment; raise UserError if nothing was, or of something else."""
+    found = load(path).get(experiment.dataset, {})
+    how = 'record it: --record --reason "..."'
+    if found.get("data", experiment.digest) != experiment.digest:
+        raise UserError(
+            f"{path.name} is of other rows than those of {experiment.dataset} here; {how}"
+        )
+    entry = found.get("experiments", {}).get(experiment.name)
+    if entry is None:
+        raise UserError(f"{path.name} has no {experiment.name} on {experiment.dataset}; {how}")
+    metrics = {name: of["better"] for name, of in entry["metrics"].items()}
+    if entry["run"] != experiment.run or metrics != dict(experiment.metrics):
+        raise UserError(f"{experiment.name} is not the experiment that was recorded; {how}")
+    return entry
+
+
+def recorded_of(entry: Entry, metric: str) -> tuple[Recorded, list[float]]:
+    """Return the rule's view of one metric, and its values as losses."""
+    of = entry["metrics"][metric]
+    sign = DIRECTIONS[of["better"]]
+    options = {key: of[key] for key in ("seeds", "negligible", "widened") if key in of}
+    recorded = Recorded(sign * of["mean"], of["std"], of["n"], **options)
+    return recorded, [sign * value for value in of["values"]]
 
 
 def record(
-    dataset: Dataset, name: str, measured: Sequence[Measurement], calibration: float, reason: str
-) -> None:
-    """Replaces one experiment's entry; entries of other ratings go."""
-    whole = load()
-    found = whole.setdefault(dataset.name, {})
-    if found.get("data") != dataset.digest:
-        found |= {"data": dataset.digest, "experiments": {}}
-    found["experiments"][name] = _entry(name, measured, calibration, reason)
-    found["experiments"] = {
-        n: found["experiments"][n] for n in EXPERIMENTS if n in found["experiments"]
+    experiment: Experiment,
+    measured: Sequence[tuple[Mapping[str, float], float]],
+    path: Path,
+    *,
+    calibration: float,
+    reason: str,
+    n_results: int,
+) -> Entry:
+    """Replace one experiment's entry, and return it; entries of other rows go."""
+    whole = load(path)
+    found = whole.setdefault(experiment.dataset, {})
+    if found.get("data") != experiment.digest:
+        found = whole[experiment.dataset] = {"data": experiment.digest}
+    entry = {
+        "run": experiment.run,
+        "time": round(float(np.median([seconds for _, seconds in measured])) / calibration, 2),
+        "recorded": {"date": date.today().isoformat(), "reason": reason, **_provenance()},
+        "metrics": {
+            metric: _metric(
+                experiment, metric, [values[metric] for values, _ in measured], n_results
+            )
+            for metric in experiment.metrics
+        },
     }
+    found.setdefault("experiments", {})[experiment.name] = entry
     text = yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, width=110)
-    write_text(PATH, HEAD + text)
+    write_text(path, HEAD + text)
+    return entry
 
 
-def _entry(name: str, measured: Sequence[Measurement], calibration: float, reason: str) -> dict:
-    errors = [round(m.error, 7) for m in measured]
-    recorded = Recorded.of(errors)
+def _metric(
+    experiment: Experiment, metric: str, values: Sequence[float], n_results: int
+) -> dict[str, object]:
+    sign = DIRECTIONS[experiment.metrics[metric]]
+    values = [round(value, 7) for value in values]
+    losses = [sign * value for value in values]
+    options = {} if experiment.negligible is None else {"negligible": experiment.negligible}
+    recorded = Recorded.of(losses, seeds=experiment.seeds, **options)
+    false, caught = 0.0, recorded.room
+    if recorded.std > 0:
+        widened = simulation.widening(losses, n_results, recorded)
+        if widened != 1:
+            options["widened"] = widened
+            recorded = Recorded.of(losses, seeds=experiment.seeds, **options)
+        false = float(simulation.alarms(losses, [0.0], n_results, recorded=recorded)[0])
+        caught = simulation.smallest_caught(losses, n_results, recorded)
     return {
-        "run": EXPERIMENTS[name],
-        "metric": METRIC,
-        "mean": round(recorded.mean, 7),
+        "better": experiment.metrics[metric],
+        "mean": round(sign * recorded.mean, 7),
         "std": round(recorded.std, 7),
         "n": recorded.n,
-        "allowed": {n: round(recorded.allowed(n, len(EXPERIMENTS)), 5) for n in recorded.looks},
-        "time": round(float(np.median([m.seconds for m in measured])) / calibration, 2),
-        "recorded": {"date": date.today().isoformat(), "reason": reason, **_provenance()},
-        "errors": errors,
+        "seeds": experiment.seeds,
+        **options,
+        "allowed": {n: round(recorded.allowed(n, n_results), 5) for n in recorded.looks},
+        "false_alarms": round(false, 6),
+        "catches": round(caught, 5),
+        "values": values,
     }
 
 

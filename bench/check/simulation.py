@@ -1,4 +1,4 @@
-"""How often the rule raises a false alarm, and how small a loss it catches: simulated from recorded seeds."""
+"""How often the rule raises a false alarm, and how small a loss it notices: simulated from recorded seeds."""
 
 from __future__ import annotations
 
@@ -6,54 +6,97 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from bench.check.rule import FALSE_ALARMS, GROSS, LOOKS, NEGLIGIBLE, SUSPICIOUS
+from bench.check.rule import FALSE_ALARMS, GROSS, SUSPICIOUS, Recorded, looks_of, quantile
 
 N_CHECKS = 100_000
 SURE = 0.95
 """Share of checks in which a loss must be noticed to count as caught."""
+WIDENED = (1.0, 1.25, 1.5, 2.0, 3.0)
+"""What is allowed for chance is widened to the first of these that keeps the promise."""
+SEEDS_TRIED = (8, 12, 24, 48, 96, 192)
+GRID = np.arange(0, 10, 0.05)
+"""Losses that are tried, in standard deviations over seeds."""
 
 
 def alarms(
-    errors: Sequence[float], losses: Sequence[float], n_experiments: int
+    losses: Sequence[float],
+    added: Sequence[float],
+    n_results: int,
+    *,
+    recorded: Recorded | None = None,
+    seeds: int | None = None,
 ) -> NDArray[np.float64]:
-    """For each loss the share of simulated checks that notice it; for loss 0 that is the false alarms.
+    """Return, for each `added` loss, the share of simulated checks that notice it; for 0 the false alarms.
 
-    Each check has a reference of its own. Reference and check are drawn from the recorded `errors` by
+    Each check has a reference of its own. Reference and check are drawn from the recorded `losses` by
     the smoothed bootstrap (Silverman & Young, Biometrika 1987), whose tails go beyond what was recorded.
     """
     rng = np.random.default_rng(0)
-    recorded = np.asarray(errors)
-    n, first, second = len(recorded), *LOOKS
-    width = (4 / (3 * n)) ** 0.2 * recorded.std(ddof=1)
-    reference, checks = (_smoothed(rng, recorded, width, (N_CHECKS, size)) for size in (n, second))
-    mean, std = reference.mean(axis=1), reference.std(axis=1, ddof=1)
-    t = stats.t.isf(FALSE_ALARMS / (n_experiments * len(LOOKS)), n - 1)
-    loss, se = {}, {}
-    for look in LOOKS:
-        loss[look] = checks[:, :look].mean(axis=1) - mean
-        se[look] = std * np.sqrt(1 / n + 1 / look)
+    values = np.asarray(losses)
+    recorded = Recorded.of(losses) if recorded is None else recorded
+    n = len(values)
+    first, second = looks_of(recorded.seeds if seeds is None else seeds)
+    width = (4 / (3 * n)) ** 0.2 * values.std(ddof=1)
+    sums = {}
+    for name, size in (("reference", n), ("check", second)):
+        sums[name] = _moments(rng, values, width, size, first)
+    mean, std, _ = sums["reference"]
+    second_mean, _, first_mean = sums["check"]
+    t = recorded.widened * quantile(n, n_results)
+    se = {look: std * np.sqrt(1 / n + 1 / look) for look in (first, second)}
+    early, late = first_mean - mean, second_mean - mean
     noticed = []
-    for added in losses:
-        at_once = added + loss[first] > GROSS * (NEGLIGIBLE + t * se[first])
-        doubtful = np.abs(added + loss[first]) > SUSPICIOUS * se[first]
-        noticed.append(
-            np.mean(at_once | (doubtful & (added + loss[second] > NEGLIGIBLE + t * se[second])))
-        )
+    for loss in added:
+        at_once = loss + early > GROSS * (recorded.room + t * se[first])
+        doubtful = np.abs(loss + early) > SUSPICIOUS * se[first]
+        again = loss + late > recorded.room + t * se[second]
+        noticed.append(np.mean(at_once | (doubtful & again)))
     return np.array(noticed)
 
 
-def smallest_caught(errors: Sequence[float], n_experiments: int) -> float:
-    """The least loss that `SURE` of the checks notice, to 0.0001."""
-    losses = np.arange(0, 0.02, 1e-4)
-    return float(losses[np.argmax(alarms(errors, losses, n_experiments) >= SURE)])
+def widening(losses: Sequence[float], n_results: int, recorded: Recorded) -> float:
+    """Return the least of `WIDENED` by which these losses keep the promise; the last if none does."""
+    share = FALSE_ALARMS / n_results
+    for factor in WIDENED:
+        wide = Recorded(**(vars(recorded) | {"widened": factor}))
+        if alarms(losses, [0.0], n_results, recorded=wide)[0] <= share:
+            break
+    return factor
+
+
+def smallest_caught(
+    losses: Sequence[float], n_results: int, recorded: Recorded | None = None
+) -> float:
+    """Return the least loss that `SURE` of the checks notice, in steps of a twentieth of a seed's noise."""
+    recorded = Recorded.of(losses) if recorded is None else recorded
+    tried = recorded.room + GRID * recorded.std
+    caught = alarms(losses, tried, n_results, recorded=recorded) >= SURE
+    return float(tried[np.argmax(caught)]) if caught.any() else float("inf")
+
+
+def seeds_needed(
+    losses: Sequence[float], loss: float, n_results: int, recorded: Recorded
+) -> int | None:
+    """Return the least of `SEEDS_TRIED` with which `SURE` of the checks notice `loss`; None if none does."""
+    for seeds in SEEDS_TRIED:
+        if alarms(losses, [loss], n_results, recorded=recorded, seeds=seeds)[0] >= SURE:
+            return seeds
+    return None
+
+
+def _moments(
+    rng: np.random.Generator, values: NDArray, width: float, size: int, first: int
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return mean and std of `N_CHECKS` draws of `size` values each, and the mean of their first ones."""
+    drawn = _smoothed(rng, values, width, (N_CHECKS, size))
+    return drawn.mean(axis=1), drawn.std(axis=1, ddof=1), drawn[:, :first].mean(axis=1)
 
 
 def _smoothed(
     rng: np.random.Generator, values: NDArray[np.float64], width: float, shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Draws from a kernel density estimate of `values`, shrunk to their variance."""
+    """Return draws from a kernel density estimate of `values`, shrunk to their variance."""
     drawn = rng.choice(values, shape) + width * rng.standard_normal(shape)
     shrink = 1 / np.sqrt(1 + (width / values.std(ddof=1)) ** 2)
     return values.mean() + shrink * (drawn - values.mean())

@@ -1,1 +1,15 @@
-"""What this project measures about itself. Nothing outside imports a study."""
+"""What this project measures about itself; `python -m bench.studies list` names the studies.
+
+A study is a module with a `STUDY`. Nothing outside this package imports one.
+"""
+
+STUDIES = (
+    "accuracy_check",
+    "cold_start",
+    "general",
+    "noise_floor",
+    "scale",
+    "speed",
+    "state_of_the_art",
+    "sweep_overhead",
+)

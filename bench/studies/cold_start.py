@@ -1,127 +1,92 @@
-"""`python -m bench.studies.cold_start`: what side features say of users and items nobody knows; writes `results/cold_start.md`.
+"""What side features say of users and items without a training rating.
 
-A tenth of the users (then of the items) is held out with all ratings. From ids alone such a level is its prior's
-mean; side features move that mean. Nothing is chosen here, so that no validation rows are set apart.
+A tenth of the users (then of the items) is held out with all ratings. From ids alone such a level is
+its prior's mean; side features move that mean. Nothing is chosen here, so no validation rows are set apart.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
-from bench.data import movielens
-from bench.data.dataset import Dataset
-from bench.data.splits import Split, by
-from bench.errors import exit_status
-from bench.files import write_text
-from bench.identity import ROOT
 from bench.intervals import grouped_gap
-from bench.measure import environment
-from bench.metrics import squared_errors
-from bench.progress import say
-from bench.run import Job, run
+from bench.run import run
+from bench.studies.fits import job
+from bench.studies.study import Context, Part, Section, Study, Values, mean_std
 from bench.tables import MISSING, markdown_table, signed
-from fm import FMOrdinal, FMRegressor
 
-PAGE = ROOT / "results" / "cold_start.md"
 SEEDS = range(5)
 """Of who is held out, and of the sampler."""
-N_ITER = 100
-HELD_OUT: dict[str, Callable[..., Split]] = {
-    who: partial(by, field=who) for who in ("user", "item")
+DATA = ("data=ml100k",)
+MODELS = {
+    "fm_gibbs": ("model=fm_gibbs", "model.k=10", "model.n_iter=100"),
+    "fm_ordinal": ("model=fm_ordinal", "model.k=10", "model.n_iter=100"),
 }
-MODELS: dict[str, Callable[..., BaseEstimator]] = {
-    "fm_gibbs": partial(FMRegressor, solver="gibbs", k=10, n_iter=N_ITER),
-    "fm_ordinal": partial(FMOrdinal, k=10, n_iter=N_ITER),
-}
-FEATURES = {"ids (prior mean)": ("ids",), "ids, side": ("ids", "side")}
+FEATURES = {"ids (prior mean)": "[ids]", "ids, side": "[ids,side]"}
+AVERAGE = "mean of all training ratings"
 
 
-def measure(
-    dataset: Dataset,
-    split: Callable[..., Split],
-    features: Sequence[str],
-    model: Callable[..., BaseEstimator],
-) -> list[NDArray[np.float64]]:
-    """Of each seed the squared error of each test row, clipped to the rating scale."""
-    errors = []
+def measure(who: str, _: Context) -> Mapping[str, object]:
+    """Return, by model and features, the MSE of each seed; and the gain of side features with its interval."""
+    errors: dict[str, dict[str, list]] = {name: {} for name in MODELS}
+    average, groups = [], []
     for seed in SEEDS:
-        drawn = partial(split, validation=0.0, seed=seed)
-        result = run(Job({}, {}, dataset, drawn, tuple(features), model(random_state=seed)))
-        rating = dataset.rows["rating"].iloc[result.rows]
-        errors.append(squared_errors(rating, result.prediction, dataset.scale))
-    return errors
+        split = (f"split=new_{who}s", "split.validation=0", f"seed={seed}", f"data_seed={seed}")
+        for name, model in MODELS.items():
+            for label, features in FEATURES.items():
+                asked = job(*DATA, *split, *model, f"features.names={features}")
+                result = run(asked)
+                ratings = asked.dataset.rows
+                truth = ratings["rating"].to_numpy()[result.rows]
+                clipped = np.clip(result.prediction, *asked.dataset.scale)
+                errors[name].setdefault(label, []).append((clipped - truth) ** 2)
+        groups.append(ratings[who].to_numpy()[result.rows])
+        train = asked.split(asked.dataset).development
+        average.append(float(np.mean((truth - ratings["rating"].to_numpy()[train].mean()) ** 2)))
+    gain = {
+        name: grouped_gap(*(np.concatenate(e) for e in of.values()), np.concatenate(groups))
+        for name, of in errors.items()
+    }
+    mse = {name: {l: [e.mean() for e in es] for l, es in of.items()} for name, of in errors.items()}
+    held_out = [len(set(groups[0])), float(np.mean([len(g) for g in groups]))]
+    return {"average": average, "mse": mse, "gain": gain, "held_out": held_out}
 
 
-def section(dataset: Dataset, who: str, split: Callable[..., Split]) -> str:
+def section(who: str, values: Values) -> list[Section]:
     """A row a model and choice of features; gains are over the same model with ids alone."""
-    splits = [split(dataset, validation=0.0, seed=seed) for seed in SEEDS]
-    ids, rating = (dataset.rows[column].to_numpy() for column in (who, "rating"))
-    held_out = [ids[s.test] for s in splits]
-    average = [(rating[s.test] - rating[s.development].mean()) ** 2 for s in splits]
-    rows = [["mean of all training ratings", "", *_errors(average), MISSING]]
-    for name, model in MODELS.items():
-        by_ids = None
-        for label, features in FEATURES.items():
-            say(f"new {who}s: {name}, {label}")
-            errors = measure(dataset, split, features, model)
-            by_ids = by_ids or errors
-            gap = grouped_gap(*map(np.concatenate, (by_ids, errors, held_out)))
-            rows.append(
-                [
-                    f"`{name}`",
-                    label,
-                    *_errors(errors),
-                    MISSING if errors is by_ids else signed(*gap),
-                ]
-            )
-    n_ratings = np.mean([len(s.test) for s in splits])
-    size = f"A seed holds out {len(set(held_out[0]))} {who}s, on average with {n_ratings:,.0f} ratings."
-    return f"{size}\n\n{markdown_table(['model', 'features', 'MSE', 'RMSE', 'gain in MSE [95 %]'], rows, left=2)}"
+    (found,) = values.values()
+    rows = [[AVERAGE, "", *_errors(found["average"]), MISSING]]
+    for name, of in found["mse"].items():
+        for label, mse in of.items():
+            gain = MISSING if label == next(iter(FEATURES)) else signed(*found["gain"][name])
+            rows.append([f"`{name}`", label, *_errors(mse), gain])
+    levels, ratings = found["held_out"]
+    header = ["model", "features", "MSE", "RMSE", "gain in MSE [95 %]"]
+    text = f"A seed holds out {levels} {who}s, on average with {ratings:,.0f} ratings."
+    return [Section(f"New {who}s", f"{text}\n\n{markdown_table(header, rows, left=2)}")]
 
 
-READING = f"""\
-MovieLens-100K; a tenth of the users (of the items) is held out with all ratings, drawn anew for each of {len(SEEDS)}
-seeds. From ids alone a new user is an average one, and so is a new item; `side` is age, gender, occupation and zip
-area of users, genres and year of items. k = 10, {N_ITER} sweeps, nothing chosen. Errors are of predictions clipped to
-1..5, mean ± standard deviation over the seeds (n = {len(SEEDS)}, ddof = 1). The gain is over the same model from ids
-alone, over the test rows of all seeds, with a 95 % paired bootstrap interval that resamples whole users (items), since
-the ratings of one unknown user are not independent. Implicit features (`implicit`, `implicit_items`) say nothing of a
-user or an item without training ratings, and are left out."""
+def _errors(mse: Sequence[float]) -> list[str]:
+    return [mean_std(mse), mean_std(np.sqrt(mse))]
 
 
-def document(sections: dict[str, str]) -> str:
-    """`results/cold_start.md`."""
-    parts = ["# What do side features say of the unknown?", READING]
-    parts += [f"## New {who}\n\n{text}" for who, text in sections.items()]
-    machine = ", ".join(f"{key} {value}" for key, value in environment().items() if key != "host")
-    return (
-        "\n\n".join(
-            [*parts, f"Generated by `python -m bench.studies.cold_start`. One thread. {machine}."]
-        )
-        + "\n"
-    )
+def _part(who: str) -> Part:
+    measures: Mapping[str, Callable] = {f"new {who}s": partial(measure, who)}
+    return Part(f"New {who}s", measures, partial(section, who))
 
 
-def main() -> int:
-    dataset = movielens("ml100k")
-    page = document({f"{who}s": section(dataset, who, split) for who, split in HELD_OUT.items()})
-    write_text(PAGE, page)
-    say()
-    print(page)
-    return 0
-
-
-def _errors(errors: Sequence[NDArray[np.float64]]) -> list[str]:
-    """MSE and RMSE: mean and standard deviation over seeds."""
-    mse = np.array([each.mean() for each in errors])
-    return [f"{values.mean():.4f} ± {values.std(ddof=1):.4f}" for values in (mse, np.sqrt(mse))]
-
-
-if __name__ == "__main__":
-    sys.exit(exit_status(main))
+STUDY = Study(
+    "cold_start",
+    "What do side features say of the unknown?",
+    "side features for new users and new items",
+    f"MovieLens-100K; a tenth of the users (of the items) is held out with all ratings, drawn anew for each of {len(SEEDS)} "
+    "seeds. From ids alone a new user is an average one, and so is a new item; `side` is age, gender, occupation and zip "
+    "area of users, genres and year of items. k = 10, 100 sweeps, nothing chosen. Errors are of predictions clipped to "
+    f"1..5, mean ± standard deviation over the seeds (n = {len(SEEDS)}, ddof = 1). The gain is over the same model from "
+    "ids alone, over the test rows of all seeds, with a 95 % paired bootstrap interval that resamples whole users "
+    "(items), since the ratings of one unknown user are not independent. Implicit features (`implicit`, "
+    "`implicit_items`) say nothing of a user or an item without training ratings, and are left out.",
+    tuple(map(_part, ("user", "item"))),
+)

@@ -4,24 +4,26 @@ import os
 
 import pytest
 
+from bench.check import reference
 from bench.check.checking import check
-from bench.check.experiments import EXPERIMENTS, load
+from bench.check.experiments import own_experiments
 from bench.check.outcome import Outcome, summary
+
+EXPERIMENTS = own_experiments()
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, Outcome]:
-    dataset = load("auto")
-    found = list(check(dataset))
+    found = list(check(EXPERIMENTS, reference.OWN))
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(page, "a", encoding="utf-8") as file:
-            file.write(summary(found, dataset.name))
+            file.write(summary(found, EXPERIMENTS[0].dataset))
     return {outcome.name: outcome for outcome in found}
 
 
 @pytest.mark.slow
 @pytest.mark.accuracy
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [e.name for e in EXPERIMENTS])
 def test_no_less_accurate(name: str, outcomes: dict[str, Outcome], record_property) -> None:
     outcome = outcomes[name]
     record_property("row", " | ".join(outcome.row))

@@ -1,22 +1,31 @@
-"""The rule of the accuracy check, its reference, and what it tells."""
+"""The accuracy check: its rule, its reference, experiments of one's own, and what it reports."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from bench.check import reference, simulation
-from bench.check.experiments import EXPERIMENTS, Measurement
-from bench.check.outcome import Outcome, cases, junit, summary
-from bench.check.rule import FALSE_ALARMS, LOOKS, Judged, Recorded, Verdict, judge
-from bench.data import planted
+from bench.check.__main__ import main
+from bench.check.checking import check, record
+from bench.check.experiments import Experiment, own_experiments, read_experiments
+from bench.check.outcome import Outcome, junit, summary
+from bench.check.rule import FALSE_ALARMS, Judged, Recorded, Verdict, judge, looks_of
 from bench.errors import UserError
-from bench.studies.mutants import HARMLESS, MUTANTS, patched
+from bench.studies.accuracy_check import Mutant, mutants
 
 N = 9
+FIRST, SECOND = looks_of(24)
 
 
 def measured(rng: np.random.Generator, mean: float, std: float = 1e-3):
     return lambda start, stop: list(rng.normal(mean, std, stop - start))
+
+
+def test_looks_are_four_and_twenty_four_seeds_by_default() -> None:
+    assert (FIRST, SECOND) == (4, 24) and looks_of(8) == (2, 8)
 
 
 def test_false_alarms_of_the_whole_check_are_as_rare_as_it_says() -> None:
@@ -25,7 +34,7 @@ def test_false_alarms_of_the_whole_check_are_as_rare_as_it_says() -> None:
     alarms = 0
     for _ in range(2000):
         recorded = Recorded.of(rng.normal(0.9, 1e-3, 48))
-        n = 1 / 50  # experiments: allows the loss that a check of so few would
+        n = 1 / 50  # results: allows the loss that a check of so few would
         alarms += judge(recorded, measured(rng, 0.9), n).verdict is Verdict.WORSE
     assert 0 < alarms / 2000 < 50 * FALSE_ALARMS
 
@@ -38,85 +47,203 @@ def test_loss_beyond_chance_is_caught_and_a_gain_is_not_a_failure() -> None:
     assert judge(recorded, measured(rng, 0.890), N).verdict is Verdict.BETTER
 
 
-def test_second_look_only_where_the_first_leaves_a_doubt() -> None:
+@pytest.mark.parametrize(
+    ("losses", "seeds"), [([0.9001, 0.8999], 4), ([0.9009, 0.9011], 24), ([0.9999, 0.9998], 4)]
+)
+def test_second_look_only_where_the_first_leaves_a_doubt(losses, seeds) -> None:
     recorded = Recorded(0.9, 1e-3, 48)
-    assert (
-        len(judge(recorded, lambda a, b: [0.9001, 0.8999] * ((b - a) // 2), N).errors) == LOOKS[0]
-    )
-    assert (
-        len(judge(recorded, lambda a, b: [0.9009, 0.9011] * ((b - a) // 2), N).errors) == LOOKS[1]
-    )
-    assert (
-        len(judge(recorded, lambda a, b: [0.9999, 0.9998] * ((b - a) // 2), N).errors) == LOOKS[0]
-    )
+    judged = judge(recorded, lambda a, b: losses * ((b - a) // 2), N)
+    assert len(judged.losses) == seeds
 
 
 def test_where_the_seed_changes_nothing_one_is_enough() -> None:
     recorded = Recorded.of([0.9, 0.9])
-    assert judge(recorded, lambda a, b: [0.9 + 5e-5] * (b - a), N).verdict is Verdict.AS_RECORDED
+    assert judge(recorded, lambda a, b: [0.9 + 5e-5] * (b - a), N).verdict is Verdict.CHANGED
     judged = judge(recorded, lambda a, b: [0.9 + 2e-4] * (b - a), N)
-    assert judged.verdict is Verdict.WORSE and len(judged.errors) == 1
+    assert judged.verdict is Verdict.WORSE and len(judged.losses) == 1
+    large = Recorded.of([5000.0, 5000.0])  # rounding is in proportion
+    assert judge(large, lambda a, b: [5000.1] * (b - a), N).verdict is Verdict.CHANGED
 
 
-def test_ignored_seed_is_noticed() -> None:
+def test_ignored_seed_and_results_that_are_no_number() -> None:
     recorded = Recorded(0.9, 1e-3, 48)
     assert judge(recorded, lambda a, b: [0.9] * (b - a), N).verdict is Verdict.SEEDLESS
+    with pytest.raises(ValueError, match="not a number"):
+        judge(recorded, lambda a, b: [np.nan] * (b - a), N)
 
 
-def test_simulation_agrees_with_what_normal_errors_give() -> None:
-    errors = np.random.default_rng(2).normal(0.9, 1e-3, 48)
-    false, sure = simulation.alarms(errors, [0.0, 0.02], N)
+def test_simulation_agrees_with_what_normal_losses_give() -> None:
+    losses = np.random.default_rng(2).normal(0.9, 1e-3, 48)
+    false, sure = simulation.alarms(losses, [0.0, 0.02], N)
     assert false <= 3 * FALSE_ALARMS / N and sure == 1
-    assert 0.0015 < simulation.smallest_caught(errors, N) < 0.0035
+    caught = simulation.smallest_caught(losses, N)
+    assert 0.0015 < caught < 0.0035
+    recorded = Recorded.of(losses)
+    assert simulation.seeds_needed(losses, 1.1 * caught, N, recorded) <= 24
+    assert simulation.seeds_needed(losses, 1e-4, N, recorded) is None
 
 
-@pytest.mark.parametrize("mutant", MUTANTS + HARMLESS, ids=lambda mutant: mutant.bug)
-def test_every_bug_still_fits_the_code(mutant) -> None:
-    compile(patched(mutant), mutant.path, "exec")
+def test_what_chance_explains_is_widened_where_tails_are_heavy() -> None:
+    rng = np.random.default_rng(3)
+    skewed = 0.9 + np.where(rng.random(48) < 0.06, 0.02, 0) + rng.normal(0, 1e-4, 48)
+    recorded = Recorded.of(skewed)
+    factor = simulation.widening(skewed, N, recorded)
+    wide = Recorded.of(skewed, widened=factor)
+    assert factor > 1
+    assert simulation.alarms(skewed, [0.0], N, recorded=wide)[0] <= FALSE_ALARMS / N
+    assert simulation.widening(rng.normal(0.9, 1e-3, 48), 1, Recorded(0.9, 1e-3, 48)) == 1
 
 
-def outcome(verdict: Verdict, loss: float) -> Outcome:
-    return Outcome("fm", 0.9, Judged(verdict, (0.9 + loss,), loss, 0.001), 1, 2.0, 1.0)
+@pytest.mark.parametrize("mutant", sum(mutants().values(), []), ids=lambda mutant: mutant.bug)
+def test_every_bug_still_fits_the_code(mutant: Mutant) -> None:
+    compile(mutant.patched(), mutant.path, "exec")
+
+
+def outcome(verdict: Verdict, loss: float, better: str = "lower") -> Outcome:
+    judged = Judged(verdict, (0.9 + loss,), loss, 0.001)
+    return Outcome("fm", "mse", 0.9, better, judged, 1, 2.0)
 
 
 def test_summary_and_junit_say_what_failed_and_what_to_do() -> None:
-    broken = Outcome("broken", 0.9, None, 0, 0.0, 1.0, "ValueError: | no")
+    broken = Outcome("broken", "mse", 0.9, error="ValueError: | no")
     outcomes = [outcome(Verdict.WORSE, 0.01), outcome(Verdict.BETTER, -0.01), broken]
     text = summary(outcomes, "ml100k")
-    assert "2 of 3 experiments FAILED" in text and "MSE 0.91000" in text and "ValueError" in text
-    assert "better than the reference: record it?" in text
-    found = cases(junit(outcomes[:1]))
-    assert found["fm"].failure == outcomes[0].failure and found["fm"].row == outcomes[0].row
-    assert "no model got worse" in summary(outcomes[1:2], "ml100k")
+    assert "2 of 3 results FAILED" in text and "mse 0.91000" in text and "ValueError" in text
+    assert "better than the reference. Record it?" in text and "worse: fails" in text
+    assert 'failures="1"' in junit(outcomes[:1]) and outcomes[0].failure in junit(outcomes)
+    assert "nothing got worse" in summary(outcomes[1:2], "ml100k")
+    higher = outcome(Verdict.WORSE, 0.01, "higher")
+    assert higher.as_json()["change"] == -0.01 and "mse 0.89000" in higher.failure
 
 
-def test_reference_is_written_to_be_read_and_refuses_what_it_is_not_of(
-    tmp_path, monkeypatch
-) -> None:
-    monkeypatch.setattr(reference, "PATH", tmp_path / "reference.yaml")
-    dataset = planted(40, 50, 1000)
-    with pytest.raises(UserError, match="no linear on planted; record it"):
-        reference.section(dataset, ["linear"])
-    reference.record(
-        dataset, "linear", [Measurement(1 / 3, 0.1), Measurement(0.4, 0.3)], 0.1, "a reason"
-    )
-    entry = reference.section(dataset, ["linear"])["linear"]
-    assert entry["errors"] == [0.3333333, 0.4] and entry["time"] == 2.0 and entry["n"] == 2
-    assert entry["recorded"]["reason"] == "a reason" and entry["run"] == EXPERIMENTS["linear"]
-    with pytest.raises(UserError, match="of other ratings"):
-        reference.section(planted(40, 50, 1000, seed=1), ["linear"])
-    monkeypatch.setitem(EXPERIMENTS, "linear", "model=linear model.l2=5")
+def noisy(shift: float = 0.0):
+    def evaluate(seed: int) -> dict[str, float]:
+        noise = float(np.random.default_rng(seed).normal(0, 1e-3))
+        return {"accuracy": 0.8 + noise - shift, "loss": 0.5 + noise + shift}
+
+    return evaluate
+
+
+def experiment(function=None, **options) -> Experiment:
+    metrics = {"accuracy": "higher", "loss": "lower"}
+    return Experiment("mine", "mine", metrics, function=function or noisy(), **options)
+
+
+def test_a_function_of_a_seed_is_recorded_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "reference.yaml"
+    with pytest.raises(UserError, match="no mine on function; record it"):
+        list(check([experiment()], path))
+    ((_, entry),) = record([experiment()], path, "first")
+    of = entry["metrics"]["accuracy"]
+    assert of["n"] == 48 and of["false_alarms"] <= FALSE_ALARMS / 2 and 0 < of["catches"] < 0.01
+    assert entry["recorded"]["reason"] == "first"
+    for shift, verdict in ((0, Verdict.SAME), (-0.01, Verdict.BETTER), (0.01, Verdict.WORSE)):
+        outcomes = list(check([experiment(noisy(shift))], path))
+        assert [o.judged.verdict for o in outcomes] == [verdict] * 2
+    other_seeds = list(check([experiment()], path, first_seed=1000))
+    assert {o.judged.verdict for o in other_seeds} == {Verdict.CHANGED}
+
+
+def test_a_function_that_fails_is_an_outcome(tmp_path: Path) -> None:
+    path = tmp_path / "reference.yaml"
+    list(record([experiment(seeds=4)], path, "first"))
+
+    def broken(seed: int):
+        raise RuntimeError("no")
+
+    for function, message in ((broken, "RuntimeError: no"), (lambda _: {"loss": 1}, "accuracy")):
+        outcomes = list(check([experiment(function, seeds=4)], path))
+        assert all(message in o.failure for o in outcomes)
+    with pytest.raises(UserError, match="mine failed: RuntimeError: no"):
+        list(record([experiment(broken)], path, "again"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {}", "either run or _target_"),
+        ("- a", "must map names"),
+        ("a: {run: model=linear, sed: 1}", "seeds"),
+        ("a: {run: model=linear, seeds: 1}", "a: seeds must be"),
+        ("a: {run: model=linear, metrics: {mse: less}}", "lower"),
+        ("a: {_target_: math.sqrt}", "say its metrics"),
+        ("a: {_target_: no.such.thing, metrics: [x]}", "cannot import no.such.thing"),
+        ("a: [", "cannot read"),
+    ],
+)
+def test_a_file_of_checks_that_makes_no_sense_is_one_sentence(text, message, tmp_path) -> None:
+    (tmp_path / "checks.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_experiments(tmp_path / "checks.yaml")
+
+
+MODULE = """
+import json, pathlib, random
+def evaluate(seed):
+    shift = json.loads(pathlib.Path("shift.json").read_text())
+    return {"score": 1 + random.Random(seed).gauss(0, 0.01) + shift}
+"""
+
+
+def test_the_command_on_ones_own_file(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("own_model.py").write_text(MODULE)
+    Path("shift.json").write_text("0")
+    planted = "model=linear data=planted data.n_users=40 data.n_items=50 data.n_ratings=1000"
+    checks = {
+        "mine": {"_target_": "own_model.evaluate", "metrics": {"score": "higher"}, "seeds": 8},
+        "line": {"run": planted, "metrics": ["test/mae_clipped"]},
+    }
+    Path("checks.yaml").write_text(yaml.safe_dump(checks))
+    assert main(["checks.yaml"]) == 2
+    assert "record it" in capsys.readouterr().err
+    assert main(["checks.yaml", "--record"]) == 2
+    assert main(["checks.yaml", "--record", "--reason", "a start"]) == 0
+    assert "false alarms" in capsys.readouterr().out and Path("checks.reference.yaml").exists()
+    assert main(["checks.yaml", "--history", "h.jsonl", "--junit", "o.xml"]) == 0
+    assert capsys.readouterr().out.count("same numbers") == 2
+    assert main(["checks.yaml", "--power", "0.05"]) == 0
+    assert "seeds to catch 0.05" in capsys.readouterr().out
+    Path("shift.json").write_text("-0.1")
+    assert main(["checks.yaml", "mine", "--history", "h.jsonl", "--json", "o.json"]) == 1
+    assert "worse: fails" in capsys.readouterr().out
+    assert json.loads(Path("o.json").read_text())[0]["verdict"] == "worse: fails"
+    assert main(["history", "h.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("| step |") == 1 and "mine, score" in shown
+    assert main(["checks.yaml", "mime"]) == 2
+    assert "mine" in capsys.readouterr().err
+
+
+def test_reference_refuses_what_it_is_not_of(tmp_path) -> None:
+    path = tmp_path / "reference.yaml"
+    shape = "data=planted data.n_users=40 data.n_items=50 data.n_ratings=1000 split=random"
+    own = Experiment("line", f"model=linear {shape}")
+    list(record([own], path, "a reason"))
+    entry = reference.entry_of(own, path)
+    assert entry["metrics"]["test/mse_clipped"]["n"] == 2 and entry["run"] == own.run
+    with pytest.raises(UserError, match="of other rows"):
+        reference.entry_of(Experiment("line", f"model=linear {shape} data.seed=1"), path)
     with pytest.raises(UserError, match="not the experiment that was recorded"):
-        reference.section(dataset, ["linear"])
+        reference.entry_of(Experiment("line", f"model=linear model.l2=5 {shape}"), path)
 
 
-def test_reference_in_the_repository_is_of_the_experiments_as_they_are() -> None:
-    found = yaml.safe_load(reference.PATH.read_text("utf-8"))
-    assert found["ml100k"]["experiments"].keys() == EXPERIMENTS.keys()
+def test_the_projects_reference_is_of_its_experiments() -> None:
+    found = reference.load(reference.OWN)
+    own = {e.name: e for e in own_experiments()}
+    assert len(own) == 11 and found.keys() == {"ml100k", "planted"}
     for section in found.values():
+        assert section["experiments"].keys() == own.keys()
         for name, entry in section["experiments"].items():
-            recorded = Recorded.of(entry["errors"])
-            assert entry["run"] == EXPERIMENTS[name]
-            assert entry["mean"] == pytest.approx(recorded.mean, abs=1e-6)
-            assert entry["std"] == pytest.approx(recorded.std, abs=1e-6)
-            assert entry["n"] == recorded.n
+            (of,) = entry["metrics"].values()
+            recorded = Recorded.of(of["values"])
+            assert entry["run"] == own[name].run
+            assert of["mean"] == pytest.approx(recorded.mean, abs=1e-6)
+            assert of["std"] == pytest.approx(recorded.std, abs=1e-6)
+        alarms = sum(
+            of["false_alarms"]
+            for e in section["experiments"].values()
+            for of in e["metrics"].values()
+        )
+        assert alarms <= FALSE_ALARMS

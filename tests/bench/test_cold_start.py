@@ -1,36 +1,22 @@
-"""Side features of users and items nobody knows, on data that were drawn from them."""
-
-from functools import partial
+"""Side features of users and items without training ratings, on data that were drawn from them."""
 
 import numpy as np
 import pytest
 
-from bench.data import planted
-from bench.data.dataset import Dataset
-from bench.data.splits import by
 from bench.studies import cold_start
-from bench.studies.cold_start import measure, section
-from fm import FMRegressor
-
-MODEL = partial(FMRegressor, solver="gibbs", k=2, n_iter=30)
 
 
-@pytest.fixture(scope="module")
-def dataset() -> Dataset:
-    return planted(n_users=80, n_items=150, n_ratings=4000, seed=2)
-
-
-def test_side_features_tell_of_new_items(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_side_features_tell_of_new_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ("data.n_users=80", "data.n_items=150", "data.n_ratings=4000", "data.seed=2")
+    model = ("model=fm_gibbs", "model.k=2", "model.n_iter=30")
     monkeypatch.setattr(cold_start, "SEEDS", range(3))
-    monkeypatch.setattr(cold_start, "MODELS", {"fm_gibbs": MODEL})
-    by_ids, with_side = (
-        np.concatenate(measure(dataset, partial(by, field="item"), features, MODEL))
-        for features in (("ids",), ("ids", "side"))
-    )
-    assert with_side.mean() < by_ids.mean()
-    table = section(dataset, "item", partial(by, field="item"))
-    assert table.startswith("A seed holds out 15 items, on average with ")
-    mean, ids, side = table.splitlines()[-3:]
-    assert mean.startswith("| mean of all training ratings")
+    monkeypatch.setattr(cold_start, "DATA", ("data=planted", *shape))
+    monkeypatch.setattr(cold_start, "MODELS", {"fm_gibbs": model})
+    found = cold_start.measure("item", None)
+    by_ids, with_side = found["mse"]["fm_gibbs"].values()
+    assert len(by_ids) == 3 and np.mean(with_side) < np.mean(by_ids)
+    (section,) = cold_start.section("item", {"new items": found})
+    assert section.text.startswith("A seed holds out 15 items, on average with ")
+    _, ids, side = section.text.splitlines()[-3:]
     assert ids.split("|")[2].strip() == "ids (prior mean)" and ids.split("|")[5].strip() == "–"
-    assert f"| {by_ids.mean() - with_side.mean():+.4f} [" in side
+    assert f"| {found['gain']['fm_gibbs'][0]:+.4f} [" in side and found["gain"]["fm_gibbs"][0] > 0

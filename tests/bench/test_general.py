@@ -1,14 +1,11 @@
 """General features: what only products of two tell, a linear model misses and an FM does not."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import sparse
 
 from bench.studies import general
-from bench.studies.general import Problem, main, measure, through_text
-from fm.svmlight import write_svmlight
+from bench.studies.general import Problem, measure, section, through_text
 
 
 @pytest.fixture(autouse=True)
@@ -34,52 +31,21 @@ def rng() -> np.random.Generator:
 
 def test_fm_classifies_what_a_line_cannot(products: tuple) -> None:
     X, y = products
-    outcomes = measure(Problem("xor", "", sparse.csr_array(X), (y > 0.5).astype(float)))
-    assert (
-        outcomes["`FMClassifier`, gibbs"].loss.mean()
-        < 0.5 * outcomes["logistic regression"].loss.mean()
-    )
-    for outcome in outcomes.values():
-        assert len(outcome.loss) == 2 and len(outcome.losses) == len(outcome.rows) == 160
-        np.testing.assert_allclose(outcome.loss.mean(), outcome.losses.mean())
-    assert outcomes["`FMClassifier`, gibbs"].missed.mean() < 0.05
-    assert outcomes["logistic regression"].missed.mean() > 0.2
+    models = measure(Problem(sparse.csr_array(X), (y > 0.5).astype(float)))
+    fm, logistic = models["`FMClassifier`, gibbs"], models["logistic regression"]
+    assert np.mean(fm["loss"]) < 0.5 * np.mean(logistic["loss"])
+    np.testing.assert_allclose(fm["gap"][0], np.mean(fm["loss"]) - np.mean(logistic["loss"]))
+    assert np.mean(fm["missed"]) < 0.05 and np.mean(logistic["missed"]) > 0.2
 
 
 def test_fm_regresses_on_products_and_a_table_says_so(products: tuple) -> None:
-    problem = Problem("products", "", *through_text(*products))
+    problem = through_text(*products)
     np.testing.assert_array_equal(problem.X.toarray(), products[0])
-    outcomes = measure(problem)
-    assert outcomes["`FMRegressor`, gibbs"].loss.mean() < 0.02
-    assert outcomes["ridge regression"].loss.mean() > 0.5
-    assert np.isnan(outcomes["ridge regression"].missed).all()
-
-
-def test_a_file_of_ones_own_is_reported_on_standard_output(
-    products: tuple, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    X, y = products
-    write_svmlight(tmp_path / "rows.svm", X, np.where(y > 0, 7, -1))
-    assert main([str(tmp_path / "rows.svm")]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("## rows.svm\n") and "400 rows, 6 features, 80% of the cells" in said
-    assert "`FMClassifier`, gibbs" in said and "log loss − logistic regression [95 %]" in said
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "there is no file"),
-        ("1 0:1 0\n", "is no libSVM text"),
-        ("1 0:1\n1 0:2\n", "every row has the same y"),
-    ],
-)
-def test_bad_files_are_named(
-    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    path = tmp_path / "rows.svm"
-    if text is not None:
-        path.write_text(text)
-    assert main([str(path)]) == 2
-    said = capsys.readouterr().err
-    assert message in said and said.count("\n") == 1
+    models = measure(problem)
+    assert np.mean(models["`FMRegressor`, gibbs"]["loss"]) < 0.02
+    assert np.mean(models["ridge regression"]["loss"]) > 0.5
+    name = next(iter(general.PROBLEMS))
+    found = {"classes": False, "shape": [400, 6, 1920], "models": models}
+    (table,) = section({name: found})
+    assert "400 rows, 6 features, 80% of the cells" in table.text
+    assert "MSE − ridge regression [95 %]" in table.text

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from bench.studies.state_of_the_art.ideas import (
+from bench.studies.fits import Rows
+from bench.studies.ideas import (
+    LATER,
     Change,
-    Rows,
     change,
     noise_per_user,
     plain,
@@ -67,7 +68,10 @@ def test_an_idea_helps_if_it_gains_more_than_chance_and_seeds_explain():
         "within seeds": Change((-0.01, -0.02, -0.005), (0.006, 0.001)),
         "within rows": Change((-0.01, -0.02, 0.001), (0.001, 0.001)),
     }
-    text = section(changes, changes["sure"], 3, 200).text
+    values = {
+        "ideas": {idea: vars(of) for idea, of in (changes | {LATER: changes["sure"]}).items()}
+    }
+    text = section(values)[0].text
     said = {
         line.split("|")[1].strip(): line.split("|")[-2].strip()
         for line in text.splitlines()

@@ -1,47 +1,61 @@
-import math
+"""The studies of scale and of the noise floor: bars and tables follow from the fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.report.figures import look
-from bench.studies.scale import by_k, noise_floor
-from bench.studies.scale.__main__ import main, measured
-from bench.studies.scale.cell import MODELS, Cell, measure, n_epochs, settings
-from bench.studies.scale.page import billion, by_turns, errors, side_by_side, write
-from bench.studies.scale.race import TURNS, TWO_THREADS, Race, race
-from bench.studies.scale.record import Record
-from bench.studies.speed.page import Section, here
+from bench.studies import noise_floor, scale, scale_by_k, scale_fits
+from bench.studies.fits import Fit
+from bench.studies.scale_fits import MODELS, TURNS, TWO_THREADS, n_epochs, one_fit, race, settings
+from bench.studies.study import Context, Record
 
 GIB = 2**30
 
 
-def cell(epoch=1.0, memory=GIB, mse=(0.9, 0.8), predictions=(1.0, 2.0)):
-    ends = [1.0, 2.0] if epoch is None else [epoch, 2 * epoch]
-    return Cell(epoch, ends, list(mse), ends[-1], 0.5, memory, 0.79, list(predictions))
+def fit(epoch=1.0, memory=GIB, mse=(0.9, 0.8), predictions=(1.0, 2.0)) -> Fit:
+    ends = [2.0] if epoch is None else [epoch, 2 * epoch]
+    return Fit(ends, list(mse), epoch, 0.5, memory, 0.79, list(predictions))
 
 
-CELLS = {
-    ("fm_sgd", 1_000_000): cell(0.5),
-    ("fm_sgd", 10_000_000): cell(5.0),
-    ("fm_gibbs", 1_000_000): cell(0.2),
-    ("fm_gibbs", 10_000_000): cell(2.0, 2 * GIB),
+FITS = {
+    ("fm_sgd", 1_000_000): fit(0.5),
+    ("fm_sgd", 10_000_000): fit(5.0),
+    ("fm_gibbs", 1_000_000): fit(0.2),
+    ("fm_gibbs", 10_000_000): fit(2.0, 2 * GIB),
     ("quadratic", 1_000_000): "not within 600 s",
+    ("quadratic", 10_000_000): "not within 600 s",
 }
 RACES = {
-    ("fm_gibbs", TWO_THREADS): Race(
-        [cell(2.0), cell(3.0)], [cell(1.0), cell(1.0, predictions=(1, 2 + 1e-6))]
-    ),
-    ("fm_gibbs", "peer_myfm"): Race([cell(2.0), cell(3.0)], [cell(5.0), cell(5.0)]),
-    ("fm_sgd", "vw_rank"): "vowpalwabbit is not installed",
+    f"race fm_gibbs / {TWO_THREADS}": [
+        [vars(fit(2.0)), vars(fit(1.0))],
+        [vars(fit(3.0)), vars(fit(1.0, predictions=(1, 2 + 1e-6)))],
+    ],
+    "race fm_gibbs / peer_myfm": [
+        [vars(fit(2.0)), vars(fit(5.0))],
+        [vars(fit(3.0)), vars(fit(5.0))],
+    ],
+    "race fm_sgd / vw_rank": "vowpalwabbit is not installed",
 }
 
 
-def bars(section):
+def bars(section) -> dict[str, float]:
     return {bar.what: float(np.median(bar.measured)) for bar in section.bars}
 
 
-def test_bars_are_ratios_of_each_turn():
-    section = by_turns(RACES)
+def lines_of(text: str, name: str) -> list[list[str]]:
+    """Of each table, the cells of that model's line."""
+    lines = (line.split("|") for line in text.splitlines())
+    return [
+        [c.strip() for c in line[2:-1]] for line in lines if line[1:2] and line[1].strip() == name
+    ]
+
+
+def test_bars_are_ratios_of_each_turn() -> None:
+    (section,) = scale.by_turns(RACES)
     assert bars(section) == {
         "`fm_gibbs`, 10,000,000 ratings: speed-up by two threads": 2.5,
         "greatest difference of a prediction between one and two threads": pytest.approx(1e-6),
@@ -50,200 +64,114 @@ def test_bars_are_ratios_of_each_turn():
     assert "vowpalwabbit is not installed" in section.text
 
 
-def test_bars_on_memory():
-    assert bars(side_by_side(CELLS)) == {
-        "peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)": 2
+def test_bars_on_memory_and_growth() -> None:
+    assert bars(scale.side_by_side(FITS)) == {
+        "peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)": 2,
+        "`fm_sgd`: fit: log-log slope in rows": pytest.approx(1.301, abs=1e-3),
+        "`fm_gibbs`: fit: log-log slope in rows": pytest.approx(1.301, abs=1e-3),
     }
 
 
-def test_what_was_not_measured_says_why():
-    assert "- quadratic, 1,000,000 ratings: not within 600 s" in side_by_side(CELLS).text
+def test_what_was_not_measured_says_why_once() -> None:
+    text = scale.side_by_side(FITS).text
+    assert "- quadratic, 1,000,000 ratings: not within 600 s" in text
+    assert text.count("not within") == 1
 
 
-def lines_of(section, name):
-    """Of each table, the cells of that model's line."""
-    lines = (line.split("|") for line in section.text.splitlines())
-    return [
-        [part.strip() for part in line[2:-1]]
-        for line in lines
-        if line[1:2] and line[1].strip() == name
-    ]
-
-
-def test_slopes_of_what_grows_in_proportion():
-    epoch, fit, *_ = lines_of(side_by_side(CELLS), "fm_sgd")
+def test_slopes_of_what_grows_in_proportion() -> None:
+    epoch, whole, *_ = lines_of(scale.side_by_side(FITS).text, "fm_sgd")
     assert epoch[-1] == "1.00"
-    assert fit[-1] == "1.30"  # ten times as long with half the epochs
+    assert whole[-1] == "1.30"  # ten times as long with half the epochs
 
 
-def test_slopes_are_of_what_can_be_weighed():
-    cells = {
-        ("fm_sgd", n): cell(memory=b) for n, b in ((10, 2**10), (100, 2**20), (1000, 10 * 2**20))
-    }
-    assert lines_of(side_by_side(cells), "fm_sgd")[2] == ["0", "1", "10", "1.00"]
+def test_slopes_are_of_what_can_be_weighed() -> None:
+    sizes = ((10, 2**10), (100, 2**20), (1000, 10 * 2**20))
+    fits = {("fm_sgd", n): fit(memory=b) for n, b in sizes}
+    assert lines_of(scale.side_by_side(fits).text, "fm_sgd")[2] == ["0", "1", "10", "1.00"]
 
 
-def test_errors_are_held_against_the_floor_and_the_best():
-    cells = {
-        ("fm_als", 100): cell(mse=(0.78, 0.795)),
-        ("linear", 100): cell(None, mse=(0.99, 0.85)),
-    }
-    section = errors(cells)
-    assert lines_of(section, "fm_als") == [["0.6"], ["1.00"], ["1.00"]]
-    assert lines_of(section, "linear") == [["7.6"]]
-    assert "No model came within" in errors({("linear", 100): cell(None, mse=(0.99, 0.85))}).text
+def test_errors_are_compared_with_the_floor_and_the_best() -> None:
+    worse = fit(None, mse=(0.85,))
+    section = scale.errors({("fm_als", 100): fit(mse=(0.78, 0.795)), ("linear", 100): worse})
+    assert lines_of(section.text, "fm_als") == [["0.6"], ["1.00"], ["1.00"]]
+    assert lines_of(section.text, "linear") == [["7.6"]]
+    assert "(linear) after the whole fit" in section.text
+    assert "No model came within" in scale.errors({("linear", 100): worse}).text
 
 
-def test_no_line_and_no_mark_is_drawn_twice():
+def test_no_line_and_no_mark_is_drawn_twice() -> None:
     looks = [tuple(look(number).values()) for number in range(len(MODELS))]
     assert len(set(looks)) == len(MODELS)
 
 
-def test_billion_is_in_proportion():
-    row = next(line for line in billion(CELLS).text.splitlines() if line.startswith("| fm_gibbs"))
-    assert [c.strip() for c in row.split("|")[2:4]] == ["200", "200"]
+def test_billion_is_in_proportion() -> None:
+    assert lines_of(scale.billion(FITS).text, "fm_gibbs")[0][:2] == ["200", "200"]
 
 
-def test_page_and_figures(tmp_path):
-    cells = CELLS | {("linear", 10_000_000): cell(None)}
-    page = write(Record(cells=cells, races=RACES), "python -m bench.studies.scale", tmp_path)
-    assert "bars are met" in page.read_text() and all(
-        (tmp_path / f"scale_{name}.png").stat().st_size > 1000
-        for name in ("epoch", "fit", "memory", "pareto")
+def test_page_and_figures(tmp_path: Path) -> None:
+    of = {f"{name} {n}": f if isinstance(f, str) else vars(f) for (name, n), f in FITS.items()}
+    parts = dict.fromkeys(scale_by_k.PARTS, 1e-3)
+    by_k = {
+        str(k): {part: k**2 * s for part, s in parts.items()} | {"all": 4e-3 * k**2}
+        for k in (2, 4, 8)
+    }
+    record = Record(
+        values={**RACES, **of, "linear 10000000": vars(fit(None, mse=(1.0,))), "by k": by_k}
     )
-
-
-def test_a_record_is_read_as_it_was_written(tmp_path):
-    record = Record(cells=CELLS, races=RACES, by_k={2: {"all": 0.1}})
-    record.write(tmp_path / "scale.json")
-    assert (
-        Record.read(tmp_path / "scale.json") == Record.going_on(tmp_path / "scale.json") == record
-    )
-
-
-def test_a_record_from_where_there_was_no_git(tmp_path):
-    where = here()
-    elsewhere = {**where, "code": {"source": where["code"]["source"]}}
-    Record(where=elsewhere, cells=CELLS).write(tmp_path / "scale.json")
-    git = "modified" in where["code"]
-    assert Record.going_on(tmp_path / "scale.json").cells == ({} if git else CELLS)
-
-
-def test_what_other_code_measured_is_not_gone_on_with(tmp_path):
-    where = here()
-    other = {**where, "code": {**where["code"], "source": "other"}}
-    Record(where=other, cells=CELLS).write(tmp_path / "scale.json")
-    assert Record.going_on(tmp_path / "scale.json").cells == {}
-    assert Record.read(tmp_path / "scale.json").cells == CELLS
+    text = scale.STUDY.write(record, tmp_path).read_text()
+    assert "bars are met" in text and "| slope, the last three k |" in text
+    for name in ("epoch", "fit", "memory", "pareto", "by_k"):
+        assert (tmp_path / f"scale_{name}.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", ["fm_als", "fm_gibbs", "linear"])
-def test_a_cell_of_few_ratings(name):
-    found = measure(name, 30_000)
-    assert len(found.seconds) == len(found.mse) and found.seconds == sorted(found.seconds)
+def test_a_fit_of_few_ratings(name: str) -> None:
+    found = one_fit(name, 30_000)
+    assert len(found.seconds) == len(found.mse) and list(found.seconds) == sorted(found.seconds)
     assert found.oracle < min(found.mse) < 1.3 * found.oracle
     assert (found.epoch is None) == (name == "linear")
 
 
-def test_a_model_that_takes_too_long_is_given_up():
-    assert measured("cell", "fm_gibbs", 30_000, limit=0.1) == "not within 0.1 s"
-
-
-def test_a_model_that_fails_says_why():
-    assert "no such" in measured("cell", "no such", 30_000, limit=60)
-
-
-def test_what_would_take_too_long_is_not_tried(monkeypatch, capsys):
+def test_what_would_take_too_long_is_not_tried(monkeypatch) -> None:
     tried = []
-
-    def measured(_, name, rows, limit):
-        tried.append(rows)
-        return cell(rows / 10_000)
-
-    monkeypatch.setattr("bench.studies.scale.__main__.measured", measured)
-    assert main(["linear", "--limit", "300"]) == 0
-    assert tried == [100_000, 1_000_000]  # whose fit took 200 s
-    assert "not tried, since a tenth of them took 200 s to fit" in capsys.readouterr().out
+    monkeypatch.setattr(scale_fits, "in_new_process", lambda *of, limit: tried.append(of) or fit())
+    before = {"linear 1000000": vars(fit(100.0)), "linear 100000": vars(fit(1.0))}
+    said = scale_fits.measure_fit("linear", 10_000_000, Context(1, before))
+    assert said == "not tried, since a tenth of them took 200 s to fit"
+    assert scale_fits.measure_fit("linear", 1_000_000, Context(1, before)) == fit()
+    assert scale_fits.measure_fit("linear", 100_000, Context(1, {"linear 10000": said})) == said
+    assert [of[2] for of in tried] == [1_000_000]
 
 
-def test_larger_data_have_fewer_epochs():
+def test_larger_data_have_fewer_epochs() -> None:
     n_iter = [settings("fm_gibbs", rows)["n_iter"] for rows in (1_000_000, 10_000_000, 25_000_000)]
     assert n_iter == sorted(n_iter, reverse=True) and len(set(n_iter)) == 3
-
-
-def test_epochs_of_a_fit():
     assert [n_epochs(name, 10_000_000) for name in ("fm_gibbs", "vw_rank", "linear")] == [15, 4, 1]
     assert [n_epochs(name, 1_000_000) for name in ("fm_gibbs", "vw_rank", "linear")] == [30, 10, 1]
 
 
-def test_unknown_model(capsys):
-    assert main(["fm_nothing"]) == 2
-    assert "fm_nothing" in capsys.readouterr().err
+def test_threads_give_the_same_predictions() -> None:
+    turns = race("fm_gibbs", TWO_THREADS, 30_000)
+    assert len(turns) == TURNS and turns[-1][0].predictions == turns[-1][1].predictions
 
 
-def test_a_measurement_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
-    asked = []
-
-    def measured(what, *of, limit):
-        asked.append(of)
-        if of == ("linear", 1_000_000):
-            raise KeyboardInterrupt
-        return cell() if what == "cell" else "not today"
-
-    monkeypatch.setattr("bench.studies.scale.__main__.measured", measured)
-    monkeypatch.setattr("bench.studies.scale.__main__.RESULTS", tmp_path)
-    monkeypatch.setattr("bench.studies.scale.__main__.MODELS", ["linear"])
-    monkeypatch.setattr(by_k, "measure", lambda: {2: {"all": 0.1}})
-    assert main([]) == 130
-    monkeypatch.setattr(
-        "bench.studies.scale.__main__.measured", lambda what, *of, limit: asked.append(of) or "no"
-    )
-    monkeypatch.setattr(
-        "bench.studies.scale.__main__.write",
-        lambda record, *_: record.write(tmp_path / "scale.json"),
-    )
-    assert main([]) == 0
-    assert asked[len(RACES) :] == [
-        ("linear", 100_000),
-        ("linear", 1_000_000),
-        ("linear", 1_000_000),
-    ]
-    assert Record.read(tmp_path / "scale.json").cells["linear", 100_000] == cell()
+@pytest.mark.parametrize(("file", "function"), scale_by_k.PARTS.values())
+def test_parts_of_a_sweep_are_functions_that_are_there(file: str, function: str) -> None:
+    source = (Path(scale_by_k.__file__).parents[2] / "fm" / file).read_text("utf-8")
+    assert f"def {function}(" in source
 
 
-def test_drawing_without_a_measurement(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("bench.studies.scale.__main__.RESULTS", tmp_path)
-    assert main(["--draw"]) == 2
-    assert "measure first" in capsys.readouterr().err
-
-
-def test_a_race():
-    found = race("fm_gibbs", TWO_THREADS, 30_000)
-    assert len(found.ours) == len(found.theirs) == TURNS and found.apart == 0
-
-
-def test_parts_of_a_sweep():
-    found = {
-        k: dict.fromkeys(by_k.PARTS, k**2 * 1e-3) | {"all": 4e-3 * k**2} for k in (2, 4, 8, 16)
-    }
-    text = by_k.section(found).text
-    assert "| slope, the last three k |" in text and text.count("2.00") == 5
-    assert math.isnan(by_k._slope(np.array([1, 2, 3]), [0.0, 1.0, 2.0]))
-
-
-def test_the_noise_floor(monkeypatch, tmp_path):
-    monkeypatch.setattr(noise_floor, "OF_EACH", (40, 80))
+def test_the_noise_floor(monkeypatch) -> None:
     monkeypatch.setattr(noise_floor, "SEEDS", range(2))
     monkeypatch.setattr(noise_floor, "MODELS", ("linear", "fm_ordinal"))
-    monkeypatch.setattr(noise_floor, "ROOT", tmp_path)
-    assert noise_floor.main() == 0
-    page = (tmp_path / "results" / "noise_floor.md").read_text()
-    few, many = (
-        float(c.split(" ")[0]) for c in lines_of(Section("", page), noise_floor.EXPECTED)[0][:2]
-    )
+    values = {
+        f"{r} of each": {n: [vars(f) for f in of] for n, of in noise_floor.measure(r, None).items()}
+        for r in (40, 80)
+    }
+    (section,) = noise_floor.section(values)
+    few, many = (float(c) for c in lines_of(section.text, "2 (1 + k) / r")[0][:2])
     assert few == pytest.approx(100 * 10 / 36, rel=1e-3) and many == pytest.approx(
         few / 2, rel=1e-3
     )
-    few, many = (float(c.split(" ")[0]) for c in lines_of(Section("", page), "fm_ordinal")[0][:2])
+    few, many = (float(c.split(" ")[0]) for c in lines_of(section.text, "fm_ordinal")[0][:2])
     assert 1 < many < few < 40
-    assert (tmp_path / "results" / "noise_floor.png").stat().st_size > 1000

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.studies.state_of_the_art import ablation
-from bench.studies.state_of_the_art.__main__ import of_one_code
-from bench.studies.state_of_the_art.race import TARGET, Course
+from bench.studies import ablation
+from bench.studies.fits import Fit
+from bench.studies.state_of_the_art import OURS, SWEEPS, THEIRS, WITH_SESSIONS, of_one_code, race
 from bench.tracking import Record
 
 FEATURES = ["ids", "day", "side"]
@@ -89,7 +89,13 @@ def test_runs_of_another_code_are_left_out():
         of_one_code([])
 
 
-def test_course_reaches_its_target_once():
-    course = Course(np.array([1.0, 2, 4, 8]), np.array([1.0, TARGET + 0.01, TARGET, TARGET + 0.01]))
-    assert course.to_target == 4 and course.sweep == 2
-    assert Course(course.seconds, course.rmse + 1).to_target == np.inf
+def test_a_race_is_judged_by_ratios_within_repeats():
+    def fit(epoch, mse):
+        return vars(Fit([epoch * (i + 1) for i in range(SWEEPS)], [mse] * SWEEPS, epoch))
+
+    fits = {OURS: [fit(1.0, 0.77), fit(1.0, 0.9)], WITH_SESSIONS: [fit(1.0, 0.77)] * 2}
+    (section,) = race({"race": fits})
+    assert not section.bars and "never" in section.text
+    (section,) = race({"race": fits | {THEIRS: [fit(2.0, 0.77), fit(4.0, 0.77)]}})
+    np.testing.assert_allclose(section.bars[0].measured, [1 / 2, 1 / 4])
+    np.testing.assert_allclose(section.bars[1].measured, [1 / 2, 1 / 4])

@@ -1,0 +1,86 @@
+"""`python -m bench.studies NAME`: measure what a study asks, and write its record, page and figures."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import checked, exit_status
+from bench.identity import ROOT
+from bench.studies import STUDIES
+from bench.studies.study import Record, Study, bars_table
+from fm.validation import check_choice, check_integer
+
+RESULTS = ROOT / "results"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser("python -m bench.studies", description=__doc__)
+    parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
+    parser.add_argument(
+        "--draw", action="store_true", help="measure nothing: write the page of what was measured"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="MEASUREMENT",
+        help="print these alone, and write nothing",
+    )
+    parser.add_argument("--repeats", type=int, help="measurements of each quantity")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)"
+    )
+    asked = parser.parse_args(arguments)
+    return exit_status(lambda: _run(asked))
+
+
+def _run(asked: argparse.Namespace) -> int:
+    if asked.study == "list":
+        for name in STUDIES:
+            print(f"{name:<18} {_study(name).summary}")
+        return 0
+    with checked():
+        check_choice("study", asked.study, STUDIES)
+        study = _study(asked.study)
+        for name in asked.only or ():
+            check_choice("measurement", name, list(study.measures))
+        repeats = study.repeats if asked.repeats is None else asked.repeats
+        check_integer("--repeats", repeats, low=1)
+    if asked.only:
+        return _print(study, asked.only, repeats)
+    path = asked.results / f"{study.name}.json"
+    if asked.draw:
+        record = Record.read(path)
+    else:
+        record = _going_on(path, Record(repeats=repeats))
+        study.measure(record, study.measures, lambda: record.write(path))
+    print(f"Written: {study.write(record, asked.results)}")
+    return 0
+
+
+def _study(name: str) -> Study:
+    return importlib.import_module(f"bench.studies.{name}").STUDY
+
+
+def _print(study: Study, names: Sequence[str], repeats: int) -> int:
+    record = Record(repeats=repeats)
+    study.measure(record, names, lambda: None)
+    sections = study.sections(record.values)
+    print(*(section.markdown() for section in sections), sep="\n\n")
+    print(f"\n{bars_table([bar for section in sections for bar in section.bars])}")
+    return 0
+
+
+def _going_on(path: Path, now: Record) -> Record:
+    """Return what `path` has of the same machine, code and number of repeats, else an empty record."""
+    if not path.exists():
+        return now
+    kept = Record.read(path)
+    return kept if kept.same_origin(now) else now
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""What is timed is what the harness runs: rows and models from `conf`, fits that are looked at as they go on."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, clone
+
+from baselines import VowpalWabbit
+from baselines.peers.myfm import MyFM, MyFMOrdered, group_shapes, relations
+from bench.features import build_design
+from bench.measure import Measured
+from bench.metrics import squared_errors
+from bench.run import Job
+from bench.seeds import derive_rng
+from bench.sweep import job_of, load_data, plan
+from fm.design import Design
+from fm.validation import BURN_IN
+
+SOLVERS = ("sgd", "als", "gibbs")
+FEW_PASSES = 2
+"""Of a program that does not show its passes: what more of them cost beyond these is theirs alone."""
+KEPT_PREDICTIONS = 20
+"""Of a fit, by which those of different threads are compared."""
+WITHIN = 1.01
+"""Times an error, that counts as having reached it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a model is fitted on and what it predicts; `expected` are true means of simulated ratings."""
+
+    X: Design
+    y: NDArray[np.float64]
+    held_out: Design
+    truth: NDArray[np.float64]
+    scale: tuple[float, float]
+    expected: NDArray[np.float64] | None = None
+
+    def squared_errors(self, prediction: NDArray) -> NDArray[np.float64]:
+        """Return those of predictions (..., n_held_out), clipped to the scale."""
+        return squared_errors(self.truth, prediction, self.scale)
+
+    def mse(self, prediction: NDArray) -> float:
+        return float(self.squared_errors(prediction).mean())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit, looked at after each epoch where its program allows it, else at its end alone.
+
+    Attributes
+    ----------
+    seconds : of fitting so far, evaluation excluded.
+    mse : clipped test MSE of a fit that had ended then.
+    epoch : seconds of an epoch, sweep or pass, set-up excluded; None of a model that has none.
+    predict : seconds of predicting the held-out rows.
+    memory : bytes of the fit at its peak, beyond the data; None where the system does not say.
+    oracle : MSE of the ratings' true means, of simulated ratings.
+    predictions : of some held-out rows.
+    """
+
+    seconds: Sequence[float]
+    mse: Sequence[float]
+    epoch: float | None = None
+    predict: float | None = None
+    memory: int | None = None
+    oracle: float | None = None
+    predictions: Sequence[float] = field(default_factory=list)
+
+    @property
+    def fit(self) -> float:
+        return self.seconds[-1]
+
+    @property
+    def above(self) -> float:
+        """By how many per cent the last error is above the noise floor."""
+        return 100 * (self.mse[-1] / self.oracle - 1)
+
+    def reached(self, error: float) -> float:
+        """Return the seconds until the error was at most `error`; inf if it never was."""
+        pairs = zip(self.seconds, self.mse, strict=True)
+        return next((seconds for seconds, mse in pairs if mse <= error), np.inf)
+
+
+def job(*overrides: str) -> Job:
+    """Return what `python -m bench OVERRIDES` would run."""
+    cfg = plan(list(overrides), multirun=False).jobs[0]
+    return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+
+
+def rows_of(
+    *overrides: str, parts: tuple[str, str] = ("development", "test"), most: int | None = None
+) -> Rows:
+    """Return the rows of that command: parts of its split to fit on and to predict, at most so many of these."""
+    asked = job(*overrides)
+    split = asked.split(asked.dataset)
+    train, held_out = (getattr(split, part) for part in parts)
+    if most is not None:
+        held_out = derive_rng(0, "scale").permutation(held_out)[:most]
+    X = build_design(asked.dataset, asked.features, train)
+    y = asked.dataset.y
+    expected = asked.dataset.expected
+    expected = None if expected is None else expected[held_out]
+    return Rows(X[train], y[train], X[held_out], y[held_out], asked.dataset.scale, expected)
+
+
+def configured(name: str, *overrides: str, **params: object) -> BaseEstimator:
+    """Return the model `name` of `conf/model` with `params`; raise ImportError where it is not installed."""
+    model = job("data=planted", f"model={name}", *overrides).model.set_params(**params)
+    reason = getattr(model, "unavailable", lambda: None)()
+    if reason is not None:
+        raise ImportError(reason)
+    return model
+
+
+def seconds(call: Callable[[], object]) -> float:
+    with Measured(threads=1) as cost:
+        call()
+    return cost.seconds
+
+
+def sweep_seconds(model: BaseEstimator, rows: Rows) -> float:
+    """Return the median seconds between the epochs of a fit by one of our own models."""
+    with Measured(threads=1):
+        model.fit(rows.X, rows.y)
+    return float(np.median(np.diff(model.history_["seconds"])))
+
+
+def warm_up(model: BaseEstimator, rows: Rows) -> None:
+    clone(model).fit(rows.X[:2000], rows.y[:2000])
+
+
+def watched(model: BaseEstimator, rows: Rows) -> Fit:
+    """Fit `model`, looking at the held-out rows outside the time; they decide nothing."""
+    if isinstance(model, MyFM):
+        return _watch_myfm(model, rows)
+    if isinstance(model, VowpalWabbit):
+        return _watch_passes(model, rows)
+    return _watch_epochs(model, rows) if hasattr(model, "callback") else _watch_end(model, rows)
+
+
+def _watch_epochs(model: BaseEstimator, rows: Rows) -> Fit:
+    predictions: list[NDArray] = []
+    model = clone(model).set_params(
+        callback=lambda _, fitted: predictions.append(fitted.predict(rows.held_out))
+    )
+    memory, _ = _fitted(model, rows)
+    if model.solver == "gibbs":
+        predictions = means_of_draws(predictions)
+    ends = [float(s) for s in model.history_["seconds"]]
+    return _ended(model, rows, memory, ends, [rows.mse(p) for p in predictions])
+
+
+def means_of_draws(draws: Sequence[NDArray]) -> list[NDArray]:
+    """Return what a Gibbs fit that had ended after each sweep would predict."""
+    total = np.vstack([np.zeros(len(draws[0])), np.cumsum(draws, axis=0)])
+    ends = range(1, len(draws) + 1)
+    return [(total[n] - total[b]) / (n - b) for n in ends for b in [min(BURN_IN, n // 2)]]
+
+
+def _watch_end(model: BaseEstimator, rows: Rows) -> Fit:
+    memory, took = _fitted(model, rows)
+    return _ended(model, rows, memory, [took])
+
+
+def _watch_passes(model: VowpalWabbit, rows: Rows) -> Fit:
+    few, most = (clone(model).set_params(passes=n) for n in (FEW_PASSES, model.passes))
+    (_, few_seconds), (_, most_seconds) = _fitted(few, rows), _fitted(most, rows)
+    epoch = (most_seconds - few_seconds) / (model.passes - FEW_PASSES)
+    return replace(_ended(most, rows, most.peak_memory_, [most_seconds]), epoch=epoch)
+
+
+def _watch_myfm(model: MyFM, rows: Rows) -> Fit:
+    """By myFM's own callback. As many first draws are left out as of ours."""
+    ordered = isinstance(model, MyFMOrdered)
+    classes, encoded = np.unique(rows.y, return_inverse=True) if ordered else (None, rows.y)
+    X, held_out = map(_as_myfm_takes_it, (rows.X, rows.held_out))
+    ends: list[float] = []
+    predictions: list[NDArray] = []
+    paused = 0.0
+
+    def look(_: int, machine: object, *__: object) -> tuple[bool, None]:
+        nonlocal paused
+        stopped = time.perf_counter()
+        ends.append(stopped - began - paused)
+        predictions.append(
+            machine.oprobit_predict_proba(*held_out, 0) @ classes
+            if ordered
+            else machine.predict_score(*held_out)
+        )
+        paused += time.perf_counter() - stopped
+        return False, None
+
+    package = MyFM.module()
+    kind = package.MyFMOrderedProbit if ordered else package.MyFMGibbsRegressor
+    with redirect_stderr(io.StringIO()), Measured(threads=1) as cost:  # its progress bar
+        began = time.perf_counter()
+        kind(rank=model.k, random_seed=model.random_state).fit(
+            X[0],
+            encoded,
+            X_rel=X[1],
+            n_iter=model.n_iter,
+            n_kept_samples=1,
+            group_shapes=group_shapes(rows.X),
+            callback=look,
+            **({"callback_default_freq": 1} if ordered else {}),
+        )
+    mse = [rows.mse(p) for p in means_of_draws(predictions)]
+    epoch = float(np.median(np.diff(ends)))
+    return Fit(ends, mse, epoch, None, cost.peak_memory, _oracle(rows))
+
+
+def _as_myfm_takes_it(X: Design) -> tuple[sparse.csr_matrix, list]:
+    """Return a flat matrix where every block is one-hot, which myFM is faster on, else relation blocks."""
+    if all(block.side is None for block in X):
+        return sparse.csr_matrix(X.to_csr()), []
+    return sparse.csr_matrix((len(X), 0)), relations(X)
+
+
+def _fitted(model: BaseEstimator, rows: Rows) -> tuple[int | None, float]:
+    with Measured(threads=1) as cost:
+        model.fit(rows.X, rows.y)
+    return cost.peak_memory, cost.seconds
+
+
+def _ended(
+    model: BaseEstimator,
+    rows: Rows,
+    memory: int | None,
+    ends: Sequence[float],
+    mse: Sequence[float] | None = None,
+) -> Fit:
+    with Measured(threads=1) as predicting:
+        prediction = model.predict(rows.held_out)
+    epoch = float(np.median(np.diff(ends))) if len(ends) > 1 else None
+    mse = [rows.mse(prediction)] if mse is None else mse
+    some = [float(p) for p in prediction[:KEPT_PREDICTIONS]]
+    return Fit(ends, mse, epoch, predicting.seconds, memory, _oracle(rows), some)
+
+
+def _oracle(rows: Rows) -> float | None:
+    return None if rows.expected is None else rows.mse(rows.expected)
+
+
+def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):
+    """Return `call(*arguments)` by a process of its own, or why there is nothing to return.
+
+    It and the programs that it started are killed after `limit` seconds.
+    """
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(sender, partial(call, *arguments)))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(limit):
+            return f"not within {limit:,} s"
+        result = receiver.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode >= 0:
+            return f"ended with status {process.exitcode}"
+        return f"killed by {signal.Signals(-process.exitcode).name} (out of memory?)"
+    finally:
+        if process.is_alive() and process.pid == _group(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return result
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _send(sender: Connection, call: Callable[[], object]) -> None:
+    os.setsid()
+    try:
+        result = call()
+    except Exception as error:  # noqa: BLE001  whatever another program raises is the answer
+        result = f"{type(error).__name__}: {error}".splitlines()[0]
+    sender.send(result)

@@ -1,0 +1,117 @@
+"""How many ratings of a user and of an item until a model is as good as can be.
+
+The noise floor is the error of the ratings' true means. Least squares with p parameters and n ratings
+of the same noise has p / n more than that; of an FM each user and each item has 1 + k, so that with r
+ratings of each it should have 2 (1 + k) / r more, less where a prior knows what to expect, and more of
+a model that cannot express the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from bench.studies.fits import WITHIN, Fit, configured, watched
+from bench.studies.scale_fits import K, epochs_of_fits, settings, simulated
+from bench.studies.study import (
+    Bar,
+    Context,
+    Part,
+    Plot,
+    Section,
+    Study,
+    Values,
+    medians,
+    slopes,
+    spread,
+)
+from bench.tables import MISSING, markdown_table
+
+OF_EACH = (100, 200, 400, 800, 1600)
+"""Ratings of a user, and of an item, on average: half of all pairs, the most that the simulation allows."""
+TRAINED = 0.9
+"""Of the ratings; the others are test."""
+TRUE_K = 4
+"""Factors that the ratings are drawn from; the models have more."""
+SEEDS = range(3)
+"""Of the ratings, the split and the model."""
+MODELS = ("linear", "fm_als", "fm_sgd", "fm_gibbs", "fm_ordinal", "peer_myfm")
+BEST = "fm_ordinal"
+"""The likelihood that the ratings are drawn from."""
+TITLE = "Ever more ratings of each"
+
+
+def measure(of_each: int, _: Context) -> Mapping[str, Sequence[Fit]]:
+    """Return a fit a seed of each model; a peer that is not installed is left out."""
+    found: dict[str, list[Fit]] = {}
+    n = 2 * of_each
+    for seed in SEEDS:
+        shape = [f"data.n_users={n}", f"data.n_items={n}", f"data.k={TRUE_K}"]
+        seeds = [f"data.seed={seed}", f"split.seed={seed}", f"split.test={1 - TRAINED}"]
+        rows = simulated(n * of_each, *shape, *seeds)
+        for name in MODELS:
+            try:
+                model = configured(name, f"seed={seed}", **settings(name, n * of_each))
+            except ImportError:
+                continue
+            found.setdefault(name, []).append(watched(model, rows))
+    return found
+
+
+def section(values: Values) -> list[Section]:
+    fits: dict[str, dict[int, list[Fit]]] = {}
+    for key, found in values.items():
+        for name, of in found.items():
+            fits.setdefault(name, {})[int(key.split(" ")[0])] = [Fit(**fit) for fit in of]
+    sizes = list(next(iter(fits.values())))
+    excess = {
+        "2 (1 + k) / r": {r: np.array([100 * 2 * (1 + TRUE_K) / (TRAINED * r)]) for r in sizes}
+    }
+    for name, of in fits.items():
+        excess[name] = {r: np.array([fit.above for fit in seeds]) for r, seeds in of.items()}
+    header = ["", *(f"{r:,} of each" for r in sizes)]
+    rows = [[name, *map(spread, of.values()), spread(slopes(of))] for name, of in excess.items()]
+    soon = [[name, *map(_seconds_to_the_floor, of.values())] for name, of in fits.items()]
+    soon = [row for row in soon if set(row[1:]) != {MISSING}]
+    text = f"""\
+Per cent by which the test error of the whole fit is above that of the ratings' true means, the noise floor. Least
+squares with p parameters and n ratings of equal noise has p / n more than that, and each user and each item of the FM
+that was simulated has 1 + {TRUE_K}: the first line, of r training ratings of each. A prior that knows what to expect needs
+fewer; a model that cannot express the truth, or whose penalty was chosen for other data, stays above:
+
+{markdown_table([*header, "log-log slope"], rows)}
+
+Seconds of fit until the error was within 1 % of the floor:
+
+{markdown_table(header, soon) if soon else "No model came there."}"""
+    bound = 100 * (WITHIN - 1)
+    what = f"`{BEST}`, {sizes[-1]:,} ratings of each: % above the noise floor"
+    bar = Bar(what, excess[BEST][sizes[-1]], high=bound)
+    plot = Plot(
+        "noise_floor",
+        "How close to the best possible?",
+        "ratings of each user and item",
+        "test MSE, % above the noise floor",
+        {name: medians(of) for name, of in excess.items()},
+        ("within 1 %", bound),
+    )
+    return [Section(TITLE, text, (bar,), (plot,))]
+
+
+def _seconds_to_the_floor(fits: Sequence[Fit]) -> str:
+    ends = [fit.reached(WITHIN * fit.oracle) for fit in fits]
+    return spread(ends) if np.isfinite(ends).all() else MISSING
+
+
+STUDY = Study(
+    "noise_floor",
+    "How many ratings until an FM is as good as can be?",
+    "how the error of an FM comes down to that of the true means",
+    f"Simulated ratings (`data=planted`) of as many users as items, who rated half of these, {1 - TRAINED:.0%} of them "
+    f"for test; {len(SEEDS)} seeds of data, split and model; k = {K}, one thread; epochs or sweeps: "
+    f"{epochs_of_fits(MODELS)}. No hyperparameter is chosen for these data: they are those of `conf/model`, but for "
+    "what `bench/studies/scale_fits.py` says.",
+    (Part(TITLE, {f"{r} of each": partial(measure, r) for r in OF_EACH}, section),),
+)

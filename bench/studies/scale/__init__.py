@@ -1,1 +1,0 @@
-"""Own models and what people use instead, from a hundred thousand to 25 million simulated ratings."""

@@ -1,0 +1,286 @@
+"""A study: named measurements kept as JSON, and a page with figures drawn from that record.
+
+    results/NAME.json    what was measured, on which machine, by which code, with how many repeats
+    results/NAME.md      the page, with its figures NAME_*.png beside it
+
+A measurement that was interrupted goes on where it stopped, if machine and code are still the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import date
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.errors import UserError
+from bench.files import write_text
+from bench.identity import code_version, computed_by
+from bench.measure import environment
+from bench.progress import say
+from bench.report.figures import GREY, drawn, look
+from bench.tables import markdown_table
+
+Values = Mapping[str, object]
+"""Name of a measurement -> what it gave, as JSON; a text says why nothing was measured."""
+Measure = Callable[["Context"], object]
+LINES_WITH_LEGEND_INSIDE = 5
+LEGEND_INCHES = 0.2
+"""Of the height of a figure, for each line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bar:
+    """A quantity measured once a repeat, and the range, ends included, in which its median is to lie."""
+
+    what: str
+    measured: NDArray[np.float64]
+    low: float = -np.inf
+    high: float = np.inf
+
+    @property
+    def met(self) -> bool:
+        return bool(self.low <= np.median(self.measured) <= self.high)
+
+    @property
+    def range(self) -> str:
+        if np.isinf(self.low):
+            return f"≤ {self.high:.4g}"
+        return f"≥ {self.low:.4g}" if np.isinf(self.high) else f"{self.low:.4g}–{self.high:.4g}"
+
+
+class Drawing(Protocol):
+    """What a page shows as `name`.png with the caption `title`."""
+
+    name: str
+    title: str
+
+    def draw(self, path: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Lines on logarithmic axes: `lines` are label -> (x, y); `level` is a labelled height to compare with."""
+
+    name: str
+    title: str
+    xlabel: str
+    ylabel: str
+    lines: Mapping[str, tuple[ArrayLike, ArrayLike]]
+    level: tuple[str, float] | None = None
+    yscale: str = "log"
+
+    def draw(self, path: Path) -> None:
+        inside = len(self.lines) <= LINES_WITH_LEGEND_INSIDE
+        size = (6.4, 4) if inside else (8.4, max(4, 0.5 + LEGEND_INCHES * len(self.lines)))
+        with drawn(path, size) as figure:
+            axes = figure.add_subplot(
+                title=self.title, xlabel=self.xlabel, ylabel=self.ylabel, xscale="log"
+            )
+            axes.set_yscale(self.yscale)
+            for number, (label, (x, y)) in enumerate(self.lines.items()):
+                axes.plot(x, y, label=label, markersize=4, **look(number))
+            if self.level is not None:
+                axes.axhline(self.level[1], color=GREY, linestyle=":", label=self.level[0])
+            style = {"frameon": False, "fontsize": 9}
+            axes.legend(**style) if inside else figure.legend(loc="outside right upper", **style)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A question and its measured answer: Markdown, the bars that it decides, figures."""
+
+    title: str
+    text: str
+    bars: Sequence[Bar] = ()
+    plots: Sequence[Drawing] = ()
+
+    def markdown(self) -> str:
+        figures = [f"![{plot.title}]({plot.name}.png)" for plot in self.plots]
+        return "\n\n".join([f"## {self.title}", self.text, *figures])
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a measurement is given: the number of repeats, and what was measured before it."""
+
+    repeats: int
+    values: Values
+
+
+@dataclass(frozen=True)
+class Part:
+    """Measurements, and the sections that are written from them."""
+
+    title: str
+    measures: Mapping[str, Measure]
+    sections: Callable[[Values], Sequence[Section]]
+
+    def written(self, values: Values) -> Sequence[Section]:
+        """Return the sections; one that gives the reason where nothing could be measured."""
+        own = {name: values[name] for name in self.measures if name in values}
+        if not own:
+            return ()
+        if all(isinstance(value, str) for value in own.values()):
+            return [Section(self.title, f"Skipped: {next(iter(own.values()))}.")]
+        return self.sections(own)
+
+
+@dataclass
+class Record:
+    """What a study measured, and where."""
+
+    machine: Mapping[str, str] = field(default_factory=environment)
+    code: Mapping[str, str] = field(default_factory=code_version)
+    repeats: int = 1
+    date: str = field(default_factory=lambda: date.today().isoformat())
+    values: dict[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the record in `path`; raise UserError if there is none or it is damaged."""
+        try:
+            return cls(**json.loads(path.read_text("utf-8")))
+        except FileNotFoundError:
+            raise UserError(f"there is no {path}: measure first, without --draw") from None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} is no record of a study ({error}): move it away") from None
+
+    def same_origin(self, other: Self) -> bool:
+        """Return whether both were measured on one machine, by one code, with as many repeats."""
+        mine, theirs = ((r.machine, computed_by(r.code), r.repeats) for r in (self, other))
+        return mine == theirs
+
+    def write(self, path: Path) -> None:
+        """Write JSON with a line a measurement."""
+        head = {name: getattr(self, name) for name in ("machine", "code", "repeats", "date")}
+        lines = [f"{json.dumps(name)}: {json.dumps(of)}" for name, of in self.values.items()]
+        parts = [f'"{name}": {json.dumps(of)}' for name, of in head.items()]
+        parts.append('"values": {\n' + ",\n".join(lines) + "}")
+        write_text(path, "{" + ",\n".join(parts) + "}\n")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `python -m bench.studies NAME` measures and writes.
+
+    Attributes
+    ----------
+    name : of the command, and of the record, the page and the figures in `results`.
+    title : of the page.
+    summary : one line for the list of studies.
+    about : what was measured and how, for the top of the page.
+    parts : of the page, in its order.
+    repeats : measurements of each quantity unless the command line asks for others.
+    """
+
+    name: str
+    title: str
+    summary: str
+    about: str
+    parts: Sequence[Part]
+    repeats: int = 1
+
+    @property
+    def measures(self) -> dict[str, Measure]:
+        return {name: measure for part in self.parts for name, measure in part.measures.items()}
+
+    def measure(self, record: Record, names: Iterable[str], keep: Callable[[], None]) -> None:
+        """Add to `record` what it lacks of the measurements `names`; call `keep` after each."""
+        for name in names:
+            if name in record.values:
+                continue
+            say(f"{self.name}: {name}")
+            try:
+                value = self.measures[name](Context(record.repeats, record.values))
+            except (ImportError, FileNotFoundError) as error:
+                value = str(error)  # a program that is compared with is not installed
+            finally:
+                say()
+            record.values[name] = json.loads(json.dumps(value, default=plain))
+            keep()
+
+    def sections(self, values: Values) -> list[Section]:
+        return [section for part in self.parts for section in part.written(values)]
+
+    def page(self, record: Record) -> str:
+        """Return the page as Markdown."""
+        sections = self.sections(record.values)
+        bars = [bar for section in sections for bar in section.bars]
+        machine = ", ".join(f"{key} {value}" for key, value in record.machine.items())
+        code = ", ".join(f"{key} {value[:12]}" for key, value in record.code.items())
+        met = f" {sum(bar.met for bar in bars)} of {len(bars)} bars are met by the median."
+        head = f"Generated by `python -m bench.studies {self.name}`. {self.about}"
+        foot = f"{record.date}; {machine}. Code: {code}.\n"
+        parts = [f"# {self.title}", head + met * bool(bars)]
+        parts += [bars_table(bars)] * bool(bars)
+        parts += [section.markdown() for section in sections]
+        return "\n\n".join([*parts, "## Where this was measured", foot])
+
+    def write(self, record: Record, folder: Path) -> Path:
+        """Write the page and its figures; return the page."""
+        page = folder / f"{self.name}.md"
+        write_text(page, self.page(record))
+        for section in self.sections(record.values):
+            for plot in section.plots:
+                plot.draw(folder / plot.name)
+        return page
+
+
+def plain(value: object) -> object:
+    """Return what JSON has in place of arrays, NumPy scalars and dataclasses."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no place in a record")
+
+
+def bars_table(bars: Sequence[Bar]) -> str:
+    rows = [
+        [
+            bar.what,
+            bar.range,
+            spread(bar.measured),
+            str(len(bar.measured)),
+            "met" if bar.met else "**not met**",
+        ]
+        for bar in bars
+    ]
+    return markdown_table(["", "bar", "median (min–max)", "n", ""], rows)
+
+
+def spread(values: ArrayLike) -> str:
+    """Return `0.0456 (0.0431–0.0502)`: median, lowest, highest, or the only value; inf never happened."""
+    median, low, high = (
+        f"{v:.4g}" if np.isfinite(v) else "never"
+        for v in (np.median(values), np.min(values), np.max(values))
+    )
+    return median if np.size(values) == 1 else f"{median} ({low}–{high})"
+
+
+def mean_std(values: ArrayLike, places: int = 4) -> str:
+    """Return `0.8442 ± 0.0018`: the mean and the standard deviation (ddof = 1) over seeds."""
+    if np.size(values) < 2:
+        return f"{np.mean(values):.{places}f}"
+    return f"{np.mean(values):.{places}f} ± {np.std(values, ddof=1):.{places}f}"
+
+
+def slopes(times: Mapping[int, ArrayLike]) -> NDArray[np.float64]:
+    """Return, for each repeat, the exponent b of the power law `seconds = a size^b` that fits best in logarithms."""
+    return np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0]
+
+
+def medians(times: Mapping[int, ArrayLike]) -> tuple[NDArray, NDArray]:
+    """Return the sizes, and the median time of each."""
+    return np.array(list(times)), np.array([np.median(t) for t in times.values()])
+
+
+def by_size(value: Mapping[str, Sequence[float]]) -> dict[int, NDArray[np.float64]]:
+    """Return a record's table of repeats with its sizes as numbers again."""
+    return {int(size): np.array(times) for size, times in value.items()}

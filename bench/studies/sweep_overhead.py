@@ -1,0 +1,126 @@
+"""What a sweep costs beside the fits.
+
+A job's overhead is the time from the end of the one before in the same worker to its own end, less fits
+and predictions; of a worker's first job, from the start of its process. It holds Hydra's composition, the
+encoding of the data, the evaluation, and writing down the result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.identity import ROOT
+from bench.studies.study import Bar, Context, Part, Section, Study, Values, spread
+from bench.tables import markdown_table
+from bench.tracking import MLflowTracker
+
+N_RESUMES = 5
+SWEEP = "-m data=planted split=random model=fm_als model.n_iter=10 model.early_stopping=null jobs=2"
+TEN = ",".join(map(str, range(6, 16)))
+GRID = (f"model.l2={TEN}", f"model.l2_w={TEN}")
+TINY = (
+    "-m data=planted data.n_users=40 data.n_items=50 data.n_ratings=1000 split=random model=linear "
+    "model.l2=range(1,201) jobs=2"
+)
+FITS = ("time/selection_fit_seconds", "time/fit_seconds", "time/predict_seconds")
+ROWS = {
+    "wall": ("100 configurations, 2 processes: the whole command", 45),
+    "processor": ("the same in processor seconds, of both cores", None),
+    "fit": ("of which a fit (each run has two)", None),
+    "first": ("overhead of a worker's first run", 6),
+    "further": ("overhead of every further run", 0.25),
+}
+RESUMED = "the same command again, 200 runs finished"
+TITLE = "Seconds"
+
+
+def measure_sweeps(context: Context) -> Mapping[str, Sequence[float]]:
+    found: dict[str, list[float]] = {name: [] for name in ROWS}
+    for _ in range(context.repeats):
+        with TemporaryDirectory() as folder:
+            before = processor_seconds()
+            found["wall"].append(seconds_of([*SWEEP.split(), *GRID], folder))
+            found["processor"].append(processor_seconds() - before)
+            tracker = MLflowTracker(directory=folder)
+            for name, of in zip(("first", "further", "fit"), overheads(tracker), strict=True):
+                found[name] += of
+    return found
+
+
+def measure_resumed(_: Context) -> Sequence[float]:
+    with TemporaryDirectory() as folder:
+        return [seconds_of(TINY.split(), folder) for _ in range(1 + N_RESUMES)][1:]
+
+
+def seconds_of(arguments: Sequence[str], results: str) -> float:
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "bench", *arguments, "keep_model=false", f"results={results}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    return time.perf_counter() - began
+
+
+def processor_seconds() -> float:
+    """Return those of all processes that were started from here and have ended, with those that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def overheads(tracker: MLflowTracker) -> tuple[list[float], list[float], list[float]]:
+    """Return the overheads of the workers' first runs, those of all others, and the fits, in seconds."""
+    ends: dict[str, list[tuple[float, float]]] = {}
+    fits = []
+    for record in tracker.all_records():
+        spent = sum(record.metrics[name] for name in FITS)
+        fits += [record.metrics[name] for name in FITS[:2]]
+        run = tracker.client.get_run(record.run_id)
+        ends.setdefault(record.tags["worker"], []).append((run.info.end_time / 1000, spent))
+    firsts, further = [], []
+    for worker, jobs in ends.items():
+        jobs.sort()
+        firsts.append(jobs[0][0] - started(worker) - jobs[0][1])
+        further += [end - before - spent for (before, _), (end, spent) in itertools.pairwise(jobs)]
+    return firsts, further, fits
+
+
+def started(process: str) -> float:
+    """Return when a process of that name (`bench.processes.this_process`) began, in seconds since 1970."""
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime + int(process.rsplit(" ", 1)[1]) / os.sysconf("SC_CLK_TCK")
+
+
+def section(values: Values) -> list[Section]:
+    table = [(*ROWS[name], of) for name, of in values.get("sweeps", {}).items()]
+    if "resumed" in values:
+        table.append((RESUMED, 9, values["resumed"]))
+    bars = [Bar(what, of, high=high) for what, high, of in table if high is not None]
+    rows = [[what, spread(of), str(len(of))] for what, _, of in table]
+    text = f"""\
+{markdown_table(["seconds", "median (min–max)", "n"], rows)}
+
+Sweeps of 100 configurations on simulated data of the shape of MovieLens-100K,
+`{SWEEP}`
+with ten values each of `model.l2` and `model.l2_w`; then 200 runs of ridge regression on 1,000 ratings, and the same
+command {N_RESUMES} times again.
+
+Overhead is wall time between the ends of two runs in one worker, less fits and predictions: Hydra's composition
+of the configuration, encoding, evaluation, and writing to disk; MLflow's part is the parent's, at the same time. A
+worker's first run is counted from the start of its process."""
+    return [Section(TITLE, text, bars)]
+
+
+STUDY = Study(
+    "sweep_overhead",
+    "What does a sweep cost beside the fits?",
+    "Hydra, MLflow and resume, in seconds a run",
+    "Linux; bars are for an idle machine: other work lengthens everything here.",
+    (Part(TITLE, {"sweeps": measure_sweeps, "resumed": measure_resumed}, section),),
+    repeats=3,
+)

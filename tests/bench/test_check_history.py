@@ -1,0 +1,62 @@
+"""Which commit made a result worse: bisection over a history of commits."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.check import history
+from bench.errors import UserError
+
+
+@pytest.fixture
+def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Thirteen commits; from number 8 on the loss is higher by 0.02, two standard deviations of a seed."""
+    monkeypatch.chdir(tmp_path)
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        return subprocess.run(
+            ["git", *who, *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    git("init", "-q")
+    found = []
+    for n in range(13):
+        (tmp_path / "loss.json").write_text(json.dumps([n, 0.02 if n >= 8 else 0.0]))
+        git("add", "-A")
+        git("commit", "-qm", f"number {n}")
+        found.append(git("rev-parse", "HEAD"))
+    return found
+
+
+def losses(self: history.Bisection, commit: str, seeds: int) -> list[float]:
+    import random
+
+    with history.worktree(commit) as folder:
+        n, shift = json.loads((folder / "loss.json").read_text())
+    return [random.Random(100 * n + seed).gauss(1 + shift, 0.01) for seed in range(seeds)]
+
+
+def test_the_first_bad_commit_is_found(commits, monkeypatch) -> None:
+    monkeypatch.setattr(history.Bisection, "_run", losses)
+    bisection = history.Bisection(["mine"])
+    assert bisection.first_bad(commits[0], commits[-1]) == commits[8]
+    assert len(bisection.losses) <= 6
+    with pytest.raises(UserError, match="not worse"):
+        history.Bisection(["mine"]).first_bad(commits[0], commits[5])
+    with pytest.raises(UserError, match="no commit between"):
+        bisection.first_bad(commits[5], commits[5])
+    with pytest.raises(UserError, match="git rev-list"):
+        bisection.first_bad("nothing", "HEAD")
+    assert (
+        len(subprocess.run(["git", "worktree", "list"], capture_output=True).stdout.splitlines())
+        == 1
+    )
+
+
+def test_a_damaged_history_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "h").write_text("{")
+    with pytest.raises(UserError, match="cannot read the history"):
+        history.read(tmp_path / "h")

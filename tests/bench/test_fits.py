@@ -1,0 +1,110 @@
+"""Fits that studies time: they are looked at outside the time, and what is shown is what shorter fits give."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from bench.studies import machine
+from bench.studies.fits import (
+    SOLVERS,
+    Fit,
+    Rows,
+    configured,
+    in_new_process,
+    rows_of,
+    watched,
+)
+from fm import FMRegressor
+
+PLANTED = ("data=planted", "data.n_users=40", "data.n_items=60", "data.n_ratings=1000")
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    return rows_of(*PLANTED)
+
+
+def test_an_error_is_reached_in_the_first_epoch_that_has_it() -> None:
+    fit = Fit([0.1, 0.3, 0.4, 0.6], [1.2, 0.9140, 0.92, 0.9], oracle=0.8)
+    assert fit.reached(0.9140) == 0.3 and fit.reached(0.5) == np.inf and fit.fit == 0.6
+    assert fit.above == pytest.approx(12.5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_watched_fit_has_the_errors_of_shorter_fits(solver: str, rows: Rows) -> None:
+    model = FMRegressor(solver=solver, k=2, n_iter=6, random_state=3)
+    fit = watched(model, rows)
+    for n in (1, 3, 6):
+        prediction = model.set_params(n_iter=n).fit(rows.X, rows.y).predict(rows.held_out)
+        error = np.mean((np.clip(prediction, *rows.scale) - rows.truth) ** 2)
+        assert_allclose(fit.mse[n - 1], error, rtol=1e-10)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_looking_at_held_out_rows_takes_no_fit_time(solver: str, rows: Rows) -> None:
+    began = time.perf_counter()
+    asleep = 0.0
+
+    def callback(*_: object) -> None:
+        nonlocal asleep
+        paused = time.perf_counter()
+        time.sleep(0.05)
+        asleep += time.perf_counter() - paused
+
+    model = FMRegressor(solver=solver, k=2, n_iter=4, callback=callback).fit(rows.X, rows.y)
+    assert asleep >= 0.2
+    assert model.history_["seconds"][-1] <= time.perf_counter() - began - asleep
+
+
+def test_a_model_without_epochs_is_looked_at_once(rows: Rows) -> None:
+    fit = watched(configured("linear"), rows)
+    assert len(fit.seconds) == len(fit.mse) == 1 and fit.epoch is None
+    assert fit.oracle < fit.mse[0] < 2 * fit.oracle
+
+
+def test_a_pass_of_vw_is_what_more_passes_take(rows: Rows) -> None:
+    fit = watched(configured("vw_linear", passes=6), rows)
+    assert len(fit.mse) == 1 and fit.epoch is not None
+
+
+@pytest.mark.parametrize("name", ["peer_myfm", "peer_myfm_ordered"])
+def test_myfm_is_watched_as_it_predicts(name: str) -> None:
+    pytest.importorskip("myfm")
+    rows = rows_of(*PLANTED, "features=side")
+    model = configured(name, k=2, n_iter=20)
+    fit = watched(model, rows)
+    assert fit.epoch > 0 and len(fit.mse) == 20
+    # the adapter leaves out a tenth of the draws, two of twenty, as `watched` does
+    assert_allclose(fit.mse[-1], rows.mse(model.fit(rows.X, rows.y).predict(rows.held_out)))
+
+
+def test_parts_and_a_share_of_held_out_rows(rows: Rows) -> None:
+    few = rows_of(*PLANTED, parts=("train", "validation"), most=10)
+    assert len(few.held_out) == len(few.truth) == len(few.expected) == 10
+    assert len(few.y) < len(rows.y)
+
+
+def _die(_: str) -> None:
+    os.kill(os.getpid(), 9)
+
+
+def _exit(_: str) -> None:
+    os._exit(3)
+
+
+def test_a_process_of_its_own_returns_or_says_why_not() -> None:
+    assert in_new_process(len, "four") == 4
+    assert in_new_process(int, "four").startswith("ValueError: invalid literal")
+    assert in_new_process(_die, "") == "killed by SIGKILL (out of memory?)"
+    assert in_new_process(_exit, "") == "ended with status 3"
+    assert in_new_process(time.sleep, 60, limit=0.1) == "not within 0.1 s"
+
+
+def test_the_machine_has_limits() -> None:
+    assert machine.flops(repeats=1) > 0
+    assert machine.bandwidth(machine.IN_CACHE, repeats=1) > 0
