@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, record, or show what would be noticed; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] in (["history"], ["find"]):
         return exit_status(lambda: history.main(arguments))
@@ -126,8 +127,9 @@ def _record(experiments: Sequence[Experiment], names: list[str], path: Path, rea
     bound = FALSE_ALARMS / n_results(experiments)
     loose = [row[0] for row in rows if float(row[5]) > bound]
     print(
-        f"Simulated from the recorded seeds. Of checks of unchanged code {sum(float(r[5]) for r in rows):.1e} fail "
-        f"(promised: at most {FALSE_ALARMS:g}); a loss of *catches* fails {simulation.SURE:.0%} of them."
+        "Simulated from the recorded seeds. Of checks of unchanged code "
+        f"{sum(float(r[5]) for r in rows):.1e} fail (promised: at most {FALSE_ALARMS:g}); a loss"
+        f" of *catches* fails {simulation.SURE:.0%} of them."
     )
     if loose:
         print(f"More than promised by {', '.join(loose)}: record with more `seeds`.")
@@ -168,8 +170,8 @@ def _power(experiments: Sequence[Experiment], path: Path, loss: float) -> str:
     header = ["experiment", "metric", "seeds", "catches", f"seeds to catch {loss:g}"]
     most = max(simulation.SEEDS_TRIED)
     return (
-        f"{markdown_table(header, rows, left=2)}\n\n{MISSING}: not by {most} seeds, since the recorded ones are as "
-        "noisy; record with more."
+        f"{markdown_table(header, rows, left=2)}\n\n{MISSING}: not by {most} seeds, since the "
+        "recorded ones are as noisy; record with more."
     )
 
 

@@ -1,4 +1,4 @@
-"""A fixed workload whose time stands for the machine's speed: what the models' times are divided by."""
+"""A fixed workload whose time stands for the machine's speed: models' times are divided by it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ REPEATS = 5
 def calibrate() -> float:
     """Seconds of the workload on one thread, the least of `REPEATS` runs.
 
-    It does what the fits do, none of their code: random numbers, gathers, small products and Cholesky
-    factorizations in batches, sparse products.
+    It does what the fits do, none of their code: random numbers, gathers, small products and
+    Cholesky factorizations in batches, sparse products.
     """
     return min(_once() for _ in range(REPEATS))
 

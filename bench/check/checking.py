@@ -103,7 +103,7 @@ def _checked(
             n_results,
             lambda now: unchanged(now) == len(now),
         )
-    except Exception as error:  # noqa: BLE001  whatever a broken model raises is what is to be reported
+    except Exception as error:
         return outcome(error=first_line(error))
     return outcome(
         judged=judged,
@@ -129,7 +129,7 @@ def record(
             measured = measured_for_record(experiment)
         except UserError:
             raise
-        except Exception as error:  # noqa: BLE001  as above
+        except Exception as error:
             raise UserError(f"{experiment.name} failed: {first_line(error)}") from error
         entry = reference.record(
             experiment,

@@ -8,9 +8,9 @@ A file of checks maps names to experiments, each with `run` or `_target_`:
       _target_: my_module.evaluate          # f(seed=...) -> {metric: value}
       metrics: {accuracy: higher, loss: lower}
 
-Options: `metrics`, what is compared, with its better direction (of a command line by default the headline
-metric of the task); `seeds`, of a second look (24; twice as many are recorded); `negligible`, a loss
-that does not matter (1e-4 of values up to 1, in proportion beyond).
+Options: `metrics`, what is compared, with its better direction (of a command line by default the
+headline metric of the task); `seeds`, of a second look (24; twice as many are recorded);
+`negligible`, a loss that does not matter (1e-4 of values up to 1, in proportion beyond).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Experiment:
         return None if self.function else self._job.dataset.digest
 
     def measure(self, seed: int, threads: int = 1) -> tuple[Metrics, float]:
-        """Return the metrics of one seed, and the seconds of fit and prediction or of the function."""
+        """Return the metrics of one seed, and the seconds of its fit and prediction."""
         if self.function is not None:
             with Measured(threads) as cost:
                 found = self.function(seed)
@@ -123,7 +123,7 @@ def own_experiments(data: str | None = None) -> list[Experiment]:
 
 
 def read_experiments(path: Path, data: str | None = None) -> list[Experiment]:
-    """Return those of a file of checks; raise UserError where it cannot be read or makes no sense."""
+    """Return those of a file of checks; raise UserError where it makes no sense."""
     try:
         found = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

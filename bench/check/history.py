@@ -1,11 +1,11 @@
 """Past checks, and which commit made a result worse.
 
-    python -m bench.check history FILE                              each result over commits, steps marked
-    python -m bench.check find [CHECKS.yaml] NAME --good REV --bad REV
+    python -m bench.check history FILE                              each result over commits,
+    steps marked python -m bench.check find [CHECKS.yaml] NAME --good REV --bad REV
 
-`find` bisects: each commit is checked out into a worktree of its own and its results are compared with
-those of the good and the bad one, with so many seeds that each commit is decided wrongly at most once in a
-hundred times.
+`find` bisects: each commit is checked out into a worktree of its own and its results are compared
+with those of the good and the bad one, with so many seeds that each commit is decided wrongly at
+most once in a hundred times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,9 +36,11 @@ from bench.tables import markdown_table, number
 ERROR = 0.01
 """Of deciding one commit."""
 FIRST_SEEDS, MOST_SEEDS = 4, 96
+COMMAND = (sys.executable, "-W", "ignore", "-m", "bench.check")
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Show past checks, or find the commit that made a result worse."""
     parser = argparse.ArgumentParser("python -m bench.check", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     past = commands.add_parser("history", help="each result over commits")
@@ -61,7 +63,7 @@ def append(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Add a check to the file of past ones."""
     before = path.read_text("utf-8") if path.exists() else ""
     check = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "code": code_version(),
         "outcomes": [outcome.as_json() for outcome in outcomes],
     }
@@ -77,7 +79,7 @@ def read(path: Path) -> list[Mapping]:
 
 
 def shown(checks: Sequence[Mapping]) -> str:
-    """Return a table a result: a step is a change from the check before that chance does not explain."""
+    """Return a table a result; a step is a change that chance does not explain."""
     rows: dict[tuple[str, str], list[list[str]]] = {}
     last: dict[tuple[str, str], float] = {}
     for check in checks:
@@ -102,10 +104,9 @@ def shown(checks: Sequence[Mapping]) -> str:
 class Bisection:
     """Search for the commit at which one result became worse.
 
-    Attributes
-    ----------
-    checks : what stands after `find`: a file of checks, if not the project's own, and an experiment.
-    losses : of commits, by tree, as far as they have been measured.
+    Attributes ---------- checks : what stands after `find`: a file of checks, if not the
+    project's own, and an experiment. losses : of commits, by tree, as far as they have been
+    measured.
     """
 
     checks: Sequence[str]
@@ -116,7 +117,7 @@ class Bisection:
         return self.checks[-1]
 
     def first_bad(self, good: str, bad: str) -> str:
-        """Return the first commit after `good` up to `bad` whose results are like those of `bad`."""
+        """Return the first commit after `good` whose results are like those of `bad`."""
         commits = _git("rev-list", "--reverse", "--first-parent", f"{good}..{bad}").split()
         if not commits:
             raise UserError(f"there is no commit between {good} and {bad}")
@@ -131,7 +132,7 @@ class Bisection:
         return commits[low]
 
     def _decision(self, good: str, bad: str) -> tuple[int, float]:
-        """Return the seeds, and the mean loss above which a commit is like `bad`, with at most `ERROR`."""
+        """Return the seeds needed, and the mean loss above which a commit is like `bad`."""
         z = stats.norm.isf(ERROR)
         seeds = FIRST_SEEDS
         while True:
@@ -143,13 +144,13 @@ class Bisection:
                 return seeds, float(np.mean([np.mean(before), np.mean(after)]))
             if seeds >= MOST_SEEDS:
                 raise UserError(
-                    f"{self.label} is not worse in {bad[:12]} than in {good[:12]}, as far as {seeds} seeds tell: "
-                    f"{step:+.5f}"
+                    f"{self.label} is not worse in {bad[:12]} than in {good[:12]}, as far as "
+                    f"{seeds} seeds tell: {step:+.5f}"
                 )
             seeds *= 2
 
     def measured(self, commit: str, seeds: int) -> list[float]:
-        """Return the losses of the first `seeds` seeds of a commit; a fit that fails is infinitely bad."""
+        """Return the losses of a commit's first seeds; a run that fails is infinitely bad."""
         tree = _git("rev-parse", f"{commit}^{{tree}}").strip()
         if len(self.losses.get(tree, ())) < seeds:
             self.losses[tree] = self._run(commit, seeds)
@@ -158,8 +159,7 @@ class Bisection:
     def _run(self, commit: str, seeds: int) -> list[float]:
         with worktree(commit) as folder:
             done = subprocess.run(
-                [sys.executable, "-W", "ignore", "-m", "bench.check", *self.checks]
-                + ["--values", str(seeds)],
+                [*COMMAND, *self.checks, "--values", str(seeds)],
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": str(folder)},
                 capture_output=True,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
+
+import numpy as np
 
 from bench.check.experiments import DIRECTIONS
 from bench.check.rule import FALSE_ALARMS, Judged, Verdict
@@ -46,9 +49,9 @@ class Outcome:
     error: str | None = None
 
     @property
-    def change(self) -> float | None:
-        """Of the metric itself, whichever direction is better."""
-        return None if self.judged is None else DIRECTIONS[self.better] * self.judged.loss
+    def change(self) -> float:
+        """Of the metric itself, whichever direction is better; NaN of an experiment that failed."""
+        return np.nan if self.judged is None else DIRECTIONS[self.better] * self.judged.loss
 
     @property
     def failure(self) -> str | None:
@@ -61,9 +64,9 @@ class Outcome:
         if self.judged.verdict is not Verdict.WORSE:
             return None
         return (
-            f"{self.metric} {self.reference + self.change:.5f} over {n} {'seed' if n == 1 else 'seeds'} is "
-            f"{self.judged.loss:.5f} worse than the reference's {self.reference:.5f}; chance explains up to "
-            f"{self.judged.allowed:.5f}"
+            f"{self.metric} {self.reference + self.change:.5f} over {n} "
+            f"{'seed' if n == 1 else 'seeds'} is {self.judged.loss:.5f} worse than the "
+            f"reference's {self.reference:.5f}; chance explains up to {self.judged.allowed:.5f}"
         )
 
     @property
@@ -83,7 +86,7 @@ class Outcome:
             MISSING if self.slowdown is None else f"{self.slowdown:.2f}",
         ]
 
-    def as_json(self) -> Mapping[str, object]:
+    def as_json(self) -> Mapping[str, Any]:
         judged = self.judged
         return {
             "experiment": self.name,
@@ -91,7 +94,7 @@ class Outcome:
             "better": self.better,
             "reference": self.reference,
             "verdict": None if judged is None else judged.verdict.value,
-            "change": self.change,
+            "change": None if judged is None else self.change,
             "allowed": None if judged is None else judged.allowed,
             "seeds": 0 if judged is None else len(judged.losses),
             "same": self.unchanged,
@@ -101,6 +104,7 @@ class Outcome:
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
+    """Return a row a result, as Markdown."""
     return markdown_table(HEADER, [o.row for o in outcomes], left=3)
 
 
@@ -115,9 +119,10 @@ def summary(outcomes: Sequence[Outcome], title: str) -> str:
         names = ", ".join(better)
         lines.append(f'- {names}: better than the reference. Record it? `--record --reason "..."`')
     lines.append(
-        f"Unchanged code fails at most one check in {1 / FALSE_ALARMS:,.0f}. *Same*: seeds that gave the recorded "
-        "number. *Time*: of fit and prediction, times that of the recording, the machine's speed taken out by a "
-        "calibration workload; it never fails the check unless asked."
+        f"Unchanged code fails at most one check in {1 / FALSE_ALARMS:,.0f}. *Same*: seeds that "
+        "gave the recorded number. *Time*: of fit and prediction, times that of the recording, "
+        "the machine's speed taken out by a calibration workload; it never fails the check "
+        "unless asked."
     )
     return "\n".join(lines) + "\n"
 

@@ -3,9 +3,10 @@
     def test_accuracy(accuracy):
         accuracy.check("my_model", evaluate, metrics={"loss": "lower"}, seeds=8)
 
-`evaluate(seed)` returns {metric: value}. Record first, or again: `pytest --accuracy-record "why"`. The
-reference is `accuracy.reference.yaml` beside the test, or what `--accuracy-reference` names. The promise on
-false alarms is of all results of a reference together; where a new one has been recorded since, record all.
+`evaluate(seed)` returns {metric: value}. Record first, or again: `pytest --accuracy-record
+"why"`. The reference is `accuracy.reference.yaml` beside the test, or what `--accuracy-reference`
+names. The promise on false alarms is of all results of a reference together; where a new one has
+been recorded since, record all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bench.errors import UserError
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the check to pytest's."""
     group = parser.getgroup("accuracy")
     group.addoption("--accuracy-record", metavar="REASON", help="record what is measured")
     group.addoption("--accuracy-reference", metavar="FILE", type=Path, help="recorded results")
@@ -56,13 +58,10 @@ class Accuracy:
     ) -> None:
         """Fail the test when a result is worse than chance explains.
 
-        Parameters
-        ----------
-        name : of the experiment in the reference.
-        evaluate : seed -> {metric: value}.
-        metrics : those that are compared -> "lower" or "higher", whichever is better.
-        seeds : of the second look; twice as many are recorded.
-        negligible : a loss that does not matter; by default 1e-4 of values up to 1, in proportion beyond.
+        Parameters ---------- name : of the experiment in the reference. evaluate : seed ->
+        {metric: value}. metrics : those that are compared -> "lower" or "higher", whichever is
+        better. seeds : of the second look; twice as many are recorded. negligible : a loss that
+        does not matter; by default 1e-4 of values up to 1, in proportion beyond.
         """
         # Hydra and pandas are imported by tests that check accuracy only.
         from bench.check import reference

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -31,17 +32,18 @@ from bench.measure import environment
 OWN = Path(__file__).with_name("reference.yaml")
 """Of the project's own experiments."""
 HEAD = """\
-# What `python -m bench.check` holds results against: values over seeds 0 to n - 1. A result is worse when its mean over
-# the seeds of the first look, or, where these leave a doubt, of the second is off by more than `allowed` says
-# (bench/check/rule.py). Of checks of unchanged code a share `false_alarms` fails by this result alone; a loss as large
-# as `catches` fails 95 % of them. `time` is seconds of fit and prediction over those of a calibration workload.
-# Renewed by `--record --reason "..."`; a reviewer reads the diff.
+# What `python -m bench.check` holds results against: values over seeds 0 to n - 1. A result is
+worse when its mean over # the seeds of the first look, or, where these leave a doubt, of the
+second is off by more than `allowed` says # (bench/check/rule.py). Of checks of unchanged code a
+share `false_alarms` fails by this result alone; a loss as large # as `catches` fails 95 % of
+them. `time` is seconds of fit and prediction over those of a calibration workload. # Renewed by
+`--record --reason "..."`; a reviewer reads the diff.
 """
-Entry = Mapping[str, object]
+Entry = Mapping[str, Any]
 
 
 def load(path: Path) -> dict[str, dict]:
-    """Return data set -> {data: digest, experiments: name -> entry}; empty if there is no reference."""
+    """Return data set -> {data, experiments: name -> entry}; empty if there is no reference."""
     try:
         found = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -52,7 +54,7 @@ def load(path: Path) -> dict[str, dict]:
 
 
 def entry_of(experiment: Experiment, path: Path) -> Entry:
-    """Return what was recorded of an experiment; raise UserError if nothing was, or of something else."""
+    """Return what was recorded; raise UserError if nothing was, or of something else."""
     found = load(path).get(experiment.dataset, {})
     how = 'record it: --record --reason "..."'
     if found.get("data", experiment.digest) != experiment.digest:
@@ -110,7 +112,7 @@ def record(
 
 def _metric(
     experiment: Experiment, metric: str, values: Sequence[float], n_results: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     sign = DIRECTIONS[experiment.metrics[metric]]
     values = [round(value, 7) for value in values]
     losses = [sign * value for value in values]

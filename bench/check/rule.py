@@ -1,23 +1,25 @@
 """When is a model worse than it was? The rule, in numbers alone.
 
-A result depends on the seed: of `n` seeds today and `n0` recorded ones, all of one unchanged model, the
-means differ by a normal number with standard error
+A result depends on the seed: of `n` seeds today and `n0` recorded ones, all of one unchanged
+model, the means differ by a normal number with standard error
 
     se = std sqrt(1 / n0 + 1 / n)          std: of the recorded results over seeds
 
-whatever the order in which the code draws random numbers, and on another platform too, where sums are
-rounded otherwise and a chaotic fit becomes one of another seed. So a loss counts when it exceeds
+whatever the order in which the code draws random numbers, and on another platform too, where sums
+are rounded otherwise and a chaotic fit becomes one of another seed. So a loss counts when it
+exceeds
 
-    negligible + widened t se        t: the quantile of Student's t with n0 - 1 degrees of freedom that a
-                                     share FALSE_ALARMS / (results x looks) exceeds
+    negligible + widened t se        t: the quantile of Student's t with n0 - 1 degrees of freedom
+    that a share FALSE_ALARMS / (results x looks) exceeds
 
-and at the first look GROSS times that: where a fit ends in a bad local minimum now and then, errors are
-skewed, and the mean of a few seeds is far from normal. Most checks end after these few: only a result
-whose mean is off by more than SUSPICIOUS se is looked at again, with six times the seeds, and so a loss as
-small as a seed's noise is still caught. By Bonferroni's inequality a check of all results (experiments x
-metrics), both looks taken together, is a false alarm at most once in 1 / FALSE_ALARMS times. `widened` is 1
-unless the simulation of what was recorded says that its tails need more. Where the seed made a difference
-and makes none any more, it is ignored, which fails the check whatever the result.
+and at the first look GROSS times that: where a fit ends in a bad local minimum now and then,
+errors are skewed, and the mean of a few seeds is far from normal. Most checks end after these
+few: only a result whose mean is off by more than SUSPICIOUS se is looked at again, with six times
+the seeds, and so a loss as small as a seed's noise is still caught. By Bonferroni's inequality a
+check of all results (experiments x metrics), both looks taken together, is a false alarm at most
+once in 1 / FALSE_ALARMS times. `widened` is 1 unless the simulation of what was recorded says
+that its tails need more. Where the seed made a difference and makes none any more, it is ignored,
+which fails the check whatever the result.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -40,12 +43,14 @@ GROSS = 3.0
 SUSPICIOUS = 1.5
 """Standard errors, to either side, beyond which a second look is taken."""
 NEGLIGIBLE = 1e-4
-"""A loss that does not matter, of values up to 1: room for rounding where the seed changes nothing."""
+"""A loss that does not matter, of values up to 1: room for rounding."""
 SAME = 1e-6
 """Results that differ by no more, of values up to 1, count as the same number."""
 
 
 class Verdict(StrEnum):
+    """What the rule says of a result."""
+
     SAME = "same numbers"
     CHANGED = "changed, within chance"
     WORSE = "worse: fails"
@@ -78,7 +83,7 @@ class Recorded:
     widened: float = 1.0
 
     @classmethod
-    def of(cls, losses: Sequence[float], **options: object) -> Recorded:
+    def of(cls, losses: Sequence[float], **options: Any) -> Recorded:
         std = np.std(losses, ddof=1) if np.ptp(losses) else 0.0
         return cls(float(np.mean(losses)), float(std), len(losses), **options)
 
@@ -102,10 +107,12 @@ class Recorded:
 
 
 def negligible_of(mean: float) -> float:
+    """Return the loss that does not matter where results are as large as `mean`."""
     return NEGLIGIBLE * max(1.0, abs(mean))
 
 
 def quantile(n_recorded: int, n_results: float) -> float:
+    """Return Student's t beyond which chance alone leads so seldom as promised."""
     return float(stats.t.isf(FALSE_ALARMS / (n_results * 2), n_recorded - 1))
 
 

@@ -1,4 +1,4 @@
-"""How often the rule raises a false alarm, and how small a loss it notices: simulated from recorded seeds."""
+"""How often the rule raises a false alarm, and how small a loss it notices, by simulation."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ GRID = np.arange(0, 10, 0.05)
 
 def alarms(
     losses: Sequence[float],
-    added: Sequence[float],
+    added: Sequence[float] | NDArray[np.float64],
     n_results: int,
     *,
     recorded: Recorded | None = None,
     seeds: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return, for each `added` loss, the share of simulated checks that notice it; for 0 the false alarms.
+    """Return the share of simulated checks that notice each `added` loss; for 0 the false alarms.
 
-    Each check has a reference of its own. Reference and check are drawn from the recorded `losses` by
-    the smoothed bootstrap (Silverman & Young, Biometrika 1987), whose tails go beyond what was recorded.
+    Each check has a reference of its own. Reference and check are drawn from the recorded
+    `losses` by the smoothed bootstrap (Silverman & Young, Biometrika 1987), whose tails go beyond
+    what was recorded.
     """
     rng = np.random.default_rng(0)
     values = np.asarray(losses)
@@ -56,7 +57,7 @@ def alarms(
 
 
 def widening(losses: Sequence[float], n_results: int, recorded: Recorded) -> float:
-    """Return the least of `WIDENED` by which these losses keep the promise; the last if none does."""
+    """Return the least of `WIDENED` that keeps the promise; the last if none does."""
     share = FALSE_ALARMS / n_results
     for factor in WIDENED:
         wide = Recorded(**(vars(recorded) | {"widened": factor}))
@@ -68,7 +69,7 @@ def widening(losses: Sequence[float], n_results: int, recorded: Recorded) -> flo
 def smallest_caught(
     losses: Sequence[float], n_results: int, recorded: Recorded | None = None
 ) -> float:
-    """Return the least loss that `SURE` of the checks notice, in steps of a twentieth of a seed's noise."""
+    """Return the least loss that `SURE` of the checks notice, to a 20th of a seed's noise."""
     recorded = Recorded.of(losses) if recorded is None else recorded
     tried = recorded.room + GRID * recorded.std
     caught = alarms(losses, tried, n_results, recorded=recorded) >= SURE
@@ -78,7 +79,7 @@ def smallest_caught(
 def seeds_needed(
     losses: Sequence[float], loss: float, n_results: int, recorded: Recorded
 ) -> int | None:
-    """Return the least of `SEEDS_TRIED` with which `SURE` of the checks notice `loss`; None if none does."""
+    """Return the seeds with which `SURE` of the checks notice `loss`; None if too many."""
     for seeds in SEEDS_TRIED:
         if alarms(losses, [loss], n_results, recorded=recorded, seeds=seeds)[0] >= SURE:
             return seeds
@@ -88,7 +89,7 @@ def seeds_needed(
 def _moments(
     rng: np.random.Generator, values: NDArray, width: float, size: int, first: int
 ) -> tuple[NDArray, NDArray, NDArray]:
-    """Return mean and std of `N_CHECKS` draws of `size` values each, and the mean of their first ones."""
+    """Return mean and std of `N_CHECKS` samples of `size`, and the mean of their first values."""
     drawn = _smoothed(rng, values, width, (N_CHECKS, size))
     return drawn.mean(axis=1), drawn.std(axis=1, ddof=1), drawn[:, :first].mean(axis=1)
 

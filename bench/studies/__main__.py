@@ -1,4 +1,4 @@
-"""`python -m bench.studies NAME`: measure what a study asks, and write its record, page and figures."""
+"""`python -m bench.studies NAME`: measure, and write a record, a page and figures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ RESULTS = ROOT / "results"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser("python -m bench.studies", description=__doc__)
     parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
     parser.add_argument(
@@ -75,7 +76,7 @@ def _print(study: Study, names: Sequence[str], repeats: int) -> int:
 
 
 def _going_on(path: Path, now: Record) -> Record:
-    """Return what `path` has of the same machine, code and number of repeats, else an empty record."""
+    """Return what `path` has of the same machine, code and repeats, else an empty record."""
     if not path.exists():
         return now
     kept = Record.read(path)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.intervals import paired_gap
 from bench.metrics import SELECTION_METRIC
+from bench.studies.study import mean_std
 from bench.tables import MISSING, markdown_table, signed
 from bench.tracking import Record
 
@@ -29,7 +30,7 @@ Errors = Mapping[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Row:
-    """Finished runs that differ in split and seed alone. Two runs of one split and seed would be two codes'."""
+    """Finished runs that differ in split and seed alone."""
 
     model: str
     features: tuple[str, ...]
@@ -43,13 +44,13 @@ class Row:
         return {(r.tags["split"], r.tags["seed"]): r for r in self.records}
 
     def values(self, split: str, metric: str) -> NDArray[np.float64]:
-        """A number a seed."""
+        """Return a number a seed."""
         return np.array(
             [r.metrics[metric] for (s, _), r in sorted(self.runs.items()) if s == split]
         )
 
     def over_folds(self, metric: str) -> NDArray[np.float64]:
-        """The mean over u1 to u5, of each seed that has all of them."""
+        """Return the mean over u1 to u5, of each seed that has all of them."""
         seeds = sorted({seed for _, seed in self.runs})
         whole = [seed for seed in seeds if all((fold, seed) in self.runs for fold in FOLDS)]
         return np.array(
@@ -65,7 +66,7 @@ class Row:
 
 
 def rows_of(records: Sequence[Record]) -> list[Row]:
-    """The rows that the finished runs make, in the order of the table."""
+    """Return the rows that the finished runs make, in the order of the table."""
     found = defaultdict(list)
     for r in records:
         if r.finished:
@@ -84,10 +85,10 @@ def table(rows: Sequence[Row]) -> str:
     header = ["model", "features", "k", "sweeps", *FOLDS, "mean of u1 to u5", "ua", "ub", "n"]
     lines, before = [], None
     for row in rows:
-        cells = [_spread(row.values(fold, RMSE)) for fold in FOLDS]
+        cells = [_mean_std(row.values(fold, RMSE)) for fold in FOLDS]
         cells += [
-            _spread(row.over_folds(RMSE)),
-            *(_spread(row.values(s, RMSE)) for s in ("ua", "ub")),
+            _mean_std(row.over_folds(RMSE)),
+            *(_mean_std(row.values(s, RMSE)) for s in ("ua", "ub")),
         ]
         n = max(len(row.values(split, RMSE)) for split in SPLITS)
         lines.append(
@@ -98,7 +99,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def choice(rows: Sequence[Row]) -> str:
-    """Validation MSE by k, the mean over splits; nothing of test."""
+    """Return a table of validation MSE by k, the mean over splits; nothing of test."""
     lines = [
         [
             f"`{row.model}`",
@@ -115,7 +116,7 @@ def choice(rows: Sequence[Row]) -> str:
 
 
 def steps(rows: Sequence[Row]) -> Iterator[tuple[str, Row, Row]]:
-    """(what was added, without it, with it): one feature more, or ordered probit in place of Gaussian noise."""
+    """Yield (what was added, without it, with it): a feature, or ordered probit."""
     for one in rows:
         for other in rows:
             same = (one.k, one.n_iter) == (other.k, other.n_iter)
@@ -129,9 +130,9 @@ def gains(rows: Sequence[Row], errors: Mapping[int, Errors]) -> str:
     """Change in MSE over all test rows of u1 to u5 with its interval; `errors` by id of the row."""
     lines = []
     for what, before, after in steps(rows):
-        pairs = [[errors[id(row)].get(fold) for fold in FOLDS] for row in (before, after)]
-        if any(e is None for both in pairs for e in both):
+        if any(fold not in errors[id(row)] for fold in FOLDS for row in (before, after)):
             continue
+        pairs = [[errors[id(row)][fold] for fold in FOLDS] for row in (before, after)]
         gap = paired_gap(*(np.concatenate(both) for both in reversed(pairs)))
         seeds = [_std(row.over_folds(MSE)) for row in (before, after)]
         lines.append([what, signed(*gap), *seeds])
@@ -140,7 +141,7 @@ def gains(rows: Sequence[Row], errors: Mapping[int, Errors]) -> str:
 
 
 def _added(row: Row, before: Row | None) -> str:
-    """The row's features, or what it has more than the row before it of the same model."""
+    """Return the features, or what is added to those of the row before of the same model."""
     if (
         before is not None
         and before.model == row.model
@@ -152,10 +153,8 @@ def _added(row: Row, before: Row | None) -> str:
     return ", ".join(row.features)
 
 
-def _spread(values: NDArray) -> str:
-    if not len(values):
-        return MISSING
-    return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
+def _mean_std(values: NDArray) -> str:
+    return mean_std(values) if len(values) else MISSING
 
 
 def _std(values: NDArray) -> str:

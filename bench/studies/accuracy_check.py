@@ -1,4 +1,4 @@
-"""Does the accuracy check catch bugs, and only bugs?"""
+"""The proof of the accuracy check: it catches bugs, and only bugs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import yaml
 
@@ -21,7 +22,7 @@ from bench.check.experiments import own_experiments
 from bench.check.rule import FALSE_ALARMS, GROSS, NEGLIGIBLE, SUSPICIOUS, looks_of
 from bench.errors import UserError
 from bench.identity import ROOT
-from bench.studies.study import Context, Part, Section, Study, Values
+from bench.studies.study import Context, Measure, Part, Section, Study, Values
 from bench.tables import MISSING, markdown_table, number
 
 MUTANTS = Path(__file__).with_name("mutants.yaml")
@@ -41,7 +42,7 @@ PLATFORMS = {
     },
 }
 """Other platforms, as far as one machine can show them: kernels that sum in another order."""
-Outcomes = Sequence[Mapping[str, object]]
+Outcomes = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,18 @@ def run_check(
         return json.loads(path.read_text("utf-8"))
 
 
+def check_platform(environment: Mapping[str, str], _: Context) -> Outcomes:
+    """Return the outcomes of a check by other kernels."""
+    return run_check(ROOT, environment)
+
+
 def check_unchanged(threads: int, first_seed: int, _: Context) -> Outcomes:
+    """Return the outcomes of a check of this code with other seeds."""
     outcomes = check(own_experiments(DATA), reference.OWN, first_seed=first_seed, threads=threads)
     return [outcome.as_json() for outcome in outcomes]
 
 
-def measure_rates(_: Context) -> Mapping[str, object]:
+def measure_rates(_: Context) -> Mapping[str, Any]:
     """Return what was recorded, by experiment."""
     entries = {e.name: reference.entry_of(e, reference.OWN) for e in own_experiments(DATA)}
     return {
@@ -123,12 +130,13 @@ def measure_rates(_: Context) -> Mapping[str, object]:
     }
 
 
-def measures() -> dict[str, Callable[[Context], object]]:
-    found = {
+def measures() -> dict[str, Measure]:
+    """Return the measurements: a check each of bugs, platforms and unchanged code."""
+    found: dict[str, Measure] = {
         f"{kind}: {m.bug}": partial(check_mutant, m) for kind, of in mutants().items() for m in of
     }
     for name, environment in PLATFORMS.items():
-        found[f"platform: {name}"] = lambda _, e=environment: run_check(ROOT, e)
+        found[f"platform: {name}"] = partial(check_platform, environment)
     for threads in THREADS:
         for first in range(STRIDE, STRIDE * (CHECKS + 1), STRIDE):
             name = f"unchanged: {threads} threads, seeds from {first}"
@@ -137,11 +145,12 @@ def measures() -> dict[str, Callable[[Context], object]]:
 
 
 def sections(values: Values) -> list[Section]:
-    kinds: dict[str, dict[str, object]] = {}
+    """Write a section a kind of measurement."""
+    kinds: dict[str, dict[str, Any]] = {}
     for key, of in values.items():
         kind, _, name = key.partition(": ")
         kinds.setdefault(kind, {})[name] = of
-    tables = {
+    tables: dict[str, tuple[str, Callable[[Any], str]]] = {
         "The rule": ("rates", _rule),
         "Bugs": ("mutants", _bugs),
         "Coarser rounding": ("harmless", _harmless),
@@ -171,19 +180,22 @@ def _rule(rates: Mapping[str, Mapping]) -> str:
         for name, of in rates.items()
     ]
     header = ["experiment", "run", "MSE", "std", "n", "allowed", "false alarms", "caught"]
+    caught = max(of["catches"] for of in rates.values())
     looks = looks_of(max(of["seeds"] for of in rates.values()))
     total = sum(of["false_alarms"] for of in rates.values())
     return f"""\
 {rule.__doc__.partition(chr(10) * 2)[2].strip()}
 
-FALSE_ALARMS = {FALSE_ALARMS:g}, looks of {looks[0]} and {looks[1]} seeds, GROSS = {GROSS:g}, SUSPICIOUS = {SUSPICIOUS:g}, NEGLIGIBLE = {NEGLIGIBLE:g}.
+FALSE_ALARMS = {FALSE_ALARMS:g}, looks of {looks[0]} and {looks[1]} seeds, GROSS = {GROSS:g},
+SUSPICIOUS = {SUSPICIOUS:g}, NEGLIGIBLE = {NEGLIGIBLE:g}.
 
 {markdown_table(header, rows, left=2)}
 
-*Allowed*: the loss in MSE that chance explains, at the first and the second look. *False alarms* and *caught*, the
-least loss that {simulation.SURE:.0%} of checks notice, are simulated: {simulation.N_CHECKS:,} checks, reference and check drawn from the
-recorded errors by the smoothed bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (bound:
-{FALSE_ALARMS:.0e}), and catches a loss of {max(of["catches"] for of in rates.values()):.4f} in any one of them; most bugs hit several."""
+*Allowed*: the loss in MSE that chance explains, at the first and the second look. *False alarms*
+and *caught*, the least loss that {simulation.SURE:.0%} of checks notice, are simulated:
+{simulation.N_CHECKS:,} checks, reference and check drawn from the recorded errors by the smoothed
+bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (bound:
+{FALSE_ALARMS:.0e}), and catches a loss of {caught:.4f} in any one; most bugs hit several."""
 
 
 def _bugs(bugs: Mapping[str, Outcomes]) -> str:
@@ -202,7 +214,8 @@ def _bugs(bugs: Mapping[str, Outcomes]) -> str:
         [[*row[:2], row[2] or "**not caught**"] for row in rows],
         left=3,
     )
-    return f"{caught} of {len(rows)} are caught. Each was checked by experiments that it touches.\n\n{table}"
+    found = f"{caught} of {len(rows)} are caught. Each was checked by experiments that it touches."
+    return f"{found}\n\n{table}"
 
 
 def _harmless(changes: Mapping[str, Outcomes]) -> str:
@@ -224,8 +237,8 @@ def _platforms(platforms: Mapping[str, Outcomes]) -> str:
     return f"""\
 {markdown_table(header, rows, left=4)}
 
-Differences are of the mean error from the recorded one. Where a fit is chaotic, rounding makes another seed of it, which
-is what the rule allows for."""
+Differences are of the mean error from the recorded one. Where a fit is chaotic, rounding makes
+another seed of it, which is what the rule allows for."""
 
 
 def _unchanged(checks: Mapping[str, Outcomes]) -> str:

@@ -1,13 +1,15 @@
 """What side features say of users and items without a training rating.
 
-A tenth of the users (then of the items) is held out with all ratings. From ids alone such a level is
-its prior's mean; side features move that mean. Nothing is chosen here, so no validation rows are set apart.
+A tenth of the users (then of the items) is held out with all ratings. From ids alone such a level
+is its prior's mean; side features move that mean. Nothing is chosen here, so no validation rows
+are set apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +30,8 @@ FEATURES = {"ids (prior mean)": "[ids]", "ids, side": "[ids,side]"}
 AVERAGE = "mean of all training ratings"
 
 
-def measure(who: str, _: Context) -> Mapping[str, object]:
-    """Return, by model and features, the MSE of each seed; and the gain of side features with its interval."""
+def measure(who: str, _: Context) -> Mapping[str, Any]:
+    """Return the MSE of each seed by model and features; and the gain of side features."""
     errors: dict[str, dict[str, list]] = {name: {} for name in MODELS}
     average, groups = [], []
     for seed in SEEDS:
@@ -46,16 +48,19 @@ def measure(who: str, _: Context) -> Mapping[str, object]:
         train = asked.split(asked.dataset).development
         average.append(float(np.mean((truth - ratings["rating"].to_numpy()[train].mean()) ** 2)))
     gain = {
-        name: grouped_gap(*(np.concatenate(e) for e in of.values()), np.concatenate(groups))
+        name: grouped_gap(np.concatenate(ids), np.concatenate(side), np.concatenate(groups))
+        for name, (ids, side) in ((name, of.values()) for name, of in errors.items())
+    }
+    mse = {
+        name: {label: [e.mean() for e in es] for label, es in of.items()}
         for name, of in errors.items()
     }
-    mse = {name: {l: [e.mean() for e in es] for l, es in of.items()} for name, of in errors.items()}
     held_out = [len(set(groups[0])), float(np.mean([len(g) for g in groups]))]
     return {"average": average, "mse": mse, "gain": gain, "held_out": held_out}
 
 
 def section(who: str, values: Values) -> list[Section]:
-    """A row a model and choice of features; gains are over the same model with ids alone."""
+    """Write a row a model and choice of features; gains are over the same model by ids."""
     (found,) = values.values()
     rows = [[AVERAGE, "", *_errors(found["average"]), MISSING]]
     for name, of in found["mse"].items():
@@ -81,12 +86,14 @@ STUDY = Study(
     "cold_start",
     "What do side features say of the unknown?",
     "side features for new users and new items",
-    f"MovieLens-100K; a tenth of the users (of the items) is held out with all ratings, drawn anew for each of {len(SEEDS)} "
-    "seeds. From ids alone a new user is an average one, and so is a new item; `side` is age, gender, occupation and zip "
-    "area of users, genres and year of items. k = 10, 100 sweeps, nothing chosen. Errors are of predictions clipped to "
-    f"1..5, mean ± standard deviation over the seeds (n = {len(SEEDS)}, ddof = 1). The gain is over the same model from "
-    "ids alone, over the test rows of all seeds, with a 95 % paired bootstrap interval that resamples whole users "
-    "(items), since the ratings of one unknown user are not independent. Implicit features (`implicit`, "
-    "`implicit_items`) say nothing of a user or an item without training ratings, and are left out.",
+    "MovieLens-100K; a tenth of the users (of the items) is held out with all ratings, drawn "
+    f"anew for each of {len(SEEDS)} seeds. From ids alone a new user is an average one, and so "
+    "is a new item; `side` is age, gender, occupation and zip area of users, genres and year of"
+    " items. k = 10, 100 sweeps, nothing chosen. Errors are of predictions clipped to 1..5, "
+    f"mean ± standard deviation over the seeds (n = {len(SEEDS)}, ddof = 1). The gain is over "
+    "the same model from ids alone, over the test rows of all seeds, with a 95 % paired "
+    "bootstrap interval that resamples whole users (items), since the ratings of one unknown "
+    "user are not independent. Implicit features (`implicit`, `implicit_items`) say nothing of "
+    "a user or an item without training ratings, and are left out.",
     tuple(map(_part, ("user", "item"))),
 )

@@ -1,4 +1,4 @@
-"""What is timed is what the harness runs: rows and models from `conf`, fits that are looked at as they go on."""
+"""What studies fit: rows and models from `conf`, looked at while they are fitted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from fm.validation import BURN_IN
 
 SOLVERS = ("sgd", "als", "gibbs")
 FEW_PASSES = 2
-"""Of a program that does not show its passes: what more of them cost beyond these is theirs alone."""
+"""Of a program that does not show its passes: what more of them cost is theirs alone."""
 KEPT_PREDICTIONS = 20
 """Of a fit, by which those of different threads are compared."""
 WITHIN = 1.01
@@ -40,7 +41,7 @@ WITHIN = 1.01
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a model is fitted on and what it predicts; `expected` are true means of simulated ratings."""
+    """What a model is fitted on and predicts; `expected` are true means of simulated ratings."""
 
     X: Design
     y: NDArray[np.float64]
@@ -77,7 +78,7 @@ class Fit:
     epoch: float | None = None
     predict: float | None = None
     memory: int | None = None
-    oracle: float | None = None
+    oracle: float = np.nan
     predictions: Sequence[float] = field(default_factory=list)
 
     @property
@@ -104,7 +105,7 @@ def job(*overrides: str) -> Job:
 def rows_of(
     *overrides: str, parts: tuple[str, str] = ("development", "test"), most: int | None = None
 ) -> Rows:
-    """Return the rows of that command: parts of its split to fit on and to predict, at most so many of these."""
+    """Return the rows of that command: a part of its split to fit on, and one to predict."""
     asked = job(*overrides)
     split = asked.split(asked.dataset)
     train, held_out = (getattr(split, part) for part in parts)
@@ -118,7 +119,7 @@ def rows_of(
 
 
 def configured(name: str, *overrides: str, **params: object) -> BaseEstimator:
-    """Return the model `name` of `conf/model` with `params`; raise ImportError where it is not installed."""
+    """Return the model `name` of `conf/model`; raise ImportError where it is not installed."""
     model = job("data=planted", f"model={name}", *overrides).model.set_params(**params)
     reason = getattr(model, "unavailable", lambda: None)()
     if reason is not None:
@@ -127,6 +128,7 @@ def configured(name: str, *overrides: str, **params: object) -> BaseEstimator:
 
 
 def seconds(call: Callable[[], object]) -> float:
+    """Return the seconds of a call, on one thread."""
     with Measured(threads=1) as cost:
         call()
     return cost.seconds
@@ -140,6 +142,7 @@ def sweep_seconds(model: BaseEstimator, rows: Rows) -> float:
 
 
 def warm_up(model: BaseEstimator, rows: Rows) -> None:
+    """Fit a few rows, so that what is loaded once is not timed."""
     clone(model).fit(rows.X[:2000], rows.y[:2000])
 
 
@@ -192,7 +195,7 @@ def _watch_myfm(model: MyFM, rows: Rows) -> Fit:
     predictions: list[NDArray] = []
     paused = 0.0
 
-    def look(_: int, machine: object, *__: object) -> tuple[bool, None]:
+    def look(_: int, machine: Any, *__: object) -> tuple[bool, None]:
         nonlocal paused
         stopped = time.perf_counter()
         ends.append(stopped - began - paused)
@@ -224,7 +227,7 @@ def _watch_myfm(model: MyFM, rows: Rows) -> Fit:
 
 
 def _as_myfm_takes_it(X: Design) -> tuple[sparse.csr_matrix, list]:
-    """Return a flat matrix where every block is one-hot, which myFM is faster on, else relation blocks."""
+    """Return a flat matrix of one-hot blocks, which myFM is faster on, else relation blocks."""
     if all(block.side is None for block in X):
         return sparse.csr_matrix(X.to_csr()), []
     return sparse.csr_matrix((len(X), 0)), relations(X)
@@ -251,8 +254,8 @@ def _ended(
     return Fit(ends, mse, epoch, predicting.seconds, memory, _oracle(rows), some)
 
 
-def _oracle(rows: Rows) -> float | None:
-    return None if rows.expected is None else rows.mse(rows.expected)
+def _oracle(rows: Rows) -> float:
+    return np.nan if rows.expected is None else rows.mse(rows.expected)
 
 
 def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):
@@ -271,11 +274,12 @@ def in_new_process(call: Callable[..., object], *arguments: object, limit: float
         result = receiver.recv()
     except EOFError:
         process.join()
-        if process.exitcode >= 0:
-            return f"ended with status {process.exitcode}"
-        return f"killed by {signal.Signals(-process.exitcode).name} (out of memory?)"
+        status = process.exitcode or 0
+        if status >= 0:
+            return f"ended with status {status}"
+        return f"killed by {signal.Signals(-status).name} (out of memory?)"
     finally:
-        if process.is_alive() and process.pid == _group(process.pid):
+        if process.pid and process.is_alive() and process.pid == _group(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
         process.join()
     return result
@@ -292,6 +296,6 @@ def _send(sender: Connection, call: Callable[[], object]) -> None:
     os.setsid()
     try:
         result = call()
-    except Exception as error:  # noqa: BLE001  whatever another program raises is the answer
+    except Exception as error:
         result = f"{type(error).__name__}: {error}".splitlines()[0]
     sender.send(result)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ PROBLEMS: Mapping[str, tuple[str, Callable[[], tuple[NDArray, NDArray]]]] = {
 
 
 def candidates(of_classes: bool, seed: int) -> dict[str, Candidate]:
-    """Return, by name, a model and its four configurations; the first is what the others are compared with."""
+    """Return models and their configurations; the first is what others are compared with."""
     if of_classes:
         return {
             "logistic regression": (LogisticRegression(max_iter=5000), {"C": STRENGTHS}),
@@ -101,8 +102,8 @@ def through_text(X: NDArray, y: NDArray) -> Problem:
         return Problem(*read_svmlight(path, n_features=X.shape[1]))
 
 
-def measure(problem: Problem) -> Mapping[str, Mapping[str, object]]:
-    """Return, by model, the loss and the missed classes of each seed, the gap to the first model, and seconds.
+def measure(problem: Problem) -> Mapping[str, Mapping[str, Any]]:
+    """Return each model's losses, missed classes and seconds, and its gap to the first model.
 
     Of each seed a fifth of the rows is test; of the others a fifth is validation, by which one of a
     model's configurations is chosen and fitted to all of them.
@@ -121,14 +122,16 @@ def measure(problem: Problem) -> Mapping[str, Mapping[str, object]]:
                 search.fit(problem.X[train], problem.y[train])
             losses, missed = _losses(search, problem, test)
             found.setdefault(name, []).append((losses, missed, search.refit_time_, test))
-    losses = {name: np.concatenate([of[0] for of in seeds]) for name, seeds in found.items()}
+    all_losses = {name: np.concatenate([of[0] for of in seeds]) for name, seeds in found.items()}
     first = next(iter(found))
     return {
         name: {
             "loss": [of[0].mean() for of in seeds],
             "missed": [of[1] for of in seeds],
             "seconds": [of[2] for of in seeds],
-            "gap": grouped_gap(losses[name], losses[first], np.concatenate([of[3] for of in seeds]))
+            "gap": grouped_gap(
+                all_losses[name], all_losses[first], np.concatenate([of[3] for of in seeds])
+            )
             if name != first
             else None,
         }
@@ -136,7 +139,8 @@ def measure(problem: Problem) -> Mapping[str, Mapping[str, object]]:
     }
 
 
-def measure_shipped(name: str, _: Context) -> Mapping[str, object]:
+def measure_shipped(name: str, _: Context) -> Mapping[str, Any]:
+    """Return the models' results on a data set that comes with scikit-learn."""
     problem = through_text(*PROBLEMS[name][1]())
     shape = [*problem.X.shape, problem.X.nnz]
     return {"classes": problem.of_classes, "shape": shape, "models": measure(problem)}
@@ -172,7 +176,7 @@ def _losses(
 
 
 def section(values: Values) -> list[Section]:
-    """A table a data set, a row a model."""
+    """Write a table a data set, a row a model."""
     sections = []
     for name, found in values.items():
         classes, (n_rows, n_features, nnz) = found["classes"], found["shape"]
@@ -185,7 +189,8 @@ def section(values: Values) -> list[Section]:
             rows.append([*row, seconds(float(np.median(of["seconds"])))])
         header = ["model", loss, *["wrong, %"] * classes, f"{loss} − {first} [95 %]", "fit s"]
         filled = nnz / (n_rows * n_features)
-        text = f"{PROBLEMS[name][0]} {n_rows:,} rows, {n_features} features, {filled:.0%} of the cells not zero."
+        text = f"{PROBLEMS[name][0]} {n_rows:,} rows, {n_features} features, "
+        text += f"{filled:.0%} of the cells not zero."
         sections.append(Section(name, f"{text}\n\n{markdown_table(header, rows)}"))
     return sections
 
@@ -194,12 +199,14 @@ STUDY = Study(
     "general",
     "Without users and items: FMs on general features",
     "FMClassifier and FMRegressor beside scikit-learn's models",
-    f"A fifth of the rows is test, drawn anew for each of {len(SEEDS)} seeds. Each model has four configurations (k of `gibbs`: "
-    f"{', '.join(map(str, FACTORS['k']))}, of which 0 is linear, {N_ITER} sweeps; penalties {', '.join(f'{s:g}' for s in STRENGTHS)}; learning rate and "
-    "leaves of the trees), of which one is chosen on a fifth of the other rows and fitted to all of these. Features are "
-    "divided by their standard deviation and not centred, so that zeros stay zeros. Mean ± standard deviation over seeds "
-    f"(n = {len(SEEDS)}, ddof = 1); the difference has a 95 % paired bootstrap interval over rows. Times are medians, of the "
-    "last fit. One thread.",
+    f"A fifth of the rows is test, drawn anew for each of {len(SEEDS)} seeds. Each model has "
+    f"four configurations (k of `gibbs`: {', '.join(map(str, FACTORS['k']))}, of which 0 is "
+    f"linear, {N_ITER} sweeps; penalties {', '.join(f'{s:g}' for s in STRENGTHS)}; learning rate"
+    " and leaves of the trees), of which one is chosen on a fifth of the other rows and fitted "
+    "to all of these. Features are divided by their standard deviation and not centred, so that"
+    f" zeros stay zeros. Mean ± standard deviation over seeds (n = {len(SEEDS)}, ddof = 1); the "
+    "difference has a 95 % paired bootstrap interval over rows. Times are medians, of the last "
+    "fit. One thread.",
     (
         Part(
             "General features", {name: partial(measure_shipped, name) for name in PROBLEMS}, section

@@ -1,4 +1,4 @@
-"""What else was tried: each idea beside the same model without it, on rows held out of training rows."""
+"""What else was tried: each idea beside the same model without it, on validation rows."""
 
 from __future__ import annotations
 
@@ -28,12 +28,16 @@ Prediction = Callable[[BaseEstimator, Rows], NDArray[np.float64]]
 
 
 def plain(model: BaseEstimator, rows: Rows) -> NDArray[np.float64]:
+    """Fit and predict."""
     return model.fit(rows.X, rows.y).predict(rows.held_out)
 
 
 def noise_per_user(model: BaseEstimator, rows: Rows) -> NDArray[np.float64]:
-    """Fitted again, each rating weighted by the precision that the first fit's errors give its user: the mean of
-    Gamma(a + n / 2, a s + SSE / 2) with 2 a = `PRIOR_RATINGS`, s the mean squared error of all."""
+    """Fit again, each rating weighted by the precision that the first fit's errors give its user.
+
+    It is the mean of Gamma(a + n / 2, a s + SSE / 2) with 2 a = `PRIOR_RATINGS`, s the mean
+    squared error of all.
+    """
     squares = (rows.y - model.fit(rows.X, rows.y).predict(rows.X)) ** 2
     user = rows.X.block("user").levels
     a = PRIOR_RATINGS / 2
@@ -43,6 +47,7 @@ def noise_per_user(model: BaseEstimator, rows: Rows) -> NDArray[np.float64]:
 
 
 def sessions_with_factors(model: BaseEstimator, rows: Rows) -> NDArray[np.float64]:
+    """Fit with factors where there are linear weights alone."""
     X, held_out = (
         Design(tuple(replace(block, linear=False) for block in of))
         for of in (rows.X, rows.held_out)
@@ -64,14 +69,14 @@ SWEEPS = 200
 
 @dataclass(frozen=True)
 class Change:
-    """Mean change in MSE with its 95 % interval over rows; standard deviations over seeds without and with."""
+    """Change in MSE with its 95 % interval over rows; std over seeds without and with."""
 
     gap: Sequence[float]
     std: Sequence[float]
 
 
 def measure(context: Context) -> Mapping[str, Change]:
-    """Return each idea's change on a fifth of the training rows of u1; and what sessions change about later ratings."""
+    """Return what each idea changes; and what sessions change about later ratings."""
     model = configured("fm_gibbs", n_iter=SWEEPS)
     where = ("data=ml100k", "split=u1", "split.validation=0.2")
 
@@ -102,12 +107,14 @@ def _predictions(model: BaseEstimator, predict: Prediction, rows: Rows, repeats:
 
 
 def change(before: Predicted, after: Predicted) -> Change:
+    """Return the change in MSE from one to the other, errors averaged over seeds."""
     errors = [rows.squared_errors(prediction) for prediction, rows in (before, after)]
     stds = [e.mean(axis=1).std(ddof=1) if len(e) > 1 else np.nan for e in errors]
     return Change(paired_gap(*(e.mean(axis=0) for e in reversed(errors))), tuple(stds))
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     changes = {idea: Change(**of) for idea, of in values["ideas"].items()}
     later = changes.pop(LATER)
     rows = [[idea, *_cells(change)] for idea, change in changes.items()]
@@ -115,13 +122,15 @@ def section(values: Values) -> list[Section]:
     text = f"""\
 {markdown_table(header, rows, left=1)}
 
-`fm_gibbs`, all features, k = 10, {SWEEPS} sweeps; errors are averaged over seeds; a fifth of the training rows of u1 is
-held out, test rows play no part. An idea *helps* when its interval lies below zero and it gains more than twice the
-standard deviation over seeds. Of the other ideas, full covariances (Normal-Wishart) are the prior of every block here,
-and interaction masks are what makes sessions linear.
+`fm_gibbs`, all features, k = 10, {SWEEPS} sweeps; errors are averaged over seeds; a fifth of the
+training rows of u1 is held out, test rows play no part. An idea *helps* when its interval lies
+below zero and it gains more than twice the standard deviation over seeds. Of the other ideas,
+full covariances (Normal-Wishart) are the prior of every block here, and interaction masks are
+what makes sessions linear.
 
 Sessions, where all test ratings are later than all training ratings (`split=temporal`):
-{signed(*later.gap)} in MSE, standard deviation over seeds {later.std[0]:.4f} without and {later.std[1]:.4f} with."""
+{signed(*later.gap)} in MSE, standard deviation over seeds {later.std[0]:.4f} without and
+{later.std[1]:.4f} with."""
     return [Section(TITLE, text)]
 
 

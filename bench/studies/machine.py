@@ -14,7 +14,7 @@ IN_CACHE, IN_MEMORY = 2**18, 2**28
 
 
 def fastest(call: Callable[[], object], repeats: int) -> float:
-    """The least of so many times, after one that does not count: a limit is what was possible."""
+    """Return the least of so many times, after one that does not count."""
     call()
     return min(seconds(call) for _ in range(repeats))
 

@@ -1,9 +1,9 @@
 """How many ratings of a user and of an item until a model is as good as can be.
 
-The noise floor is the error of the ratings' true means. Least squares with p parameters and n ratings
-of the same noise has p / n more than that; of an FM each user and each item has 1 + k, so that with r
-ratings of each it should have 2 (1 + k) / r more, less where a prior knows what to expect, and more of
-a model that cannot express the truth.
+The noise floor is the error of the ratings' true means. Least squares with p parameters and n
+ratings of the same noise has p / n more than that; of an FM each user and each item has 1 + k, so
+that with r ratings of each it should have 2 (1 + k) / r more, less where a prior knows what to
+expect, and more of a model that cannot express the truth.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bench.studies.study import (
 from bench.tables import MISSING, markdown_table
 
 OF_EACH = (100, 200, 400, 800, 1600)
-"""Ratings of a user, and of an item, on average: half of all pairs, the most that the simulation allows."""
+"""Ratings of a user, and of an item: half of all pairs, the most that can be simulated."""
 TRAINED = 0.9
 """Of the ratings; the others are test."""
 TRUE_K = 4
@@ -61,6 +61,7 @@ def measure(of_each: int, _: Context) -> Mapping[str, Sequence[Fit]]:
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     fits: dict[str, dict[int, list[Fit]]] = {}
     for key, found in values.items():
         for name, of in found.items():
@@ -76,10 +77,11 @@ def section(values: Values) -> list[Section]:
     soon = [[name, *map(_seconds_to_the_floor, of.values())] for name, of in fits.items()]
     soon = [row for row in soon if set(row[1:]) != {MISSING}]
     text = f"""\
-Per cent by which the test error of the whole fit is above that of the ratings' true means, the noise floor. Least
-squares with p parameters and n ratings of equal noise has p / n more than that, and each user and each item of the FM
-that was simulated has 1 + {TRUE_K}: the first line, of r training ratings of each. A prior that knows what to expect needs
-fewer; a model that cannot express the truth, or whose penalty was chosen for other data, stays above:
+Per cent by which the test error of the whole fit is above that of the ratings' true means, the
+noise floor. Least squares with p parameters and n ratings of equal noise has p / n more than
+that, and each user and each item of the FM that was simulated has 1 + {TRUE_K}: the first line,
+of r training ratings of each. A prior that knows what to expect needs fewer; a model that cannot
+express the truth, or whose penalty was chosen for other data, stays above:
 
 {markdown_table([*header, "log-log slope"], rows)}
 
@@ -109,9 +111,10 @@ STUDY = Study(
     "noise_floor",
     "How many ratings until an FM is as good as can be?",
     "how the error of an FM comes down to that of the true means",
-    f"Simulated ratings (`data=planted`) of as many users as items, who rated half of these, {1 - TRAINED:.0%} of them "
-    f"for test; {len(SEEDS)} seeds of data, split and model; k = {K}, one thread; epochs or sweeps: "
-    f"{epochs_of_fits(MODELS)}. No hyperparameter is chosen for these data: they are those of `conf/model`, but for "
-    "what `bench/studies/scale_fits.py` says.",
+    "Simulated ratings (`data=planted`) of as many users as items, who rated half of these, "
+    f"{1 - TRAINED:.0%} of them for test; {len(SEEDS)} seeds of data, split and model; k = {K}, "
+    f"one thread; epochs or sweeps: {epochs_of_fits(MODELS)}. No hyperparameter is chosen for "
+    "these data: they are those of `conf/model`, but for what `bench/studies/scale_models.yaml` "
+    "says.",
     (Part(TITLE, {f"{r} of each": partial(measure, r) for r in OF_EACH}, section),),
 )

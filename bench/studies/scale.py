@@ -1,4 +1,4 @@
-"""Own models and what people use instead, from a hundred thousand to 25 million simulated ratings."""
+"""Own models and what people use instead, from 100,000 to 25 million simulated ratings."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from bench.report.figures import Point, pareto
 from bench.studies import scale_by_k
 from bench.studies.fits import WITHIN, Fit
 from bench.studies.scale_fits import (
-    K,
     LOOKED_AT,
     MODELS,
     MOST_ROWS,
@@ -22,12 +22,13 @@ from bench.studies.scale_fits import (
     SIZES,
     TURNS,
     TWO_THREADS,
+    K,
     epochs_of_fits,
     measure_fit,
     measure_race,
     n_epochs,
 )
-from bench.studies.study import Bar, Context, Part, Plot, Section, Study, Values, slopes, spread
+from bench.studies.study import Bar, Part, Plot, Section, Study, Values, slopes, spread
 from bench.tables import MISSING, markdown_table, seconds
 
 RACE_BARS = {
@@ -35,9 +36,6 @@ RACE_BARS = {
     ("fm_sgd", "vw_rank"): ("epoch / a pass of VW's --rank", 0.1),
 }
 GIB = 2**30
-BYTES_PER_ROW = 3 * 8
-"""Two levels and a rating."""
-BILLION = 1_000_000_000
 Fits = Mapping[tuple[str, int], Fit | str]
 """(Model, ratings) -> its fit, or why there is none."""
 Curves = dict[str, dict[int, float]]
@@ -45,7 +43,7 @@ Curves = dict[str, dict[int, float]]
 
 
 def by_turns(values: Values) -> list[Section]:
-    """What the bars on speed are about."""
+    """Write what the bars on speed are about."""
     rows, bars = [], []
     for name, found in values.items():
         ours, theirs = name.removeprefix("race ").split(" / ")
@@ -58,10 +56,10 @@ def by_turns(values: Values) -> list[Section]:
         rows.append([ours, theirs, *map(spread, times), spread(ratios)])
         bars += _race_bars(ours, theirs, ratios, turns[-1])
     text = f"""\
-Ours and theirs in one process, a fit of each by turns, {TURNS} turns, at {RACE_ROWS:,} ratings: seconds of an epoch, sweep or
-pass, each turn's median, and the ratio of each turn. With *{TWO_THREADS}* it is our own model, with `n_jobs=2`: batches of
-levels are shared out to threads, random numbers are drawn before, sums are added up in one order, so that draws are
-the same.
+Ours and theirs in one process, a fit of each by turns, {TURNS} turns, at {RACE_ROWS:,} ratings:
+seconds of an epoch, sweep or pass, each turn's median, and the ratio of each turn. With
+*{TWO_THREADS}* it is our own model, with `n_jobs=2`: batches of levels are shared out to threads,
+random numbers are drawn before, sums are added up in one order, so that draws are the same.
 
 {markdown_table(["ours", "theirs", "ours, s", "theirs, s", "ours / theirs"], rows)}"""
     return [Section("By turns", text, bars)]
@@ -71,7 +69,7 @@ def _race_bars(ours: str, theirs: str, ratios: np.ndarray, last: list[Fit]) -> l
     if theirs != TWO_THREADS:
         what, high = RACE_BARS[ours, theirs]
         return [Bar(f"`{ours}`, {RACE_ROWS:,} ratings: {what}", ratios, high=high)]
-    apart = np.abs(np.subtract(*(fit.predictions for fit in last))).max()
+    apart = np.abs(np.diff([fit.predictions for fit in last], axis=0)).max()
     return [
         Bar(f"`{ours}`, {RACE_ROWS:,} ratings: speed-up by two threads", ratios, low=1.6),
         Bar(
@@ -83,15 +81,17 @@ def _race_bars(ours: str, theirs: str, ratios: np.ndarray, last: list[Fit]) -> l
 
 
 def beside_each_other(values: Values) -> list[Section]:
+    """Write the sections of what each model took alone."""
     fits = {
         (name, int(rows)): found if isinstance(found, str) else Fit(**found)
         for key, found in values.items()
         for name, rows in [key.split(" ")]
     }
-    return [side_by_side(fits), errors(fits), billion(fits)]
+    return [side_by_side(fits), errors(fits)]
 
 
 def side_by_side(fits: Fits) -> Section:
+    """Write times, memory and their growth."""
     failed = {
         name: f"- {name}, {n:,} ratings: {found}"
         for (name, n), found in sorted(fits.items(), key=lambda item: -item[0][1])
@@ -104,22 +104,26 @@ def side_by_side(fits: Fits) -> Section:
     weighable = {name: {n: mib for n, mib in of.items() if mib >= 1} for name, of in memory.items()}
     predict = curves(fits, lambda _, fit: fit.predict)
     text = f"""\
-Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the second take):
+Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the
+second take):
 
 {_table(fits, epoch, growing=epoch)}
 
-Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million ratings that is
-{epochs_of_fits(MODELS)}; VW 10 passes; on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
+Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million
+ratings that is
+{epochs_of_fits(MODELS)}; VW 10 passes;
+on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
 seconds an epoch, of a model without epochs of the fit:
 
 {_table(fits, whole, growing=share)}
 
-MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of sizes at which that is a
-MiB or more:
+MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of
+sizes at which that is a MiB or more:
 
 {_table(fits, memory, growing=weighable, show="{:,.0f}".format)}
 
-Seconds of predicting the test rows on which errors are measured, a tenth of the ratings and at most {LOOKED_AT:,}:
+Seconds of predicting the test rows on which errors are measured, a tenth of the ratings and at
+most {LOOKED_AT:,}:
 
 {_table(fits, predict)}
 """
@@ -148,7 +152,7 @@ def _memory_bars(fits: Fits) -> list[Bar]:
     for rows, high in ((10_000_000, 3), (25_000_000, 16)):
         weighed = {n: f.memory for n, f in at(fits, rows).items() if n in OURS and f.memory}
         if weighed:
-            most = max(weighed, key=weighed.get)
+            most = max(weighed, key=weighed.__getitem__)
             what = f"peak memory, {rows:,} ratings, GiB (the most: `{most}`)"
             bars.append(Bar(what, np.array([weighed[most] / GIB]), high=high))
     return bars
@@ -175,23 +179,26 @@ def errors(fits: Fits) -> Section:
     if floor:
         within = f"Seconds of fit until the error was within 1 % of it:\n\n{_table(fits, floor)}"
     text = f"""\
-By how many per cent the test error of the whole fit is above that of the ratings' true means, the noise floor:
+By how many per cent the test error of the whole fit is above that of the ratings' true means, the
+noise floor:
 
 {_table(fits, above, show="{:.1f}".format)}
 
 {within}
 
-A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above the floor by what
-her coefficients cannot be known: more ratings of more users do not close that gap. How many of each user do:
-[noise_floor.md](noise_floor.md).
+A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above
+the floor by what her coefficients cannot be known: more ratings of more users do not close that
+gap. How many of each user do: [noise_floor.md](noise_floor.md).
 
-Seconds of fit until the error was within 1 % of the best that any model here reached on as many ratings:
+Seconds of fit until the error was within 1 % of the best that any model here reached on as many
+ratings:
 
 {_table(fits, best)}
 
-Errors are measured outside the time, on at most {LOOKED_AT:,} test rows, after each epoch; of programs that do not show
-their epochs ({", ".join(unseen)}) after the whole fit. No hyperparameter is chosen for these data: they are those of
-`conf/model`, but for what `bench/studies/scale_fits.py` says."""
+Errors are measured outside the time, on at most {LOOKED_AT:,} test rows, after each epoch; of
+programs that do not show their epochs ({", ".join(unseen)}) after the whole fit. No
+hyperparameter is chosen for these data: they are those of `conf/model`, but for what
+`bench/studies/scale_models.yaml` says."""
     size = max((n for n in sizes if set(at(fits, n)) - set(OURS)), default=0)
     points = {name: Point(fit.fit, fit.mse[-1]) for name, fit in at(fits, size).items()}
     plot = Pareto("scale_pareto", f"What does accuracy cost, at {size:,} ratings?", points)
@@ -211,38 +218,8 @@ class Pareto:
         pareto(self.models, path)
 
 
-def billion(fits: Fits) -> Section:
-    """A calculation from the largest size measured."""
-    lines = []
-    for name in ("fm_sgd", "fm_als", "fm_gibbs"):
-        sizes = [n for model, n in fits if model == name and isinstance(fits[model, n], Fit)]
-        if not sizes:
-            continue
-        fit, factor = fits[name, max(sizes)], BILLION / max(sizes)
-        memory = MISSING if fit.memory is None else f"{fit.memory * factor / GIB:,.0f}"
-        epochs = MODELS[name]["n_iter"]
-        hours = fit.epoch * factor * epochs / 3600
-        lines.append([name, f"{fit.epoch * factor:,.0f}", memory])
-        lines[-1] += [f"{BYTES_PER_ROW * BILLION / GIB:,.0f}", str(epochs), f"{hours:,.1f}"]
-        lines[-1].append(f"{hours / (32 * 0.7):,.2f}")
-    header = ["", "s an epoch, one core", "GiB of the fit", "GiB of the data", "epochs"]
-    text = f"""\
-A calculation, not a promise. It assumes that time and memory go on growing in proportion to ratings from the largest
-size above (the slopes there say how nearly), with about 150 ratings a user and 6.5 million users; and that 32 cores
-are 0.7 as fast a core as one, which the two threads above make plausible and nobody has measured. The data are
-{BYTES_PER_ROW} bytes a rating, two ids and a value.
-
-{markdown_table([*header, "hours, one core", "hours, 32 cores"], lines)}
-
-One machine is enough: 10^9 ratings and their sums fit into the memory of a server of 256 GiB. `fm` would read its rows
-from a memory map, and gradient descent would need threads, which it does not have. More than one machine pays for the
-block updates only: given the other blocks, levels are independent, so that each machine holds the rows of its users
-and those of its items, and between two blocks all send each other what they drew, levels x (k + 1) numbers. None of
-this was measured."""
-    return Section("What would 10^9 ratings take?", text)
-
-
 def at(fits: Fits, size: int) -> dict[str, Fit]:
+    """Return the fits on so many rows."""
     return {n: fit for (n, rows), fit in fits.items() if rows == size and isinstance(fit, Fit)}
 
 
@@ -283,9 +260,10 @@ STUDY = Study(
     "scale",
     "From a hundred thousand ratings to 25 million",
     "every model from 100,000 to 25 million simulated ratings (1 h 45 min)",
-    "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each model and size once, in "
-    f"a process of its own, on one thread unless said; k = {K}. Numbers are of double precision, but for `fm_sgd`, "
-    "which is compared with VW and has numbers of single precision, as VW has.",
+    "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each "
+    f"model and size once, in a process of its own, on one thread unless said; k = {K}. Numbers "
+    "are of double precision, but for `fm_sgd`, which is compared with VW and has numbers of "
+    "single precision, as VW has.",
     (
         Part(
             "By turns",

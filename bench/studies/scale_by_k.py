@@ -24,7 +24,7 @@ PARTS = {
     "levels: factorize and solve": ("block_kernel.py", "_solve"),
     "groups: mean and covariance": ("priors.py", "draw"),
 }
-"""What is timed -> file and function of `fm` in which it happens, with all that is called from there."""
+"""What is timed -> file and function of `fm`, with all that is called from there."""
 
 
 def measure(_: Context) -> Mapping[int, Mapping[str, float]]:
@@ -45,7 +45,7 @@ def measure(_: Context) -> Mapping[int, Mapping[str, float]]:
 def seconds_by_part(stats: pstats.Stats) -> dict[str, float]:
     """Return the seconds a sweep in each of `PARTS`."""
     found = dict.fromkeys(PARTS, 0.0)
-    for (file, _, function), (_, _, _, seconds, _) in stats.stats.items():
+    for (file, _, function), (_, _, _, seconds, _) in vars(stats)["stats"].items():
         for part, (name, of) in PARTS.items():
             if function == of and file.endswith(f"fm/{name}"):
                 # Of nested functions of that name the outermost, which has the others' time.
@@ -54,6 +54,7 @@ def seconds_by_part(stats: pstats.Stats) -> dict[str, float]:
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     found = {int(k): parts for k, parts in values["by k"].items()}
     columns = ("all", *PARTS)
     table = [[str(k), *(f"{1e3 * of[name]:.4g}" for name in columns)] for k, of in found.items()]
@@ -74,13 +75,15 @@ def section(values: Values) -> list[Section]:
         f"more than its rows from k = {more[0]} on" if more else "less than its rows at every k"
     )
     text = f"""\
-{ROWS:,} ratings of 6,040 users and 3,706 items, milliseconds of a Gibbs sweep on one thread, {SWEEPS} sweeps at each k:
+{ROWS:,} ratings of 6,040 users and 3,706 items, milliseconds of a Gibbs sweep on one thread,
+{SWEEPS} sweeps at each k:
 
 {markdown_table(["k", "whole sweep", *PARTS], table)}
 
-- A row costs O(k^2) up to k = {FACTORS}, a product of its regressors with themselves; beyond, factors are drawn in parts
-  of {FACTORS}, and it costs O({FACTORS} k).
-- A level costs O(k^3) up to k = {FACTORS}, and O({FACTORS}^2 k) beyond; it is {compared}: there are {ROWS // (6040 + 3706)} rows to a level and block.
+- A row costs O(k^2) up to k = {FACTORS}, a product of its regressors with themselves; beyond,
+factors are drawn in parts of {FACTORS}, and it costs O({FACTORS} k).
+- A level costs O(k^3) up to k = {FACTORS}, and O({FACTORS}^2 k) beyond; it is {compared}: there
+are {ROWS // (6040 + 3706)} rows to a level and block.
 - A group costs O(k^3) once a sweep, and O(k^2) for each of its levels."""
     times = {name: {k: of[name] for k, of in found.items() if of[name] > 0} for name in columns}
     lines = {name: (list(of), list(of.values())) for name, of in times.items()}

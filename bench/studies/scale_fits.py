@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
+import yaml
 from sklearn.base import BaseEstimator
 
 from bench.studies.fits import (
@@ -20,45 +23,9 @@ from bench.studies.study import Context
 K = 16
 LOOKED_AT = 100_000
 """Test rows, at most, on which errors are measured."""
-OURS = {
-    "fm_sgd": {"k": K, "n_iter": 30, "early_stopping": None, "dtype": "float32"},  # as VW's weights
-    "fm_als": {"k": K, "n_iter": 15, "early_stopping": None},
-    "fm_gibbs": {"k": K, "n_iter": 30},
-    "fm_ordinal": {"k": K, "n_iter": 30},
-}
-OTHERS = {
-    "linear": {},
-    "mf": {"k": K, "n_iter": 10, "early_stopping": None},
-    "nmf": {"k": K, "n_iter": 20, "early_stopping": None},
-    "quadratic": {},
-    "vw_linear": {"bits": 24},
-    "vw_rank": {
-        "arguments": {
-            "q": "ui", "rank": K, "l2": 1e-3, "learning_rate": 0.015, "decay_learning_rate": 0.97, "power_t": 0
-        },
-        "bits": 20,
-        "holdout": False,
-    },
-    "vw_lrq": {"arguments": {"hash": "all", "lrq": f"ui{K}", "l2": 1e-6, "learning_rate": 0.15}, "bits": 24},
-    "peer_myfm": {"k": K, "n_iter": 20},
-    "peer_surprise_svd": {"k": K, "n_iter": 10},
-    "peer_sklearn_ridge": {},
-    "peer_sklearn_boosting": {},
-    "peer_libfm": {"k": K, "n_iter": 20},
-    "peer_myfm_ordered": {"k": K, "n_iter": 20},
-    "peer_surprise_baseline": {},
-    "peer_surprise_nmf": {"k": K, "n_iter": 10},
-    "peer_surprise_svdpp": {"k": K, "n_iter": 5},
-    "peer_ffm": {},
-    "vw_crossed": {"bits": 24, "holdout": False},
-    "vw_lrq_dropout": {
-        "arguments": {
-            "hash": "all", "lrq": f"ui{K}", "lrqdropout": True, "learning_rate": 0.1, "power_t": 0.6
-        },
-        "bits": 24,
-    },
-}  # fmt: skip
-MODELS: Mapping[str, Mapping[str, object]] = OURS | OTHERS
+_KINDS = yaml.safe_load(Path(__file__).with_name("scale_models.yaml").read_text("utf-8"))
+OURS: Mapping[str, Mapping[str, Any]] = _KINDS["ours"]
+MODELS: Mapping[str, Mapping[str, Any]] = OURS | _KINDS["others"]
 """Model of `conf/model` -> what differs from it."""
 SIZES = (100_000, 1_000_000, 10_000_000)
 MOST_ROWS = 25_000_000
@@ -76,7 +43,7 @@ RACES = (("fm_gibbs", TWO_THREADS), ("fm_gibbs", "peer_myfm"), ("fm_sgd", "vw_ra
 RACE_ROWS, TURNS, RACE_EPOCHS = 10_000_000, 3, 4
 
 
-def settings(name: str, n_rows: int) -> dict[str, object]:
+def settings(name: str, n_rows: int) -> dict[str, Any]:
     """Return what differs from `conf/model` for so many ratings."""
     given = dict(MODELS[name])
     if "n_iter" in given:
@@ -98,11 +65,13 @@ def epochs_of_fits(names: Iterable[str]) -> str:
 
 
 def simulated(n_rows: int, *overrides: str) -> Rows:
+    """Return the rows of a simulated data set, at most `LOOKED_AT` of them held out."""
     where = ("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
     return rows_of(*where, *overrides, most=LOOKED_AT)
 
 
 def one_fit(name: str, n_rows: int) -> Fit:
+    """Fit a model of the study on so many rows."""
     model, rows = configured(name, **settings(name, n_rows)), simulated(n_rows)
     warm_up(model, rows)
     return watched(model, rows)
@@ -128,13 +97,15 @@ def race(ours: str, theirs: str, n_rows: int) -> list[tuple[Fit, Fit]]:
     rows = simulated(n_rows)
     for model in models:
         warm_up(model, rows)
-    return [tuple(watched(model, rows) for model in models) for _ in range(TURNS)]
+    first, other = models
+    return [(watched(first, rows), watched(other, rows)) for _ in range(TURNS)]
 
 
-def _entrant(name: str, n_rows: int, given: Mapping[str, object]) -> BaseEstimator:
+def _entrant(name: str, n_rows: int, given: Mapping[str, Any]) -> BaseEstimator:
     few = {} if name.startswith("vw_") else {"n_iter": RACE_EPOCHS}
-    return configured(name, **settings(name, n_rows) | few | given)
+    return configured(name, **(settings(name, n_rows) | few | dict(given)))
 
 
 def measure_race(ours: str, theirs: str, _: Context) -> list[tuple[Fit, Fit]] | str:
+    """Return the turns of a race, run in a process of its own."""
     return in_new_process(race, ours, theirs, RACE_ROWS, limit=2 * TURNS * LIMIT_SECONDS)

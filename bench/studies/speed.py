@@ -1,4 +1,4 @@
-"""How fast `fm` is beside its peers, how its time grows, and how far it is from what the machine can do."""
+"""How fast `fm` is beside its peers, how its time grows, and what the machine allows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -48,7 +50,7 @@ BYTES_PER_PREDICTION = 2 * 8 + 8
 """Two levels in, one prediction out: what has to come from memory or go there."""
 
 
-def measure_vw(context: Context) -> Mapping[str, object]:
+def measure_vw(context: Context) -> Mapping[str, Any]:
     """Fit our solvers and Vowpal Wabbit by turns: seconds, errors and VW's own error."""
     rows = rows_of(UA)
     models = {solver: configured(f"fm_{solver}") for solver in SOLVERS}
@@ -56,7 +58,7 @@ def measure_vw(context: Context) -> Mapping[str, object]:
     vw_mse = rows.mse(clone(vw).fit(rows.X, rows.y).predict(rows.held_out))
     for model in models.values():
         clone(model).set_params(n_iter=2, early_stopping=None).fit(rows.X, rows.y)
-    measured = {
+    measured: dict[str, Any] = {
         "vw_mse": vw_mse,
         "vw": [],
         "vw_pass": [],
@@ -77,7 +79,7 @@ def measure_vw(context: Context) -> Mapping[str, object]:
 
 
 def settle(model: BaseEstimator, *overrides: str) -> tuple[BaseEstimator, float]:
-    """Return `model` with the number of epochs that is best on validation rows, and the seconds of finding it."""
+    """Return `model` with the best epochs on validation rows, and the seconds of finding them."""
     if model.early_stopping is None:
         return model, 0.0
     rows = rows_of(*(overrides or (UA,)), parts=("train", "validation"))
@@ -87,12 +89,13 @@ def settle(model: BaseEstimator, *overrides: str) -> tuple[BaseEstimator, float]
 
 
 def write_rows(rows: Rows, path: Path) -> None:
-    user, item = (block.labels[block.levels] for block in rows.X)
+    """Write the training rows as VW's text."""
+    user, item = (np.asarray(block.labels)[block.levels] for block in rows.X)
     np.savetxt(path, np.column_stack([rows.y, user, item]), fmt="%d |u %d |i %d")
 
 
 def vw_seconds(model: VowpalWabbit, folder: str, passes: int) -> float:
-    """Return the seconds of VW's process over `folder`/rows.vw, less those of starting its interpreter."""
+    """Return the seconds of VW's process on rows.vw, its interpreter's start excluded."""
     command = [*command_line(model.arguments), f"--bit_precision={model.bits}"]
     command += [f"--passes={passes}", "--data=rows.vw", "--cache_file=cache", "--kill_cache"]
     command += ["--final_regressor=model", *([] if model.holdout else ["--holdout_off"])]
@@ -117,6 +120,7 @@ def _vw(arguments: list[str], folder: str) -> tuple[str, float]:
 
 
 def against_vw(values: Values) -> list[Section]:
+    """Compare times to the published error, and of passes."""
     found = values["vw"]
     vw, vw_pass = np.array(found["vw"]), np.array(found["vw_pass"])
     fits = {solver: [Fit(**fit) for fit in of] for solver, of in found["fits"].items()}
@@ -133,8 +137,8 @@ def against_vw(values: Values) -> list[Section]:
     rows[0] += [f"{found['vw_mse']:.4f}", MISSING]
     for solver in fits:
         chosen = found["selection"][solver]
-        times = (1e3 * epoch[solver], epoch[solver] / vw_pass, target[solver], target[solver] / vw)
-        times += (end[solver], end[solver] / vw, mse[solver])
+        times = [1e3 * epoch[solver], epoch[solver] / vw_pass, target[solver], target[solver] / vw]
+        times += [end[solver], end[solver] / vw, mse[solver]]
         rows.append([f"`fm_{solver}`", *map(spread, times), spread(chosen) if any(chosen) else "–"])
     header = ["model", "ms a pass", "ratio", f"s to {PUBLISHED:.4f}", "ratio to VW's fit"]
     header += ["s of fit", "ratio", "test MSE", "s of choosing"]
@@ -153,12 +157,13 @@ MovieLens-100K, all rows of ua.base and ua.test, k = 10, models as in `conf/mode
 
 {markdown_table(header, rows)}
 
-Medians (min–max) of {len(vw)} repeats; a pass is an epoch of `sgd`, a sweep of `als` and `gibbs`. VW is timed as a
-process, from text file to model, without the start of its interpreter; its pass is what {PASSES - FEW_PASSES} further
-passes over its binary cache take. It may parse in a second thread, and learns from nine rows of ten (`holdout`).
-Where the number of epochs is chosen on validation rows, *s of fit* is of the fit on all rows with that number, *s of
-choosing* of the fit before it. Test rows are evaluated after each epoch, outside the time; `gibbs` predicts there
-what a fit of so many sweeps predicts."""
+Medians (min–max) of {len(vw)} repeats; a pass is an epoch of `sgd`, a sweep of `als` and `gibbs`.
+VW is timed as a process, from text file to model, without the start of its interpreter; its pass
+is what {PASSES - FEW_PASSES} further passes over its binary cache take. It may parse in a second
+thread, and learns from nine rows of ten (`holdout`). Where the number of epochs is chosen on
+validation rows, *s of fit* is of the fit on all rows with that number, *s of choosing* of the fit
+before it. Test rows are evaluated after each epoch, outside the time; `gibbs` predicts there what
+a fit of so many sweeps predicts."""
     lines = {f"fm_{solver}": (of[0].seconds, of[0].mse) for solver, of in fits.items()}
     plot = Plot(
         "speed",
@@ -172,12 +177,12 @@ what a fit of so many sweeps predicts."""
     return [Section("Against Vowpal Wabbit", text, bars, (plot,))]
 
 
-def measure_myfm(context: Context) -> Mapping[int, Sequence[tuple[float, float]]]:
+def measure_myfm(context: Context) -> Mapping[int, Sequence[tuple[float, float | None]]]:
     """Return, for each k and repeat, the seconds of our Gibbs sweep and of myFM's."""
     theirs = configured("peer_myfm", n_iter=SWEEPS)
     ours, rows = configured("fm_gibbs", n_iter=SWEEPS), rows_of(UA)
     few = Rows(rows.X, rows.y, rows.held_out[:100], rows.truth[:100], rows.scale)
-    pairs: dict[int, list[tuple[float, float]]] = {k: [] for k in MYFM_BARS}
+    pairs: dict[int, list[tuple[float, float | None]]] = {k: [] for k in MYFM_BARS}
     for seed in range(context.repeats + 1):  # the first is to warm up
         for k, of in pairs.items():
             for model in (ours, theirs):
@@ -187,6 +192,7 @@ def measure_myfm(context: Context) -> Mapping[int, Sequence[tuple[float, float]]
 
 
 def against_myfm(values: Values) -> list[Section]:
+    """Compare the times of a sweep."""
     times = {int(k): np.array(of).T for k, of in values["myfm"].items()}
     rows = [
         [str(k), spread(1e3 * ours), spread(1e3 * theirs), spread(ours / theirs)]
@@ -197,8 +203,8 @@ ua.base, user and item ids. myFM (compiled C++), the same matrix with a group fo
 
 {markdown_table(["k", "fm, ms a sweep", "myFM, ms a sweep", "ratio"], rows)}
 
-In each repeat both fit {SWEEPS} sweeps at each k, one after the other; a sweep is the median time between sweeps, so
-that set-up counts for neither. Ratios are within repeats."""
+In each repeat both fit {SWEEPS} sweeps at each k, one after the other; a sweep is the median time
+between sweeps, so that set-up counts for neither. Ratios are within repeats."""
     lines = {
         name: (list(times), [np.median(of[i]) for of in times.values()])
         for i, name in enumerate(("fm", "myFM"))
@@ -212,14 +218,14 @@ that set-up counts for neither. Ratios are within repeats."""
 
 
 def measure_libfm(context: Context) -> Sequence[tuple[float, float]]:
-    """Return, for each repeat, the seconds of our Gibbs sweep and of one more sweep of libFM's MCMC."""
+    """Return, for each repeat, the seconds of our Gibbs sweep and of libFM's."""
     few, many = LIBFM_SWEEPS
     libfm = configured("peer_libfm")
     ours, rows = configured("fm_gibbs", n_iter=many), rows_of(UA)
     pairs = []
     for seed in range(context.repeats + 1):  # the first is to warm up
         took = [
-            seconds(lambda model=model: model.fit(rows.X, rows.y))
+            seconds(partial(model.fit, rows.X, rows.y))
             for model in (libfm.set_params(n_iter=n, random_state=seed) for n in (few, many))
         ]
         sweep = sweep_seconds(ours.set_params(random_state=seed), rows)
@@ -228,20 +234,22 @@ def measure_libfm(context: Context) -> Sequence[tuple[float, float]]:
 
 
 def against_libfm(values: Values) -> list[Section]:
+    """Compare the times of a sweep."""
     ours, theirs = np.array(values["libfm"]).T
     row = [spread(1e3 * ours), spread(1e3 * theirs), spread(ours / theirs)]
     text = f"""\
-ua.base, user and item ids, k = 10. libFM (compiled C++), MCMC, with a group for each block, as the harness runs it.
+ua.base, user and item ids, k = 10. libFM (compiled C++), MCMC, with a group for each block, as
+the harness runs it.
 
 {markdown_table(["fm, ms a sweep", "libFM, ms a sweep", "ratio"], [row], left=0)}
 
-Of libFM, what sweeps {LIBFM_SWEEPS[0] + 1} to {LIBFM_SWEEPS[1]} take, so that reading and writing files count for none; of `fm`, the median time
-between sweeps. Ratios are within repeats."""
+Of libFM, what sweeps {LIBFM_SWEEPS[0] + 1} to {LIBFM_SWEEPS[1]} take, so that reading and writing
+files count for none; of `fm`, the median time between sweeps. Ratios are within repeats."""
     bar = Bar("`gibbs`: sweep / libFM's, k = 10", ours / theirs, high=1)
     return [Section("A Gibbs sweep against libFM", text, (bar,))]
 
 
-def measure_predictions(context: Context) -> Mapping[str, object]:
+def measure_predictions(context: Context) -> Mapping[str, Any]:
     """Return the seconds of predicting random pairs of ids, and the least that two limits allow."""
     rows = rows_of(UA)
     model = configured("fm_als", n_iter=2, early_stopping=None).fit(rows.X, rows.y)
@@ -264,6 +272,7 @@ def measure_predictions(context: Context) -> Mapping[str, object]:
 
 
 def predictions(values: Values) -> list[Section]:
+    """Compare the time of predictions with its limits."""
     found = values["predict"]
     took, limits = np.array(found["seconds"]), {name: found[name] for name in ("memory", "look-up")}
     speed = found["rows"] / took / 1e6
@@ -275,8 +284,9 @@ def predictions(values: Values) -> list[Section]:
 
 {markdown_table(["", "million rows/s", "times as long"], rows)}
 
-*Memory alone* is {BYTES_PER_PREDICTION} bytes a row at the speed of a copy in memory; *look-up alone* takes a row of each
-of the two tables of factors, which lie in cache, and does nothing with it. The limit that binds is {max(limits, key=limits.get)}."""
+*Memory alone* is {BYTES_PER_PREDICTION} bytes a row at the speed of a copy in memory; *look-up
+alone* takes a row of each of the two tables of factors, which lie in cache, and does nothing with
+it. The limit that binds is {max(limits, key=limits.__getitem__)}."""
     bar = Bar("predict, two ids, k = 10: million rows/s", speed, low=10)
     return [Section("Predictions", text, (bar,))]
 

@@ -5,7 +5,8 @@ How fits grow with the rows is the study `scale`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def measure_predictions(context: Context) -> Mapping[str, Times]:
                 ("predict", models[n].predict, X),
                 ("rows alone", model.predict, same_levels),
             ):
-                took = seconds(lambda p=predict, of=of, runs=runs: [p(of) for _ in range(runs)])
+                took = seconds(partial(_repeated, predict, of, runs))
                 times[kind][n][repeat] = took / runs
     return times
 
@@ -77,6 +78,11 @@ def measure_predictions(context: Context) -> Mapping[str, Times]:
 def _drawn(rng: np.random.Generator, n: int) -> Design:
     sizes = zip(("user", "item"), SHAPES[n], strict=True)
     return Design(tuple(Block(name, rng.integers(m, size=n), m) for name, m in sizes))
+
+
+def _repeated(call: Callable[[Design], object], X: Design, runs: int) -> None:
+    for _ in range(runs):
+        call(X)
 
 
 def measure_nonzeros(context: Context) -> Mapping[str, Times]:
@@ -91,11 +97,12 @@ def measure_nonzeros(context: Context) -> Mapping[str, Times]:
     for repeat in range(context.repeats):
         for solver, model in models.items():
             for m, X in matrices.items():
-                times[solver][m][repeat] = seconds(lambda model=model, X=X: model.fit(X, y))
+                times[solver][m][repeat] = seconds(partial(model.fit, X, y))
     return times
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     times = {kind: by_size(of) for kind, of in values.get("growth", {}).items()}
     sparse = {solver: by_size(of) for solver, of in values.get("nonzeros", {}).items()}
     bars = [
@@ -112,17 +119,17 @@ def section(values: Values) -> list[Section]:
     shapes = "; ".join(f"{n:,} of {u:,} and {i:,}" for n, (u, i) in SHAPES.items())
     growing = ", ".join(f"{kind} {spread(slopes(of))}" for kind, of in times.items())
     text = f"""\
-Ids drawn at random, k = 10; rows, users and items: {shapes}. Users and items grow with the rows, and the tables in
-which they are looked up leave one cache after the other. Nanoseconds a row:
+Ids drawn at random, k = 10; rows, users and items: {shapes}. Users and items grow with the rows,
+and the tables in which they are looked up leave one cache after the other. Nanoseconds a row:
 
 {markdown_table(["rows", *times], nanoseconds)}
 
-*Look-up alone* takes a row of each of two tables as large and does nothing with it. *Rows alone* predicts more rows of
-the smallest data set by its model, whose tables stay in cache, and is what the bar is about: linear in rows. Log-log
-slopes: {growing}.
+*Look-up alone* takes a row of each of two tables as large and does nothing with it. *Rows alone*
+predicts more rows of the smallest data set by its model, whose tables stay in cache, and is what
+the bar is about: linear in rows. Log-log slopes: {growing}.
 
-Seconds of a fit of {EPOCHS} epochs or sweeps on a general sparse matrix of {SPARSE_ROWS:,} rows and 1,000 columns; what an
-epoch costs besides its nonzeros keeps slopes below 1:
+Seconds of a fit of {EPOCHS} epochs or sweeps on a general sparse matrix of {SPARSE_ROWS:,} rows
+and 1,000 columns; what an epoch costs besides its nonzeros keeps slopes below 1:
 
 {markdown_table(["nonzeros a row", *(f"`{solver}`" for solver in sparse)], by_nonzeros)}"""
     lines = {

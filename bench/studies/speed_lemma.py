@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -45,12 +46,12 @@ def measure(context: Context, work: int = WORK) -> Mapping[str, Mapping[int, Seq
     calls: dict[tuple[str, int], tuple[int, Callable[[], object]]] = {}
     for m in ACTIVE:
         X = sparse_rows(rng, work // m, m)
-        calls["features", m] = X.shape[0], lambda X=X: predict(X, models[K])
+        calls["features", m] = X.shape[0], partial(predict, X, models[K])
         pairs = sparse_rows(rng, 2 * work // m**2, m)
-        calls["explicit", m] = pairs.shape[0], lambda X=pairs: explicit.predict(X)
+        calls["explicit", m] = pairs.shape[0], partial(explicit.predict, pairs)
     X = sparse_rows(rng, work // M, M)
     for k in FACTORS:
-        calls["factors", k] = X.shape[0], lambda k=k: predict(X, models[k])
+        calls["factors", k] = X.shape[0], partial(predict, X, models[k])
     times: dict[str, dict[int, list[float]]] = {}
     for repeat in range(context.repeats + 1):  # the first is to warm up
         for (kind, size), (n_rows, call) in calls.items():
@@ -87,6 +88,7 @@ def explicit_model(rng: np.random.Generator) -> QuadraticRegression:
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     features, factors, explicit = (
         by_size(values["lemma"][kind]) for kind in ("features", "factors", "explicit")
     )
@@ -99,9 +101,10 @@ Rows of a general sparse matrix (CSR, {N_FEATURES:,} columns, real values); micr
 
 {markdown_table(["k", f"FM, {M} features of a row"], by_k)}
 
-Log-log slopes: FM in features {spread(slopes(features))}, in k {spread(slopes(factors))}; `baselines.QuadraticRegression`, which
-multiplies out every pair, in features {spread(slopes(explicit))}. A nonzero costs something besides its factors, so that
-the slope in k is below 1 where k is small."""
+Log-log slopes: FM in features {spread(slopes(features))}, in k {spread(slopes(factors))};
+`baselines.QuadraticRegression`, which multiplies out every pair, in features
+{spread(slopes(explicit))}. A nonzero costs something besides its factors, so that the slope in k
+is below 1 where k is small."""
     kinds = {"FM in features": features, "FM in k": factors, "explicit pairs in features": explicit}
     plot = Plot(
         "speed_lemma",

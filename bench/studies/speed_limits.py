@@ -7,6 +7,7 @@ import pstats
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,21 +27,22 @@ SHOWN = 8
 def work_of_a_sweep(X: Design, k: int) -> tuple[float, float]:
     """Return the least that a sweep over one-hot blocks has to do, in flops and in bytes.
 
-    Flops are, per row and block, a Gram matrix of k + 1 regressors and the target, and per level one
-    Cholesky factorization of order k + 1 with the target beside it. Bytes are, per row and block, the
-    row's number and its other level (4 bytes each), its target, and k + 2 numbers three times: looked
-    up, written as regressors, read for the product.
+    Flops are, per row and block, a Gram matrix of k + 1 regressors and the target, and per level
+    one Cholesky factorization of order k + 1 with the target beside it. Bytes are, per row and
+    block, the row's number and its other level (4 bytes each), its target, and k + 2 numbers
+    three times: looked up, written as regressors, read for the product.
     """
     visits, levels = len(X) * len(X.blocks), sum(b.n_levels for b in X)
     flops = visits * 2 * (k + 1) * (k + 2) + levels * (k + 2) ** 3 / 3
     return flops, visits * (2 * 4 + 8 + 3 * 8 * (k + 2))
 
 
-def measure(context: Context) -> Mapping[str, object]:
+def measure(context: Context) -> Mapping[str, Any]:
+    """Return times, work and speed of a sweep's arithmetic and memory traffic."""
     rows = rows_of("data=ml100k")
     models = {s: configured(f"fm_{s}", n_iter=SWEEPS) for s in ("gibbs", "als")}
     models["als"].set_params(early_stopping=None)
-    sweep = {solver: [] for solver in models}
+    sweep: dict[str, list[float]] = {solver: [] for solver in models}
     for _ in range(context.repeats + 1):  # the first is to warm up
         for solver, model in models.items():
             sweep[solver].append(sweep_seconds(model, rows))
@@ -62,10 +64,11 @@ def measure(context: Context) -> Mapping[str, object]:
 def own_shares(stats: pstats.Stats) -> dict[str, float]:
     """Return each function's share of the time, calls excluded, largest first.
 
-    What NumPy does for a function without calling another (products, sums) counts as the function's own.
+    What NumPy does for a function without calling another (products, sums) counts as the
+    function's own.
     """
     own: Counter[str] = Counter()
-    for (file, _, function), entry in stats.stats.items():
+    for (file, _, function), entry in vars(stats)["stats"].items():
         own[_name(file, function)] += entry[2]
     return {name: t / own.total() for name, t in own.most_common()}
 
@@ -78,6 +81,7 @@ def _name(file: str, function: str) -> str:
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     found = values["limits"]
     sweep = {solver: np.array(of) for solver, of in found["sweep"].items()}
     work, speed = found["work"], found["speed"]
@@ -104,14 +108,16 @@ def section(values: Values) -> list[Section]:
         for solver, shares in found["shares"].items()
     ]
     text = f"""\
-A sweep over ua.base, k = 10, beside the least time in which this machine could do its arithmetic (at the speed of
-a product of large matrices) and move its numbers (at the speed of a copy in cache).
+A sweep over ua.base, k = 10, beside the least time in which this machine could do its arithmetic
+(at the speed of a product of large matrices) and move its numbers (at the speed of a copy in
+cache).
 
 {markdown_table(header, rows)}
 
-Counted are, per row and block, one Gram matrix of the regressors and the target, per level one Cholesky
-factorization, and each row's regressors looked up, written and read once. The nearer of the two limits is
-{max(least, key=least.get)}.
+Counted are, per row and block, one Gram matrix of the regressors and the target, per level one
+Cholesky factorization, and each row's regressors looked up, written and read once. The nearer of
+the two limits is
+{max(least, key=least.__getitem__)}.
 
 Where the time of a fit of {SWEEPS} sweeps goes, by function, calls excluded:
 

@@ -1,4 +1,4 @@
-"""How far an FM goes on MovieLens-100K: what tracked runs reached, what was tried besides, and how fast.
+"""How far an FM goes on MovieLens-100K: what tracked runs reached, what else was tried, how fast.
 
 `make state-of-the-art` makes the runs.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from bench.tracking import Record, RunReader
 
 COMMAND = "make state-of-the-art"
 TARGET = 0.8817
-"""RMSE on u1 that myFM reaches with these features."""
+"""RMSE on u1 that is raced for: about what myFM reaches with these features."""
 OURS, WITH_SESSIONS, THEIRS = "fm, the same features", "fm, sessions too", "myFM"
 SWEEPS = 200
 BURN_IN = 2
@@ -31,20 +33,21 @@ QUANTILES = 0.05, 0.95
 PUBLISHED = """\
 | published | RMSE, u1 |
 | --- | ---: |
-| GLocal-K (Han et al., CIKM 2021), neural | 0.8889 |
-| myFM's documentation (ordered probit; ids, day, tables, implicit) | 0.8817 |"""
+| GLocal-K (Han et al., CIKM 2021), neural, ratings alone | 0.8889 |
+| myFM, ml-100k-extended.ipynb (ordered probit; ids, day, tables, implicit; 512 sweeps) | 0.8808 |"""
 READING = """\
-*Sessions* are each user's seconds, minutes and half hours, a weight each: ratings that she gave at the same time have
-something in common that neither she nor the film explains, such as the page that she was shown. In u1 to u5, ua and ub,
-test ratings are drawn from the same times as training ratings, so sessions fill gaps between known ratings. They
-say nothing of the future. The published figures above use no time finer than a day."""
+*Sessions* are each user's seconds, minutes and half hours, a weight each: ratings that she gave
+at the same time have something in common that neither she nor the film explains, such as the page
+that she was shown. In u1 to u5, ua and ub, test ratings are drawn from the same times as training
+ratings, so sessions fill gaps between known ratings. They say nothing of the future. The
+published figures above use no time finer than a day."""
 
 
-def measure_runs(_: Context) -> Mapping[str, object]:
-    """Read the tracked runs of the three experiments; their numbers are kept, so that a page can be drawn again."""
+def measure_runs(_: Context) -> Mapping[str, Any]:
+    """Read the tracked runs of the three experiments."""
     reader = RunReader(directory=str(ROOT / "results"))
     tried, steps, best = (
-        of_one_code(reader.jobs(reader.experiment(name)))
+        of_one_code(reader.records(reader.experiment(name)))
         for name in ("choose_k", "ablation", "state_of_the_art")
     )
     predictions = Predictions(reader)
@@ -73,7 +76,7 @@ def measure_runs(_: Context) -> Mapping[str, object]:
 
 
 def of_one_code(records: Sequence[Record]) -> list[Record]:
-    """Return the finished runs of the code that most of them ran; raise UserError if there is none."""
+    """Return the finished runs of the code that most of them ran; UserError if there is none."""
     done = [record for record in records if record.finished]
     if not done:
         raise UserError(f"no run of this experiment has finished: {COMMAND}")
@@ -82,7 +85,7 @@ def of_one_code(records: Sequence[Record]) -> list[Record]:
 
 
 def runs(values: Values) -> list[Section]:
-    """The bars, by the configurations that validation chose; and what each kind of information adds."""
+    """Return what the chosen configurations reached, and what each kind of information adds."""
     found = values["runs"]
     measured = {name: np.array(of) for name, of in found["bars"].items()}
     bars = [
@@ -99,8 +102,9 @@ def runs(values: Values) -> list[Section]:
         if len(measured[name])
     ]
     chosen = (
-        "k was chosen on validation rows, a tenth of the training rows of a split, held out; where the errors "
-        "differ by no more than seeds make them, about 0.001, the smaller k was taken:"
+        "k was chosen on validation rows, a tenth of the training rows of a split, held out; "
+        "where the errors differ by no more than seeds make them, about 0.001, the smaller k "
+        "was taken:"
     )
     reached = "Test RMSE, mean ± standard deviation over seeds."
     made = f"Runs by `{COMMAND}`: {found['runs']}."
@@ -109,8 +113,9 @@ Test RMSE, mean ± standard deviation over seeds; every run fitted on all traini
 
 {found["steps"]}
 
-Each step in MSE, over the test rows of u1 to u5 together (every rating is a test row once), errors averaged over seeds;
-a step smaller than the standard deviations over seeds beside it is none.
+Each step in MSE, over the test rows of u1 to u5 together (every rating is a test row once),
+errors averaged over seeds; a step smaller than the standard deviations over seeds beside it is
+none.
 
 {found["gains"]}"""
     parts = [reached, found["reached"], PUBLISHED, chosen, found["chosen"], READING, made]
@@ -121,7 +126,7 @@ a step smaller than the standard deviations over seeds beside it is none.
 
 
 def measure_race(context: Context) -> Mapping[str, Sequence[Fit]]:
-    """Fit ordered probit on u1 with k = 10, one after the other in each repeat; ours alone without myFM."""
+    """Fit ordered probit on u1 with k = 10, by turns; ours alone where there is no myFM."""
     rows = {
         OURS: rows_of("data=ml100k", "split=u1", f"features.names={ideas.SHARED}"),
         WITH_SESSIONS: rows_of("data=ml100k", "split=u1", "features=all"),
@@ -129,10 +134,8 @@ def measure_race(context: Context) -> Mapping[str, Sequence[Fit]]:
     rows[THEIRS] = rows[OURS]
     ours = configured("fm_ordinal", n_iter=SWEEPS, k=10)
     models = {OURS: ours, WITH_SESSIONS: ours}
-    try:
+    with suppress(ImportError):
         models[THEIRS] = configured("peer_myfm_ordered", n_iter=SWEEPS, k=10)
-    except ImportError:
-        pass
     fits: dict[str, list[Fit]] = {name: [] for name in models}
     for seed in range(context.repeats):
         for name, model in models.items():
@@ -141,6 +144,7 @@ def measure_race(context: Context) -> Mapping[str, Sequence[Fit]]:
 
 
 def race(values: Values) -> list[Section]:
+    """Compare errors by sweeps and by seconds."""
     fits = {name: [Fit(**fit) for fit in of] for name, of in values["race"].items()}
     sweep, target = (
         {name: np.array([of(fit) for fit in seeds]) for name, seeds in fits.items()}
@@ -161,8 +165,9 @@ def race(values: Values) -> list[Section]:
     text = f"""\
 {markdown_table([*header, f"RMSE after {SWEEPS} sweeps"], rows)}
 
-Medians (min–max) of {len(fits[OURS])} repeats, interleaved, one thread. The error is that of the posterior mean so far, all draws
-but the first two; test rows are evaluated after each sweep, outside the time, and decide nothing."""
+Medians (min–max) of {len(fits[OURS])} repeats, interleaved, one thread. The error is that of the
+posterior mean so far, all draws but the first two; test rows are evaluated after each sweep,
+outside the time, and decide nothing."""
     x = {
         "sweeps": {name: np.arange(1, SWEEPS + 1) for name in fits},
         "seconds": {name: np.median([f.seconds for f in of], axis=0) for name, of in fits.items()},
@@ -198,13 +203,15 @@ def measure_coverage(context: Context) -> Mapping[str, Sequence[float]]:
 
 
 def coverage(values: Values) -> list[Section]:
+    """Write what share of the ratings intervals cover."""
     covered = {split: np.array(of) for split, of in values["coverage"].items()}
     rows = [[split, spread(of), str(len(of))] for split, of in covered.items()]
     text = f"""\
 {markdown_table(["split", "covered", "n"], rows)}
 
-Test ratings between the 5 % and 95 % quantiles of `FMRegressor(solver="gibbs").predict_quantiles`, all features, noise
-included, not rounded to whole stars."""
+Test ratings between the 5 % and 95 % quantiles of
+`FMRegressor(solver="gibbs").predict_quantiles`, all features, noise included, not rounded to
+whole stars."""
     bars = [Bar(f"90 % intervals cover, {s}", of, 0.88, 0.92) for s, of in covered.items()]
     return [Section("Do 90 % intervals cover 90 %?", text, bars)]
 
@@ -213,8 +220,9 @@ STUDY = Study(
     "state_of_the_art",
     "Past the published state of the art",
     f"what each kind of information adds on MovieLens-100K (after `{COMMAND}`)",
-    "MovieLens-100K. Errors are of the posterior mean, clipped to the rating scale, on all test rows, by models fitted "
-    "on all training rows; what users rated, and all else that is learned, comes from training rows alone.",
+    "MovieLens-100K. Errors are of the posterior mean, clipped to the rating scale, on all test"
+    " rows, by models fitted on all training rows; what users rated, and all else that is "
+    "learned, comes from training rows alone.",
     (
         Part("How far does it go?", {"runs": measure_runs}, runs),
         ideas.PART,

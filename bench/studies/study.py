@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.files import write_text
@@ -26,8 +26,9 @@ from bench.progress import say
 from bench.report.figures import GREY, drawn, look
 from bench.tables import markdown_table
 
-Values = Mapping[str, object]
+Values = Mapping[str, Any]
 """Name of a measurement -> what it gave, as JSON; a text says why nothing was measured."""
+Numbers = float | Sequence[float] | NDArray[Any]
 Measure = Callable[["Context"], object]
 LINES_WITH_LEGEND_INSIDE = 5
 LEGEND_INCHES = 0.2
@@ -36,7 +37,7 @@ LEGEND_INCHES = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Bar:
-    """A quantity measured once a repeat, and the range, ends included, in which its median is to lie."""
+    """A quantity measured once a repeat, and the range in which its median is to lie."""
 
     what: str
     measured: NDArray[np.float64]
@@ -57,21 +58,24 @@ class Bar:
 class Drawing(Protocol):
     """What a page shows as `name`.png with the caption `title`."""
 
-    name: str
-    title: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
 
     def draw(self, path: Path) -> None: ...
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Lines on logarithmic axes: `lines` are label -> (x, y); `level` is a labelled height to compare with."""
+    """Lines, label -> (x, y), on logarithmic axes; `level` is a labelled height."""
 
     name: str
     title: str
     xlabel: str
     ylabel: str
-    lines: Mapping[str, tuple[ArrayLike, ArrayLike]]
+    lines: Mapping[str, tuple[Numbers, Numbers]]
     level: tuple[str, float] | None = None
     yscale: str = "log"
 
@@ -84,11 +88,12 @@ class Plot:
             )
             axes.set_yscale(self.yscale)
             for number, (label, (x, y)) in enumerate(self.lines.items()):
-                axes.plot(x, y, label=label, markersize=4, **look(number))
+                style: dict[str, Any] = look(number)
+                axes.plot(x, y, label=label, markersize=4, **style)
             if self.level is not None:
                 axes.axhline(self.level[1], color=GREY, linestyle=":", label=self.level[0])
-            style = {"frameon": False, "fontsize": 9}
-            axes.legend(**style) if inside else figure.legend(loc="outside right upper", **style)
+            legend: dict[str, Any] = {"frameon": False, "fontsize": 9}
+            axes.legend(**legend) if inside else figure.legend(loc="outside right upper", **legend)
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class Record:
     code: Mapping[str, str] = field(default_factory=code_version)
     repeats: int = 1
     date: str = field(default_factory=lambda: date.today().isoformat())
-    values: dict[str, object] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -242,6 +247,7 @@ def plain(value: object) -> object:
 
 
 def bars_table(bars: Sequence[Bar]) -> str:
+    """Return a row a bar, as Markdown."""
     rows = [
         [
             bar.what,
@@ -255,8 +261,8 @@ def bars_table(bars: Sequence[Bar]) -> str:
     return markdown_table(["", "bar", "median (min–max)", "n", ""], rows)
 
 
-def spread(values: ArrayLike) -> str:
-    """Return `0.0456 (0.0431–0.0502)`: median, lowest, highest, or the only value; inf never happened."""
+def spread(values: Numbers) -> str:
+    """Return `0.0456 (0.0431–0.0502)`: median, lowest, highest; inf is `never`."""
     median, low, high = (
         f"{v:.4g}" if np.isfinite(v) else "never"
         for v in (np.median(values), np.min(values), np.max(values))
@@ -264,19 +270,19 @@ def spread(values: ArrayLike) -> str:
     return median if np.size(values) == 1 else f"{median} ({low}–{high})"
 
 
-def mean_std(values: ArrayLike, places: int = 4) -> str:
+def mean_std(values: Numbers, places: int = 4) -> str:
     """Return `0.8442 ± 0.0018`: the mean and the standard deviation (ddof = 1) over seeds."""
     if np.size(values) < 2:
         return f"{np.mean(values):.{places}f}"
     return f"{np.mean(values):.{places}f} ± {np.std(values, ddof=1):.{places}f}"
 
 
-def slopes(times: Mapping[int, ArrayLike]) -> NDArray[np.float64]:
-    """Return, for each repeat, the exponent b of the power law `seconds = a size^b` that fits best in logarithms."""
-    return np.polyfit(np.log(list(times)), np.log(list(times.values())), 1)[0]
+def slopes(times: Mapping[int, Numbers]) -> NDArray[np.float64]:
+    """Return each repeat's exponent b of `seconds = a size^b`, fitted in logarithms."""
+    return np.polyfit(np.log(list(times)), np.log(np.array(list(times.values()))), 1)[0]
 
 
-def medians(times: Mapping[int, ArrayLike]) -> tuple[NDArray, NDArray]:
+def medians(times: Mapping[int, Numbers]) -> tuple[NDArray, NDArray]:
     """Return the sizes, and the median time of each."""
     return np.array(list(times)), np.array([np.median(t) for t in times.values()])
 

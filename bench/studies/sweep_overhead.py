@@ -1,8 +1,8 @@
 """What a sweep costs beside the fits.
 
-A job's overhead is the time from the end of the one before in the same worker to its own end, less fits
-and predictions; of a worker's first job, from the start of its process. It holds Hydra's composition, the
-encoding of the data, the evaluation, and writing down the result.
+A job's overhead is the time from the end of the one before in the same worker to its own end,
+less fits and predictions; of a worker's first job, from the start of its process. It holds
+Hydra's composition, the encoding of the data, the evaluation, and writing down the result.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ TITLE = "Seconds"
 
 
 def measure_sweeps(context: Context) -> Mapping[str, Sequence[float]]:
+    """Return seconds of sweeps of 100 configurations, and what they are made of."""
     found: dict[str, list[float]] = {name: [] for name in ROWS}
     for _ in range(context.repeats):
         with TemporaryDirectory() as folder:
@@ -56,11 +57,13 @@ def measure_sweeps(context: Context) -> Mapping[str, Sequence[float]]:
 
 
 def measure_resumed(_: Context) -> Sequence[float]:
+    """Return seconds of a command whose 200 runs are finished."""
     with TemporaryDirectory() as folder:
         return [seconds_of(TINY.split(), folder) for _ in range(1 + N_RESUMES)][1:]
 
 
 def seconds_of(arguments: Sequence[str], results: str) -> float:
+    """Return the wall seconds of a command of the harness."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "bench", *arguments, "keep_model=false", f"results={results}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
@@ -68,13 +71,13 @@ def seconds_of(arguments: Sequence[str], results: str) -> float:
 
 
 def processor_seconds() -> float:
-    """Return those of all processes that were started from here and have ended, with those that they started."""
+    """Return those of all processes that were started from here and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def overheads(tracker: MLflowTracker) -> tuple[list[float], list[float], list[float]]:
-    """Return the overheads of the workers' first runs, those of all others, and the fits, in seconds."""
+    """Return seconds: overheads of the workers' first runs, of all others, and the fits."""
     ends: dict[str, list[tuple[float, float]]] = {}
     fits = []
     for record in tracker.all_records():
@@ -91,12 +94,13 @@ def overheads(tracker: MLflowTracker) -> tuple[list[float], list[float], list[fl
 
 
 def started(process: str) -> float:
-    """Return when a process of that name (`bench.processes.this_process`) began, in seconds since 1970."""
+    """Return when a process of that name (`bench.processes.this_process`) began, since 1970."""
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return time.time() - uptime + int(process.rsplit(" ", 1)[1]) / os.sysconf("SC_CLK_TCK")
 
 
 def section(values: Values) -> list[Section]:
+    """Write the section."""
     table = [(*ROWS[name], of) for name, of in values.get("sweeps", {}).items()]
     if "resumed" in values:
         table.append((RESUMED, 9, values["resumed"]))
@@ -107,12 +111,12 @@ def section(values: Values) -> list[Section]:
 
 Sweeps of 100 configurations on simulated data of the shape of MovieLens-100K,
 `{SWEEP}`
-with ten values each of `model.l2` and `model.l2_w`; then 200 runs of ridge regression on 1,000 ratings, and the same
-command {N_RESUMES} times again.
+with ten values each of `model.l2` and `model.l2_w`; then 200 runs of ridge regression on 1,000
+ratings, and the same command {N_RESUMES} times again.
 
-Overhead is wall time between the ends of two runs in one worker, less fits and predictions: Hydra's composition
-of the configuration, encoding, evaluation, and writing to disk; MLflow's part is the parent's, at the same time. A
-worker's first run is counted from the start of its process."""
+Overhead is wall time between the ends of two runs in one worker, less fits and predictions:
+Hydra's composition of the configuration, encoding, evaluation, and writing to disk; MLflow's part
+is the parent's, at the same time. A worker's first run is counted from the start of its process."""
     return [Section(TITLE, text, bars)]
 
 

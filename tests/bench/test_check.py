@@ -94,7 +94,9 @@ def test_what_chance_explains_is_widened_where_tails_are_heavy() -> None:
     assert simulation.widening(rng.normal(0.9, 1e-3, 48), 1, Recorded(0.9, 1e-3, 48)) == 1
 
 
-@pytest.mark.parametrize("mutant", sum(mutants().values(), []), ids=lambda mutant: mutant.bug)
+@pytest.mark.parametrize(
+    "mutant", [m for of in mutants().values() for m in of], ids=lambda mutant: mutant.bug
+)
 def test_every_bug_still_fits_the_code(mutant: Mutant) -> None:
     compile(mutant.patched(), mutant.path, "exec")
 

@@ -12,7 +12,7 @@ from bench.errors import UserError
 
 @pytest.fixture
 def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Thirteen commits; from number 8 on the loss is higher by 0.02, two standard deviations of a seed."""
+    """Thirteen commits; from number 8 on the loss is two standard deviations of a seed higher."""
     monkeypatch.chdir(tmp_path)
 
     def git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Fits that studies time: they are looked at outside the time, and what is shown is what shorter fits give."""
+"""Fits that studies time: errors are measured outside the time, and are those of shorter fits."""
 
 from __future__ import annotations
 

@@ -104,10 +104,6 @@ def test_no_line_and_no_mark_is_drawn_twice() -> None:
     assert len(set(looks)) == len(MODELS)
 
 
-def test_billion_is_in_proportion() -> None:
-    assert lines_of(scale.billion(FITS).text, "fm_gibbs")[0][:2] == ["200", "200"]
-
-
 def test_page_and_figures(tmp_path: Path) -> None:
     of = {f"{name} {n}": f if isinstance(f, str) else vars(f) for (name, n), f in FITS.items()}
     parts = dict.fromkeys(scale_by_k.PARTS, 1e-3)

@@ -84,7 +84,7 @@ def test_the_lemma_and_growth_measure_every_size_in_every_repeat(monkeypatch) ->
         *((of, 1) for of in speed_growth.measure_nonzeros(ONCE).values()),
     ]:
         assert all(len(t) == n and np.all(np.array(t) > 0) for t in times.values())
-    assert list(predictions["predict"]) == [2000, 4000] and list(lemma["factors"])[0] == 8
+    assert list(predictions["predict"]) == [2000, 4000] and next(iter(lemma["factors"])) == 8
 
 
 def values() -> dict[str, object]:

@@ -27,7 +27,7 @@ def run(model, features, split, seed, mse, code="a"):
 
 
 def table_of(n):
-    """Runs of `n` sets of features on all splits with two seeds; each feature takes 0.1 off the error."""
+    """Runs of `n` sets of features on all splits, two seeds; each takes 0.1 off the error."""
     return [
         run(
             model,

@@ -1,4 +1,4 @@
-"""What every study shares: bars, spreads, slopes, records that are resumed, pages drawn from them."""
+"""What every study shares: bars, spreads, slopes, records, pages drawn from them."""
 
 from __future__ import annotations
 
