@@ -1,7 +1,7 @@
 """Past checks, and which commit made a result worse.
 
-    python -m bench.check history FILE                              each result over commits,
-    steps marked python -m bench.check find [CHECKS.yaml] NAME --good REV --bad REV
+    python -m bench.check history FILE         each result over commits, steps marked
+    python -m bench.check find [CHECKS.yaml] NAME --good REV --bad REV
 
 `find` bisects: each commit is checked out into a worktree of its own and its results are compared
 with those of the good and the bad one, with so many seeds that each commit is decided wrongly at

@@ -9,8 +9,9 @@ whatever the order in which the code draws random numbers, and on another platfo
 are rounded otherwise and a chaotic fit becomes one of another seed. So a loss counts when it
 exceeds
 
-    negligible + widened t se        t: the quantile of Student's t with n0 - 1 degrees of freedom
-    that a share FALSE_ALARMS / (results x looks) exceeds
+    negligible + widened t se              t: the quantile of Student's t with n0 - 1 degrees of
+                                           freedom that a share FALSE_ALARMS / (results x looks)
+                                           exceeds
 
 and at the first look GROSS times that: where a fit ends in a bad local minimum now and then,
 errors are skewed, and the mean of a few seeds is far from normal. Most checks end after these

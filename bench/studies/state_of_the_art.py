@@ -34,7 +34,7 @@ PUBLISHED = """\
 | published | RMSE, u1 |
 | --- | ---: |
 | GLocal-K (Han et al., CIKM 2021), neural, ratings alone | 0.8889 |
-| myFM, ml-100k-extended.ipynb (ordered probit; ids, day, tables, implicit; 512 sweeps) | 0.8808 |"""
+| myFM, ml-100k-extended.ipynb (ordered probit; ids, day, tables, implicit; 512 sweeps)| 0.8808 |"""
 READING = """\
 *Sessions* are each user's seconds, minutes and half hours, a weight each: ratings that she gave
 at the same time have something in common that neither she nor the film explains, such as the page

@@ -134,10 +134,10 @@ def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
 
 
 def test_a_sweep_of_libfm_is_what_more_of_them_take(monkeypatch) -> None:
-    model = SimpleNamespace(n_iter=0, fit=lambda X, y: None)
-    model.set_params = lambda **params: SimpleNamespace(**{**vars(model), **params})
+    model = SimpleNamespace(n_iter=0)
+    model.set_params = lambda **params: SimpleNamespace(fit=lambda *_: params["n_iter"])
     monkeypatch.setattr(speed, "configured", lambda *_, **__: model)
     monkeypatch.setattr(speed, "rows_of", lambda _: SimpleNamespace(X="X", y="y"))
     monkeypatch.setattr(speed, "sweep_seconds", lambda *_: 0.1)
-    monkeypatch.setattr(speed, "seconds", lambda call: 5 + 0.25 * call.__defaults__[0].n_iter)
+    monkeypatch.setattr(speed, "seconds", lambda call: 5 + 0.25 * call())
     assert speed.measure_libfm(ONCE) == [(0.1, 0.25)]
