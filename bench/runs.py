@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _show(asked: argparse.Namespace) -> int:
     tracker = MLflowTracker(directory=asked.results)
     if tracker.empty:
-        raise UserError(f"there is no store {tracker.uri}: nothing was tracked into it yet")
+        raise UserError(f"there is no store {tracker.shown}: nothing was tracked into it yet")
     if asked.command == "compare":
         records = [found(tracker.all_records(), prefix) for prefix in asked.run]
     else:

@@ -35,7 +35,7 @@ def main() -> int:
     arguments = parser.parse_args()
     tracker = MLflowTracker(directory=arguments.directory)
     if not tracker.uri.startswith("sqlite:"):
-        print(f"The dashboard is where the runs are: {tracker.uri}")
+        print(f"The dashboard is where the runs are: {tracker.shown}")
         return 0
     pages = tracker.pages()
     if arguments.experiment is not None:

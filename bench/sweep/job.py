@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from bench import report
 from bench.errors import RunFailed, UserError
 from bench.metrics import SELECTION_METRIC
-from bench.processes import TimeUp, end_with, this_process, time_limit
+from bench.processes import TimeUp, end_with, time_limit
 from bench.run import Job, Pruned, Result, run
 from bench.sweep.compose import key_of
 from bench.sweep.job_batch import read
@@ -84,7 +84,7 @@ def _run(cfg: DictConfig) -> float:
     if not (sweep.home and Path(sweep.home).exists()):
         if not sweep.pid:
             print(f"{record.name}: {report.outcome(record)}", flush=True)
-        for _ in tracker.send_waiting({}, owner=_sweep(cfg).owner):
+        for _ in tracker.send_waiting({}, owner=_sweep(cfg, tracker).owner):
             pass
     elif ended is not None:
         ended()
@@ -113,9 +113,8 @@ def _compute(
     entry = entry_of(
         job,
         outcome,
-        uri=tracker.uri,
         experiment=experiment,
-        sweep=_sweep(cfg),
+        sweep=_sweep(cfg, tracker),
         name=run_name(job.config, job.names, _varied(cfg), simulated=job.dataset.simulated),
         digest=digest,
         began=began,
@@ -133,6 +132,6 @@ def _varied(cfg: DictConfig) -> tuple[str, ...]:
     return tuple(key for key in map(key_of, HydraConfig.get().overrides.task) if key != "model")
 
 
-def _sweep(cfg: DictConfig) -> Sweep:
+def _sweep(cfg: DictConfig, tracker: MLflowTracker) -> Sweep:
     sweep = cfg.sweep
-    return Sweep(sweep.id or "", sweep.name or "", "", sweep.owner or this_process())
+    return Sweep(sweep.id or "", sweep.name or "", "", sweep.owner or tracker.owner)

@@ -17,7 +17,7 @@ from bench.sweep import job
 from bench.sweep.job_batch import shares, write
 from bench.sweep.protocol import Protocol
 from bench.sweep.trials import Trial
-from bench.tracking import Experiment, MLflowTracker, Record, Sweep
+from bench.tracking import Experiment, MLflowTracker, Record, Sweep, redacted
 from bench.tracking.queue_entry import Entry
 
 POLL_SECONDS = 0.3
@@ -166,7 +166,7 @@ class Running:
                 time.sleep(POLL_SECONDS)
                 self.tell()
         except Exception as error:  # noqa: BLE001  what is not told waits
-            self.unsent = first_line(error)
+            self.unsent = redacted(first_line(error))
 
     # -- what is computed ---------------------------------------------------------------------------------
 
@@ -257,7 +257,7 @@ class Running:
         tags = {"digest": trial.digest, "model": trial.model, "reason": reason}
         record = Record("", trial.name, trial.model, "FAILED", reason, {}, {}, tags)
         now = int(1000 * time.time())
-        entry = Entry(self.tracker.uri, self.experiment, self.sweep, record, now, now, {})
+        entry = Entry(self.experiment, self.sweep, record, now, now, {})
         self.tracker.queue.put(entry, lambda folder: None)
 
     def _over(self) -> bool:
@@ -319,10 +319,12 @@ class Running:
             if not self._greeted:
                 self.tell()
             for path, entry in waiting:
-                self.records[entry.record.digest] = self.tracker.send(path, entry, self.parents)
+                sent = self.tracker.send(path, entry, self.parents)
+                if sent is not None:
+                    self.records[entry.record.digest] = sent
             self.unsent = None
         except Exception as error:  # noqa: BLE001  the entries wait
-            self.unsent = first_line(error)
+            self.unsent = redacted(first_line(error))
             self._try_at = time.monotonic() + ASK_SECONDS
 
     def _note_others(self, now: bool) -> None:
@@ -344,7 +346,7 @@ class Running:
                     ):
                         self._note(record)
             except Exception as error:  # noqa: BLE001  it is asked again
-                self.unsent = first_line(error)
+                self.unsent = redacted(first_line(error))
 
 
 def _mapping(pairs: Iterable[tuple[object, object]]) -> str:

@@ -35,7 +35,7 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
     if running.unsent is not None:
         waiting = sum(1 for _ in running.tracker.queue.waiting())
         print(
-            f"bench: {waiting} results wait in {running.tracker.queue.outbox}, since {running.tracker.uri} did "
+            f"bench: {waiting} results wait in {running.tracker.queue.outbox}, since {running.tracker.shown} did "
             f"not take them ({running.unsent}); the next start sends them",
             file=sys.stderr,
         )

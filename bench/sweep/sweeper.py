@@ -24,7 +24,6 @@ from omegaconf import DictConfig
 
 from bench.data.dataset import Dataset
 from bench.identity import code_targets, code_version, computed_by, digest
-from bench.processes import this_process
 from bench.sweep.compose import Plan, plan
 from bench.sweep.protocol import jobs_at_most, protocol
 from bench.sweep.running import Missing, Running
@@ -80,14 +79,17 @@ class ProtocolSweeper(Sweeper):
             print(f"bench: model={model} is left out: {reason}", file=sys.stderr)
         dataset = load_data(cfg)
         tracker: MLflowTracker = instantiate(cfg.tracking)
+        experiment = experiment_of(cfg, dataset)
+        tracker.prepare(experiment)
         running = Running(
             tracker,
-            experiment_of(cfg, dataset),
+            experiment,
             _sweep(
                 planned,
                 overrides,
                 dataset,
                 shlex.join(["-m", *overrides] if multirun else overrides),
+                tracker.owner,
             ),
             total=jobs_at_most(planned),
             rerun=cfg.rerun,
@@ -128,7 +130,9 @@ class ProtocolSweeper(Sweeper):
         )
 
 
-def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str) -> Sweep:
+def _sweep(
+    planned: Plan, overrides: list[str], dataset: Dataset, words: str, owner: str
+) -> Sweep:
     """What is asked is the sweep's identity; a single run is one without a name."""
     asked = sorted(
         o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra")
@@ -137,7 +141,7 @@ def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str) ->
     code = computed_by(code_version(tuple(sorted(names))))
     parts = {"overrides": asked, "data": dataset.digest, "code": code}
     name = f"{_swept(planned)}: {_asked(planned)}" if planned.multirun else ""
-    return Sweep(digest(parts)[:12], name, words, this_process())
+    return Sweep(digest(parts)[:12], name, words, owner)
 
 
 def _swept(planned: Plan) -> str:

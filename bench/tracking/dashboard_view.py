@@ -16,11 +16,11 @@ COLUMNS = (
     "metrics.`time/fit_seconds`",
     "attributes.`Dataset`",
 )
-"""MLflow shows no metric by default: runs are shown with these columns, best validation error first."""
+"""Columns of the runs, lowest validation error first: MLflow shows no metric by default."""
 
 
 def saved_view() -> str:
-    """Value of the tag `mlflow.sharedViewState.NAME`: all runs, best validation error first."""
+    """Return the value of the tag `mlflow.sharedViewState.NAME`: all runs, lowest error first."""
     state = {
         "searchFilter": "",
         "orderByKey": COLUMNS[0],

@@ -1,4 +1,4 @@
-"""Fitted models in MLflow: what can be loaded with `mlflow.pyfunc.load_model` and served, without a pickle."""
+"""Fitted models in MLflow: loaded with `mlflow.pyfunc.load_model` and served, without a pickle."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from importlib.metadata import version
 
 import pandas as pd
 
+from bench.errors import UserError, first_line
 from bench.identity import ROOT
 from bench.tracking.store import Store
+from bench.tracking.store_address import redacted
 from fm import deployment
 from fm.deployment import Served
 
@@ -17,7 +19,33 @@ REQUIRED = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas")
 
 
 def log_model(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> str:
-    """Logs `model` to a run, with its code (`fm`), its signature and `example` rows; returns its address."""
+    """Log a model to a run, with its code (`fm`), and return its address.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    model : Served
+        A fitted model that predicts for tables of raw ids.
+    example : DataFrame
+        Rows of such a table; its columns are the model's signature.
+
+    Raises
+    ------
+    UserError
+        If the model cannot be saved, does not predict for the example, or is not taken.
+    """
+    try:
+        return _logged(store, run_id, model, example)
+    except Exception as error:
+        raise UserError(
+            f"the model of run {run_id} cannot be logged: {redacted(first_line(error))}"
+        ) from error
+
+
+def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> str:
     import mlflow
     from mlflow.models import Model, infer_signature
 

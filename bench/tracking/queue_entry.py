@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from bench.data.dataset import Dataset
-from bench.errors import first_line
+from bench.errors import UserError, first_line
 from bench.identity import closure, code_targets
 from bench.measure import environment
 from bench.processes import this_process
@@ -29,12 +29,18 @@ MAX_METRICS = 1000
 """Of one call to MLflow, all curves together."""
 
 
+class DamagedFileError(Exception):
+    """A file of the queue that cannot be read; the message says why."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A job that ended. `uri` is the store it is for; `began` and `ended` are in ms since 1970; `data` is
-    what MLflow's data set column is told."""
+    """A job that ended.
 
-    uri: str
+    `began` and `ended` are in ms since 1970; `data` describes the data set to MLflow; `attempt`
+    names this execution of the job; `store` is the store it is for, as the queue names it.
+    """
+
     experiment: Experiment
     sweep: Sweep
     record: Record
@@ -42,36 +48,65 @@ class Entry:
     ended: int
     data: dict[str, str]
     attempt: str = field(default_factory=lambda: uuid4().hex[:12])
+    store: str = ""
 
     def to_json(self) -> str:
+        """Return the entry as `read` reads it."""
         return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Entry | None:
-        """None where there is no such file."""
+        """Return the entry in a file, None where there is no such file.
+
+        Raises
+        ------
+        DamagedFileError
+            If the file cannot be read as an entry.
+        """
         try:
             parts = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return None
-        parts["experiment"] = Experiment(**parts["experiment"])
-        parts["sweep"] = Sweep(**parts["sweep"])
-        parts["record"] = Record(**parts["record"])
-        curves = {n: {int(s): v for s, v in c.items()} for n, c in parts["record"].curves.items()}
-        return cls(**parts | {"record": replace(parts["record"], curves=curves)})
+        except (OSError, ValueError) as error:
+            raise DamagedFileError(first_line(error)) from error
+        try:
+            record = Record(**parts["record"])
+            curves = {n: {int(s): v for s, v in c.items()} for n, c in record.curves.items()}
+            parts["record"] = replace(record, curves=curves)
+            parts["experiment"] = Experiment(**parts["experiment"])
+            parts["sweep"] = Sweep(**parts["sweep"])
+            return cls(**parts)
+        except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
+            raise DamagedFileError(f"not an entry of this version: {first_line(error)}") from error
 
 
 def entry_of(
     job: Job,
     outcome: Result | BaseException,
     *,
-    uri: str,
     experiment: Experiment,
-    sweep: Sweep | None,
+    sweep: Sweep,
     name: str,
     digest: str,
     began: float,
 ) -> Entry:
-    """`began`: when, in seconds since 1970. `digest`: the job's, or of one that was given up its own."""
+    """Return the entry of a job and what came of it.
+
+    Parameters
+    ----------
+    job : Job
+        What was computed.
+    outcome : Result or BaseException
+        What came of it.
+    experiment, sweep : Experiment, Sweep
+        What it was computed for.
+    name : str
+        The run's name.
+    digest : str
+        The job's; a job that was given up has one of its own.
+    began : float
+        When it began, in seconds since 1970.
+    """
     metrics, curves, reason, status = {}, {}, None, "FINISHED"
     if isinstance(outcome, Result):
         metrics, curves = outcome.metrics, outcome.curves
@@ -105,14 +140,12 @@ def entry_of(
         },
         curves={key: _thinned(values, points) for key, values in curves.items()},
     )
-    milliseconds = [int(1000 * seconds) for seconds in (began, time.time())]
-    return Entry(
-        uri, experiment, sweep, record, *milliseconds, _described(job.dataset, job.names["split"])
-    )
+    data = _described(job.dataset, job.names["split"])
+    return Entry(experiment, sweep, record, int(1000 * began), int(1000 * time.time()), data)
 
 
 def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None:
-    """The job's configuration and its code; of a test its predictions; of a failure where it came from."""
+    """Write the configuration and the code it covers; of a test the predictions; of a failure why."""
     (folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False), "utf-8")
     code = closure(code_targets(job.config))
     covered = {"modules": code.modules, "packages": code.packages}

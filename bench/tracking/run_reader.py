@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.tracking.queue_entry import CODE_FILE, Entry
-from bench.tracking.run_record import Experiment, ParentRun, Record, RunData, Sweep
+from bench.tracking.run_record import (
+    Experiment,
+    ParentRun,
+    Record,
+    RunData,
+    Sweep,
+    attempt_that_counts,
+)
 from bench.tracking.store import Store
 from fm.validation import nearest
 
@@ -32,17 +39,26 @@ VALIDATION_CURVE = f"{CURVE}validation_mse"
 class RunReader(Store):
     """Reads what `MLflowTracker` writes. Large files are read only when asked for."""
 
+    def __init__(self, uri: str | None = None, directory: str = "results") -> None:
+        super().__init__(uri, directory)
+        self._ended: dict[str, Run] = {}
+        """Runs that were read and change no more, by id."""
+
     def records(self, experiment: Experiment, sweep: str | None = None) -> list[Record]:
         """Return every job of an experiment, or of one of its sweeps, ordered by name.
 
-        Of several attempts at a job the newest counts. A run that is being written is left out.
+        Of several attempts at a job there is the one that counts (`attempt_that_counts`). A run
+        that is being written is left out.
         """
         query = f"tags.`sweep.{sweep}` = 'true'" if sweep else "tags.digest != ''"
-        query += " and attributes.status != 'RUNNING'"
-        newest: dict[str, Run] = {}
-        for run in self.search(self.experiment_id(experiment), query):
-            newest.setdefault(run.data.tags["digest"], run)
-        records = map(self.record, newest.values())
+        experiment_id = self.experiment_id(experiment.name)
+        ids = [] if experiment_id is None else [experiment_id]
+        attempts: dict[str, list[Record]] = {}
+        for run in self.search(ids, query + " and attributes.status != 'RUNNING'"):
+            record = self.record(run)
+            self._ended[record.run_id] = run
+            attempts.setdefault(record.digest, []).append(record)
+        records = map(attempt_that_counts, attempts.values())
         return sorted(records, key=lambda record: (record.name, record.digest))
 
     def all_records(self, experiment: str | None = None) -> list[Record]:
@@ -55,30 +71,35 @@ class RunReader(Store):
         UserError
             If there is no such experiment.
         """
-        ids = {e.name: e.experiment_id for e in self.client.search_experiments()}
-        if experiment is not None and experiment not in ids:
-            raise self._no_experiment(experiment, ids)
-        return [
-            replace(record, tags=record.tags | {"experiment": name})
-            for name in (ids if experiment is None else [experiment])
-            for record in map(self.record, self.search(ids[name], "tags.digest != ''"))
-        ]
+        names = {e.experiment_id: e.name for e in self.client.search_experiments()}
+        if experiment is not None:
+            if experiment not in names.values():
+                raise self._no_experiment(experiment, names.values())
+            names = {i: name for i, name in names.items() if name == experiment}
+        records = []
+        for run in self.search(list(names), "tags.digest != ''"):
+            record = self.record(run)
+            tags = record.tags | {"experiment": names[run.info.experiment_id]}
+            records.append(replace(record, tags=tags))
+        return records
 
     def record(self, run: Run) -> Record:
         """Return a run of MLflow's as a `Record`."""
         tags = dict(run.data.tags)
-        for data in run.inputs.dataset_inputs:
+        for data in run.inputs.dataset_inputs if run.inputs else ():
             tags.setdefault("data.digest", data.dataset.digest)
             tags.setdefault("data.source", json.loads(data.dataset.source)["uri"])
         return Record(
             run_id=run.info.run_id,
             name=run.info.run_name,
-            model=tags["model"],
+            model=tags.get("model", ""),
             status="PRUNED" if "pruned" in tags else run.info.status,
             reason=tags.get("reason"),
             params=dict(run.data.params),
             metrics=dict(run.data.metrics),
             tags=tags,
+            began=run.info.start_time or 0,
+            ended=run.info.end_time or 0,
         )
 
     def settled(self, experiment: Experiment) -> Callable[[str], Entry | None]:
@@ -87,23 +108,15 @@ class RunReader(Store):
         One search finds all jobs, wherever they were computed; those asked for are remembered on
         this disk.
         """
-        runs: dict[str, Run] = {}
-        experiment_id = self.experiment_id(experiment)
-        for query in (
-            "attributes.status = 'FINISHED' and tags.digest != ''",
-            "tags.pruned = 'true'",
-        ):
-            for run in self.search(experiment_id, query):
-                runs.setdefault(run.data.tags["digest"], run)
+        records = {r.digest: r for r in self.records(experiment) if r.settled}
 
         def find(digest: str) -> Entry | None:
-            if digest not in runs:
+            if digest not in records:
                 return None
-            run = runs[digest]
-            record = replace(self.record(run), curves=self._validation_curve(run))
-            sweep = Sweep("", "", "", run.data.tags.get("owner", ""))
-            attempt = run.data.tags.get("attempt", "")
-            entry = Entry(self.uri, experiment, sweep, record, 0, 0, {}, attempt)
+            record = replace(records[digest], curves=self._validation_curve(records[digest]))
+            sweep = Sweep("", "", "", record.tags.get("owner", ""))
+            attempt = record.tags.get("attempt", "")
+            entry = Entry(experiment, sweep, record, record.began, record.ended, {}, attempt)
             self.queue.remember(entry)
             return entry
 
@@ -122,12 +135,15 @@ class RunReader(Store):
         try:
             return dict(self.client.get_run(run_id).data.tags)
         except MlflowException as error:
-            raise UserError(f"there is no run {run_id!r} in {self.uri}") from error
+            raise UserError(f"there is no run {run_id!r} in {self.shown}") from error
 
     def data(self, run_id: str) -> RunData:
         """Return what a run was computed on."""
-        data = self.client.get_run(run_id).inputs.dataset_inputs[0].dataset
-        low, high = json.loads(data.profile)["scale"]
+        inputs = self._run(run_id).inputs
+        if not (inputs and inputs.dataset_inputs):
+            raise UserError(f"run {run_id} does not say what data it was computed on")
+        data = inputs.dataset_inputs[0].dataset
+        low, high = json.loads(data.profile or "{}")["scale"]
         return RunData(data.digest, json.loads(data.source)["uri"], (low, high))
 
     def config(self, run_id: str) -> dict[str, object]:
@@ -150,7 +166,7 @@ class RunReader(Store):
 
     def curves(self, run_id: str) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return the learning curves of a run by name: epochs and values."""
-        names = (n for n in self.client.get_run(run_id).data.metrics if n.startswith(CURVE))
+        names = (n for n in self._run(run_id).data.metrics if n.startswith(CURVE))
         curves = {}
         for name in sorted(names):
             points = sorted((m.step, m.value) for m in self.client.get_metric_history(run_id, name))
@@ -164,16 +180,16 @@ class RunReader(Store):
         Raises
         ------
         UserError
-            If there is none; its message names those there are.
+            If there is none, in which case its message names those there are, or it was deleted.
         """
         stored = self.client.get_experiment_by_name(name)
-        if stored is None:
+        if stored is None or self.experiment_id(name) is None:
             raise self._no_experiment(name, (e.name for e in self.client.search_experiments()))
         description = stored.tags.get("mlflow.note.content", "")
         return Experiment(name, description, json.loads(stored.tags.get("question", "{}")))
 
     def parent(self, run_id: str) -> tuple[Experiment, ParentRun] | None:
-        """Return the sweep whose parent run this is, with its experiment; None for any other run."""
+        """Return the sweep whose parent run this is, with its experiment; None of other runs."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -194,13 +210,23 @@ class RunReader(Store):
             f"there is no experiment {name!r}{nearest(name, known)}; tracked are: {listed}"
         )
 
-    def _validation_curve(self, run: Run) -> dict[str, dict[int, float]]:
+    def _validation_curve(self, record: Record) -> dict[str, dict[int, float]]:
         """Return the curve that searches go by."""
-        if VALIDATION_CURVE not in run.data.metrics:
+        if VALIDATION_CURVE not in record.metrics:
             return {}
-        history = self.client.get_metric_history(run.info.run_id, VALIDATION_CURVE)
+        history = self.client.get_metric_history(record.run_id, VALIDATION_CURVE)
         return {VALIDATION_CURVE.removeprefix(CURVE): {p.step: p.value for p in history}}
 
+    def _run(self, run_id: str) -> Run:
+        if run_id not in self._ended:
+            return self.client.get_run(run_id)
+        return self._ended[run_id]
+
     def _artifact(self, run_id: str, name: str, read: Callable[[Path], T]) -> T:
+        kept = self.artifact_folder(self._run(run_id))
+        if kept is not None:
+            if not (kept / name).is_file():
+                raise UserError(f"run {run_id} has no {name}: {kept / name} is missing")
+            return read(kept / name)
         with tempfile.TemporaryDirectory() as folder:
             return read(Path(self.client.download_artifacts(run_id, name, folder)))

@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from bench.errors import UserError
 from bench.metrics import Task, task_of
+from bench.tracking.store_address import redacted
+
+CUT_OFF = "cut_off"
+"""Tag of a run that was not written to its end."""
+_FILE_NAME = re.compile(r"[^./\\\0][^/\\\0]{0,199}")
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The question a set of runs answers; `description` is Markdown. `question` is what a report has to
-    know of it: `title`, the model that is the `reference`, and where an article is held against what is
-    measured, its `systems` and `pairs`."""
+    """The question that a set of runs answers.
+
+    `name` is also the name of folders; `description` is Markdown. `question` is what a report
+    needs: its `title`, the `reference` model, and where an article is compared with what is
+    measured, its `systems` and `pairs`.
+
+    Raises
+    ------
+    UserError
+        If the name cannot be that of a folder.
+    """
 
     name: str
     description: str
     question: Mapping[str, object] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and _FILE_NAME.fullmatch(self.name)):
+            raise UserError(
+                f"experiment.name={str(self.name)[:80]!r} cannot name a folder: at most 200 characters, "
+                "no slash, and no dot at the beginning"
+            )
+
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep of an experiment: its digest, its name and what was asked for; a single run has no name, and
-    no run above it. `owner` is the process that started it (`bench.processes.this_process`)."""
+    """One sweep of an experiment: its digest, its name and the words of its command.
+
+    A single run has no name, and no run above it. `owner` is the process that started the sweep
+    (`ResultQueue.owner`). Passwords in the description are left out.
+    """
 
     id: str
     name: str
     description: str
     owner: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "description", redacted(self.description))
 
 
 @dataclass(frozen=True)
@@ -41,7 +68,7 @@ class ParentRun:
 
     @property
     def planned(self) -> int | None:
-        """How many jobs the sweep planned (`linear over l2: 13 runs`); None where that is not said."""
+        """How many jobs were planned (`linear over l2: 13 runs`); None where that is not said."""
         planned = re.search(r"(?:^|: )(\d+) runs?$", self.name)
         return int(planned[1]) if planned else None
 
@@ -59,7 +86,7 @@ class RunData:
 class Record:
     """One job as it was tracked: FINISHED, FAILED with its reason, KILLED, or PRUNED.
 
-    `curves` have at most 500 points each, by epoch.
+    `curves` have at most 500 points each, by epoch. `began` and `ended` are in ms since 1970.
     """
 
     run_id: str
@@ -71,19 +98,23 @@ class Record:
     metrics: dict[str, float]
     tags: dict[str, str]
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
+    began: int = 0
+    ended: int = 0
 
     @property
     def digest(self) -> str:
+        """The job's, which every attempt at it has."""
         return self.tags["digest"]
 
     @property
     def finished(self) -> bool:
+        """Whether it was computed and written to its end."""
         return self.status == "FINISHED"
 
     @property
     def settled(self) -> bool:
         """Whether there is nothing to gain by running it again."""
-        return self.status in ("FINISHED", "PRUNED")
+        return self.status in ("FINISHED", "PRUNED") and CUT_OFF not in self.tags
 
     @property
     def task(self) -> Task:
@@ -111,9 +142,24 @@ class Record:
         return self.tags.get("code.modified") == "true"
 
 
+def attempt_that_counts(attempts: Iterable[Record]) -> Record:
+    """Return the attempt that stands for a job, whatever the order of its `attempts`.
+
+    A finished one before one that was given up, before one that failed, before one that was cut off
+    (which has part of the data of a copy that was sent again); then the latest.
+    """
+    return max(attempts, key=_standing)
+
+
+def _standing(record: Record) -> tuple[object, ...]:
+    complete = CUT_OFF not in record.tags
+    finished, failed = complete and record.finished, complete and record.status == "FAILED"
+    return finished, record.settled, failed, complete, record.began, record.ended, record.run_id
+
+
 def flatten(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """`{"model": {"k": 8}}` as `{"model.k": 8}`."""
-    flat = {}
+    """Return nested keys joined by dots: `{"model": {"k": 8}}` as `{"model.k": 8}`."""
+    flat: dict[str, object] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, f"{prefix}{key}.")

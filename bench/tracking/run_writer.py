@@ -1,43 +1,79 @@
-"""A sweep and its jobs, written."""
+"""A sweep and its jobs, written into MLflow."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.processes import may_be_alive
+from bench.errors import first_line
+from bench.files import make_folder, sync_tree
+from bench.tracking.dashboard_view import NAME, saved_view
+from bench.tracking.lease import locked
+from bench.tracking.local_store import create_database, local_runs, move_artifacts
 from bench.tracking.queue_entry import Entry
-from bench.tracking.run_reader import RunReader
-from bench.tracking.run_record import Experiment, Record, Sweep
+from bench.tracking.run_reader import CURVE, RunReader
+from bench.tracking.run_record import CUT_OFF, Experiment, Record, Sweep
+from bench.tracking.store import ARTIFACTS
+from bench.tracking.store_address import redacted
 
-SENDING = "sending"
-"""File in a folder of the outbox: MLflow may have some of it, or all."""
-CUT_OFF = "cut_off"
-"""Tag of a run that was not written to its end."""
-UNKNOWN = "? 0 -"
-"""Owner of a run that names none: on a host of its own, so that it is left alone."""
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+SIGN_OF_LIFE = "alive_at"
+"""Tag of a run that is being written: ms since 1970 at which its writer last wrote."""
+SILENCE_SECONDS = 86_400.0
+"""After so long without one, the writer of a run on another disk is taken to have ended."""
+SIGN_SECONDS = 600.0
+"""Between two signs of life of a sweep that sends results."""
+
+
+class UnsentError(Exception):
+    """Results wait in the outbox; the message says why, without passwords."""
 
 
 class MLflowTracker(RunReader):
-    """Writes what `RunReader` reads."""
+    """Writes what `RunReader` reads.
+
+    What was deleted in MLflow stays deleted. The job of a deleted run is computed anew when it is
+    asked for again; a deleted experiment is refused until it is restored or removed for good.
+    """
+
+    def __init__(self, uri: str | None = None, directory: str = "results") -> None:
+        super().__init__(uri, directory)
+        self._experiment_ids: dict[str, str] = {}
+        self._signed_at: dict[str, float] = {}
+
+    @property
+    def owner(self) -> str:
+        """The name of this process as the owner of what it writes (`ResultQueue.owner`)."""
+        return self.queue.owner
+
+    # -- a sweep ----------------------------------------------------------------------------------
 
     def begin_sweep(self, experiment: Experiment, sweep: Sweep) -> str:
-        """Run id of the sweep's parent run: the one there is, or a new one."""
-        experiment_id = self.experiment_id(experiment)
+        """Return the run id of the sweep's parent run: the one there is, or a new one."""
         self.describe(experiment)
-        with self.locked():
-            found = self.search(experiment_id, f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'")
-            if found:
-                run_id = found[0].info.run_id
+        experiment_id = self._experiment_id(experiment)
+        query = f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'"
+        with self._writing():
+            existing = self.search([experiment_id], query)
+            if existing:
+                run_id: str = min(existing, key=lambda run: run.info.start_time).info.run_id
                 self.client.update_run(run_id, status="RUNNING")
                 self.client.set_tag(run_id, "owner", sweep.owner)
+                self._sign(run_id)
                 return run_id
             tags = {
                 "role": "sweep",
                 "sweep": sweep.id,
                 "owner": sweep.owner,
+                SIGN_OF_LIFE: _now(),
                 "mlflow.note.content": sweep.description,
             }
             return self.client.create_run(experiment_id, tags=tags, run_name=sweep.name).info.run_id
@@ -45,62 +81,137 @@ class MLflowTracker(RunReader):
     def log_sweep(
         self, run_id: str, metrics: Mapping[str, float], files: list[Path], best: str | None = None
     ) -> None:
-        """Gives the parent run its `best` job's `metrics` (curves are the children's) and data set, and the
-        report's `files`."""
-        if best is not None:
-            self.client.log_inputs(run_id, self.client.get_run(best).inputs.dataset_inputs)
-            self.client.set_tag(run_id, "best", best)
-        for path in files:
-            self.client.log_artifact(run_id, str(path))
+        """Log to the parent run the `best` job's `metrics` and data set, and the report's `files`."""
         from mlflow.entities import Metric
 
-        now = int(1000 * time.time())
-        own = [Metric(n, v, now, 0) for n, v in metrics.items() if not n.startswith("curve/")]
-        self.client.log_batch(run_id, metrics=own)
+        now = int(_now())
+        logged = [Metric(n, v, now, 0) for n, v in metrics.items() if not n.startswith(CURVE)]
+        with self._writing():  # another sweep of the same jobs may end at the same moment
+            if best is not None:
+                inputs = self.client.get_run(best).inputs
+                self.client.log_inputs(run_id, inputs.dataset_inputs if inputs else [])
+                self.client.set_tag(run_id, "best", best)
+            for path in files:
+                self.client.log_artifact(run_id, str(path))
+            self.client.log_batch(run_id, metrics=logged)
 
     def end(self, run_id: str, status: str) -> None:
-        """Closes a run as FINISHED, FAILED or KILLED."""
-        self.client.set_terminated(run_id, status)
+        """Close a run as FINISHED, FAILED or KILLED."""
+        with self._writing():
+            self.client.set_terminated(run_id, status)
 
     def join(self, entry: Entry, sweep: Sweep) -> None:
-        """Makes a settled job a part of a further sweep."""
+        """Make a settled job a part of a further sweep; forget it where its run was deleted."""
         tag = f"sweep.{sweep.id}"
-        if tag not in entry.record.tags:
+        if tag in entry.record.tags:
+            return
+        with self._writing():
+            run = self.client.get_run(entry.record.run_id)
+            if run.info.lifecycle_stage == "deleted":
+                self.queue.forget(entry.experiment, entry.record.digest)
+                return
             self.client.set_tag(entry.record.run_id, tag, "true")
             record = replace(entry.record, tags=entry.record.tags | {tag: "true"})
             self.queue.remember(replace(entry, record=record))
 
+    # -- results that wait ------------------------------------------------------------------------
+
     def send_waiting(self, parents: dict[str, str], owner: str | None = None) -> Iterator[Record]:
-        """Sends what waits in the outbox, of one `owner` or of all owners that are no more.
+        """Send what waits in the outbox, and yield each record.
 
-        `parents` are run ids of sweeps by sweep id, to which those that are looked up are added. An entry
-        that cannot be sent raises, and waits on.
+        Parameters
+        ----------
+        parents : dict
+            Run ids of sweeps by sweep id; those that are looked up are added.
+        owner : str, optional
+            Whose results; by default those whose owner has ended.
+
+        Raises
+        ------
+        UnsentError
+            If there are entries that could not be sent. They wait on, and hold up no other.
         """
+        refused = []
         for path, entry in self.queue.waiting():
-            of = entry.sweep.owner
-            if of == owner or (owner is None and not may_be_alive(of)):
-                yield self.send(path, entry, parents)
+            if owner is None and self.queue.leases.held(entry.sweep.owner):
+                continue
+            if owner in (None, entry.sweep.owner):
+                try:
+                    record = self.send(path, entry, parents)
+                except Exception as error:
+                    refused.append(redacted(f"{path.name}: {first_line(error)}"))
+                    if not self.answers():
+                        break
+                else:
+                    if record is not None:
+                        yield record
+        if refused:
+            raise UnsentError("; ".join(refused[:3]))
 
-    def send(self, path: Path, entry: Entry, parents: dict[str, str]) -> Record:
-        """Makes a run of an entry, once: what was cut off before is looked for first."""
-        run_id = self._sent_before(entry) if (path / SENDING).exists() else None
-        if run_id is None:
-            (path / SENDING).touch()
-            run_id = self._create(path, entry, parents)
-        tags = entry.record.tags | {f"sweep.{entry.sweep.id}": "true"}
-        record = replace(entry.record, run_id=run_id, tags=tags)
-        self.queue.filed(path, replace(entry, record=record))
+    def send(self, path: Path, entry: Entry, parents: dict[str, str]) -> Record | None:
+        """Make a run of an entry, once; None where another process sends it or has sent it."""
+        with self.queue.sending(path) as before:
+            if before is None:
+                return None
+            run_id = self._sent_before(entry) if before else None
+            if run_id is None:
+                run_id = self._create(path, entry, parents)
+            tags = entry.record.tags | {f"sweep.{entry.sweep.id}": "true"}
+            record = replace(entry.record, run_id=run_id, tags=tags)
+            self.queue.remove_sent(path, replace(entry, record=record))
         return record
+
+    def answers(self) -> bool:
+        """Whether the store can be reached."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except Exception:
+            return False
+        return True
 
     def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
+        record, sweep = entry.record, entry.sweep
+        run = self.client.create_run(
+            self._experiment_id(entry.experiment),
+            start_time=entry.began,
+            tags=self._tags(entry, parents),
+            run_name=record.name,
+        )
+        run_id: str = run.info.run_id
+        try:
+            metrics = [Metric(name, v, entry.ended, 0) for name, v in record.metrics.items()]
+            for name, curve in record.curves.items():
+                metrics += [Metric(CURVE + name, v, entry.ended, step) for step, v in curve.items()]
+            params = [Param(key, value) for key, value in record.params.items()]
+            self.client.log_batch(run_id, metrics=metrics, params=params)
+            if entry.data:
+                about = dict(entry.data)
+                context = InputTag("mlflow.data.context", about.pop("context"))
+                data = DatasetInput(Dataset(source_type="local", **about), [context])
+                self.client.log_inputs(run_id, [data])
+            self.client.log_artifacts(run_id, str(path / "files"))
+            folder = self.artifact_folder(run)
+            if folder is not None and folder.exists():
+                sync_tree(folder)  # the copies in the outbox are about to go
+            status = "KILLED" if record.status == "PRUNED" else record.status
+            self.client.set_terminated(run_id, status, entry.ended)
+        except Exception:
+            self._discard(run_id)
+            raise
+        if sweep.id in parents:
+            self._sign(parents[sweep.id])
+        return run_id
+
+    def _tags(self, entry: Entry, parents: dict[str, str]) -> dict[str, str]:
         record, sweep = entry.record, entry.sweep
         tags = {
             **record.tags,
             "attempt": entry.attempt,
             f"sweep.{sweep.id}": "true",
             "owner": sweep.owner,
+            SIGN_OF_LIFE: _now(),
         }
         if sweep.name:
             if sweep.id not in parents:
@@ -108,48 +219,144 @@ class MLflowTracker(RunReader):
             tags["mlflow.parentRunId"] = parents[sweep.id]
         if record.status == "PRUNED":
             tags["pruned"] = "true"
-        run = self.client.create_run(
-            self.experiment_id(entry.experiment),
-            start_time=entry.began,
-            tags=tags,
-            run_name=record.name,
-        )
-        run_id = run.info.run_id
-        metrics = [Metric(name, value, entry.ended, 0) for name, value in record.metrics.items()]
-        for name, curve in record.curves.items():
-            metrics += [Metric(f"curve/{name}", v, entry.ended, step) for step, v in curve.items()]
-        params = [Param(key, value) for key, value in record.params.items()]
-        self.client.log_batch(run_id, metrics=metrics, params=params)
-        if entry.data:
-            about = dict(entry.data)
-            context = InputTag("mlflow.data.context", about.pop("context"))
-            self.client.log_inputs(
-                run_id, [DatasetInput(Dataset(source_type="local", **about), [context])]
-            )
-        self.client.log_artifacts(run_id, str(path / "files"))
-        status = "KILLED" if record.status == "PRUNED" else record.status
-        self.client.set_terminated(run_id, status, entry.ended)
-        return run_id
+        return tags
 
     def _sent_before(self, entry: Entry) -> str | None:
-        """Run id of an entry that was sent whole; a run that was not is closed."""
-        for run in self.search(
-            self.experiment_id(entry.experiment), f"tags.attempt = '{entry.attempt}'"
-        ):
-            if run.info.status == "RUNNING":
-                self._cut_off(run.info.run_id)
-            elif CUT_OFF not in run.data.tags:
-                return run.info.run_id
-        return None
+        """Return the run id of an entry that was sent complete; delete incomplete copies of it."""
+        query = f"tags.attempt = '{entry.attempt}'"
+        complete: str | None = None
+        for run in self.search([self._experiment_id(entry.experiment)], query):
+            if run.info.status == "RUNNING" or CUT_OFF in run.data.tags:
+                self._discard(run.info.run_id)
+            else:
+                complete = run.info.run_id
+        return complete
+
+    def _discard(self, run_id: str) -> None:
+        """Delete an incomplete copy of an entry that is to be sent again."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):  # a server that went away; the next attempt deletes it
+            self.client.delete_run(run_id)
+
+    # -- what others left -------------------------------------------------------------------------
+
+    def prepare(self, experiment: Experiment) -> None:
+        """Check the store before a sweep, and forget the jobs whose runs were deleted in it.
+
+        Raises
+        ------
+        UserError
+            If the local database is damaged, or the experiment was deleted.
+        """
+        self.queue.clean()
+        self.check()
+        remembered = self.queue.remembered(experiment)
+        if not (remembered or self.local):
+            return
+        there = self._run_ids(experiment.name)
+        if there is not None:
+            for digest, run_id in remembered.items():
+                if run_id not in there:
+                    self.queue.forget(experiment, digest)
+
+    def _run_ids(self, experiment: str) -> set[str] | None:
+        """Return the runs of an experiment that are not deleted; None if its server is away."""
+        if self.empty:
+            return set()
+        if self.local:
+            stage, run_ids = local_runs(self.database, experiment)
+            self.refuse_deleted(experiment, stage)
+            return run_ids
+        if not self.answers():
+            return None
+        experiment_id = self.experiment_id(experiment)
+        ids = [] if experiment_id is None else [experiment_id]
+        return {run.info.run_id for run in self.search(ids, "tags.digest != ''")}
 
     def reconcile(self) -> None:
-        """Runs of processes that are no more are no longer running."""
-        for experiment in self.client.search_experiments():
-            for run in self.search(experiment.experiment_id, "attributes.status = 'RUNNING'"):
-                if not may_be_alive(run.data.tags.get("owner", UNKNOWN)):
-                    self._cut_off(run.info.run_id)
+        """Close the runs whose writers have ended."""
+        ids = [e.experiment_id for e in self.client.search_experiments()]
+        for run in self.search(ids, "attributes.status = 'RUNNING'"):
+            if self._abandoned(run):
+                self.client.set_tag(run.info.run_id, CUT_OFF, "true")
+                self.client.set_tag(run.info.run_id, "reason", "its process was killed")
+                self.end(run.info.run_id, "KILLED")
 
-    def _cut_off(self, run_id: str) -> None:
-        self.client.set_tag(run_id, CUT_OFF, "true")
-        self.client.set_tag(run_id, "reason", "its process was killed")
-        self.end(run_id, "KILLED")
+    def _abandoned(self, run: Run) -> bool:
+        """Whether a run that is being written has no writer any more.
+
+        An owner on this disk has a lease. Of one elsewhere the last sign of life counts; a sweep
+        that is closed too early is merely shown so until it goes on or ends.
+        """
+        tags = run.data.tags
+        if "owner" not in tags:
+            return False  # not of this program
+        if self.queue.leases.here(tags["owner"]):
+            return not self.queue.leases.held(tags["owner"])
+        last = max(float(tags.get(SIGN_OF_LIFE, 0)), run.info.start_time or 0)
+        return float(_now()) - last > 1000 * SILENCE_SECONDS
+
+    def _sign(self, run_id: str) -> None:
+        """Give a sign of life, unless there was one lately."""
+        now = time.monotonic()
+        if now - self._signed_at.get(run_id, -SIGN_SECONDS) >= SIGN_SECONDS:
+            self.client.set_tag(run_id, SIGN_OF_LIFE, _now())
+            self._signed_at[run_id] = now
+
+    # -- the store --------------------------------------------------------------------------------
+
+    def describe(self, experiment: Experiment) -> None:
+        """Renew an experiment's description, the report's question and the saved view."""
+        experiment_id = self._experiment_id(experiment)
+        with self._writing():
+            for key, value in _experiment_tags(experiment).items():
+                self.client.set_experiment_tag(experiment_id, key, value)
+
+    def _experiment_id(self, experiment: Experiment) -> str:
+        """Return the id of an experiment, which is made if there is none of its name."""
+        from mlflow.exceptions import MlflowException
+
+        name = experiment.name
+        if name not in self._experiment_ids:
+            experiment_id = self.experiment_id(name)
+            if experiment_id is None:
+                location = (self.directory / ARTIFACTS / name).as_uri() if self.local else None
+                tags = _experiment_tags(experiment)
+                try:
+                    experiment_id = self.client.create_experiment(name, location, tags=tags)
+                except MlflowException:
+                    # Two sweeps may start at once: the other one has made it in between.
+                    experiment_id = self.experiment_id(name)
+                    if experiment_id is None:
+                        raise
+            self._experiment_ids[name] = experiment_id
+        return self._experiment_ids[name]
+
+    @contextmanager
+    def _writing(self) -> Iterator[MlflowClient]:
+        """Yield the client, which no other process on this disk uses in this way meanwhile."""
+        client = self.client
+        with locked(self.directory / ".mlflow.lock"):
+            yield client
+
+    def _make_ready(self) -> None:
+        make_folder(self.directory)
+        if self.local:
+            with locked(self.directory / ".mlflow.lock"):
+                if self.empty:
+                    create_database(self.database)
+                else:
+                    move_artifacts(self.database, self.directory / ARTIFACTS)
+
+
+def _now() -> str:
+    return str(int(1000 * time.time()))
+
+
+def _experiment_tags(experiment: Experiment) -> dict[str, str]:
+    return {
+        "mlflow.note.content": experiment.description,
+        "question": json.dumps(experiment.question),
+        f"mlflow.sharedViewState.{NAME}": saved_view(),
+    }

@@ -1,168 +1,191 @@
-"""The store: opened by the first call that needs it, created under a lock, searched to the last page.
-
-Two processes that create SQLite's schema at once break it for good, and so does a kill in the midst of it. So
-one creates it, aside, and the others wait.
-"""
+"""The store: opened by the first call that needs it, and never made or changed by reading it."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
 import os
-import sqlite3
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from bench.errors import UserError, first_line
-from bench.tracking.dashboard_view import NAME, saved_view
+from bench.tracking.dashboard_view import NAME
+from bench.tracking.local_store import damage_of
 from bench.tracking.result_queue import ResultQueue
-from bench.tracking.run_record import Experiment
+from bench.tracking.store_address import SQLITE, redacted, sqlite_path, sqlite_uri, store_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+ARTIFACTS = "mlartifacts"
+"""Folder beside the database, for the files of its runs."""
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # What a server that is away does not take waits in the outbox: no use in insisting.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
 
 class Store:
-    """MLflow at `uri` (default: MLFLOW_TRACKING_URI, else SQLite and files in `directory`)."""
+    """MLflow at `uri`.
+
+    Parameters
+    ----------
+    uri : str, optional
+        By default MLFLOW_TRACKING_URI, else SQLite and files in `directory`.
+    directory : str, default "results"
+        Folder of results that wait to be sent, and of the default store.
+    """
 
     def __init__(self, uri: str | None = None, directory: str = "results") -> None:
         self.directory = Path(directory).resolve()
-        self.uri = (
-            uri
-            or os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{self.directory / 'mlflow.db'}"
-        )
+        default = sqlite_uri(self.directory / "mlflow.db")
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+        self.queue = ResultQueue(self.directory, store_name(self.uri, self.directory))
 
-        self.queue = ResultQueue(self.directory, self.uri)
-        self._experiment_ids: dict[str, str] = {}
-        if self.empty:
-            self.queue.forget()
+    @property
+    def shown(self) -> str:
+        """The URI without its password."""
+        return redacted(self.uri)
 
     @property
     def local(self) -> bool:
+        """Whether the store is a database on this disk."""
         return self.uri.startswith("sqlite:")
 
     @property
     def empty(self) -> bool:
         """Whether there is certainly nothing in it."""
-        return self.local and not self._database.exists()
+        return self.local and not self.database.exists()
 
     @property
-    def _database(self) -> Path:
-        return Path(self.uri.removeprefix("sqlite:///"))
+    def database(self) -> Path:
+        """The file of a local store."""
+        return sqlite_path(self.uri)
 
     @cached_property
     def client(self) -> MlflowClient:
-        """MLflow's own, which takes seconds.
+        """MLflow's own client, whose import takes seconds.
 
         Raises
         ------
-        UserError : a server that does not answer.
+        UserError
+            If there is no store, it is damaged, or its server does not answer.
         """
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # What a server that is away did not take waits in the outbox: no use in insisting.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
         warnings.filterwarnings("ignore", module="mlflow")
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        if not self.local:
-            try:
-                client = MlflowClient(self.uri)
-                client.search_experiments(max_results=1)
-            except (MlflowException, OSError) as error:
-                raise UserError(
-                    f"MLflow store {self.uri} does not answer: {first_line(error)}"
-                ) from error
-            return client
-        with self.locked():
-            if self.empty:
-                aside = self._database.with_name(f".{self._database.name}")
-                aside.unlink(missing_ok=True)
-                MlflowClient(f"sqlite:///{aside}").search_experiments(max_results=1)
-                aside.rename(self._database)
+        for library in ("mlflow", "alembic"):
+            logging.getLogger(library).setLevel(logging.WARNING)
+        self.check()
+        self._make_ready()
+        try:
             client = MlflowClient(self.uri)
             client.search_experiments(max_results=1)
-            with sqlite3.connect(self._database) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
+            self._remove_shadow()
+        except (MlflowException, OSError) as error:
+            raise UserError(
+                f"MLflow store {self.shown} does not answer: {redacted(first_line(error))}"
+            ) from None
         return client
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """No other process on this disk is in the body of this."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".mlflow.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _remove_shadow(self) -> None:
+        """Remove the empty folders that MLflow makes by reading an escaped path literally."""
+        shadow = Path(self.uri.removeprefix(SQLITE)).parent
+        if self.local and "%" in str(shadow) and shadow.resolve() != self.database.parent:
+            with suppress(OSError):
+                os.removedirs(shadow)
 
-    def experiment_id(self, experiment: Experiment) -> str:
-        """Id of the experiment of that name, made if there is none."""
-        if experiment.name not in self._experiment_ids:
-            self._experiment_ids[experiment.name] = self._found_or_made(experiment)
-        return self._experiment_ids[experiment.name]
+    def check(self) -> None:
+        """Refuse a local database that is damaged.
 
-    def _found_or_made(self, experiment: Experiment) -> str:
-        from mlflow.exceptions import MlflowException
+        Raises
+        ------
+        UserError
+            If it is no database of MLflow's, or a part of it is missing or overwritten.
+        """
+        damage = damage_of(self.database) if self.local and not self.empty else None
+        if damage is not None:
+            raise UserError(
+                f"{self.database} is no usable MLflow database ({damage[:80]}): restore a copy of "
+                "it, or move it away to begin with an empty one"
+            )
 
-        found = self.client.get_experiment_by_name(experiment.name)
-        if found is not None:
-            return found.experiment_id
-        location = (
-            (self.directory / "mlartifacts" / experiment.name).as_uri() if self.local else None
-        )
-        tags = _tags(experiment)
-        try:
-            return self.client.create_experiment(experiment.name, location, tags=tags)
-        except MlflowException:
-            # Two sweeps may start at once: the other one has made it in between.
-            return self.client.get_experiment_by_name(experiment.name).experiment_id
+    def _make_ready(self) -> None:
+        if self.empty:
+            raise UserError(f"there is no store {self.shown}: nothing was tracked into it yet")
 
-    def describe(self, experiment: Experiment) -> None:
-        """Renews what is said of an experiment: its description, the report's question, the saved view."""
-        experiment_id = self.experiment_id(experiment)
-        for key, value in _tags(experiment).items():
-            self.client.set_experiment_tag(experiment_id, key, value)
+    def experiment_id(self, name: str) -> str | None:
+        """Return the id of the experiment of that name, None if there is none.
 
-    def search(self, experiment_id: str, query: str) -> list[Run]:
-        """Every run that matches, newest first."""
-        found, token = [], None
-        while token is not None or not found:
+        Raises
+        ------
+        UserError
+            If the experiment was deleted in MLflow.
+        """
+        stored = self.client.get_experiment_by_name(name)
+        if stored is None:
+            return None
+        self.refuse_deleted(name, stored.lifecycle_stage)
+        return str(stored.experiment_id)
+
+    def refuse_deleted(self, name: str, stage: str | None) -> None:
+        """Raise `UserError` if an experiment in this stage of its life was deleted in MLflow."""
+        if stage == "deleted":
+            raise UserError(
+                f"experiment {name!r} was deleted in MLflow: restore it (mlflow experiments restore),"
+                " remove it for good (mlflow gc), or use another (experiment.name=...)"
+            )
+
+    def search(self, experiment_ids: Sequence[str], query: str) -> list[Run]:
+        """Return every run of these experiments that matches, newest first."""
+        runs: list[Run] = []
+        token = None
+        while experiment_ids:
             page = self.client.search_runs(
-                [experiment_id],
+                list(experiment_ids),
                 query,
                 max_results=1000,
                 order_by=["attributes.start_time DESC"],
                 page_token=token,
             )
-            found += page
+            runs += page
             token = page.token
             if not token:
                 break
-        return found
+        return runs
 
     def pages(self) -> dict[str, str]:
-        """Of each experiment, the dashboard's page with the runs in order of their validation error."""
+        """Return of each experiment the dashboard's page of its runs, lowest error first."""
+        view = f"runs?workflowType=machine_learning&viewStateShareKey={NAME}"
         return {
-            e.name: f"#/experiments/{e.experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={NAME}"
+            e.name: f"#/experiments/{e.experiment_id}/{view}"
             for e in self.client.search_experiments()
             if f"mlflow.sharedViewState.{NAME}" in e.tags
         }
 
+    def artifact_folder(self, run: Run) -> Path | None:
+        """Return the folder of a run's files; None of a store that keeps them elsewhere.
 
-def _tags(experiment: Experiment) -> dict[str, str]:
-    return {
-        "mlflow.note.content": experiment.description,
-        "question": json.dumps(experiment.question),
-        f"mlflow.sharedViewState.{NAME}": saved_view(),
-    }
+        MLflow writes down absolute paths. Those of a store that was moved are read where it is now.
+        """
+        address = urlsplit(run.info.artifact_uri)
+        if not self.local or address.scheme not in ("", "file"):
+            return None
+        path = Path(url2pathname(address.path))
+        _, found, below = str(path).rpartition(f"/{ARTIFACTS}/")
+        if found and self.database.parent == self.directory:
+            return self.directory / ARTIFACTS / below
+        return path

@@ -1,14 +1,34 @@
-"""A server of archives that can misbehave."""
+"""An empty store, and a server of archives that can misbehave."""
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+from bench.tracking import MLflowTracker
+from bench.tracking.local_store import create_database
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, whose creation takes seconds."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    create_database(path)
+    return path
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path) -> MLflowTracker:
+    """An empty store in `tmp_path`."""
+    shutil.copy(empty_store, tmp_path)
+    return MLflowTracker(directory=str(tmp_path))
 
 
 @dataclass

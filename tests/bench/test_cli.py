@@ -163,5 +163,5 @@ def test_one_bad_run_ends_neither_sweep_nor_report(tmp_path: Path) -> None:
 def all_records(results: Path) -> list:
     tracker = MLflowTracker(f"sqlite:///{results}/mlflow.db", str(results))
     experiment = Experiment("sweeps_simulated", "")
-    runs = tracker.search(tracker.experiment_id(experiment), "tags.digest != ''")
+    runs = tracker.search([tracker.experiment_id(experiment.name)], "tags.digest != ''")
     return [tracker.record(run) for run in runs]

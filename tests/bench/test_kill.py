@@ -30,7 +30,7 @@ def table(results: Path) -> dict[str, tuple[float, float]]:
     tracker = MLflowTracker(directory=str(results))
     errors = {}
     for experiment in tracker.client.search_experiments():
-        for run in tracker.search(experiment.experiment_id, "attributes.status != 'DELETED'"):
+        for run in tracker.search([experiment.experiment_id], "attributes.status != 'DELETED'"):
             assert run.info.status != "RUNNING", run.info.run_name
             if run.info.status == "FINISHED" and "digest" in run.data.tags:
                 metrics = run.data.metrics

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.processes import this_process
 from bench.tracking import MLflowTracker
 from bench.ui import LEAN, answers, free_port
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, put, sweep
@@ -118,16 +117,16 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
     mine = sweep("s")
     put(tracker, job(1.0), mine)
     parents: dict[str, str] = {}
-    assert len(list(tracker.send_waiting(parents, owner=this_process()))) == 1
+    assert len(list(tracker.send_waiting(parents, owner="mine"))) == 1
     server.terminate()
     server.wait(30)
     put(tracker, job(2.0), mine)
     for _ in range(2):
         with pytest.raises(Exception, match="Max retries|refused|API request"):
-            list(tracker.send_waiting(parents, owner=this_process()))
+            list(tracker.send_waiting(parents, owner="mine"))
     assert tracker.queue.settled(EXPERIMENT, job(2.0).digest) is not None
     serve()
-    assert len(list(tracker.send_waiting(parents, owner=this_process()))) == 1
+    assert len(list(tracker.send_waiting(parents, owner="mine"))) == 1
     records = tracker.records(EXPERIMENT, "s")
     assert [r.finished for r in records] == [True, True] and len(tracker.all_records()) == 2
     assert list(tracker.predictions(records[0].run_id)["prediction"]) == list(RESULT.prediction)

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import platform
 import subprocess
 import sys
 import time
@@ -188,9 +187,6 @@ def test_what_the_store_does_not_take_at_once_is_sent_later(
     with monkeypatch.context() as patched:
         patched.setattr(MLflowTracker, "send", away)
         patched.setattr(app.running, "PATIENCE_SECONDS", 0)
-        patched.setattr(
-            app.sweeper, "this_process", lambda: f"{platform.node()} 4194305 1"
-        )  # by then no more
         assert main(command) == 0
     assert waiting in capsys.readouterr().err
     assert main(command) == 0

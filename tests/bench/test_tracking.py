@@ -3,6 +3,7 @@
 import itertools
 import json
 import multiprocessing
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,6 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
-from bench.processes import this_process
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten
 from bench.tracking.queue_entry import Entry, entry_of, write_files
@@ -56,7 +56,6 @@ def put(
     entry = entry_of(
         asked,
         outcome,
-        uri=tracker.uri,
         experiment=EXPERIMENT,
         sweep=sweep,
         name=name,
@@ -70,17 +69,24 @@ def put(
 def track(tracker: MLflowTracker, *arguments: object, **named: object) -> Record:
     """The same, and sent."""
     put(tracker, *arguments, **named)
-    (record,) = tracker.send_waiting({}, owner=this_process())
+    (record,) = tracker.send_waiting({}, owner="mine")
     return record
 
 
-def sweep(name: str, owner: str | None = None) -> Sweep:
-    return Sweep(name, "some runs", "model=dummy", owner or this_process())
+def ended_owner(tracker: MLflowTracker) -> str:
+    """The name of a process that has ended."""
+    return tracker.queue.leases.take().owner
+
+
+def sweep(name: str, owner: str = "mine") -> Sweep:
+    return Sweep(name, "some runs", "model=dummy", owner)
 
 
 @pytest.fixture(scope="module")
-def tracker(tmp_path_factory: pytest.TempPathFactory) -> MLflowTracker:
-    return MLflowTracker(directory=str(tmp_path_factory.mktemp("results")))
+def tracker(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> MLflowTracker:
+    directory = tmp_path_factory.mktemp("results")
+    shutil.copy(empty_store, directory)
+    return MLflowTracker(directory=str(directory))
 
 
 def test_what_is_logged_can_be_read_back_exactly(tracker: MLflowTracker) -> None:
@@ -169,7 +175,7 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
     tracker: MLflowTracker, monkeypatch: pytest.MonkeyPatch, reached: str, done: bool
 ) -> None:
     name, asked = f"{reached}-{done}", job(hash((reached, done)))
-    dead = sweep(name, this_process().rpartition(" ")[0] + " 1")
+    dead = sweep(name, ended_owner(tracker))
     put(tracker, asked, dead)
     tracker.begin_sweep(EXPERIMENT, dead)
     call = getattr(tracker.client, reached)
@@ -179,16 +185,19 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
             call(*arguments, **named)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(tracker.client, reached, cut)
-        list(tracker.send_waiting({}))
+        with pytest.raises(KeyboardInterrupt):
+            list(tracker.send_waiting({}))
     assert tracker.queue.settled(
         EXPERIMENT, asked.digest
     ).record.finished  # not to be computed again
     tracker.reconcile()
     list(tracker.send_waiting({}))
     tracker.reconcile()
-    found = tracker.search(tracker.experiment_id(EXPERIMENT), f"tags.digest = '{asked.digest}'")
+    found = tracker.search(
+        [tracker.experiment_id(EXPERIMENT.name)], f"tags.digest = '{asked.digest}'"
+    )
     assert sorted(run.info.status for run in found).count("FINISHED") == 1
     assert not any(run.info.status == "RUNNING" for run in found)
     assert not list(tracker.queue.waiting())
@@ -196,16 +205,16 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
 
 def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTracker) -> None:
     owners = {
-        "dead": this_process().rpartition(" ")[0] + " 1",
-        "alive": this_process(),
-        "far": "elsewhere 1 1",
+        "ended": ended_owner(tracker),
+        "alive": tracker.owner,
+        "elsewhere": "disk-1",
     }
     ids = {
         name: tracker.begin_sweep(EXPERIMENT, sweep(name, owner)) for name, owner in owners.items()
     }
     tracker.reconcile()
     status = {name: tracker.client.get_run(run_id).info.status for name, run_id in ids.items()}
-    assert status == {"dead": "KILLED", "alive": "RUNNING", "far": "RUNNING"}
+    assert status == {"ended": "KILLED", "alive": "RUNNING", "elsewhere": "RUNNING"}
 
 
 def test_a_store_whose_creation_was_cut_off_is_created_again(tmp_path: Path) -> None:
@@ -215,12 +224,14 @@ def test_a_store_whose_creation_was_cut_off_is_created_again(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.glob("*mlflow.db")] == ["mlflow.db"]
 
 
-def test_a_lost_store_is_not_taken_for_known(tmp_path: Path) -> None:
-    tracker = MLflowTracker(directory=str(tmp_path))
+def test_a_lost_store_is_not_taken_for_known(store: MLflowTracker, tmp_path: Path) -> None:
+    tracker = store
     track(tracker, job(), sweep("s"))
     for path in tmp_path.glob("mlflow.db*"):
         path.unlink()
-    assert MLflowTracker(directory=str(tmp_path)).queue.settled(EXPERIMENT, job().digest) is None
+    again = MLflowTracker(directory=str(tmp_path))
+    again.prepare(EXPERIMENT)
+    assert again.queue.settled(EXPERIMENT, job().digest) is None
 
 
 def test_what_a_run_is_does_not_depend_on_where_it_runs() -> None:
@@ -240,9 +251,7 @@ def test_two_processes_may_create_the_store(tmp_path: Path) -> None:
 
 
 def begin(directory: Path, sweep: str) -> None:
-    MLflowTracker(f"sqlite:///{directory}/mlflow.db", str(directory)).begin_sweep(
-        EXPERIMENT, Sweep(sweep, "n", "", this_process())
-    )
+    MLflowTracker(directory=str(directory)).begin_sweep(EXPERIMENT, Sweep(sweep, "n", "", "mine"))
 
 
 def test_flatten() -> None:

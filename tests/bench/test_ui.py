@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bench.identity import ROOT
-from bench.processes import this_process
 from bench.report.figures import Point, pareto
 from bench.tracking import MLflowTracker, Sweep
 from tests.bench.chromium import PROGRAM, Chromium
@@ -29,7 +28,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     """The experiment's page, from the address that `bench.ui` prints, a run's, and that of its parent."""
     directory = tmp_path_factory.mktemp("results")
     tracker = MLflowTracker(directory=str(directory))
-    asked = Sweep("s", "2 runs", "model.l2=1,2", this_process())
+    asked = Sweep("s", "2 runs", "model.l2=1,2", "mine")
     for l2 in (1.0, 2.0):
         run_id = track(tracker, job(l2), asked, name=f"dummy l2={l2:g}").run_id
     parent = tracker.begin_sweep(EXPERIMENT, asked)

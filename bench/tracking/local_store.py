@@ -1,0 +1,89 @@
+"""The SQLite file of a local store: created, checked, and moved with its folder.
+
+Here alone is MLflow's database seen without MLflow, by its tables `experiments`, `runs` and
+`logged_models`: where MLflow's import would cost seconds, and to change the absolute paths that it
+writes down, for which it has no call.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from bench.files import sync
+from bench.tracking.store_address import sqlite_uri
+
+PATHS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+)
+BUSY_SECONDS = 30.0
+
+
+def create_database(path: Path) -> None:
+    """Create MLflow's tables in a new SQLite file, which is at `path` only when it is complete.
+
+    A database whose creation is cut off is broken for good, and so is one that two processes
+    create at once: call this under a lock.
+    """
+    from mlflow import MlflowClient
+
+    for leftover in path.parent.glob(f".{path.name}*"):
+        leftover.unlink()
+    aside = path.with_name(f".{path.name}")
+    MlflowClient(sqlite_uri(aside)).search_experiments(max_results=1)
+    sync(aside)
+    aside.rename(path)
+    sync(path.parent)
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+
+
+def damage_of(path: Path) -> str | None:
+    """Return what is wrong with a database file; None if it can be used."""
+    try:
+        with _reading(path) as db:
+            (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():
+                verdict = "it has no table of runs"
+    except sqlite3.Error as error:
+        verdict = str(error)
+    return None if verdict == "ok" else " ".join(str(verdict).split())
+
+
+def local_runs(path: Path, experiment: str) -> tuple[str | None, set[str]]:
+    """Return the stage of an experiment (active, deleted, or None) and its active runs' ids."""
+    with _reading(path) as db:
+        stage = db.execute(
+            "SELECT lifecycle_stage FROM experiments WHERE name = ?", (experiment,)
+        ).fetchone()
+        runs = db.execute(
+            "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id)"
+            " WHERE experiments.name = ? AND runs.lifecycle_stage = 'active'",
+            (experiment,),
+        ).fetchall()
+    return stage and stage[0], {run_id for (run_id,) in runs}
+
+
+def move_artifacts(path: Path, folder: Path) -> None:
+    """Make a database that was moved refer to the files in `folder`, beside which it is now."""
+    new = f"{folder.as_uri()}/"
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as db, db:
+        for table, column in PATHS:
+            db.execute(
+                f"UPDATE {table} SET {column} = ?1 || substr({column},"
+                f" instr({column}, ?2) + length(?2))"
+                f" WHERE {column} LIKE 'file:%' AND instr({column}, ?2)"
+                f" AND instr({column}, ?1) != 1",
+                (new, f"/{folder.name}/"),
+            )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    uri = f"{path.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as db:
+        yield db

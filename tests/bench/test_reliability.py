@@ -1,0 +1,355 @@
+"""Nothing finished is lost, stuck or shown wrongly, whatever happens to processes and files."""
+
+import itertools
+import json
+import os
+import platform
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import UserError
+from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts, redacted
+from bench.tracking.models import log_model
+from bench.tracking.run_record import CUT_OFF, Experiment
+from bench.tracking.run_writer import UnsentError
+from tests.bench.test_tracking import EXPERIMENT, RESULT, ended_owner, job, put, sweep, track
+
+
+def again(tracker: MLflowTracker) -> MLflowTracker:
+    """What the next process sees."""
+    return MLflowTracker(directory=str(tracker.directory))
+
+
+# -- which attempt counts --------------------------------------------------------------------------
+
+
+def attempt(status: str, began: int, cut_off: bool = False, run_id: str = "") -> Record:
+    tags = {"digest": "d"} | ({CUT_OFF: "true"} if cut_off else {})
+    return Record(run_id, "n", "m", status, None, {}, {}, tags, began=began)
+
+
+attempts = st.builds(
+    attempt,
+    st.sampled_from(["FINISHED", "FAILED", "KILLED", "PRUNED"]),
+    st.integers(0, 2),
+    st.booleans(),
+    st.sampled_from("abcdef"),
+)
+
+
+@given(
+    st.lists(attempts, min_size=1, max_size=5, unique_by=lambda a: a.run_id),
+    st.randoms(use_true_random=False),
+)
+def test_the_attempt_that_counts_depends_on_no_order(tried: list[Record], random) -> None:
+    counts = attempt_that_counts(tried)
+    random.shuffle(tried)
+    assert attempt_that_counts(tried) == counts
+    finished = [a for a in tried if a.finished and CUT_OFF not in a.tags]
+    if finished:
+        assert counts in finished and counts.began == max(a.began for a in finished)
+    assert CUT_OFF not in counts.tags or all(CUT_OFF in a.tags for a in tried)
+
+
+def test_a_cut_off_copy_never_outranks_the_one_sent_again(
+    store: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, job(), sweep("s", ended_owner(store)))
+    with monkeypatch.context() as patched:
+        patched.setattr(store.client, "log_batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(store.send_waiting({}))
+    store.reconcile()
+    list(store.send_waiting({}))
+    (record,) = store.records(EXPERIMENT, "s")
+    assert record.finished and RESULT.metrics.items() <= record.metrics.items()
+    assert len(store.all_records()) == 1
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+# -- owners that have ended ------------------------------------------------------------------------
+
+
+def test_results_of_an_ended_owner_are_sent_after_the_host_was_renamed(
+    store: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, job(1.0), sweep("s", ended_owner(store)))
+    put(store, job(2.0), sweep("s", again(store).owner))  # of a process that has ended, too
+    living = again(store)
+    put(store, job(3.0), sweep("t", living.owner))
+    monkeypatch.setattr(platform, "node", lambda: "another-name")
+    assert len(list(again(store).send_waiting({}))) == 2
+    assert len(list(store.queue.waiting())) == 1
+    assert living.queue.all_closed()
+
+
+def test_a_silent_writer_on_another_disk_is_given_up_after_a_day(
+    store: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = store.begin_sweep(EXPERIMENT, sweep("s", "otherdisk-1"))
+    for later, status in ((80_000, "RUNNING"), (90_000, "KILLED")):
+        now = int(store.client.get_run(run_id).info.start_time) / 1000 + later
+        monkeypatch.setattr("bench.tracking.run_writer._now", lambda now=now: str(int(1000 * now)))
+        store.reconcile()
+        assert store.client.get_run(run_id).info.status == status
+
+
+def test_an_entry_is_sent_by_one_process_at_a_time(store: MLflowTracker) -> None:
+    put(store, job(), sweep("s"))
+    ((path, entry),) = store.queue.waiting()
+    with store.queue.sending(path) as before:
+        assert before is False
+        assert again(store).send(path, entry, {}) is None
+    assert store.send(path, entry, {}).finished
+    assert store.send(path, entry, {}) is None
+
+
+def test_what_killed_processes_left_half_written_is_removed(store: MLflowTracker) -> None:
+    ended, mine = ended_owner(store), store.owner
+    left = []
+    for owner in (ended, mine):
+        left += [store.queue.outbox / f".attempt.{owner}", store.directory / f".sweeps/id.{owner}"]
+    for path in left:
+        path.mkdir(parents=True)
+        (path / "file").touch()
+    old = store.queue.jobs / "question" / ".d.json.0"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    store.queue.clean()
+    assert [path.exists() for path in (*left, old)] == [False, False, True, True, False]
+    assert not (store.queue.leases.folder / ended).exists()
+
+
+# -- what was deleted ------------------------------------------------------------------------------
+
+
+def test_the_job_of_a_deleted_run_is_computed_anew(store: MLflowTracker) -> None:
+    kept, gone = (track(store, job(l2), sweep("s")).run_id for l2 in (1.0, 2.0))
+    known = store.queue.settled(EXPERIMENT, job(2.0).digest)
+    store.client.delete_run(gone)
+    store.join(known, sweep("t"))  # deleted while the sweep runs
+    assert store.queue.settled(EXPERIMENT, job(2.0).digest) is None
+    store.queue.remember(known)
+    next_one = again(store)
+    next_one.prepare(EXPERIMENT)
+    assert "client" not in vars(next_one)  # without MLflow, whose import takes seconds
+    assert next_one.queue.settled(EXPERIMENT, job(1.0).digest).record.run_id == kept
+    assert next_one.queue.settled(EXPERIMENT, job(2.0).digest) is None
+    assert next_one.settled(EXPERIMENT)(job(2.0).digest) is None
+
+
+def test_a_deleted_experiment_is_refused_in_a_sentence(store: MLflowTracker) -> None:
+    track(store, job(), sweep("s"))
+    store.client.delete_experiment(store.experiment_id(EXPERIMENT.name))
+    for use in (
+        lambda tracker: tracker.prepare(EXPERIMENT),
+        lambda tracker: tracker.begin_sweep(EXPERIMENT, sweep("s")),
+        lambda tracker: tracker.records(EXPERIMENT),
+        lambda tracker: tracker.experiment(EXPERIMENT.name),
+    ):
+        with pytest.raises(UserError, match="was deleted in MLflow: restore it"):
+            use(again(store))
+
+
+# -- moved and oddly named folders -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["plain", "why? 50% %20 #1 & so=on"])
+def test_a_store_works_and_moves_whatever_its_folder_is_called(
+    empty_store: Path, tmp_path: Path, name: str
+) -> None:
+    old, new = tmp_path / f"old {name}" / "results", tmp_path / name
+    old.mkdir(parents=True)
+    (old / "mlflow.db").write_bytes(empty_store.read_bytes())
+    first = MLflowTracker(directory=str(old))
+    run_id = track(first, job(1.0), sweep("s")).run_id
+    put(first, job(2.0), sweep("s"))
+    assert first.database == old / "mlflow.db"
+    del first
+    old.rename(new)
+    moved = MLflowTracker(directory=str(new))
+    np.testing.assert_array_equal(moved.predictions(run_id)["prediction"], RESULT.prediction)
+    moved.prepare(EXPERIMENT)
+    assert moved.queue.settled(EXPERIMENT, job(1.0).digest).record.run_id == run_id
+    assert len(list(moved.send_waiting({}))) == 1
+    assert len(moved.records(EXPERIMENT, "s")) == 2
+    files = moved.client.list_artifacts(run_id)
+    assert {file.path for file in files} == {"config.yaml", "predictions.csv"}
+    assert not old.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {old.parent.name, new.name}
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    reader = RunReader(directory=str(tmp_path / "none"))
+    with pytest.raises(UserError, match="nothing was tracked into it yet"):
+        reader.records(EXPERIMENT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_opening_a_store_forgets_nothing_of_another(store: MLflowTracker) -> None:
+    track(store, job(), sweep("s"))
+    other = MLflowTracker(f"sqlite:///{store.directory}/other.db", str(store.directory))
+    other.prepare(EXPERIMENT)
+    assert other.queue.settled(EXPERIMENT, job().digest) is None
+    assert store.queue.settled(EXPERIMENT, job().digest) is not None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", ".hidden", "x" * 201, None])
+def test_an_experiment_is_named_as_a_folder_can_be(name: str) -> None:
+    with pytest.raises(UserError, match="cannot name a folder"):
+        Experiment(name, "")
+
+
+# -- damage ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"uri": 1}', '"\\u0000', b"\xff", None])
+def test_a_damaged_file_is_set_aside_and_named(
+    store: MLflowTracker, capsys: pytest.CaptureFixture, content: str | bytes | None
+) -> None:
+    track(store, job(1.0), sweep("s"))
+    store.queue.note(EXPERIMENT, sweep("s"), "FINISHED")
+    put(store, job(2.0), sweep("s"))
+    stray = store.queue.outbox / "stray"
+    stray.touch()
+    (waiting,) = store.queue.outbox.glob("*/entry.json")
+    files = [*(store.queue.jobs / EXPERIMENT.name).glob("[!.]*"), waiting]
+    for path in files:
+        if content is None:
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    next_one = again(store)
+    next_one.prepare(EXPERIMENT)
+    assert list(next_one.queue.waiting()) == []
+    assert next_one.queue.settled(EXPERIMENT, job(1.0).digest) is None
+    assert next_one.queue.settled(EXPERIMENT, job(2.0).digest) is None
+    assert not next_one.queue.closed(EXPERIMENT, sweep("s"))
+    said = capsys.readouterr().err
+    for path in (files[0], files[1], waiting.parent, stray):
+        assert f"bench: {path} is damaged" in said
+    assert len(list((store.directory / "damaged").iterdir())) == 4
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other", "overwritten"])
+def test_a_broken_database_is_one_sentence(
+    store: MLflowTracker, empty_store: Path, damage: str
+) -> None:
+    whole = empty_store.read_bytes()
+    content = {
+        "truncated": whole[: len(whole) // 2],
+        "garbage": os.urandom(10_000),
+        "empty": b"",
+        "other": b"SQLite format 3\0" + bytes(100),
+        "overwritten": whole[:4096] + os.urandom(8192) + whole[12288:],
+    }
+    store.database.write_bytes(content[damage])
+    for use in (lambda: store.prepare(EXPERIMENT), lambda: store.client):
+        with pytest.raises(
+            UserError, match=r"no usable MLflow database .*restore a copy"
+        ) as raised:
+            use()
+        assert "\n" not in str(raised.value)
+
+
+def test_an_entry_that_is_refused_holds_up_no_other(
+    store: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for l2 in (1.0, 2.0, 3.0):
+        put(store, job(l2), sweep("s"))
+    calls, log = itertools.count(), store.client.log_batch
+
+    def refuse(*arguments: object, **named: object) -> None:
+        if next(calls) == 0:
+            raise ValueError("a parameter that MLflow does not take at http://me:secret@host")
+        log(*arguments, **named)
+
+    monkeypatch.setattr(store.client, "log_batch", refuse)
+    sent = []
+    with pytest.raises(UnsentError, match="does not take") as raised:
+        sent.extend(store.send_waiting({}, owner="mine"))
+    assert "secret" not in str(raised.value)
+    assert len(list(store.queue.waiting())) == 1 and len(store.all_records()) == 2
+    sent.extend(store.send_waiting({}, owner="mine"))
+    assert len(store.all_records()) == 3 and all(record.finished for record in store.all_records())
+
+
+def test_two_sweeps_of_the_same_jobs_may_end_at_once(store: MLflowTracker) -> None:
+    best = track(store, job(), sweep("s")).run_id
+    parent = store.begin_sweep(EXPERIMENT, sweep("s"))
+    report = store.directory / "README.md"
+    report.write_text("# Report")
+    errors: list[BaseException] = []
+
+    def finish(tracker: MLflowTracker) -> None:
+        try:
+            for _ in range(5):
+                tracker.log_sweep(parent, RESULT.metrics, [report], best)
+                tracker.end(parent, "FINISHED")
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=finish, args=(again(store),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+
+
+def test_a_model_that_cannot_be_saved_is_one_sentence(store: MLflowTracker) -> None:
+    run_id = track(store, job(), sweep("s")).run_id
+    with pytest.raises(UserError, match=f"the model of run {run_id} cannot be logged"):
+        log_model(store, run_id, object(), None)
+
+
+# -- passwords -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:secret@host:5000/x", "http://me:***@host:5000/x"),
+        ("postgresql+psycopg://u:p@s/s?#w@host/db", "postgresql+psycopg://u:***@host/db"),
+        ("https://token@host", "https://***@host"),
+        (
+            "postgresql://host/db?user=u&password=zz&x=1",
+            "postgresql://host/db?user=u&password=***&x=1",
+        ),
+        ("a=http://u:1@h,b=http://v:2@k/z", "a=http://u:***@h,b=http://v:***@k/z"),
+        ("-m 'tracking.uri=http://u:pw@h' k=1", "-m 'tracking.uri=http://u:***@h' k=1"),
+        ("http://host:5000/a@b me@x.org", "http://host:5000/a@b me@x.org"),
+        ("sqlite:////tmp/a:b@c/x.db", "sqlite:////tmp/a:b@c/x.db"),
+    ],
+)
+def test_passwords_are_not_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+    assert redacted(shown) == shown
+
+
+def test_no_password_reaches_a_file(store: MLflowTracker) -> None:
+    uri = "http://me:secret@127.0.0.1:9"
+    server = MLflowTracker(uri, str(store.directory / "server"))
+    asked = sweep("s")
+    asked = type(asked)(asked.id, asked.name, f"model=dummy tracking.uri={uri}", asked.owner)
+    entry = put(server, job(), asked)
+    server.queue.remember(entry)
+    server.queue.note(EXPERIMENT, asked, "RUNNING")
+    files = [path for path in server.directory.rglob("*") if path.is_file()]
+    assert files and not any(b"secret" in path.read_bytes() for path in files)
+    state = [path for path in files if path.suffix in (".json", ".sweep")]
+    assert len(state) == 3 and all(path.stat().st_mode & 0o777 == 0o600 for path in state)
+    assert json.loads(state[0].read_text())["store"] == "http://me:***@127.0.0.1:9"
+    assert "secret" not in server.shown
+    parent = store.begin_sweep(EXPERIMENT, asked)
+    assert "secret" not in store.tags(parent)["mlflow.note.content"]
