@@ -130,9 +130,7 @@ class ProtocolSweeper(Sweeper):
         )
 
 
-def _sweep(
-    planned: Plan, overrides: list[str], dataset: Dataset, words: str, owner: str
-) -> Sweep:
+def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str, owner: str) -> Sweep:
     """What is asked is the sweep's identity; a single run is one without a name."""
     asked = sorted(
         o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra")

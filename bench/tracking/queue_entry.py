@@ -145,7 +145,7 @@ def entry_of(
 
 
 def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None:
-    """Write the configuration and the code it covers; of a test the predictions; of a failure why."""
+    """Write the configuration, what code it ran, and a test's predictions or a failure's trace."""
     (folder / "config.yaml").write_text(yaml.safe_dump(job.config, sort_keys=False), "utf-8")
     code = closure(code_targets(job.config))
     covered = {"modules": code.modules, "packages": code.packages}

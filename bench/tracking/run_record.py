@@ -36,8 +36,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and _FILE_NAME.fullmatch(self.name)):
             raise UserError(
-                f"experiment.name={str(self.name)[:80]!r} cannot name a folder: at most 200 characters, "
-                "no slash, and no dot at the beginning"
+                f"experiment.name={str(self.name)[:80]!r} cannot name a folder: at most 200 "
+                "characters, no slash, and no dot at the beginning"
             )
 
 

@@ -81,7 +81,7 @@ class MLflowTracker(RunReader):
     def log_sweep(
         self, run_id: str, metrics: Mapping[str, float], files: list[Path], best: str | None = None
     ) -> None:
-        """Log to the parent run the `best` job's `metrics` and data set, and the report's `files`."""
+        """Log to the parent run `metrics` and data of the `best` job, and the report's `files`."""
         from mlflow.entities import Metric
 
         now = int(_now())

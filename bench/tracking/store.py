@@ -145,8 +145,8 @@ class Store:
         """Raise `UserError` if an experiment in this stage of its life was deleted in MLflow."""
         if stage == "deleted":
             raise UserError(
-                f"experiment {name!r} was deleted in MLflow: restore it (mlflow experiments restore),"
-                " remove it for good (mlflow gc), or use another (experiment.name=...)"
+                f"experiment {name!r} was deleted in MLflow: restore it (mlflow experiments "
+                "restore), remove it for good (mlflow gc), or use another (experiment.name=...)"
             )
 
     def search(self, experiment_ids: Sequence[str], query: str) -> list[Run]:

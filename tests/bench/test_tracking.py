@@ -118,7 +118,7 @@ def test_mlflow_shows_curve_data_set_and_artifacts(tracker: MLflowTracker) -> No
     assert data.dataset.name == "tiny (simulated)" and data.dataset.digest == DATASET.digest[:16]
     assert json.loads(data.dataset.profile)["sha256"] == DATASET.digest
     files = {artifact.path for artifact in client.list_artifacts(run_id)}
-    assert files == {"config.yaml", "predictions.csv"}
+    assert files == {"config.yaml", "code.json", "predictions.csv"}
 
 
 def test_failed_run_says_why_and_is_run_again(tracker: MLflowTracker) -> None:
