@@ -74,9 +74,7 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
         y = check_target(matrix, y)
         n_features = matrix.shape[1]
         self.n_paired_ = X.n_interacting if isinstance(X, Design) else n_features
-        paired = matrix[:, : self.n_paired_]
-        _check_size(np.diff(paired.indptr))
-        products = _products(paired)
+        products = pair_products(matrix[:, : self.n_paired_])
         self.pairs_ = np.unique(products.indices)
         l2_pairs = self.l2 if self.l2_pairs is None else self.l2_pairs
         penalty = np.repeat([float(self.l2), float(l2_pairs)], [n_features, len(self.pairs_)])
@@ -89,7 +87,7 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
     def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has as many columns as in `fit`."""
         matrix = as_csr(X, n_features=len(self.coef_))
-        pairs = _products(matrix[:, : self.n_paired_])[:, self.pairs_]
+        pairs = pair_products(matrix[:, : self.n_paired_])[:, self.pairs_]
         return matrix @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
 
 
@@ -111,8 +109,12 @@ def _check_size(in_row: NDArray[np.integer]) -> None:
         )
 
 
-def _products(X: sparse.csr_array) -> sparse.csr_array:
-    """(n_rows, n_features * (n_features - 1) / 2): x_i x_j for i < j, j running faster."""
+def pair_products(X: sparse.csr_array) -> sparse.csr_array:
+    """(n_rows, n_features * (n_features - 1) / 2): x_i x_j for i < j, j running faster.
+
+    ValueError if there are more than `MAX_PRODUCTS`.
+    """
+    _check_size(np.diff(X.indptr))
     expanded = PolynomialFeatures(
         degree=2, interaction_only=True, include_bias=False
     ).fit_transform(X)

@@ -28,7 +28,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from baselines.inputs import check_design, check_target, n_seen_features
 from baselines.program import LOG_SHOWN, read_predictions, run_program
@@ -117,8 +118,11 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
             of another length, the arguments ask for other than a regression.
         RuntimeError : VW failed, diverged, or did not see every row; with what VW said.
         """
+        return self.fit_numbers(X, check_target(check_design(X), y))
+
+    def fit_numbers(self, X: Design, y: NDArray[np.float64], options: Sequence[str] = ()) -> Self:
+        """Fit to numbers with more `options` on the command line."""
         self.check_params()
-        y = check_target(check_design(X), y)
         # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it
         # is given.
         seed = np.random.default_rng(self.random_state).integers(2**31)
@@ -126,6 +130,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
         command = [
             *command_line(self.arguments),
+            *options,
             f"--bit_precision={self.bits}",
             f"--passes={self.passes}",
         ]
@@ -193,6 +198,37 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         return _run(
             ["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder
         )[0]
+
+
+class VowpalWabbitClassifier(ClassifierMixin, VowpalWabbit):
+    """Logistic regression by Vowpal Wabbit; see `VowpalWabbit` for its parameters.
+
+    Attributes
+    ----------
+    classes_ : the two classes.
+    history_ : as there, of the logistic loss: `train_log_loss` or `withheld_log_loss`.
+    """
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Learn from the rows in their order; errors as of `VowpalWabbit`, and other than two classes."""
+        target = check_target(check_design(X), y)
+        self.classes_, codes = np.unique(target, return_inverse=True)
+        if len(self.classes_) != 2:
+            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
+        self.fit_numbers(X, 2.0 * codes - 1, ["--loss_function=logistic"])
+        self.history_ = {
+            name.replace("mse", "log_loss"): losses for name, losses in self.history_.items()
+        }
+        return self
+
+    def predict_proba(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows, 2), columns in the order of `classes_`; errors as of `VowpalWabbit.predict`."""
+        p = expit(super().predict(X))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,) the more probable class."""
+        return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(np.intp)]
 
 
 def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:

@@ -13,6 +13,8 @@ Source: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Input-format.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
+from string import ascii_letters, digits
 from urllib.parse import quote
 
 import numpy as np
@@ -46,22 +48,23 @@ def vw_lines(X: Design, y: NDArray[np.float64] | None = None) -> Iterator[str]:
 
 
 def namespaces(X: Design) -> list[str]:
-    """Return a letter for each block: the first of its name that no block before it has.
+    """Return a letter for each block: the first of its name, or of all, that no block before it has.
 
     `user` is u and `item` i, and `item_age` after them is t.
 
     Raises
     ------
-    ValueError : a name without an ASCII letter or digit of its own.
+    ValueError : more blocks than letters and digits.
     """
     letters: list[str] = []
     for block in X:
-        free = (a for a in block.name if a.isascii() and a.isalnum() and a not in letters)
+        own = (a for a in block.name if a.isascii() and a.isalnum())
+        free = (a for a in chain(own, ascii_letters, digits) if a not in letters)
         letters.append(next(free, ""))
         if not letters[-1]:
             raise ValueError(
-                f"VW names a block by an ASCII letter that no block before it has: {block.name!r} "
-                f"has none among {', '.join(repr(b.name) for b in X)}"
+                f"VW names a block by a letter or digit of its own: there are {len(letters) - 1} for "
+                f"{len(X.blocks)} blocks"
             )
     return letters
 

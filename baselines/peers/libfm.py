@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from baselines.inputs import check_design, check_target
 from baselines.peers.installed import Program
@@ -52,6 +52,7 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
     """
 
     title = "libFM"
+    _task = "r"
 
     def __init__(
         self,
@@ -110,7 +111,17 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
     def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
         """Learn from the rows of `fit`; return predictions for X and the peak memory."""
         (program,) = self.located()
-        command = [program, "-task", "r", "-train", "train", "-test", "test", "-out", "predictions"]
+        command = [
+            program,
+            "-task",
+            self._task,
+            "-train",
+            "train",
+            "-test",
+            "test",
+            "-out",
+            "predictions",
+        ]
         command += [
             "-dim",
             f"1,1,{self.k}",
@@ -127,3 +138,30 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
             np.savetxt(Path(folder, "groups"), np.repeat(np.arange(len(sizes)), sizes), fmt="%d")
             _, peak = run_program(command, folder, name="libFM")
             return read_predictions(Path(folder, "predictions"), len(X), "libFM"), peak
+
+
+class LibFMClassifier(ClassifierMixin, LibFM):
+    """Classification of two classes by libFM; see `LibFM` for its parameters.
+
+    Attributes
+    ----------
+    classes_ : the two classes.
+    """
+
+    _task = "c"
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Run libFM on classes -1 and 1; errors as of `LibFM`, and other than two classes."""
+        self.classes_, codes = np.unique(check_target(check_design(X), y), return_inverse=True)
+        if len(self.classes_) != 2:
+            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
+        return super().fit(X, 2.0 * codes - 1)
+
+    def predict_proba(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows, 2), columns in the order of `classes_`; errors as of `LibFM.predict`."""
+        p = super().predict(X)
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,) the more probable class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]

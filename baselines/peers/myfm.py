@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from baselines.inputs import check_design, check_target
@@ -69,6 +69,32 @@ class MyFM(Package, RegressorMixin, BaseEstimator):
 
     def _encode(self, y: NDArray) -> NDArray:
         return y
+
+
+class MyFMClassifier(ClassifierMixin, MyFM):
+    """Probit; predicts the probability of the second of two classes, averaged over draws.
+
+    Attributes
+    ----------
+    classes_ : the two classes.
+    """
+
+    def predict_proba(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows, 2), columns in the order of `classes_`."""
+        check_is_fitted(self, "model_")
+        p = np.asarray(self.model_.predict_proba(None, relations(check_design(X))), np.float64)
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,) the more probable class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _model(self, myfm: ModuleType):
+        return myfm.MyFMGibbsClassifier(rank=self.k, random_seed=self.random_state)
+
+    def _encode(self, y: NDArray) -> NDArray:
+        self.classes_, classes = np.unique(y, return_inverse=True)
+        return classes
 
 
 class MyFMOrdered(MyFM):

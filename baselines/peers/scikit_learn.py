@@ -22,8 +22,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
 from baselines.inputs import check_design, check_target, n_seen_features
@@ -61,19 +61,27 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
         columns = [view[block.levels, fold] for view, block in zip(views, X, strict=True)]
         self.statistics_ = [view[:, self.n_folds] for view in views]
         self.blocks_ = _sizes(X)
-        self.model_ = self._model().fit(np.hstack(columns), y - self.mean_)
+        self.model_ = self._model().fit(np.hstack(columns), self._target(y))
         self._n_seen = sum(map(n_seen_features, X))
         return self
 
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has the blocks of `fit`."""
+        return self.mean_ + self.model_.predict(self._columns(X))
+
+    def _columns(self, X: Design) -> NDArray[np.float64]:
+        """Return the statistics of each row's levels."""
         if _sizes(check_design(X)) != self.blocks_:
             raise ValueError(
                 f"X has blocks (name, levels, side features) {_sizes(X)}, "
                 f"those of fit were {self.blocks_}"
             )
         columns = [table[block.levels] for table, block in zip(self.statistics_, X, strict=True)]
-        return self.mean_ + self.model_.predict(np.hstack(columns))
+        return np.hstack(columns)
+
+    def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the model on top is fitted to."""
+        return y - self.mean_
 
     @property
     def n_parameters_(self) -> int:
@@ -142,18 +150,55 @@ class BoostingOnTargetStatistics(OnTargetStatistics):
         check_number("l2", self.l2, low=0)
 
     def _model(self) -> HistGradientBoostingRegressor:
-        return HistGradientBoostingRegressor(
-            learning_rate=self.learning_rate,
-            max_iter=self.n_iter,
-            max_leaf_nodes=self.n_leaves,
-            l2_regularization=self.l2,
-            early_stopping=False,
-            random_state=self.random_state,
-        )
+        return HistGradientBoostingRegressor(**self._settings())
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "learning_rate": self.learning_rate,
+            "max_iter": self.n_iter,
+            "max_leaf_nodes": self.n_leaves,
+            "l2_regularization": self.l2,
+            "early_stopping": False,
+            "random_state": self.random_state,
+        }
 
     @property
     def _n_own(self) -> int:
         return self.model_.n_iter_ * self.n_leaves
+
+
+class BoostingClassifierOnTargetStatistics(ClassifierMixin, BoostingOnTargetStatistics):
+    """Gradient-boosted trees of classes 0 and 1 on the statistics: `HistGradientBoostingClassifier`.
+
+    Parameters as of `BoostingOnTargetStatistics`.
+
+    Attributes
+    ----------
+    classes_ : 0 and 1.
+    """
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """TypeError, ValueError : X is no Design, y is other than 0 and 1 or of another length."""
+        self.classes_ = np.unique(check_target(check_design(X), y))
+        if self.classes_.tolist() != [0, 1]:
+            raise ValueError(f"classes must be 0 and 1, got {self.classes_[:3]}")
+        return super().fit(X, y)
+
+    def predict_proba(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows, 2). ValueError unless X has the blocks of `fit`."""
+        return self.model_.predict_proba(self._columns(X))
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,) the more probable class."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _model(self) -> HistGradientBoostingClassifier:
+        return HistGradientBoostingClassifier(
+            **super()._model().get_params() | {"loss": "log_loss"}
+        )
+
+    def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return y
 
 
 def statistics(

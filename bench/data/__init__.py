@@ -3,6 +3,18 @@
 from bench.data.movielens_releases import ml100k_or_planted, movielens
 from bench.data.ratings import ratings_file
 from bench.data.simulate import planted
+from bench.data.simulate_fields import planted_clicks, planted_values
+from bench.data.svmlight import frappe, svmlight_file
 from bench.data.table import table_file
 
-__all__ = ["ml100k_or_planted", "movielens", "planted", "ratings_file", "table_file"]
+__all__ = [
+    "frappe",
+    "ml100k_or_planted",
+    "movielens",
+    "planted",
+    "planted_clicks",
+    "planted_values",
+    "ratings_file",
+    "svmlight_file",
+    "table_file",
+]

@@ -50,6 +50,7 @@ class Dataset:
         describe; text and dates are for people. A level may be without rows, and one with rows without a row here.
     task : "rating", a number on a scale; "regression", any number; or "binary", 0 or 1.
     target, fields, numeric : names of columns.
+    ids : the fields, numeric columns and bags that the feature `ids` stands for; by default all.
     time, weight : names of the columns of seconds since 1970 and of sample weights, or None.
     bags : name -> columns with several levels, or any values, a row.
     classes : what 0 and 1 are called in the source; binary only.
@@ -71,6 +72,7 @@ class Dataset:
     target: str = "rating"
     fields: tuple[str, ...] = ("user", "item")
     numeric: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
     time: str | None = None
     weight: str | None = None
     bags: Mapping[str, Bag] = field(default_factory=dict)

@@ -95,6 +95,7 @@ def ratings_file(
         tables=level_tables(described, rows),
         fields=("user", "item", *(name for name in others if name not in numbers)),
         numeric=tuple(numbers),
+        ids=("user", "item"),
         time="timestamp" if "timestamp" in rows else None,
     )
 

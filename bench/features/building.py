@@ -39,13 +39,9 @@ Feature = Callable[[Context], Iterable[Part]]
 
 
 def ids(context: Context) -> Iterator[Part]:
-    """What each row is: the user and the item; where there are none, every field, numeric column and bag."""
+    """What each row is: of ratings the user and the item, else every field, numeric column and bag."""
     dataset = context.dataset
-    if {"user", "item"} <= set(dataset.fields):
-        names: Sequence[str] = ("user", "item")
-    else:
-        names = (*dataset.fields, *dataset.numeric, *dataset.bags)
-    for name in names:
+    for name in dataset.ids or (*dataset.fields, *dataset.numeric, *dataset.bags):
         yield from _of_column(dataset, name)(context)
 
 
@@ -102,7 +98,7 @@ def _expanded(dataset: Dataset, name: str) -> list[str]:
     if name != "all":
         return [name]
     others = [*dataset.fields, *dataset.numeric, *dataset.bags]
-    if not {"user", "item"} <= set(dataset.fields):
+    if dataset.task != "rating" or not {"user", "item"} <= set(dataset.fields):
         return others
     timed = dataset.time is not None
     given = {"ids": True, "day": timed, "side": bool(dataset.tables)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.features.context import Columns, Context
@@ -42,7 +43,7 @@ def number(context: Context, name: str, standardized: bool) -> Iterator[Block | 
         return
     if not len(train):
         train = values[~np.isnan(values)]
-    edges = np.unique(np.quantile(train, np.linspace(0, 1, N_BINS + 1)[1:-1])) if len(train) else []
+    edges = _edges(train)
     levels = np.searchsorted(edges, values, side="left")
     labels = [f"<= {edge:g}" for edge in edges] + [f"> {edges[-1]:g}" if len(edges) else "any"]
     missing = np.isnan(values)
@@ -50,6 +51,15 @@ def number(context: Context, name: str, standardized: bool) -> Iterator[Block | 
         levels[missing] = len(labels)
         labels.append("missing")
     yield Block(name, levels, len(labels), labels=np.array(labels, dtype=object))
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Highest values of all bins but the last: quantiles, of which some may be the same value."""
+    if not len(values):
+        return values
+    quantiles = np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1], method="inverted_cdf")
+    edges = np.unique(quantiles)
+    return edges[edges < values.max()]
 
 
 def bag(context: Context, name: str) -> Iterator[Columns]:

@@ -6,11 +6,14 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import resources
 
 import numpy as np
+import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
 from bench.errors import UserError
@@ -19,6 +22,7 @@ from bench.identity import code_targets, code_version, digest, job_digest
 from bench.run import Job
 from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination
 from bench.tables import short
+from bench.task_models import model_for
 from bench.tracking import Experiment, flatten
 
 
@@ -57,6 +61,7 @@ class Trials:
         self.system = ", ".join(
             f"{group}={self.choices[group]}" for group in ("model", "features", "data")
         )
+        model_of(cfg, self.choices["model"], self.dataset.task)
         instantiate(cfg.split)(self.dataset)
         build_design(
             self.dataset,
@@ -116,6 +121,26 @@ def computed(cfg: DictConfig) -> dict[str, object]:
     }
 
 
+def model_of(cfg: DictConfig, name: str, task: str) -> BaseEstimator:
+    """Return the model of a configuration for `task`; UserError if it is not for it, with the names of those that are."""
+    model = instantiate(cfg.model)
+    found = model_for(model, task)
+    if found is None:
+        fitting = [other for other, of in _registered().items() if model_for(of, task) is not None]
+        raise UserError(f"model={name} is not for a {task} target; these are: {', '.join(fitting)}")
+    return found
+
+
+def _registered() -> dict[str, BaseEstimator]:
+    """Every model of conf/model, by name."""
+    files = sorted(path for path in resources.files("conf").joinpath("model").iterdir())
+    configs = {file.name.removesuffix(".yaml"): yaml.safe_load(file.read_text()) for file in files}
+    return {
+        name: instantiate(config | {key: 0 for key in config if key == "random_state"})
+        for name, config in configs.items()
+    }
+
+
 def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
     """Return the chosen data, split, features and model, with the name of the split that is the default."""
     names = {group: choices[group] for group in CHOSEN}
@@ -140,7 +165,7 @@ def job_of(
         split=instantiate(cfg.split),
         features=tuple(cfg.features.names),
         min_count=cfg.features.min_count,
-        model=instantiate(cfg.model),
+        model=model_of(cfg, choices["model"], dataset.task),
         test=cfg.test,
         refit=cfg.refit,
         threads=cfg.threads,

@@ -1,0 +1,155 @@
+"""Logistic regression, of single features and of hashed pairs of features, and the base rate alone.
+
+    P(y = 1 | x) = 1 / (1 + exp(-f(x))),    f(x) = w0 + <w, x> (+ sum_{i<j} W_h(i,j) x_i x_j)
+    minimise  sum_rows log loss + l2 |w|^2 / 2 (+ l2_pairs |W|^2 / 2)
+
+Every pair of features has a weight, at a place that a hash h says, of which there are `2^bits`: two
+pairs may share one (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML
+2009). That is what an FM replaces by factors.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression as Solver
+
+from baselines.inputs import as_csr, check_target
+from baselines.quadratic import pair_products
+from fm.design import Design
+from fm.validation import check_integer, check_number
+
+HASH = 0x9E3779B97F4A7C15
+"""Odd, 2^64 over the golden ratio: multiplied by it, neighboring numbers fall far apart."""
+
+
+class BinaryClassifier(ClassifierMixin, BaseEstimator):
+    """Base of classifiers of two classes that give log-odds of the second."""
+
+    def _classes(self, X: sparse.csr_array | Design, y: ArrayLike) -> NDArray[np.float64]:
+        """Set `classes_`, and return y as 0 and 1; ValueError unless there are two."""
+        self.classes_, codes = np.unique(check_target(X, y), return_inverse=True)
+        if len(self.classes_) != 2:
+            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
+        return codes.astype(np.float64)
+
+    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows, 2), columns in the order of `classes_`."""
+        p = expit(self.decision_function(X))
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows,) the more probable class."""
+        return self.classes_[(self.decision_function(X) > 0).astype(np.intp)]
+
+
+class BaseRate(BinaryClassifier):
+    """The share of the second class among training rows, for every row alike.
+
+    Attributes
+    ----------
+    intercept_ : its log-odds.
+    """
+
+    n_parameters_ = 1
+
+    def fit(
+        self, X: Design | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Fit to y; X is not looked at. ValueError unless y has two classes."""
+        codes = self._classes(as_csr(X), y)
+        rate = np.average(codes, weights=sample_weight)
+        self.intercept_ = float(np.log(rate / (1 - rate)))
+        return self
+
+    def decision_function(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows,) log-odds of the second class."""
+        return np.full(as_csr(X).shape[0], self.intercept_)
+
+
+class LogisticRegression(BinaryClassifier):
+    """Linear logistic regression, solved by scikit-learn's L-BFGS.
+
+    Parameters
+    ----------
+    l2 : penalty on the squared weights, in the sum objective above.
+    max_iter : steps, at most.
+
+    Attributes
+    ----------
+    model_ : scikit-learn's fitted model.
+    n_parameters_ : weights that are not zero, and the intercept.
+    """
+
+    def __init__(self, *, l2: float = 1.0, max_iter: int = 500) -> None:
+        self.l2 = l2
+        self.max_iter = max_iter
+
+    def check_params(self) -> None:
+        check_number("l2", self.l2, above=0)
+        check_integer("max_iter", self.max_iter, low=1)
+
+    def fit(
+        self, X: Design | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Fit to X, a Design or matrix (n_rows, n_features).
+
+        ValueError for NaN, lengths that differ, or other than two classes.
+        """
+        self.check_params()
+        matrix = self._features(X)
+        codes = self._classes(matrix, y)
+        solver = Solver(C=1 / self.l2, max_iter=self.max_iter)
+        self.model_ = solver.fit(matrix, codes, sample_weight=sample_weight)
+        self.n_parameters_ = np.count_nonzero(self.model_.coef_) + 1
+        return self
+
+    def decision_function(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows,) log-odds of the second class."""
+        return self.model_.decision_function(self._features(X))
+
+    def _features(self, X: Design | ArrayLike) -> sparse.csr_array:
+        return as_csr(X)
+
+
+class QuadraticLogisticRegression(LogisticRegression):
+    """Logistic regression of all features and all hashed pairs of them.
+
+    Parameters
+    ----------
+    l2, max_iter : as of `LogisticRegression`.
+    l2_pairs : penalty on the pairs' weights.
+    bits : log2 of the number of pairs' weights.
+    """
+
+    def __init__(
+        self, *, l2: float = 1.0, l2_pairs: float = 2.0, bits: int = 20, max_iter: int = 500
+    ) -> None:
+        super().__init__(l2=l2, max_iter=max_iter)
+        self.l2_pairs = l2_pairs
+        self.bits = bits
+
+    def check_params(self) -> None:
+        super().check_params()
+        check_number("l2_pairs", self.l2_pairs, above=0)
+        check_integer("bits", self.bits, low=1)
+        check_number("bits", self.bits, high=30)
+
+    def _features(self, X: Design | ArrayLike) -> sparse.csr_array:
+        """Features, then pairs, scaled so that one penalty is right for both."""
+        matrix = as_csr(X)
+        n_paired = X.n_interacting if isinstance(X, Design) else matrix.shape[1]
+        pairs = pair_products(matrix[:, :n_paired])
+        hashed = pairs.indices.astype(np.uint64) * np.uint64(HASH) >> np.uint64(64 - self.bits)
+        scale = np.sqrt(self.l2 / self.l2_pairs)
+        shape = (matrix.shape[0], 2**self.bits)
+        crossed = sparse.csr_array(
+            (scale * pairs.data, hashed.astype(np.int32), pairs.indptr.astype(np.int32)), shape
+        )
+        crossed.sum_duplicates()
+        return sparse.csr_array(sparse.hstack([matrix, crossed], format="csr"))

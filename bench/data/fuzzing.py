@@ -1,0 +1,187 @@
+"""Malformed files by the thousand: the loader of ratings against a slow, independent reading of the same bytes.
+
+A file may be refused; what is read must be what Python's own `csv`, `int` and `float` read. Everything is drawn
+from one generator, so that a finding can be repeated.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from bench.data.ratings import ratings_file
+from bench.errors import UserError
+
+SEPARATORS = (",", "\t", ";", "|", "::")
+IDS = (
+    ("1", "2", "30", "-4", "9223372036854775807"),
+    ("01", "1", "a b", "é", "tt1", "x,y", 'say "hi"', "1.0", "NA", "null", "18446744073709551615"),
+)
+RATINGS = ("1", "5", "3.5", "0.1", "-2", "1e3", "4.999999999999999", "1e-320", ".5", "5.")
+TIMES = (
+    ("0", "881250949", "-5", "4503599627370495"),
+    ("1997-12-04", "1600-01-01", "2500-06-30 12:00:00", "1970-01-02T00:00:00+01:00"),
+)
+BITS = ('"', '""', ",", "\n", "\r", "\t", " ", "\x00", "\\", "nan", "inf", "1e999", "-", "é", "\ufeff", "'")
+"""What a mutation puts in."""
+
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong: "traceback", "misread" or "refused though valid"; the bytes, and what was seen."""
+
+    kind: str
+    content: bytes
+    detail: str
+
+
+def fuzz(n_files: int, seed: int = 0) -> Iterator[Finding]:
+    """Yield what is wrong with the reading of `n_files` files, half of them damaged."""
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ratings.csv")
+        for _ in range(n_files):
+            content, separator = _valid(rng)
+            damaged = bool(rng.random() < 0.5)
+            if damaged:
+                content = _damaged(rng, content)
+            path.write_bytes(content)
+            finding = _judged(path, content, separator, damaged)
+            if finding is not None:
+                yield finding
+
+
+def _judged(path: Path, content: bytes, separator: str, damaged: bool) -> Finding | None:
+    try:
+        expected = read_slowly(content, separator)
+    except ValueError as error:
+        expected = str(error)
+    try:
+        data = ratings_file(path, separator=separator, header=False, duplicates="first")
+    except UserError as error:
+        if not damaged and not isinstance(expected, str):
+            return Finding("refused though valid", content, str(error))
+        return None
+    except Exception as error:  # noqa: BLE001  whatever it is, it is a finding
+        return Finding("traceback", content, f"{type(error).__name__}: {error}")
+    rows = list(data.rows.itertuples(index=False, name=None))
+    if isinstance(expected, str) or rows != expected:
+        return Finding("misread", content, f"{rows} instead of {expected}")
+    return None
+
+
+def read_slowly(content: bytes, separator: str) -> list[Row]:
+    """Return the first rating of each user and item; ValueError for what is none."""
+    text = content.decode("utf-8-sig")
+    if len(separator) == 1:
+        list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False))
+        if _ends_quoted(text, separator):
+            raise ValueError("the end is within quotes")
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        cells = [line for line in lines if line]
+    else:
+        plain = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        cells = [line.split(separator) for line in plain if line]
+    if not cells or len({len(line) for line in cells}) > 1 or len(cells[0]) < 3:
+        raise ValueError("lines of different lengths, or none")
+    columns = [list(column) for column in zip(*cells, strict=True)]
+    if "" in columns[0] or "" in columns[1]:
+        raise ValueError("an id is missing")
+    parsed = [_ids(columns[0]), _ids(columns[1]), [_finite(cell) for cell in columns[2]]]
+    if len(columns) > 3:
+        parsed.append(_times(columns[3]))
+    first: dict[tuple, Row] = {}
+    for row in zip(*parsed, strict=True):
+        first.setdefault(row[:2], row)
+    return list(first.values())
+
+
+def _ends_quoted(text: str, separator: str) -> bool:
+    """Follow the quotes one character at a time."""
+    state = "start"
+    for character in text:
+        if state == "quoted":
+            state = "maybe" if character == '"' else "quoted"
+        elif state == "maybe" and character == '"':
+            state = "quoted"
+        elif character in (separator, "\n", "\r"):
+            state = "start"
+        elif state == "start" and character == '"':
+            state = "quoted"
+        else:
+            state = "plain"
+    return state == "quoted"
+
+
+def _ids(cells: Sequence[str]) -> list[object]:
+    try:
+        whole = [int(cell) for cell in cells]
+    except ValueError:
+        return list(cells)
+    usual = all(str(n) == cell for n, cell in zip(whole, cells, strict=True))
+    return list(whole) if usual and all(-(2**63) <= n < 2**63 for n in whole) else list(cells)
+
+
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell} is not finite")
+    return value
+
+
+def _times(cells: Sequence[str]) -> list[int]:
+    try:
+        float(cells[0])
+    except ValueError:
+        moments = [datetime.fromisoformat(cell.strip()) for cell in cells]
+        zoned = [m if m.tzinfo else m.replace(tzinfo=UTC) for m in moments]
+        return [
+            math.floor((m - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) for m in zoned
+        ]
+    return [math.floor(_finite(cell)) for cell in cells]
+
+
+def _valid(rng: np.random.Generator) -> tuple[bytes, str]:
+    """A file of 1 to 6 ratings as some program may write it, and its separator."""
+    separator = str(rng.choice(SEPARATORS))
+    n = int(rng.integers(1, 7))
+    columns = [list(rng.choice(IDS[rng.integers(2)], n)) for _ in range(2)]
+    columns.append(list(rng.choice(RATINGS, n)))
+    if rng.random() < 0.5:
+        columns.append(list(rng.choice(TIMES[rng.integers(2)], n)))
+    out = io.StringIO(newline="")
+    end = str(rng.choice(["\n", "\r\n"]))
+    if len(separator) == 1:
+        quoting = csv.QUOTE_ALL if rng.random() < 0.2 else csv.QUOTE_MINIMAL
+        writer = csv.writer(out, delimiter=separator, lineterminator=end, quoting=quoting)
+        writer.writerows(zip(*columns, strict=True))
+    else:
+        out.writelines(separator.join(row) + end for row in zip(*columns, strict=True))
+    text = out.getvalue()
+    return (text if rng.random() < 0.8 else text.rstrip("\r\n")).encode(), separator
+
+
+def _damaged(rng: np.random.Generator, content: bytes) -> bytes:
+    """Content with one to three bytes or words put in, taken out, or with its end cut off."""
+    for _ in range(rng.integers(1, 4)):
+        at = int(rng.integers(len(content) + 1))
+        kind = rng.integers(4)
+        if kind == 0:
+            content = content[:at] + str(rng.choice(BITS)).encode() + content[at:]
+        elif kind == 1:
+            content = content[:at] + content[at + int(rng.integers(1, 4)) :]
+        elif kind == 2:
+            content = content[:at]
+        else:
+            content = content[:at] + bytes([int(rng.integers(256))]) + content[at:]
+    return content

@@ -1,0 +1,194 @@
+"""Text of libFM, libSVM and svmlight: rows of `target column:value ...`, and Frappe, which is published so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from bench.data.dataset import TASKS, Bag, Dataset, Rows
+from bench.data.table import PUBLISHED
+from bench.errors import DataUnavailable, UserError, checked, quoted
+from fm.svmlight import read_svmlight
+from fm.validation import check_choice
+
+FRAPPE_FIELDS = (
+    "user",
+    "item",
+    "daytime",
+    "weekday",
+    "isweekend",
+    "homework",
+    "cost",
+    "weather",
+    "country",
+    "city",
+)
+MISSING = -1
+"""Level of a field of which a row has no column."""
+
+
+def svmlight_file(
+    path: str | Path,
+    *,
+    validation_path: str | Path | None = None,
+    test_path: str | Path | None = None,
+    task: str | None = None,
+    field_names: Sequence[str] | None = None,
+) -> Dataset:
+    """Read rows in the text format of libFM, columns numbered from 0.
+
+    Where all values are 1 and neighboring columns form groups of which no row has two, the groups are fields
+    and the columns their levels; `Dataset.source` says how many. Otherwise the columns stay as they are, in
+    the bag "columns".
+
+    Parameters
+    ----------
+    path, validation_path, test_path : files of rows; with a test file the split "given" is the default.
+    task : "binary" or "regression"; by default binary where the target has two values.
+    field_names : names of the fields, in the order of their columns; by default `field_1`, `field_2`, ...
+
+    Raises
+    ------
+    UserError : no such file, a line that cannot be read, or another number of fields than `field_names`.
+    """
+    with checked():
+        if task is not None:
+            check_choice("task", task, [name for name in TASKS if name != "rating"])
+    if validation_path is not None and test_path is None:
+        raise UserError("validation_path needs test_path: rows that the chosen is judged on")
+    paths = [Path(p).expanduser() for p in (path, validation_path, test_path) if p is not None]
+    parts = [_read(p) for p in paths]
+    width = max(X.shape[1] for X, _ in parts)
+    resized = [
+        sparse.csr_array((X.data, X.indices, X.indptr), (X.shape[0], width)) for X, _ in parts
+    ]
+    X = sparse.csr_array(sparse.vstack(resized, format="csr"))
+    y, task, classes = _target(np.concatenate([y for _, y in parts]), task)
+    cuts = _groups(X)
+    if field_names is not None and len(cuts) != len(field_names):
+        raise UserError(
+            f"{paths[0]}: there are {len(cuts)} groups of columns for the {len(field_names)} fields "
+            f"{quoted(', '.join(field_names))}"
+        )
+    names = tuple(field_names or (f"field_{f}" for f in range(1, len(cuts) + 1)))
+    fields = dict(zip(names, _levels(X, cuts), strict=True))
+    ends = np.cumsum([0, *(len(y) for _, y in parts)])
+    rows = tuple(np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False))
+    what = f"{len(fields)} fields recognized" if fields else f"{width:,} columns"
+    share = f", {y.mean():.1%} are {classes[1]}" if classes else ""
+    return Dataset(
+        name=paths[0].stem,
+        rows=pd.DataFrame({"target": y, **fields}),
+        scale=(float(y.min()), float(y.max())),
+        source=f"{len(y):,} rows of {paths[0]}: {task}{share}; {what}",
+        task=task,
+        target="target",
+        fields=tuple(fields),
+        bags={} if fields else {"columns": Bag(X, tuple(map(str, range(width))))},
+        classes=classes,
+        splits={PUBLISHED: rows} if test_path is not None else {},
+        default_split=PUBLISHED if test_path is not None else None,
+    )
+
+
+def frappe(path: str | Path | None = None) -> Dataset:
+    """Read Frappe (Baltrunas et al. 2015) in the split of He and Chua (SIGIR 2017).
+
+    Which app a user opened in which context, two apps that she did not open for each. Its files,
+    `frappe.{train,validation,test}.libfm`, are not fetched: their terms do not allow it.
+
+    Parameters
+    ----------
+    path : folder of the files; by default the environment variable FRAPPE_DIR.
+
+    Raises
+    ------
+    DataUnavailable : there is no such folder, or a file is missing in it.
+    """
+    given = path or os.environ.get("FRAPPE_DIR")
+    if not given:
+        raise DataUnavailable(
+            "Frappe is not fetched, its terms do not allow it: put frappe.train.libfm, "
+            "frappe.validation.libfm and frappe.test.libfm into a folder, and set data.path or FRAPPE_DIR to it"
+        )
+    folder = Path(given).expanduser()
+    files = {part: folder / f"frappe.{part}.libfm" for part in ("train", "validation", "test")}
+    missing = [str(file) for file in files.values() if not file.is_file()]
+    if missing:
+        raise DataUnavailable(
+            f"there is no file {missing[0]}: data.path or FRAPPE_DIR must have it"
+        )
+    data = svmlight_file(
+        files["train"],
+        validation_path=files["validation"],
+        test_path=files["test"],
+        task="binary",
+        field_names=FRAPPE_FIELDS,
+    )
+    return replace(
+        data,
+        name="frappe",
+        source=f"Frappe in the split of He and Chua (2017), {len(data):,} rows",
+        licence="Non-commercial research use only; no redistribution.",
+    )
+
+
+def _read(path: Path) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    try:
+        X, y = read_svmlight(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{quoted(str(error), 400)[1:-1]}") from error
+    if not len(y):
+        raise UserError(f"{path} is empty: there is no row in it")
+    X.sum_duplicates()
+    return X, y
+
+
+def _target(
+    y: NDArray[np.float64], task: str | None
+) -> tuple[NDArray[np.float64], str, tuple[str, str] | None]:
+    values = np.unique(y)
+    if task == "binary" and len(values) != 2:
+        raise UserError(f"a binary target has two values, there are {len(values):,}")
+    if task == "regression" or len(values) != 2:
+        return y, "regression", None
+    return (y == values[1]).astype(np.float64), "binary", (f"{values[0]:g}", f"{values[1]:g}")
+
+
+def _groups(X: sparse.csr_array) -> list[int]:
+    """First column of each of the fewest groups of neighbors of which no row has two; none where values differ
+    from 1, or where groups are more than twice as many as a row has columns on average."""
+    if not X.nnz or (X.data != 1).any():
+        return []
+    allowed = max(2, 2 * X.nnz // X.shape[0])
+    same_row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    neighbors = same_row[1:] == same_row[:-1]
+    left, right = X.indices[:-1][neighbors], X.indices[1:][neighbors]
+    starts = [0]
+    while len(left):
+        starts.append(int(right.min()))
+        if len(starts) > allowed:
+            return []
+        kept = left >= starts[-1]
+        left, right = left[kept], right[kept]
+    return starts
+
+
+def _levels(X: sparse.csr_array, starts: list[int]) -> list[NDArray[np.int64]]:
+    """Column that each row has of each group, or `MISSING`."""
+    if not starts:
+        return []
+    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    group = np.searchsorted(starts, X.indices, side="right") - 1
+    levels = np.full((len(starts), X.shape[0]), MISSING, dtype=np.int64)
+    levels[group, row] = X.indices
+    return list(levels)

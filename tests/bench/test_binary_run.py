@@ -1,0 +1,93 @@
+"""One run of a binary task: probabilities, its own metrics, weights, the models that are for it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from baselines import BaseRate, LogisticRegression, RidgeRegression, VowpalWabbit
+from baselines.peers.scikit_learn import BoostingOnTargetStatistics
+from bench.data import planted_clicks
+from bench.data.dataset import Dataset
+from bench.data.splits import random
+from bench.errors import UserError
+from bench.run import Job, run
+from bench.sweep import composed, load_data
+from bench.sweep.trials import model_of
+from bench.task_models import model_for
+from fm import FMClassifier, FMRegressor
+
+
+@pytest.fixture(scope="module")
+def clicks() -> Dataset:
+    return planted_clicks(4000, 5, seed=3)
+
+
+def job(dataset: Dataset, model: BaseEstimator, **changes: object) -> Job:
+    parts = {"names": {}, "config": {}, "split": random, "features": ("ids",)}
+    return Job(dataset=dataset, model=model, **parts | changes)
+
+
+def test_metrics_of_the_task_between_base_rate_and_the_best_possible(clicks: Dataset) -> None:
+    logistic = run(job(clicks, LogisticRegression(l2=2.0))).metrics
+    base = run(job(clicks, BaseRate())).metrics
+    assert logistic["test/oracle_log_loss"] < logistic["test/log_loss"] < base["test/log_loss"]
+    assert {"validation/log_loss", "test/auc", "test/brier"} <= logistic.keys()
+    assert base["test/auc"] == 0.5
+    assert logistic["test/noise_floor"] == pytest.approx(logistic["test/oracle_log_loss"], abs=0.05)
+
+
+class Weighed(ClassifierMixin, BaseEstimator):
+    """Remembers what it was fitted with."""
+
+    def fit(self, X: object, y: np.ndarray, sample_weight: np.ndarray | None = None) -> "Weighed":
+        self.classes_, self.weight_ = np.unique(y), sample_weight
+        return self
+
+    def predict_proba(self, X: object) -> np.ndarray:
+        return np.tile([0.7, 0.3], (X.shape[0], 1))
+
+
+def test_weights_are_passed_to_models_that_take_them(clicks: Dataset) -> None:
+    weights = np.arange(len(clicks), dtype=np.float64)
+    weighted = replace(clicks, rows=clicks.rows.assign(w=weights), weight="w")
+    result = run(job(weighted, Weighed()))
+    development = np.setdiff1d(np.arange(len(clicks)), result.rows)
+    assert np.array_equal(np.sort(result.fitted[0].weight_), development)
+    assert np.allclose(result.prediction, 0.3)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        FMRegressor(k=2, n_iter=4, random_state=0),
+        BoostingOnTargetStatistics(n_iter=5),
+        VowpalWabbit({"lrq": "fi2", "hash": "all"}, passes=2, random_state=0),
+    ],
+    ids=["fm", "boosting", "vw"],
+)
+def test_one_choice_is_a_regressor_or_a_classifier_as_the_task_says(
+    clicks: Dataset, model: BaseEstimator
+) -> None:
+    assert model_for(model, "rating") is model
+    classifier = model_for(model, "binary")
+    assert {k: v for k, v in classifier.get_params().items() if k in model.get_params()} == (
+        model.get_params()
+    )
+    metrics = run(job(clicks, classifier)).metrics
+    base = run(job(clicks, BaseRate())).metrics
+    assert metrics["test/auc"] > 0.55 and metrics["test/log_loss"] < 1.1 * base["test/log_loss"]
+
+
+def test_a_classifier_without_a_fitting_task_is_none() -> None:
+    assert model_for(FMClassifier(), "rating") is None
+    assert model_for(RidgeRegression(), "binary") is None
+
+
+def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
+    cfg = composed(["model=linear", "data=planted_clicks", "data.n_rows=100", "data.n_fields=2"])
+    with pytest.raises(
+        UserError, match=r"model=linear is not for a binary target; these are: .*fm_gibbs"
+    ):
+        model_of(cfg, "linear", load_data(cfg).task)

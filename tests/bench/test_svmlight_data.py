@@ -1,0 +1,97 @@
+"""Rows of libFM text: one-hot groups become fields, other columns stay; Frappe where it is."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from bench.data import frappe, planted_clicks, svmlight_file
+from bench.data.splits import default
+from bench.errors import DataUnavailable, UserError
+from bench.features import build_design
+from fm.svmlight import write_svmlight
+
+
+def test_one_hot_groups_become_fields_again(tmp_path: Path) -> None:
+    clicks = planted_clicks(n_rows=2000, n_fields=6, seed=1)
+    X = build_design(clicks, ["all"], np.arange(2000))
+    write_svmlight(tmp_path / "rows.svm", X, clicks.y)
+    data = svmlight_file(tmp_path / "rows.svm")
+    assert len(data.fields) == 6 and data.source.endswith("6 fields recognized")
+    assert data.task == "binary" and np.array_equal(data.y, clicks.y)
+    back = build_design(data, ["all"], np.arange(2000))
+    assert [b.levels.tolist() for b in back] == [b.levels.tolist() for b in X]
+
+
+def test_a_row_without_a_column_of_a_group_misses_that_field(tmp_path: Path) -> None:
+    (tmp_path / "rows.svm").write_text("1 0:1 3:1\n0 1:1\n1 1:1 2:1\n0 0:1 2:1\n")
+    data = svmlight_file(tmp_path / "rows.svm")
+    assert data.rows["field_2"].tolist() == [3, -1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "text", ["1 0:1 1:0.5\n0 0:1\n", "1 0:1 1:1 2:1 3:1\n0 0:1\n0 1:1\n1 2:1\n"]
+)
+def test_other_columns_stay_as_they_are(tmp_path: Path, text: str) -> None:
+    (tmp_path / "rows.svm").write_text(text)
+    data = svmlight_file(tmp_path / "rows.svm")
+    assert data.fields == () and "columns" in data.bags
+    X = build_design(data, ["ids"], np.arange(len(data)))
+    assert isinstance(X, sparse.csr_array)
+    assert np.array_equal(X.toarray(), data.bags["columns"].matrix.toarray())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 0:nan\n", "line 1"),
+        ("1 0:1\n1 0:1e300\n", "line 2"),
+        ("1 3000000000:1\n", "2\\^31"),
+        ("", "empty"),
+        ("1 0:x\n", "line 1"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "rows.svm").write_text(text)
+    with pytest.raises(UserError, match=message):
+        svmlight_file(tmp_path / "rows.svm")
+
+
+def test_frappe_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FRAPPE_DIR", raising=False)
+    with pytest.raises(DataUnavailable, match="set data.path or FRAPPE_DIR"):
+        frappe()
+    with pytest.raises(DataUnavailable, match=r"no file .*frappe.train.libfm"):
+        frappe(tmp_path)
+    for part in ("train", "validation", "test"):
+        row = " ".join(f"{2 * f + (part == 'test')}:1" for f in range(10))
+        text = f"1 {row}\n-1 " + " ".join(f"{2 * f}:1" for f in range(10)) + "\n"
+        (tmp_path / f"frappe.{part}.libfm").write_text(text)
+    data = frappe(tmp_path)
+    assert data.fields[:2] == ("user", "item") and len(data.fields) == 10
+    assert [len(default(data).train), len(default(data).validation), len(default(data).test)] == [
+        2
+    ] * 3
+    assert len(build_design(data, ["ids"], np.arange(6)).blocks) == 10
+
+
+@pytest.mark.skipif("FRAPPE_DIR" not in os.environ, reason="FRAPPE_DIR names no copy of Frappe")
+def test_the_real_frappe() -> None:
+    data = frappe()
+    assert (len(data), round(float(data.y.mean()), 4)) == (288_609, 0.3333)
+    assert [data.rows[name].nunique() for name in data.fields] == [
+        957,
+        4082,
+        7,
+        7,
+        2,
+        3,
+        2,
+        9,
+        80,
+        233,
+    ]
