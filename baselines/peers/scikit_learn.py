@@ -193,9 +193,7 @@ class BoostingClassifierOnTargetStatistics(ClassifierMixin, BoostingOnTargetStat
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _model(self) -> HistGradientBoostingClassifier:
-        return HistGradientBoostingClassifier(
-            **super()._model().get_params() | {"loss": "log_loss"}
-        )
+        return HistGradientBoostingClassifier(**self._settings())
 
     def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         return y

@@ -30,7 +30,24 @@ TIMES = (
     ("0", "881250949", "-5", "4503599627370495"),
     ("1997-12-04", "1600-01-01", "2500-06-30 12:00:00", "1970-01-02T00:00:00+01:00"),
 )
-BITS = ('"', '""', ",", "\n", "\r", "\t", " ", "\x00", "\\", "nan", "inf", "1e999", "-", "é", "\ufeff", "'")
+BITS = (
+    '"',
+    '""',
+    ",",
+    "\n",
+    "\r",
+    "\t",
+    " ",
+    "\x00",
+    "\\",
+    "nan",
+    "inf",
+    "1e999",
+    "-",
+    "é",
+    "\ufeff",
+    "'",
+)
 """What a mutation puts in."""
 
 Row = tuple[object, ...]
@@ -145,9 +162,7 @@ def _times(cells: Sequence[str]) -> list[int]:
     except ValueError:
         moments = [datetime.fromisoformat(cell.strip()) for cell in cells]
         zoned = [m if m.tzinfo else m.replace(tzinfo=UTC) for m in moments]
-        return [
-            math.floor((m - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) for m in zoned
-        ]
+        return [math.floor((m - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) for m in zoned]
     return [math.floor(_finite(cell)) for cell in cells]
 
 
