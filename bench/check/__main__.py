@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check, record, or show what would be noticed; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] in (["history"], ["find"]):
+    if arguments and arguments[0] in history.COMMANDS:
         return exit_status(lambda: history.main(arguments))
     asked = parser().parse_args(arguments)
     return exit_status(lambda: _run(asked))

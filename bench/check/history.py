@@ -1,6 +1,7 @@
 """Past checks, and which commit made a result worse.
 
     python -m bench.check history FILE         each result over commits, steps marked
+    python -m bench.check compare HEAD.json [BASE.json]
     python -m bench.check find [CHECKS.yaml] NAME --good REV --bad REV
 
 `find` bisects: each commit is checked out into a worktree of its own and its results are compared
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -31,11 +33,12 @@ from bench.errors import UserError, sentence
 from bench.files import write_text
 from bench.identity import code_version
 from bench.progress import say
-from bench.tables import markdown_table, number
+from bench.tables import MISSING, markdown_table, number
 
 ERROR = 0.01
 """Of deciding one commit."""
 FIRST_SEEDS, MOST_SEEDS = 4, 96
+COMMANDS = ("history", "compare", "find")
 COMMAND = (sys.executable, "-W", "ignore", "-m", "bench.check")
 
 
@@ -45,6 +48,10 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     past = commands.add_parser("history", help="each result over commits")
     past.add_argument("file", type=Path, help="written by --history")
+    two = commands.add_parser(
+        "compare", help="a check beside that of another revision, as Markdown"
+    )
+    two.add_argument("files", nargs="+", type=Path, help="written by --json")
     find = commands.add_parser("find", help="the commit that made a result worse")
     find.add_argument("checks", nargs="+", help="a file of checks, if not the project's own; NAME")
     find.add_argument("--good", required=True, help="a revision before it")
@@ -52,6 +59,9 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments)
     if asked.command == "history":
         print(shown(read(asked.file)))
+        return 0
+    if asked.command == "compare":
+        print(compared(*map(_outcomes, asked.files)))
         return 0
     bisection = Bisection(asked.checks)
     commit = bisection.first_bad(asked.good, asked.bad)
@@ -70,7 +80,7 @@ def append(path: Path, outcomes: Sequence[Outcome]) -> None:
     write_text(path, f"{before}{json.dumps(check)}\n")
 
 
-def read(path: Path) -> list[Mapping]:
+def read(path: Path) -> list[Mapping[str, Any]]:
     """Return past checks, the oldest first."""
     try:
         return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
@@ -78,7 +88,41 @@ def read(path: Path) -> list[Mapping]:
         raise UserError(f"cannot read the history {path}: {sentence(error)}") from error
 
 
-def shown(checks: Sequence[Mapping]) -> str:
+def _outcomes(path: Path) -> list[Mapping[str, Any]]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the outcome {path}: {sentence(error)}") from error
+
+
+def compared(head: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return a row a result: what it is, was at the base, and was when it was recorded."""
+    before = {(of["experiment"], of["metric"]): _now(of) for of in base}
+    failed = [of for of in head if of["failure"]]
+    verdict = f"{len(failed)} of {len(head)} results got worse" if failed else "nothing got worse"
+    rows = [
+        [
+            of["experiment"],
+            of["metric"],
+            of["verdict"] or "failed",
+            number(of["reference"], 5),
+            number(before.get((of["experiment"], of["metric"])), 5),
+            number(_now(of), 5),
+            MISSING if of["slowdown"] is None else f"{of['slowdown']:.2f}",
+        ]
+        for of in head
+    ]
+    header = ["experiment", "metric", "verdict", "recorded", "base", "here", "time, × recorded"]
+    reasons = [f"- **{of['experiment']}**: {of['failure']}" for of in failed]
+    parts = [f"### Accuracy: {verdict}", markdown_table(header, rows, left=3), "\n".join(reasons)]
+    return "\n\n".join(parts).rstrip()
+
+
+def _now(of: Mapping[str, Any]) -> float | None:
+    return None if of["change"] is None else of["reference"] + of["change"]
+
+
+def shown(checks: Sequence[Mapping[str, Any]]) -> str:
     """Return a table a result; a step is a change that chance does not explain."""
     rows: dict[tuple[str, str], list[list[str]]] = {}
     last: dict[tuple[str, str], float] = {}

@@ -32,11 +32,12 @@ from bench.measure import environment
 OWN = Path(__file__).with_name("reference.yaml")
 """Of the project's own experiments."""
 HEAD = """\
-# What `python -m bench.check` compares results with: values over seeds 0 to n - 1. A result is worse
-# when its mean over the seeds of the first look, or, where these leave a doubt, of the second is off
-# by more than `allowed` says (bench/check/rule.py). Of checks of unchanged code a share `false_alarms`
-# fails by this result alone; a loss as large as `catches` fails 95 % of them. `time` is seconds of fit
-# and prediction over those of a calibration workload. Renewed by `--record --reason "..."`.
+# What `python -m bench.check` compares results with: values over seeds 0 to n - 1. A result is
+# worse when its mean over the seeds of the first look, or, where these leave a doubt, of the second
+# is off by more than `allowed` says (bench/check/rule.py). Of checks of unchanged code a share
+# `false_alarms` fails by this result alone; a loss as large as `catches` fails 95 % of them.
+# `time` is seconds of fit and prediction over those of a calibration workload.
+# Renewed by `--record --reason "..."`.
 """
 Entry = Mapping[str, Any]
 
