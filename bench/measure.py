@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "vowpalwabbit", "myfm", "scikit-surprise")
-"""Whose versions are told, where they are installed."""
+"""Packages whose versions are recorded, where they are installed."""
 
 
 class Measured:
@@ -46,7 +46,7 @@ class Measured:
 
 
 def _reset_peak() -> int | None:
-    """Sets the peak to the present size (proc_pid_clear_refs(5), value 5) and returns that size."""
+    """Reset the peak to the present size (proc_pid_clear_refs(5), value 5); return that size."""
     try:
         CLEAR_REFS.write_text("5")
         return _resident("VmRSS")
@@ -55,13 +55,13 @@ def _reset_peak() -> int | None:
 
 
 def _resident(field: str) -> int:
-    """Bytes of a field of /proc/self/status, which counts in KiB."""
+    """Return the bytes of a field of /proc/self/status, which counts in KiB."""
     return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())[1])
 
 
 @cache
 def environment() -> dict[str, str]:
-    """Machine and versions, for the tags of a run and the foot of a table."""
+    """Return machine and versions, for the tags of a run and the foot of a table."""
     return {
         "host": platform.node(),
         "platform": platform.platform(terse=True),

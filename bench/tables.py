@@ -1,14 +1,19 @@
-"""Tables that read alike in a terminal and as Markdown."""
+"""Tables and values that read alike in a terminal and as Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 MISSING = "–"
+QUOTED = 80
+"""Characters of a value from outside that are shown at most."""
+SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&$]")
+"""What Markdown or HTML would take for markup, in a table or outside one."""
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table with padded cells: the first `left` columns to the left, the rest to the right."""
+    """Return a Markdown table with padded cells, its first `left` columns aligned to the left."""
     widths = [max(3, *(len(row[i]) for row in (header, *rows))) for i in range(len(header))]
     rule = ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     cells = [
@@ -21,13 +26,43 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:]))
 
 
+def quoted(value: object) -> str:
+    r"""Return a value from outside as one printable line of at most 80 characters.
+
+    >>> quoted("two\nlines")
+    'two lines'
+    """
+    text = " ".join(str(value).split())
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
+
+
+def escaped(value: object) -> str:
+    r"""Return a value from outside as Markdown that shows it literally.
+
+    >>> print(escaped("a|b <i>"))
+    a\|b \<i\>
+    """
+    return SPECIAL.sub(r"\\\g<0>", quoted(value))
+
+
+def code(value: object) -> str:
+    r"""Return a value from outside in Markdown's code type, or escaped where that would break it.
+
+    >>> print(code("fm_sgd"), code("a|b"))
+    `fm_sgd` a\|b
+    """
+    text = quoted(value)
+    return escaped(value) if not text or re.search(r"[`|<>\\]", text) else f"`{text}`"
+
+
 def number(value: float | None, places: int = 4) -> str:
-    """`0.9051`, or a dash for what was not measured."""
+    """Return `0.9051`, or a dash for what was not measured."""
     return MISSING if value is None else f"{value:,.{places}f}"
 
 
 def short(value: object) -> str:
-    """Of a number with many digits, as searches draw them, the four that are enough to tell it by."""
+    """Return a number with many digits, as searches draw them, to four."""
     text = str(value)
     if len(text) <= 10:
         return text
@@ -38,10 +73,10 @@ def short(value: object) -> str:
 
 
 def signed(value: float, low: float, high: float) -> str:
-    """`-0.0510 [-0.0561, -0.0463]`: a gap and its interval."""
+    """Return `-0.0510 [-0.0561, -0.0463]`: a gap and its interval."""
     return f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def seconds(value: float | None) -> str:
-    """Three significant digits, as times differ by orders of magnitude."""
+    """Return a time with three significant digits, as times differ by orders of magnitude."""
     return MISSING if value is None else f"{value:#.3g}".rstrip(".")

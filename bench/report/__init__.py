@@ -1,7 +1,8 @@
 """What a person reads when a sweep has ended, and later: from tracked runs, never from memory."""
 
-from bench.report.headlines import by_validation, failures, headline, outcome
-from bench.report.page import write
-from bench.report.sweep_summary import found, where
+from bench.report.model_selection import comparisons
+from bench.report.page import Report, sweep_folder, write
+from bench.report.run_lines import failures, outcome
+from bench.report.sweep_summary import summary
 
-__all__ = ["by_validation", "failures", "found", "headline", "outcome", "where", "write"]
+__all__ = ["Report", "comparisons", "failures", "outcome", "summary", "sweep_folder", "write"]

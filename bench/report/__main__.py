@@ -1,4 +1,4 @@
-"""`python -m bench.report EXPERIMENT`: builds `results/EXPERIMENT/README.md` and its figures from tracked runs."""
+"""`python -m bench.report EXPERIMENT`: build the page, figures and `report.html` of tracked runs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from bench.tracking import RunReader
 
 
 def main() -> int:
+    """Build the report that the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("experiment", help="its name, or the id of a sweep's parent run")
     parser.add_argument(
         "--results", default="results", help="folder of store and reports (default: results)"
     )
+    parser.add_argument("--by", help="field whose levels get a table of their own errors")
     asked = parser.parse_args()
-    evidence = RunReader(directory=asked.results)
-    files = write(evidence, asked.experiment, Path(asked.results))
-    print(f"Written: {files[0]} and {len(files) - 1} figure files")
+    reader = RunReader(directory=asked.results)
+    report = write(reader, asked.experiment, Path(asked.results), asked.by)
+    print(f"Written: {report.page}, {report.html} and {len(report.figures)} figures")
     return 0
 
 

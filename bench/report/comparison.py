@@ -1,116 +1,211 @@
-"""The table that compares models, and the ones beside it: what failed, what is missing, what code was modified."""
+"""The table that compares models, and those beside it: slices, what failed, what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
-from bench.report.model_selection import Choice, Configuration, differing
-from bench.report.paired_gaps import Predictions
-from bench.tables import MISSING, markdown_table, number, seconds, signed
+import numpy as np
+import pandas as pd
+
+from bench.intervals import holm
+from bench.report.document import Heading, Table, Text
+from bench.report.model_selection import Choice, Comparison, Configuration, model_defaults
+from bench.report.paired_gaps import Gap, Predictions
+from bench.tables import MISSING, code, escaped, number, seconds, signed
 from bench.tracking import Record
 
 SHOWN = 20
-"""Failed runs that are listed one by one."""
-ORACLE = "test/oracle_mse"
-"""MSE, on the same rows, of the means that simulated ratings were drawn about."""
-RMSE = {SELECTION_METRIC: "validation/rmse_clipped", HEADLINE_METRIC: "test/rmse_clipped"}
+"""Failed runs, and levels of a slice, that are listed one by one."""
+BINS = 8
+"""Of a numeric column with many values that a slice is by."""
+REFERENCES = ("logistic", "base_rate")
+"""Models that gaps are against where the experiment's own reference is not among the rows."""
 
 
-def compared(rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
-    """A row a choice, best validation error first."""
-    extra = differing(rows)
-    excess = ["MSE − best possible"] if any(row.chosen.values(ORACLE) for row in rows) else []
-    header = [
-        "model",
-        *extra,
-        "chosen configuration",
-        "of",
-        "validation MSE",
-        "validation RMSE",
-        "test MSE",
+def comparison_table(
+    rows: Sequence[Choice], reference: str, predictions: Predictions, *, several_features: bool
+) -> Table:
+    """Return a row for each choice of one comparison, lowest validation error first."""
+    task = rows[0].chosen.task
+    reference = _reference(rows, reference)
+    gaps = {id(row): _gap(row, rows, reference, predictions) for row in rows}
+    adjusted = holm([gap.p for gap in gaps.values() if gap is not None])
+    holm_p = dict(zip((key for key, gap in gaps.items() if gap is not None), adjusted, strict=True))
+    columns: dict[str, list[str]] = {"model": [code(row.model) for row in rows]}
+    if several_features:
+        columns["features"] = [escaped(row.chosen.features) for row in rows]
+    columns["chosen configuration"] = [settings(row) for row in rows]
+    left = len(columns)
+    columns["of"] = [str(len(row.of)) for row in rows]
+    columns |= {
+        f"validation {m.label}": [spread(row, f"validation/{m.name}") for row in rows]
+        for m in task.metrics[:2]
+    }
+    columns |= {
+        f"test {m.label}": [spread(row, f"test/{m.name}") for row in rows] for m in task.metrics
+    }
+    columns["over"] = [escaped(row.chosen.over()) for row in rows]
+    columns |= _against_the_best_possible(rows)
+    if any(gap is not None for gap in gaps.values()):
+        label = f"{task.headline.label} − {code(reference)} [95 %]"
+        columns[label] = [_signed(gaps[id(row)]) for row in rows]
+    if len(adjusted) > 1:
+        columns["p, Holm"] = [_p(holm_p.get(id(row))) for row in rows]
+    if any(metric.name == "auc" for metric in task.metrics):
+        auc = [_auc_gap(row, rows, reference, predictions) for row in rows]
+        columns[f"AUC − {code(reference)} [95 %]"] = auc
+    columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
+    columns["predict s"] = [seconds(row.chosen.mean("time/predict_seconds")) for row in rows]
+    columns["memory MiB"] = [number(row.chosen.mean("size/peak_memory_mib"), 0) for row in rows]
+    columns["parameters"] = [number(row.chosen.mean("size/parameters"), 0) for row in rows]
+    columns["tuning"] = [
+        f"{row.n_runs} run{'s' if row.n_runs > 1 else ''}, {seconds(row.seconds)} s" for row in rows
     ]
-    header += [
-        "test RMSE",
-        "over",
-        *excess,
-        f"MSE − `{reference}` [95 %]",
-        "fit s",
-        "predict s",
-        "memory MiB",
-        "parameters",
-        "tuning",
-    ]
-    body = [
-        [
-            f"`{row.model}`",
-            *(getattr(row.chosen, name) for name in extra),
-            row.settings() or "as in `conf/model`",
-            str(len(row.of)),
-            *(
-                spread(row, metric)
-                for metric in (
-                    SELECTION_METRIC,
-                    RMSE[SELECTION_METRIC],
-                    HEADLINE_METRIC,
-                    RMSE[HEADLINE_METRIC],
-                )
-            ),
-            row.chosen.over(),
-            *([_excess(row.chosen)] if excess else []),
-            _gap(row, rows, reference, predictions),
-            seconds(row.chosen.mean("time/fit_seconds")),
-            seconds(row.chosen.mean("time/predict_seconds")),
-            number(row.chosen.mean("size/peak_memory_mib"), 0),
-            number(row.chosen.mean("size/parameters"), 0),
-            f"{row.n_runs} runs, {seconds(row.seconds)} s",
-        ]
-        for row in rows
-    ]
-    return markdown_table(header, body, left=len(extra) + 2)
+    return Table(list(columns), list(zip(*columns.values(), strict=True)), left)
+
+
+def settings(row: Choice) -> str:
+    """Return the chosen configuration, for a cell."""
+    return escaped(row.settings()) or (
+        "as in `conf/model`" if model_defaults(row.model) else MISSING
+    )
 
 
 def spread(row: Choice, metric: str) -> str:
-    """`0.8334 ± 0.0010`, or the value alone where there is one."""
+    """Return `0.8334 ± 0.0010`, or the value alone where there is one."""
     std = row.chosen.std(metric)
     return number(row.chosen.mean(metric)) + ("" if std is None else f" ± {std:.4f}")
 
 
-def _excess(configuration: Configuration) -> str:
-    """How far it is from the best that a model can do, on simulated ratings."""
-    mse, oracle = configuration.mean(HEADLINE_METRIC), configuration.mean(ORACLE)
-    return MISSING if oracle is None else f"{mse - oracle:+.4f}"
-
-
 def reference_of(row: Choice, rows: Sequence[Choice], reference: str) -> Choice | None:
-    """The reference model's row on the same split, with the same features where there is one."""
-    found = [r for r in rows if r.model == reference and r.chosen.split == row.chosen.split]
+    """Return the reference model's row, with the same features where there is one."""
+    found = [r for r in rows if r.model == reference]
     same = [r for r in found if r.chosen.features == row.chosen.features]
     return next(iter(same or found), None)
 
 
-def _gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
-    other = reference_of(row, rows, reference)
-    if other is None or other is row:
-        return MISSING
-    gap = predictions.gap(row.chosen, other.chosen)
-    return MISSING if gap is None else signed(*gap)
+def race(rows: Sequence[Choice]) -> str:
+    """Return which configurations were not in the running, and why; nothing if all were."""
+    lines = [
+        f"- Of the {len(row.of)} configurations of {code(row.model)}, {row.left_out} "
+        f"{'has' if row.left_out == 1 else 'have'} fewer than {row.n_repeats} validated repeats "
+        "(failed, given up or not run): not chosen from."
+        for row in rows
+        if row.left_out
+    ]
+    return "\n".join(lines)
+
+
+def slices(
+    comparison: Comparison, field: str, predictions: Predictions, n_models: int
+) -> Table | Text:
+    """Return the headline loss per level of a field with 95 % intervals, of the best models.
+
+    Levels are those with the most test rows; a numeric column with many values is cut into bins of
+    equally many rows.
+    """
+    rows = [row for row in comparison.shown if row.chosen.tested][:n_models]
+    frames = [predictions.all_of(row.chosen) for row in rows]
+    if not frames or any(field not in frame for frame in frames):
+        known = sorted(set.intersection(*map(set, frames))) if frames else []
+        return Text(
+            f"There is no column {code(field)} beside the predictions; "
+            f"there are: {', '.join(map(code, known)) or 'none'}."
+        )
+    column = frames[0][field]
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > SHOWN:
+        bins = pd.qcut(column, BINS, duplicates="drop").cat.categories
+        by = [pd.cut(frame[field], bins) for frame in frames]
+    else:
+        by = [frame[field] for frame in frames]
+    statistics = [
+        f["loss"].groupby(of, observed=True).agg(["mean", "sem", "size"])
+        for f, of in zip(frames, by, strict=True)
+    ]
+    sizes = statistics[0]["size"]
+    levels = sizes.sort_values(ascending=False, kind="stable").index[:SHOWN]
+    if isinstance(sizes.index, pd.CategoricalIndex):
+        levels = sizes.index
+    body = [
+        [escaped(level), f"{sizes[level]:,}", *(_level(s, level) for s in statistics)]
+        for level in levels
+    ]
+    more = len(sizes) - len(levels)
+    if more:
+        body.append([f"and {more} more", *[MISSING] * (1 + len(rows))])
+    loss = comparison.task.headline.label
+    header = [escaped(field), "rows", *(f"{loss}, {code(row.model)} [95 %]" for row in rows)]
+    return Table(header, body)
 
 
 def unfinished(
     records: Sequence[Record],
     missing: Sequence[str],
     skipped: Mapping[str, str] = MappingProxyType({}),
-) -> str:
-    """Failed runs with their reasons, what was planned and is not there, and models that were `skipped`, with why;
-    nothing if all is well."""
+) -> list[Heading | Table]:
+    """Return failed runs with reasons, what was planned and is not there, and `skipped` models."""
     bad = [r for r in records if not r.settled]
-    rows = [[r.name, r.status, r.reason or MISSING] for r in bad[:SHOWN]]
+    rows = [[escaped(r.name), r.status, escaped(r.reason or MISSING)] for r in bad[:SHOWN]]
     if len(bad) > SHOWN:
         rows.append([f"and {len(bad) - SHOWN} more", MISSING, MISSING])
-    rows += [[what, "MISSING", "planned, but not run"] for what in missing]
-    rows += [[model, "SKIPPED", reason] for model, reason in skipped.items()]
-    if not rows:
-        return ""
-    return f"## What failed or is missing\n\n{markdown_table(['run', 'status', 'reason'], rows, left=3)}\n"
+    rows += [[escaped(what), "MISSING", "planned, but not run"] for what in missing]
+    rows += [[escaped(model), "SKIPPED", escaped(reason)] for model, reason in skipped.items()]
+    table = Table(["run", "status", "reason"], rows, left=3)
+    return [Heading("What failed or is missing"), table] if rows else []
+
+
+def _reference(rows: Sequence[Choice], asked: str) -> str:
+    models = {row.model for row in rows}
+    return next((name for name in (asked, *REFERENCES) if name in models), asked)
+
+
+def _gap(
+    row: Choice, rows: Sequence[Choice], reference: str, predictions: Predictions
+) -> Gap | None:
+    other = reference_of(row, rows, reference)
+    if other is None or other is row:
+        return None
+    return predictions.gap(row.chosen, other.chosen)
+
+
+def _auc_gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
+    other = reference_of(row, rows, reference)
+    gap = None if other in (None, row) else predictions.auc_gap(row.chosen, other.chosen)
+    return MISSING if gap is None else signed(*gap)
+
+
+def _against_the_best_possible(rows: Sequence[Choice]) -> dict[str, list[str]]:
+    """Return what a test error is held against: the truth of simulated data, the base rate."""
+    task = rows[0].chosen.task
+    columns = {}
+    oracle = f"test/oracle_{task.loss}"
+    if any(row.chosen.values(oracle) for row in rows):
+        cells = [_difference(row.chosen, oracle) for row in rows]
+        columns[f"{task.headline.label} − best possible"] = cells
+    entropy = "test/normalized_entropy"
+    if any(row.chosen.values(entropy) for row in rows):
+        means = [row.chosen.mean(entropy) for row in rows]
+        columns["gain over base rate"] = [MISSING if m is None else f"{1 - m:.1%}" for m in means]
+    return columns
+
+
+def _difference(configuration: Configuration, oracle: str) -> str:
+    values = configuration.test_error, configuration.mean(oracle)
+    return MISSING if values[0] is None or values[1] is None else f"{values[0] - values[1]:+.4f}"
+
+
+def _level(statistics: pd.DataFrame, level: object) -> str:
+    if level not in statistics.index:
+        return MISSING
+    mean, sem, _ = statistics.loc[level]
+    margin = "" if np.isnan(sem) else f" [{mean - 1.96 * sem:.4f}, {mean + 1.96 * sem:.4f}]"
+    return f"{mean:.4f}{margin}"
+
+
+def _signed(gap: Gap | None) -> str:
+    return MISSING if gap is None else signed(gap.value, gap.low, gap.high)
+
+
+def _p(p: float | None) -> str:
+    return MISSING if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"

@@ -1,134 +1,249 @@
-"""The figures of a report: which of them the runs can answer, and with what numbers."""
+"""The figures of a comparison: those that its runs have the numbers for, and with what numbers."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
+from bench.errors import first_line
 from bench.report import figures
-from bench.report.model_selection import Choice
+from bench.report.document import Block, Heading, Image, Text
+from bench.report.model_selection import Choice, Comparison, Configuration
 from bench.report.paired_gaps import Predictions
+from bench.tables import escaped
 from bench.tracking import RunReader
 
-LINES = 5
-"""Models whose errors are drawn by count: the reference and the best by validation."""
+N_LINES = 5
+"""Models whose errors are drawn row by row: the reference and the best by validation."""
 K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
+COUNTS = re.compile(r"(.+)_(ratings|rows)")
+"""Columns beside predictions: how often the level of a field is in training rows."""
+
+
+class Drawing(NamedTuple):
+    """A figure that can be drawn: its question, its file's name, and what draws it into a path."""
+
+    title: str
+    name: str
+    draw: Callable[[Path], None]
 
 
 def draw(
-    rows: Sequence[Choice],
+    comparison: Comparison,
     reference: str,
-    evidence: RunReader,
+    reader: RunReader,
     predictions: Predictions,
     directory: Path,
-) -> Iterator[tuple[str, Path]]:
-    """Draws each figure that the runs have the numbers for; yields its question and its file without suffix."""
-    named = _named(rows)
+    suffix: str = "",
+) -> list[Block]:
+    """Draw each figure into `directory`; return heading and image of each, or why there is none.
+
+    File names end in `suffix`, which tells the figures of several comparisons apart.
+    """
+    named = _named(comparison)
+    styles = figures.looks(named)
+    groups: list[Callable[[], Iterator[Drawing]]] = [
+        lambda: _tuning(comparison, named, styles),
+        lambda: _cost(comparison, named, styles),
+        lambda: _learning(comparison, named, reader),
+        lambda: _rows(comparison, named, reference, predictions, styles),
+    ]
+    blocks: list[Block] = []
+    for group in groups:
+        try:
+            for drawing in group():
+                blocks += draw_one(drawing, directory / f"{drawing.name}{suffix}.png")
+        except Exception as error:  # a figure never costs the page
+            reason = escaped(first_line(error))
+            blocks += [Heading("A figure is missing"), Text(f"It could not be prepared: {reason}.")]
+    return blocks
+
+
+def draw_one(drawing: Drawing, path: Path) -> list[Block]:
+    """Draw a figure; return its heading and image, or why there is none."""
+    try:
+        drawing.draw(path)
+    except Exception as error:  # a figure never costs the page
+        return [Heading(drawing.title), Text(f"Could not be drawn: {escaped(first_line(error))}.")]
+    return [Heading(drawing.title), Image(drawing.title, path)]
+
+
+def _tuning(
+    comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, figures.Look]
+) -> Iterator[Drawing]:
+    label = comparison.task.headline.label
     by_k = {name: line for name, row in named.items() if (line := _by_k(row))}
     if by_k:
-        figures.error_by_k(by_k, path := directory / "error_by_k")
-        yield "How many factors are worth it?", path
+        draw_by_k = partial(figures.error_by_k, by_k, styles=styles, label=label)
+        yield Drawing("How many factors are worth it?", "error_by_k", draw_by_k)
     for name, row in named.items():
-        if not {RATE, L2} <= set(row.varied):
-            continue
-        if cells := _cells(row):
-            figures.heat_map(name, cells, path := directory / f"heat_map_{_file(name)}")
-        else:
-            figures.tried(name, _tried(row), path := directory / f"tried_{_file(name)}")
-        yield f"Which learning rate and which L2 for {name}?", path
-    tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
-    if len(tested) > 1:
-        points = {
-            n: figures.Point(c.mean("time/fit_seconds"), c.mean(HEADLINE_METRIC))
-            for n, c in tested.items()
-        }
-        figures.pareto(points, path := directory / "pareto")
-        yield "What does accuracy cost?", path
-    curves = {name: evidence.curves(row.chosen.records[0].run_id) for name, row in named.items()}
-    curves = {name: c for name, c in curves.items() if figures.HELD_OUT.keys() & c.keys()}
-    if curves:
-        figures.learning_curves(curves, path := directory / "learning_curves")
-        yield "Does it still learn, does it overfit?", path
-    if tested:
-        best = next(iter(tested))
-        shown = [
-            best,
-            *(n for n, row in named.items() if row.model == reference and n in tested),
-            *tested,
-        ]
-        frames = {
-            name: predictions.all_of(tested[name]) for name in list(dict.fromkeys(shown))[:LINES]
-        }
-        if all("user_ratings" in frame for frame in frames.values()):
-            figures.error_by_count(frames, path := directory / "error_by_count")
-            yield "Of whom, and of what, are ratings predicted badly?", path
-        figures.predicted_and_observed(
-            best, frames[best], path := directory / "predicted_and_observed"
+        if {RATE, L2} <= set(row.varied):
+            title = f"Which learning rate and which L2 for {escaped(name)}?"
+            if cells := _cells(row):
+                heat_map = partial(figures.heat_map, name, cells, label=label)
+                yield Drawing(title, f"heat_map_{_file(name)}", heat_map)
+            elif len((points := _tried(row)).rates):
+                tried = partial(figures.tried, name, points, label=label)
+                yield Drawing(title, f"tried_{_file(name)}", tried)
+
+
+def _cost(
+    comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, figures.Look]
+) -> Iterator[Drawing]:
+    points = {
+        name: figures.Point(seconds, error)
+        for name, row in named.items()
+        if (error := row.chosen.test_error) is not None
+        and (seconds := row.chosen.mean("time/fit_seconds")) is not None
+    }
+    if len(points) > 1:
+        label = comparison.task.headline.label
+        pareto = partial(figures.pareto, points, styles=styles, label=label)
+        yield Drawing("What does accuracy cost?", "pareto", pareto)
+    entropies = {n: row.chosen.mean("test/normalized_entropy") for n, row in named.items()}
+    gains = {n: 1 - entropy for n, entropy in entropies.items() if entropy is not None}
+    if gains:
+        draw_gains = partial(figures.gain_over_base_rate, gains, styles=styles)
+        yield Drawing(
+            "What is gained over knowing the base rate?", "gain_over_base_rate", draw_gains
         )
-        yield f"Do the predictions of {best} mean what they say?", path
 
 
-def _named(rows: Sequence[Choice]) -> dict[str, Choice]:
-    """Rows by the shortest name that tells them apart."""
-    several = [
-        part for part in ("features", "split") if len({getattr(r.chosen, part) for r in rows}) > 1
-    ]
+def _learning(
+    comparison: Comparison, named: Mapping[str, Choice], reader: RunReader
+) -> Iterator[Drawing]:
+    task = comparison.task
+    curves = {n: reader.curves(row.chosen.records[0].run_id) for n, row in named.items()}
+    curves = {n: of for n, of in curves.items() if figures.held_out(of, task.loss)}
+    if curves:
+        learning = partial(
+            figures.learning_curves, curves, loss=task.loss, label=task.headline.label
+        )
+        yield Drawing("Does it still learn, does it overfit?", "learning_curves", learning)
+
+
+def _rows(
+    comparison: Comparison,
+    named: Mapping[str, Choice],
+    reference: str,
+    predictions: Predictions,
+    styles: Mapping[str, figures.Look],
+) -> Iterator[Drawing]:
+    """Yield the figures of single test rows, of the best models and the reference."""
+    tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
+    if not tested:
+        return
+    best = next(iter(tested))
+    references = [name for name in tested if named[name].model == reference]
+    shown = list(dict.fromkeys([best, *references, *tested]))[:N_LINES]
+    frames = {name: predictions.all_of(tested[name]) for name in shown}
+    fields = {m[1]: m[0] for column in frames[best] if (m := COUNTS.fullmatch(column))}
+    fields = {
+        f: column for f, column in fields.items() if all(column in x for x in frames.values())
+    }
+    if fields:
+        label = comparison.task.headline.label
+        counts = dict(list(fields.items())[:3])
+        by_count = partial(figures.error_by_count, frames, counts, styles=styles, label=label)
+        yield Drawing("Where is there little to learn from?", "error_by_count", by_count)
+    if comparison.task.name == "binary":
+        yield from _classes(frames, styles)
+        return
+    calibration = partial(figures.predicted_and_observed, best, frames[best])
+    title = f"Do the predictions of {escaped(best)} mean what they say?"
+    yield Drawing(title, "predicted_and_observed", calibration)
+
+
+def _classes(
+    frames: Mapping[str, pd.DataFrame], styles: Mapping[str, figures.Look]
+) -> Iterator[Drawing]:
+    reliability = partial(figures.reliability, frames, styles=styles)
+    yield Drawing("Do probabilities mean what they say?", "reliability", reliability)
+    if all(0 < frame["target"].mean() < 1 for frame in frames.values()):
+        curves = partial(figures.roc_and_precision_recall, frames, styles=styles)
+        yield Drawing("How well are the classes told apart?", "roc_and_precision_recall", curves)
+
+
+def _named(comparison: Comparison) -> dict[str, Choice]:
+    """Return rows by the shortest name that tells them apart."""
     named: dict[str, Choice] = {}
-    for row in rows:
-        name = " ".join([row.model, *(getattr(row.chosen, part) for part in several)])
+    for row in comparison.shown:
+        name = f"{row.model} {row.chosen.features}" if comparison.several_features else row.model
         named.setdefault(name, row)
     return named
 
 
 def _by_k(row: Choice) -> figures.ByK | None:
-    """The best configuration for each k, where there are several."""
-    grouped = defaultdict(list)
+    """Return the best configuration for each k, where there are several."""
+    grouped: dict[int, list[Configuration]] = defaultdict(list)
     for c in row.of:
-        if K in dict(c.params) and c.values(SELECTION_METRIC) and c.values(HEADLINE_METRIC):
-            grouped[int(dict(c.params)[K])].append(c)
+        if c.params.get(K, "").isdecimal() and c.validation_error is not None:
+            grouped[int(c.params[K])].append(c)
     if len(grouped) < 2:
         return None
-    best = {k: min(of, key=lambda c: c.mean(SELECTION_METRIC)) for k, of in sorted(grouped.items())}
+    best = {k: min(of, key=lambda c: c.validation_error) for k, of in sorted(grouped.items())}
+    metric = row.chosen.task.headline_metric
+    tested = [c.test_error for c in best.values()]
     return figures.ByK(
         list(best),
-        [c.mean(SELECTION_METRIC) for c in best.values()],
-        [c.mean(HEADLINE_METRIC) for c in best.values()],
-        [c.std(HEADLINE_METRIC) or 0.0 for c in best.values()],
+        [c.validation_error for c in best.values()],
+        [np.nan if error is None else error for error in tested],
+        [c.std(metric) or 0.0 for c in best.values()],
     )
 
 
 def _cells(row: Choice) -> dict[int, figures.Cells] | None:
-    """By k, where every learning rate was tried with every L2: the best over everything else."""
+    """Return by k, where each learning rate was tried with each L2, the best over all else."""
     grouped: dict[int, dict[tuple[float, float], list[float]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for c in row.of:
-        params = dict(c.params)
-        cell = float(params[L2]), float(params[RATE])
-        grouped[int(params.get(K, 0))][cell].append(c.mean(SELECTION_METRIC) or np.nan)
-    l2, rates = (
-        sorted(set(values))
-        for values in zip(*(cell for of in grouped.values() for cell in of), strict=True)
-    )
-    if any(len(of) < len(l2) * len(rates) for of in grouped.values()):
+    for c, l2, rate in _with_rate_and_l2(row):
+        k = c.params.get(K, "")
+        grouped[int(k) if k.isdecimal() else 0][l2, rate].append(_error(c))
+    pairs = [pair for of in grouped.values() for pair in of]
+    if not pairs:
+        return None
+    l2s, rates = (sorted(set(values)) for values in zip(*pairs, strict=True))
+    if any(len(of) < len(l2s) * len(rates) for of in grouped.values()):
         return None
     return {
         k: figures.Cells(
-            rates, l2, np.array([[np.fmin.reduce(of[a, b]) for b in rates] for a in l2])
+            rates, l2s, np.array([[np.fmin.reduce(of[a, b]) for b in rates] for a in l2s])
         )
         for k, of in sorted(grouped.items())
     }
 
 
 def _tried(row: Choice) -> figures.Tried:
-    params = [dict(c.params) for c in row.of]
-    axes = ([float(p[key]) for p in params] for key in (RATE, L2))
-    return figures.Tried(*axes, [c.mean(SELECTION_METRIC) or np.nan for c in row.of])
+    points = [(rate, l2, _error(c)) for c, l2, rate in _with_rate_and_l2(row)]
+    return (
+        figures.Tried(*map(list, zip(*points, strict=True)))
+        if points
+        else figures.Tried([], [], [])
+    )
+
+
+def _with_rate_and_l2(row: Choice) -> Iterator[tuple[Configuration, float, float]]:
+    """Yield configurations with both; a run that was cut off may have neither."""
+    for c in row.of:
+        try:
+            yield c, float(c.params[L2]), float(c.params[RATE])
+        except (KeyError, ValueError):
+            continue
+
+
+def _error(configuration: Configuration) -> float:
+    error = configuration.validation_error
+    return np.nan if error is None else error
 
 
 def _file(name: str) -> str:
-    return name.replace(" ", "_").replace("–", "-")
+    """Return a name as part of a file's."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "model"

@@ -1,156 +1,304 @@
-"""From runs to the rows of a comparison: which runs repeat one configuration, and which configuration is chosen.
+"""From runs to the rows of comparisons: what may be compared, what repeats what, what is chosen.
 
-Runs that differ in nothing but seeds, folds or published parts of one data set repeat a configuration. Of
-a model's configurations (one row for each model, set of features and kind of split) the one with the
-lowest mean validation error is chosen, never looking at test.
+Runs are compared only within one data set (by digest), task and split. Runs that differ in nothing
+but seeds, folds or published parts of one data set repeat one configuration. Of a model's
+configurations (one row for each model and set of features) the one with the lowest mean validation
+error is chosen, among those with the most repeats, never looking at test.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
+import yaml
 
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
-from bench.tables import short
-from bench.tracking import Record
+from bench.identity import ROOT
+from bench.metrics import Task
+from bench.tables import quoted, short
+from bench.tracking import Record, flatten
 
-REPEATED = {
-    "seed": "seeds",
-    "data_seed": "data seeds",
-    "split": "splits",
-    "split.fold": "folds",
-}
-"""What may vary between repeats -> what several of them are called."""
-NO_PART = {*REPEATED, "model.random_state", "split.seed", "split.name", "test"}
-"""Parameters that make no other configuration."""
-FOLDS = re.compile(r"[ur][1-5]")
+REPEATED = {"seed": "seeds", "data_seed": "data seeds", "split.fold": "folds"}
+"""What may vary between repeats, beside published parts -> what several of them are called."""
+RUN_ONLY = {*REPEATED, "model.random_state", "split.seed", "split.name", "test"}
+"""Parameters that are no part of a configuration."""
+PART = re.compile(r"([ur])([1-5])")
+"""Published parts of one data set: each row is a test row in one of five."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Repeats of one configuration; a repeat that was tested stands for one that was only validated."""
+    """Repeats of one configuration; a tested repeat stands for one that was only validated."""
 
     model: str
     features: str
-    split: str
-    params: tuple[tuple[str, str], ...]
+    task: Task
+    params: dict[str, str]
     records: tuple[Record, ...]
 
     def values(self, metric: str) -> list[float]:
-        """Of the finished repeats."""
+        """Return the metric of every finished repeat that has it."""
         return [r.metrics[metric] for r in self.records if r.finished and metric in r.metrics]
 
     def mean(self, metric: str) -> float | None:
-        """None where it was not measured."""
+        """Return the mean over repeats; None where it was not measured."""
         values = self.values(metric)
         return float(np.mean(values)) if values else None
 
     def std(self, metric: str) -> float | None:
-        """ddof = 1; None of fewer than two."""
+        """Return the standard deviation over repeats (ddof = 1); None of fewer than two."""
         values = self.values(metric)
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
+    @cached_property
+    def validation_error(self) -> float | None:
+        """The mean error that configurations are chosen by."""
+        return self.mean(self.task.selection_metric)
+
+    @property
+    def test_error(self) -> float | None:
+        """The mean error that is reported."""
+        return self.mean(self.task.headline_metric)
+
     @property
     def tested(self) -> list[Record]:
-        return [r for r in self.records if r.finished and HEADLINE_METRIC in r.metrics]
+        """Repeats with a test error."""
+        return [r for r in self.records if r.finished and r.test_error is not None]
 
     @property
     def modified(self) -> bool:
+        """Whether the code of a repeat was not what its commit says."""
         return any(r.modified for r in self.records)
 
     def over(self) -> str:
-        """`5 seeds`, `2 seeds x 5 folds`, `1 run`: what mean and spread are over."""
-        told = self.tested or list(self.records)
-        sizes = {word: len({_value(r, key) for r in told}) for key, word in REPEATED.items()}
-        return " × ".join(f"{n} {word}" for word, n in sizes.items() if n > 1) or "1 run"
+        """Return what mean and spread are over: `u1–u5 × 2 seeds`, `5 seeds`, `1 run`."""
+        records = self.tested or list(self.records)
+        sizes = {word: len({r.params.get(key) for r in records}) for key, word in REPEATED.items()}
+        parts = [split_names(records)] if PART.fullmatch(records[0].tags.get("split", "")) else []
+        parts += [f"{n} {word}" for word, n in sizes.items() if n > 1]
+        return " × ".join(parts) or "1 run"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The configuration chosen out of `of`, in which `varied` parameters differ; `n_runs` runs took `seconds`
-    of fitting."""
+    """The configuration `chosen` out of those `of` one model and set of features.
+
+    `varied` parameters differ among them; `left_out` of them have fewer repeats than `n_repeats`
+    and were not in the running; all their `n_runs` runs took `seconds` of fitting.
+    """
 
     chosen: Configuration
     of: tuple[Configuration, ...]
     varied: tuple[str, ...]
+    n_repeats: int
+    left_out: int
     n_runs: int
     seconds: float
 
     @property
     def model(self) -> str:
+        """Name of its model."""
         return self.chosen.model
 
+    @property
+    def given(self) -> dict[str, str]:
+        """Parameters that varied, and those that are not as in the model's own file."""
+        return {
+            key: value
+            for key, value in sorted(self.chosen.params.items())
+            if key in self.varied or differs_from_default(self.model, key, value)
+        }
+
     def settings(self) -> str:
-        """`k=8, l2=12`: the values of what varied."""
-        params = dict(self.chosen.params)
-        return ", ".join(
-            f"{key.removeprefix('model.')}={short(params[key])}"
-            for key in self.varied
-            if key in params
-        )
+        """Return `k=8, l2=12`: what varied, and what is not as in the model's own file."""
+        return ", ".join(f"{k.removeprefix('model.')}={short(v)}" for k, v in self.given.items())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Choices that may be compared: of one data set, task and split, in order of error."""
+
+    data: str
+    source: str
+    split: str
+    task: Task
+    rows: tuple[Choice, ...]
+
+    @property
+    def title(self) -> str:
+        """Its data and split, for a person."""
+        return f"{quoted(self.source) or 'data unknown'}, split {quoted(self.split)}"
+
+    @property
+    def unmodified(self) -> list[Choice]:
+        """Rows of code that is what its commit says."""
+        return [row for row in self.rows if not row.chosen.modified]
+
+    @property
+    def modified(self) -> list[Choice]:
+        """The others."""
+        return [row for row in self.rows if row.chosen.modified]
+
+    @property
+    def shown(self) -> list[Choice]:
+        """Rows that figures and summaries show."""
+        return self.unmodified or list(self.rows)
+
+    @property
+    def best(self) -> Record | None:
+        """The best tested repeat, by validation, of the first configuration that was tested."""
+        tested = next((row.chosen.tested for row in self.shown if row.chosen.tested), None)
+        return tested and min(tested, key=lambda r: (ranked(r.validation_error), r.run_id))
+
+    @property
+    def several_features(self) -> bool:
+        """Whether rows differ in their features."""
+        return len({row.chosen.features for row in self.rows}) > 1
+
+
+def comparisons(records: Sequence[Record]) -> list[Comparison]:
+    """Return a comparison for each data set, task and split, the largest first."""
+    grouped: dict[tuple, list[Record]] = defaultdict(list)
+    for record in records:
+        grouped[record.data, record.task.name, _protocol(record)].append(record)
+    labels = _split_labels(grouped)
+    found = []
+    for key, of in grouped.items():
+        rows = choices(of)
+        if rows:
+            source = of[0].tags.get("data.source", of[0].tags.get("data", ""))
+            found.append(Comparison(key[0], source, labels[key], of[0].task, tuple(rows)))
+    return sorted(found, key=lambda c: (-len(c.rows), c.title, c.data))
 
 
 def choices(records: Sequence[Record]) -> list[Choice]:
-    """A choice for each model, features and kind of split with a finished run, in order of validation error.
-    Runs of modified code are kept apart from the others."""
+    """Return a choice for each model and features with a finished run, lowest error first.
+
+    All are of one data set, task and split. Runs of modified code are kept apart.
+    """
     grouped: dict[tuple, list[Configuration]] = defaultdict(list)
     for c in configurations(records):
-        grouped[c.model, c.features, c.split, c.modified].append(c)
+        grouped[c.model, c.features, c.modified].append(c)
     found = [choice for of in grouped.values() for choice in _chosen(of)]
-    return sorted(
-        found,
-        key=lambda c: (
-            c.chosen.mean(SELECTION_METRIC) or c.chosen.mean(HEADLINE_METRIC) or np.inf,
-            c.model,
-        ),
-    )
-
-
-def differing(rows: Sequence[Choice]) -> list[str]:
-    """Of features and kind of split, what is not the same in all."""
-    return [
-        name
-        for name in ("features", "split")
-        if len({getattr(row.chosen, name) for row in rows}) > 1
-    ]
+    return sorted(found, key=lambda c: (*_rank(c.chosen), c.model, c.chosen.features))
 
 
 def configurations(records: Sequence[Record]) -> list[Configuration]:
+    """Return runs of one data set, task and split, those that repeat each other together."""
     grouped: dict[tuple, dict[tuple, Record]] = defaultdict(dict)
     for r in records:
-        split = r.tags.get("split", "")
-        split = f"{split[0]}1–{split[0]}5" if FOLDS.fullmatch(split) else split
-        params = tuple(sorted((k, v) for k, v in r.params.items() if k not in NO_PART))
-        repeats = grouped[r.model, r.tags.get("features", ""), split, params, r.modified]
-        repeat = tuple(_value(r, key) for key in REPEATED)
-        if repeat not in repeats or (HEADLINE_METRIC in r.metrics and r.finished):
+        params = tuple(sorted((k, v) for k, v in r.params.items() if _is_setting(k)))
+        repeats = grouped[r.model, r.tags.get("features", ""), r.modified, params]
+        repeat = (r.tags.get("split"), *(r.params.get(key) for key in REPEATED))
+        if repeat not in repeats or (r.finished and r.test_error is not None):
             repeats[repeat] = r
-    return [Configuration(*key[:4], tuple(repeats.values())) for key, repeats in grouped.items()]
+    return [
+        Configuration(model, features, records[0].task, dict(params), tuple(repeats.values()))
+        for (model, features, _, params), repeats in grouped.items()
+    ]
+
+
+def differs_from_default(model: str, key: str, value: str) -> bool:
+    """Return whether a parameter of a model is not what its file in `conf/model` says.
+
+    Of a model without a file there, every parameter that has a value differs.
+    """
+    if not key.startswith("model.") or key == "model._target_":
+        return False
+    default = model_defaults(model).get(key, "None")
+    return not default.startswith("${") and not _same(default, value)
+
+
+@cache
+def model_defaults(model: str) -> dict[str, str]:
+    """Return the parameters in `conf/model/MODEL.yaml` as they are tracked; none without a file."""
+    path = ROOT / "conf" / "model" / f"{model}.yaml"
+    if path.parent != (ROOT / "conf" / "model") or not path.is_file():
+        return {}
+    return {k: str(v) for k, v in flatten({"model": yaml.safe_load(path.read_text())}).items()}
+
+
+def split_names(records: Iterable[Record]) -> str:
+    """Return the splits that were run: `ua`, `u1, u3`, `u1–u5`."""
+    names = sorted({r.tags.get("split", "") for r in records})
+    parts = [PART.fullmatch(name) for name in names]
+    if len(names) > 2 and all(parts):
+        numbers = [int(part[2]) for part in parts if part]
+        if numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+            return f"{names[0]}–{names[-1]}"
+    return ", ".join(names)
+
+
+def ranked(error: float | None) -> float:
+    """Return an error to sort by: what was not measured comes last."""
+    return np.inf if error is None or np.isnan(error) else error
+
+
+def _rank(configuration: Configuration) -> tuple[bool, float]:
+    """Return a sort key: validation error; test error, and last, where nothing was held out."""
+    by_test = configuration.validation_error is None
+    error = configuration.test_error if by_test else configuration.validation_error
+    return by_test, ranked(error)
+
+
+def _is_setting(key: str) -> bool:
+    """Return whether a parameter is part of a configuration; data and split are apart."""
+    return key not in RUN_ONLY and not key.startswith(("data.", "split."))
 
 
 def _chosen(of: list[Configuration]) -> list[Choice]:
-    """One choice; or each, where nothing was held out to choose by; none where all failed."""
-    varied = tuple(
-        key
-        for key in sorted(set().union(*(dict(c.params) for c in of)))
-        if len({dict(c.params).get(key) for c in of}) > 1
-    )
+    """Return one choice; each, where nothing was held out to choose by; none where all failed."""
+    keys = sorted(set().union(*(c.params for c in of)))
+    varied = tuple(key for key in keys if len({c.params.get(key) for c in of}) > 1)
     runs = [r for c in of for r in c.records]
     spent = sum(
         r.metrics.get("time/selection_fit_seconds", 0) + r.metrics.get("time/fit_seconds", 0)
         for r in runs
     )
-    most = max(len(c.values(SELECTION_METRIC)) for c in of)
-    picked = [c for c in of if c.tested]
+    n_validated = [len(c.values(c.task.selection_metric)) for c in of]
+    most = max(n_validated)
+    picked, left_out = [c for c in of if c.tested], 0
     if most:
-        complete = [c for c in of if len(c.values(SELECTION_METRIC)) == most]
-        picked = [min(complete, key=lambda c: (c.mean(SELECTION_METRIC), c.params))]
-    return [Choice(c, tuple(of), varied, len(runs), spent) for c in picked]
+        complete = [c for c, n in zip(of, n_validated, strict=True) if n == most]
+        picked = [
+            min(complete, key=lambda c: (ranked(c.validation_error), sorted(c.params.items())))
+        ]
+        left_out = len(of) - len(complete)
+    return [Choice(c, tuple(of), varied, most, left_out, len(runs), spent) for c in picked]
 
 
-def _value(record: Record, key: str) -> str | None:
-    return record.tags.get("split") if key == "split" else record.params.get(key)
+def _protocol(record: Record) -> tuple:
+    """Return what makes test and validation rows comparable: the kind of split and its settings."""
+    split = record.tags.get("split", "")
+    part = PART.fullmatch(split)
+    settings = sorted(
+        (key.removeprefix("split."), value)
+        for key, value in record.params.items()
+        if key.startswith("split.") and key not in RUN_ONLY and not key.startswith("split._")
+    )
+    return (f"{part[1]}1–{part[1]}5" if part else split, *settings)
+
+
+def _split_labels(grouped: dict[tuple, list[Record]]) -> dict[tuple, str]:
+    """Return a label for each group's split, with the settings in which splits of a kind differ."""
+    labels = {}
+    for key, records in grouped.items():
+        kind, *settings = key[2]
+        alike = [set(other[2][1:]) for other in grouped if other[2][0] == kind]
+        shared = set.intersection(*alike)
+        differing = [f"{name}={value}" for name, value in settings if (name, value) not in shared]
+        finished = [r for r in records if r.finished] or records
+        labels[key] = " ".join([split_names(finished), *differing])
+    return labels
+
+
+def _same(one: str, other: str) -> bool:
+    """Return whether two tracked values are equal, as numbers where they are numbers."""
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return one == other

@@ -1,182 +1,271 @@
-"""`results/EXPERIMENT/README.md`: the whole report, from tracked runs alone; the same runs give the same bytes."""
+"""A report: a page, its figures and one self-contained HTML file, from tracked runs alone.
+
+The same runs give the same bytes. A sweep that is an experiment as configured, and the report of a
+whole experiment, are `results/EXPERIMENT/README.md`; every other sweep has a folder of its own,
+`results/sweeps/SWEEP/README.md`.
+"""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.files import write_text
 from bench.identity import digest
-from bench.metrics import SELECTION_METRIC
 from bench.report import published
-from bench.report.comparison import compared, unfinished
-from bench.report.figure_selection import draw
-from bench.report.model_selection import Choice, choices
+from bench.report.comparison import comparison_table, race, slices, unfinished
+from bench.report.document import Block, Heading, Text, as_html, as_markdown
+from bench.report.figure_selection import N_LINES, draw
+from bench.report.model_selection import Choice, Comparison, comparisons
 from bench.report.paired_gaps import Predictions
-from bench.tables import MISSING
+from bench.tables import MISSING, code, escaped
 from bench.tracking import Experiment, Record, RunReader
 
 READING = """\
-A model is fitted on train without its validation part; *validation* is its error there, and the configuration with
-the lowest is chosen, out of as many as *of* says. *Test* is the error, on rows seen by nobody before, of that
-configuration fitted on all training rows. All are of predictions clipped to the rating scale; mean ± standard
-deviation are *over* what that column says. The difference in MSE comes with a 95 % paired bootstrap interval over test
-rows. Times are of one run; *tuning* is what all the model's runs took to fit. *Memory* is what a fit takes at its peak
-beyond program and data, of an outside program all that it takes. *MSE − best possible*, of simulated ratings, is held
-against the means that they were drawn about, on the same rows."""
+A model is fitted on train without its validation part; *validation* is its error there, and the
+configuration with the lowest mean is chosen, among those of a model with the most repeats, out
+of as many as *of* says. *Test* is the error, on rows seen by nobody before, of that
+configuration fitted on all training rows. {metrics} Mean ± standard deviation are *over* what
+that column says. The difference in {loss} is over test rows that both models predicted, with a
+95 % paired bootstrap interval; *p, Holm* is the p-value of no difference, adjusted for the
+number of comparisons in the table. Times are of one run; *tuning* is what all the model's runs
+took to fit. *Memory* is what a fit takes at its peak beyond program and data, of an outside
+program all that it takes."""
+METRICS = {
+    "rating": "All are of predictions clipped to the rating scale.",
+    "regression": "All are over all rows at once.",
+    "binary": (
+        "Log loss is in nats; calibration error is over 15 bins of equally many rows; intervals of AUC "
+        "are DeLong's; *gain over base rate* is how far log loss is below that of the base rate."
+    ),
+}
+BEST_POSSIBLE = (
+    " *Best possible*, of simulated data, is the error of the truth that they were drawn about."
+)
+HTML = "report.html"
+HOW = ("results", "jobs", "rerun", "fail_fast", "keep_model", "tracking.uri", "report.by")
+"""Words of a command that change nothing that is reported."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Files of a report: the page, its figures, and the one HTML file that holds all."""
+
+    page: Path
+    html: Path
+    figures: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is reported: an experiment, or one `sweep` of it, with `planned` jobs of it known of."""
+    """What is reported: an experiment, or a sweep of it with `planned` jobs, in a `folder`."""
 
     experiment: Experiment
     records: Sequence[Record]
     command: str
+    folder: str
     planned: int | None = None
 
     @property
-    def runs(self) -> str:
-        """Digest of the runs, by which a report that is up to date is known."""
-        return digest({r.run_id: r.status for r in self.records} | {"planned": self.planned})
+    def question(self) -> Mapping[str, Any]:
+        """What the experiment says about its report."""
+        return self.experiment.question
+
+    @property
+    def simulated(self) -> bool:
+        """Whether data were drawn from a known model."""
+        return any(r.tags.get("simulated") == "true" for r in self.records)
 
 
-def subject_of(evidence: RunReader, name: str) -> Subject:
-    """Of an experiment's name, all its runs; of the id of a sweep's parent run, that sweep's."""
-    command = f"python -m bench.report {name}"
-    found = evidence.parent(name)
+def subject_of(reader: RunReader, name: str) -> Subject:
+    """Return what to report: all runs of an experiment, or of the sweep with that parent run."""
+    found = reader.parent(name)
     if found is None:
-        experiment = evidence.experiment(name)
-        return Subject(experiment, evidence.records(experiment), command)
+        experiment = reader.experiment(name)
+        command = f"python -m bench.report {shlex.quote(name)}"
+        return Subject(experiment, reader.records(experiment), command, experiment.name)
     experiment, parent = found
-    words = [word for word in shlex.split(parent.words) if not word.startswith("results=")]
+    words = [w for w in shlex.split(parent.words) if not w.startswith("results=")]
     command = f"python -m bench {shlex.join(words)}"
-    return Subject(experiment, evidence.records(experiment, parent.sweep), command, parent.planned)
+    folder = sweep_folder(experiment, parent.sweep, parent.words)
+    records = reader.records(experiment, parent.sweep)
+    return Subject(experiment, records, command, folder, parent.planned)
 
 
-def write(evidence: RunReader, name: str, results: Path) -> list[Path]:
-    """The report of an experiment, or of the sweep with that parent run: page and figures in the experiment's
-    folder in `results`. A page of the same runs is left as it is."""
-    subject = subject_of(evidence, name)
-    directory = results / subject.experiment.name
-    page = directory / "README.md"
-    mark = f"<!-- runs {subject.runs} -->"
-    if not (page.exists() and page.read_text("utf-8").startswith(mark)):
+def sweep_folder(experiment: Experiment, sweep: str, words: str) -> str:
+    """Return the folder, in `results`, of a sweep's report, by its id and the words of its command."""
+    asked = [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
+    return experiment.name if asked == [f"experiment={experiment.name}"] else f"sweeps/{sweep}"
+
+
+def write(reader: RunReader, name: str, results: Path, by: str | None = None) -> Report:
+    """Write the report of an experiment, or of the sweep with that parent run.
+
+    A report of the same runs is left as it is.
+
+    Parameters
+    ----------
+    reader : RunReader
+        Of the store that the runs are in.
+    name : str
+        An experiment, or the id of a sweep's parent run.
+    results : Path
+        Folder of all reports.
+    by : str, optional
+        Field whose levels get a table of their own errors.
+    """
+    subject = subject_of(reader, name)
+    directory = results / subject.folder
+    page, html = directory / "README.md", directory / HTML
+    runs = {r.run_id: r.status for r in subject.records} | {"planned": subject.planned, "by": by}
+    mark = f"<!-- runs {digest(runs)} -->"
+    if not (page.exists() and html.exists() and page.read_text("utf-8").startswith(mark)):
         directory.mkdir(parents=True, exist_ok=True)
         for old in [*directory.glob("*.png"), *directory.glob("*.svg")]:
             old.unlink()
-        write_text(page, f"{mark}\n{document(subject, evidence, directory)}")
-    return [page, *sorted(directory.glob("*.png")), *sorted(directory.glob("*.svg"))]
+        blocks = list(document(subject, reader, directory, by))
+        write_text(html, as_html(_title(subject), blocks))
+        write_text(page, f"{mark}\n{as_markdown(blocks)}")
+    return Report(page, html, tuple(sorted(directory.glob("*.png"))))
 
 
-def document(subject: Subject, evidence: RunReader, directory: Path) -> str:
-    """The page; draws its figures into `directory`."""
-    question = subject.experiment.question
-    reference = question.get("reference", "linear")
-    predictions = Predictions(evidence)
-    rows = choices(subject.records)
-    headline = [row for row in rows if not row.chosen.modified]
-    done = [r for r in subject.records if r.finished]
-    parts = [f"# {question.get('title', subject.experiment.name)}"]
-    if _simulated(subject):
-        parts.append("**Simulated data: nothing here was measured on people's ratings.**")
-    sources = sorted({evidence.data(row.chosen.records[0].run_id).source for row in rows})
-    parts.append(
-        f"Data: {'; '.join(sources) or MISSING}. Generated by `{subject.command}` from {len(done)} finished runs."
+def document(
+    subject: Subject, reader: RunReader, directory: Path, by: str | None = None
+) -> Iterator[Block]:
+    """Yield the parts of a report; draw its figures into `directory`."""
+    predictions = Predictions(reader)
+    found = comparisons(subject.records)
+    yield Heading(_title(subject), 1)
+    if subject.simulated:
+        yield Text("**Simulated data: nothing here was measured on people's ratings.**")
+    yield Text(_provenance(subject, found))
+    against = published.article_comparison(subject.question, found)
+    if against is not None:
+        gap = published.Gap(subject.question, against, predictions, subject.records)
+        yield from published.section(gap, subject.question.get("title", ""), directory)
+    for number, comparison in enumerate(found, 1):
+        of = f" on {escaped(comparison.title)}" if len(found) > 1 else ""
+        yield Heading(f"Which model is best{of}?")
+        suffix = f"_{number}" if number > 1 else ""
+        yield from _compared(subject, comparison, reader, predictions, directory, suffix, by)
+    if not found:
+        yield Text("No run has finished.")
+    yield from _limits(subject.question.get("cannot") or {}, found)
+    yield from unfinished(subject.records, _missing(subject), subject.question.get("skipped") or {})
+    yield Text(_foot(subject.records))
+
+
+def _compared(
+    subject: Subject,
+    comparison: Comparison,
+    reader: RunReader,
+    predictions: Predictions,
+    directory: Path,
+    suffix: str,
+    by: str | None,
+) -> Iterator[Block]:
+    reference = subject.question.get("reference", "linear")
+    several = comparison.several_features
+    for rows, what in (
+        (comparison.unmodified, ""),
+        (comparison.modified, "From modified code, so not comparable with the above:"),
+    ):
+        if what and rows:
+            yield Text(what if comparison.unmodified else "All runs are of modified code.")
+        if rows:
+            yield comparison_table(rows, reference, predictions, several_features=several)
+    if left_out := race(comparison.rows):
+        yield Text(left_out)
+    yield Text(_reading(comparison) + _not_refitted(comparison.rows))
+    if by is not None:
+        yield Heading(f"Errors by {escaped(by)}")
+        yield slices(comparison, by, predictions, N_LINES)
+    yield from draw(comparison, reference, reader, predictions, directory, suffix)
+
+
+def _title(subject: Subject) -> str:
+    return escaped(subject.question.get("title", subject.experiment.name))
+
+
+def _provenance(subject: Subject, found: Sequence[Comparison]) -> str:
+    """Return what was run, on what, and how to run it again."""
+    of = [
+        f"{escaped(c.title)} (digest {code(c.data)})" if c.data else escaped(c.title) for c in found
+    ]
+    finished = sum(r.finished for r in subject.records)
+    return (
+        f"Data: {'; '.join(of) or MISSING}. Generated by {_command(subject.command)} from {finished} "
+        "finished runs."
     )
-    if question.get("systems"):
-        parts.append(_published(subject, headline, predictions, directory))
-    parts.append("## Which model is best?")
-    parts.append(
-        compared(headline, reference, predictions)
-        if headline
-        else "No run of unmodified code has finished."
-    )
-    parts.append(READING + _not_refitted(rows))
-    parts.append(_limits(question.get("cannot") or {}, headline or rows))
-    for title, path in draw(headline or rows, reference, evidence, predictions, directory):
-        parts.append(f"## {title}\n\n![{title}]({path.name}.png)")
-    parts += [unfinished(subject.records, _missing(subject), question.get("skipped") or {})]
-    modified = [row for row in rows if row.chosen.modified]
-    if modified:
-        parts.append(
-            "## From modified code, so not comparable\n\n"
-            + compared(modified, reference, predictions)
-        )
-    return "\n\n".join(part.strip() for part in [*parts, _foot(subject.records)] if part) + "\n"
 
 
-def _published(
-    subject: Subject, rows: Sequence[Choice], predictions: Predictions, directory: Path
-) -> str:
-    question = subject.experiment.question
-    gap = published.Gap(
-        systems=question["systems"],
-        pairs=[tuple(pair) for pair in question["pairs"]],
-        reference=question["reference"],
-        simulated=_simulated(subject),
-        found={row.model: row.chosen for row in reversed(rows)},
-        failed={r.model: r for r in subject.records if not r.finished},
-        predictions=predictions,
-    )
-    return published.section(gap, question["title"], directory)
+def _command(text: str) -> str:
+    """Return a command, whole, in Markdown's code type, or escaped where that would break it."""
+    line = " ".join(text.split())
+    if set("`|<>\\") & set(line):
+        return " ".join(escaped(word) for word in line.split(" "))
+    return f"`{line}`"
+
+
+def _reading(comparison: Comparison) -> str:
+    task = comparison.task
+    text = READING.format(metrics=METRICS[task.name], loss=task.headline.label)
+    simulated = any(row.chosen.values(f"test/oracle_{task.loss}") for row in comparison.rows)
+    return text + (BEST_POSSIBLE if simulated else "")
 
 
 def _not_refitted(rows: Sequence[Choice]) -> str:
     kept = [
-        r.model
-        for r in rows
-        if dict(r.chosen.params).get("refit") == "False" and r.chosen.values(SELECTION_METRIC)
+        row.model
+        for row in rows
+        if row.chosen.params.get("refit") == "False" and row.chosen.validation_error is not None
     ]
-    names = ", ".join(f"`{model}`" for model in dict.fromkeys(kept))
+    names = ", ".join(map(code, dict.fromkeys(kept)))
     return (
         f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
     )
 
 
-def _limits(cannot: Mapping[str, str], rows: Sequence[Choice]) -> str:
-    """What the models of these rows cannot do, as far as the experiment says."""
-    told = [
-        f"- `{m}` cannot {cannot[m]}." for m in dict.fromkeys(r.model for r in rows) if m in cannot
-    ]
-    return "\n".join(["## What can each not do?\n", *told]) if told else ""
-
-
-def _simulated(subject: Subject) -> bool:
-    return any(r.tags.get("simulated") == "true" for r in subject.records)
+def _limits(cannot: Mapping[str, str], found: Sequence[Comparison]) -> Iterator[Block]:
+    """Yield what the models of these rows cannot do, as far as the experiment says."""
+    models = dict.fromkeys(row.model for c in found for row in c.shown)
+    lines = [f"- {code(m)} cannot {cannot[m]}." for m in models if m in cannot]
+    if lines:
+        yield Heading("What can each not do?")
+        yield Text("\n".join(lines))
 
 
 def _missing(subject: Subject) -> list[str]:
     known = {r.model for r in subject.records}
-    missing = [name for name in subject.experiment.question.get("systems", {}) if name not in known]
+    missing = [name for name in subject.question.get("systems") or {} if name not in known]
     lacking = (subject.planned or 0) - len(subject.records) - len(missing)
     return missing + ([f"{lacking} of {subject.planned} runs"] if lacking > 0 else [])
 
 
 def _foot(records: Sequence[Record]) -> str:
-    """Code, machines and threads of the runs; several where they differ."""
-    codes = Counter(_code(r) for r in records)
+    """Return code, machines and threads of the runs; several where they differ."""
+    codes = Counter(_code_of(r) for r in records)
     machines = Counter(
         ", ".join(
-            f"{k[4:]} {v}"
+            escaped(f"{k[4:]} {v}")
             for k, v in sorted(r.tags.items())
             if k.startswith("env.") and k != "env.host"
         )
         for r in records
     )
-    threads = sorted({r.tags.get("threads", MISSING) for r in records})
+    threads = sorted({escaped(r.tags.get("threads", MISSING)) for r in records})
     return f"Threads: {', '.join(threads)}. Code: {_counted(codes)}. Machine: {_counted(machines)}."
 
 
-def _code(record: Record) -> str:
+def _code_of(record: Record) -> str:
     tags = record.tags
     commit = f", commit {tags['code.commit'][:12]}" if "code.commit" in tags else ""
-    return f"source {tags.get('code.source', '')[:12]}{commit}" + (
-        ", modified" if record.modified else ""
-    )
+    modified = ", modified" if record.modified else ""
+    return escaped(f"source {tags.get('code.source', '')[:12]}{commit}{modified}")
 
 
 def _counted(things: Counter[str]) -> str:

@@ -4,149 +4,227 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
+from bench.metrics import TASKS
 from bench.report import figures
-from bench.report.model_selection import Configuration
+from bench.report.document import Block, Table, Text
+from bench.report.figure_selection import Drawing, draw_one
+from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
-from bench.tables import MISSING, markdown_table, number, seconds, signed
+from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
 FIRST = "test/mse_first_8192_rows"
 """What VW shows last: it reports at powers of two, and ua.test has 9,430 rows."""
-WHOLE, RAW = HEADLINE_METRIC, "test/mse_raw"
+RATING = TASKS["rating"]
+WHOLE, RAW = RATING.headline_metric, "test/mse_raw"
+READING = """\
+*Whole test* is the MSE of predictions clipped to the rating scale; *raw* and *first 8,192 rows* are
+of predictions as the model gave them, which is what VW shows. Times of VW include writing and
+parsing its text files."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """What is compared: the planned systems (name -> {what, published}), the pairs whose difference is asked
-    for, the model every system is held against, what was found of each, and why the others were not."""
+    """An article held against what was measured.
 
-    systems: Mapping[str, Mapping[str, object]]
-    pairs: Sequence[tuple[str, str]]
-    reference: str
-    simulated: bool
-    found: Mapping[str, Configuration]
-    failed: Mapping[str, Record]
+    Attributes
+    ----------
+    question : mapping
+        The experiment's `systems` (name -> {what, published}), the `pairs` whose difference is asked
+        for, the `reference`, the `split` that the article used.
+    comparison : Comparison
+        What is held against it.
+    predictions : Predictions
+        Of its rows.
+    records : sequence of Record
+        All runs, for why a system is missing.
+    """
+
+    question: Mapping[str, Any]
+    comparison: Comparison
     predictions: Predictions
+    records: Sequence[Record] = ()
+
+    @cached_property
+    def found(self) -> dict[str, Configuration]:
+        """The measured configuration of each system."""
+        return {row.model: row.chosen for row in reversed(self.comparison.shown)}
+
+    @property
+    def systems(self) -> Mapping[str, Mapping[str, object]]:
+        """What was planned to be measured."""
+        return self.question["systems"]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Systems of which the second is asked how much it gains over the first."""
+        return [(worse, better) for worse, better in self.question["pairs"]]
+
+    @property
+    def reference(self) -> str:
+        """The system that every other is held against."""
+        return self.question["reference"]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the data were drawn from a known model."""
+        return any(
+            r.tags.get("simulated") == "true" for c in self.found.values() for r in c.records
+        )
+
+    @property
+    def same_rows(self) -> bool:
+        """Whether this is the data and the split that the article is about."""
+        asked = self.question.get("split"), self.question.get("data")
+        here = self.comparison.split, self.comparison.rows[0].chosen.records[0].tags.get("data")
+        return not self.simulated and all(a in (None, b) for a, b in zip(asked, here, strict=True))
 
     def published(self, name: str) -> float | None:
-        """Figures of the article; it said nothing about simulated data."""
-        return None if self.simulated else self.systems[name].get("published")
+        """Return the article's figure, which says nothing about other rows."""
+        return self.systems[name].get("published") if self.same_rows else None
 
     def metric(self, name: str, metric: str) -> float | None:
+        """Return a measured metric, None where the system did not run."""
         return self.found[name].mean(metric) if name in self.found else None
 
     def interval(self, name: str, reference: str) -> str:
+        """Return the MSE of one minus that of the other, with its interval, for a cell."""
         if not {name, reference} <= self.found.keys():
             return MISSING
         gap = self.predictions.gap(self.found[name], self.found[reference])
-        return MISSING if gap is None else signed(*gap)
+        return MISSING if gap is None else signed(*gap[:3])
 
 
-def table(gap: Gap) -> str:
-    """A row per planned system: failed and missing ones say so."""
+def article_table(question: Mapping[str, Any], found: Sequence[Comparison]) -> list[str]:
+    """Return lines for a terminal: the article's numbers beside ours, and the gap of each.
+
+    Nothing unless the question names systems with published figures, and they were measured on the
+    article's rows.
+    """
+    comparison = article_comparison(question, found)
+    if comparison is None:
+        return []
+    gap = Gap(question, comparison, predictions=None)
+    names = [name for name in gap.systems if gap.published(name) is not None]
+    if not names or not set(names) <= gap.found.keys():
+        return []
+    measures = (
+        gap.published,
+        lambda name: gap.metric(name, FIRST),
+        lambda name: gap.metric(name, WHOLE),
+    )
+    rows = [[name, *(number(measure(name)) for measure in measures)] for name in names]
+    for worse, better in gap.pairs:
+        if {worse, better} <= set(names):
+            cells = [_less(measure(worse), measure(better)) for measure in measures]
+            rows.append([f"gain of {better} over {worse}", *cells])
+    header = ["MSE", "article", "here, its 8,192 rows", "here, whole test"]
+    return ["The article's numbers beside ours:", "", markdown_table(header, rows)]
+
+
+def article_comparison(
+    question: Mapping[str, Any], found: Sequence[Comparison]
+) -> Comparison | None:
+    """Return what to hold an article against: the comparison on its split, or the first."""
+    if not question.get("systems"):
+        return None
+    same = [c for c in found if question.get("split") in (None, c.split)]
+    return next(iter([*same, *found]), None)
+
+
+def table(gap: Gap) -> Table:
+    """Return a row for each planned system: failed and missing ones say so."""
     header = [
         "system, simulated data" if gap.simulated else "system",
         "published",
         "first 8,192 rows",
     ]
-    header += ["whole test", "raw", "validation", f"MSE − `{gap.reference}` [95 %]", "fit s"]
-    return markdown_table(header, [_row(gap, name) for name in gap.systems])
+    header += ["whole test", "raw", "validation", f"MSE − {code(gap.reference)} [95 %]", "fit s"]
+    return Table(header, [_row(gap, name) for name in gap.systems])
 
 
 def _row(gap: Gap, name: str) -> list[str]:
     if name not in gap.found:
-        record = gap.failed.get(name)
-        reason = "not run" if record is None else f"{record.status}: {record.reason}"
-        return [f"`{name}` {reason}", number(gap.published(name)), *[MISSING] * 6]
+        failed = next((r for r in gap.records if r.model == name and not r.finished), None)
+        reason = "not run" if failed is None else f"{failed.status}: {failed.reason}"
+        return [f"{code(name)} {escaped(reason)}", number(gap.published(name)), *[MISSING] * 6]
+    metrics = (FIRST, WHOLE, RAW, RATING.selection_metric)
     return [
-        f"`{name}`",
+        code(name),
         number(gap.published(name)),
-        *(number(gap.metric(name, metric)) for metric in (FIRST, WHOLE, RAW, SELECTION_METRIC)),
+        *(number(gap.metric(name, metric)) for metric in metrics),
         MISSING if name == gap.reference else gap.interval(name, gap.reference),
         seconds(gap.metric(name, "time/fit_seconds")),
     ]
 
 
-def gaps_table(gap: Gap) -> str:
-    """How much the second of each pair gains over the first: as published, on VW's rows, on all."""
-    rows = []
-    for worse, better in gap.pairs:
-        pairs = [
-            [f(worse), f(better)] for f in (gap.published, lambda name: gap.metric(name, FIRST))
+def gaps_table(gap: Gap) -> Table:
+    """Return how much the second of each pair gains: as published, on VW's rows, on all."""
+    rows = [
+        [
+            f"{code(worse)} → {code(better)}",
+            _less(gap.published(worse), gap.published(better)),
+            _less(gap.metric(worse, FIRST), gap.metric(better, FIRST)),
+            gap.interval(worse, better),
         ]
-        rows.append(
-            [
-                f"`{worse}` → `{better}`",
-                *(number(None if None in values else values[0] - values[1]) for values in pairs),
-                gap.interval(worse, better),
-            ]
-        )
-    return markdown_table(
-        ["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows
-    )
+        for worse, better in gap.pairs
+    ]
+    return Table(["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows)
 
 
 def findings(gap: Gap) -> str:
-    """What the numbers say of the article's pair, in words, or how far a model of simulated data could go;
-    nothing where the systems it speaks of did not run."""
+    """Return what the numbers say of the article's pair; of simulated data, the best possible.
+
+    Nothing where the systems it speaks of did not run on the article's rows.
+    """
     found = gap.found
     if gap.simulated and gap.reference in found:
         floor, oracle = (
             gap.metric(gap.reference, f"test/{name}") for name in ("noise_floor", "oracle_mse")
         )
         return (
-            f"The data were drawn from a known FM. Its own MSE on these test rows is {oracle:.4f} (expected: "
-            f"{floor:.4f}), which no model can be expected to beat."
+            f"The data were drawn from a known FM. Its own MSE on these test rows is {oracle:.4f} "
+            f"(expected: {floor:.4f}), which no model can be expected to beat."
         )
-    if gap.simulated or not {"vw_crossed", "vw_rank", "vw_linear", "linear"} <= found.keys():
+    if not gap.same_rows or not {"vw_crossed", "vw_rank", "vw_linear", "linear"} <= found.keys():
         return ""
     metric = gap.metric
-    best = min(found, key=lambda model: metric(model, SELECTION_METRIC))
+    best = min(found, key=lambda model: ranked(metric(model, RATING.selection_metric)))
     linear = metric("linear", WHOLE)
     gain = linear - metric("vw_rank", WHOLE)
     reported = gap.published("vw_crossed") - gap.published("vw_rank")
+    first, raw = ([metric(name, m) for name in ("vw_crossed", "vw_rank")] for m in (FIRST, RAW))
     sentences = (
-        (
-            f"**The published pair is VW's last progress line.** VW reports at powers of two, so its last line on 9,430 "
-            f"test rows is of the first 8,192: {metric('vw_crossed', FIRST):.4f} and {metric('vw_rank', FIRST):.4f} here. On the whole test set "
-            f"it is {metric('vw_crossed', RAW):.4f} and {metric('vw_rank', RAW):.4f}."
-        ),
-        (
-            f'**Its "linear regression" is not linear**: `-q ui` crosses every user with every item, hashed into 2^18 '
-            f"weights. Without `-q`, VW has {metric('vw_linear', WHOLE):.4f}; ridge regression on the same ids has "
-            f"{linear:.4f}."
-        ),
-        (
-            f"**So the article's FM gains {gain:.4f} over a linear model**, not {reported:.4f}; the best model here by "
-            f"validation, `{best}`, gains {linear - metric(best, WHOLE):.4f}."
-        ),
+        "**The published pair is VW's last progress line.** VW reports at powers of two, so its "
+        f"last line on 9,430 test rows is of the first 8,192: {first[0]:.4f} and {first[1]:.4f} "
+        f"here. On the whole test set it is {raw[0]:.4f} and {raw[1]:.4f}.",
+        '**Its "linear regression" is not linear**: `-q ui` crosses every user with every item, '
+        f"hashed into 2^18 weights. Without `-q`, VW has {metric('vw_linear', WHOLE):.4f}; ridge "
+        f"regression on the same ids has {linear:.4f}.",
+        f"**So the article's FM gains {gain:.4f} over a linear model**, not {reported:.4f}; the "
+        f"best model here by validation, {code(best)}, gains {linear - metric(best, WHOLE):.4f}.",
     )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def section(gap: Gap, title: str, directory: Path) -> str:
-    """The part of a report that holds an article against what was measured; draws its figure."""
+def section(gap: Gap, title: str, directory: Path) -> list[Block]:
+    """Return the part of a report that holds an article against what was measured; draw its figure."""
     points = [
         figures.System(
             name, *(gap.metric(name, metric) for metric in (WHOLE, FIRST)), gap.published(name)
         )
         for name in gap.systems
     ]
-    figures.systems(points, title, gap.reference, directory / "published")
-    what = "\n".join(f"- `{name}`: {system['what']}" for name, system in gap.systems.items())
-    return f"""{table(gap)}
+    draw = partial(figures.systems, points, title, gap.reference)
+    figure = draw_one(Drawing(escaped(title), "published", draw), directory / "published.png")[1:]
+    what = "\n".join(f"- {code(name)}: {of.get('what', '')}" for name, of in gap.systems.items())
+    said = [Text(text) for text in (findings(gap), what) if text]
+    return [table(gap), Text(READING), *figure, gaps_table(gap), *said]
 
-*Whole test* is the MSE of predictions clipped to the rating scale; *raw* and *first 8,192 rows* are of predictions as
-the model gave them, which is what VW shows. Times of VW include writing and parsing its text files.
 
-![{title}](published.png)
-
-{gaps_table(gap)}
-
-{findings(gap)}
-
-{what}
-"""
+def _less(one: float | None, other: float | None) -> str:
+    return number(None if one is None or other is None else one - other)

@@ -1,65 +1,77 @@
-"""A sweep's end on the terminal: its best configuration, the first rows of the table, where the rest is."""
+"""A sweep's end on the terminal: the best of each comparison, its first rows, where the rest is."""
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
 from bench.report.comparison import spread
-from bench.report.model_selection import Choice, choices, differing
-from bench.tables import markdown_table, seconds
+from bench.report.model_selection import Choice, Comparison, comparisons
+from bench.report.published import article_table
+from bench.tables import markdown_table, quoted, seconds
 from bench.tracking import Experiment, Record
 
 SHOWN = 10
+DISPENSABLE = ("fit s", "over", "of", "chosen configuration")
+"""Columns that go, in this order, where a terminal is too narrow."""
 
 
-def found(records: Sequence[Record]) -> list[str]:
-    """The best configuration and the first rows of the table."""
-    rows = choices(records)
-    return [best(rows[0]), "", top(rows)] if rows else []
+def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
+    """Return, for each comparison, its best configuration and the first rows of its table.
+
+    Of an experiment that holds an article against what is measured, the article's numbers come last.
+    """
+    found = comparisons(records)
+    lines: list[str] = []
+    for comparison in found:
+        if len(found) > 1:
+            lines += [f"On {comparison.title}:"]
+        lines += [best(comparison), "", top(comparison), ""]
+    lines += article_table(experiment.question, found)
+    return lines[:-1] if lines and not lines[-1] else lines
 
 
-def where(experiment: Experiment, results: Path) -> list[str]:
-    """Where to read on."""
-    page = results / experiment.name / "README.md"
-    report = [f"Report: {page}"] if page.exists() else []
-    return [*report, f"Dashboard: python -m bench.ui {experiment.name}"]
+def best(comparison: Comparison) -> str:
+    """Return the first choice, as words of a command line."""
+    row = comparison.shown[0]
+    validated = row.chosen.validation_error is not None
+    how = "validation" if validated else "test, nothing was held out"
+    words = [f"model={row.model}", f"features={row.chosen.features}"]
+    words += [f"{key}={value}" for key, value in row.given.items()]
+    return f"Best by {how}: {shlex.join(map(quoted, words))}"
 
 
-def best(row: Choice) -> str:
-    """The choice, as words of a command line."""
-    params = dict(row.chosen.params)
-    settings = [f"{key}={params[key]}" for key in row.varied if key in params]
-    how = "validation" if row.chosen.values(SELECTION_METRIC) else "test, nothing was held out"
-    words = [f"model={row.model}", f"features={row.chosen.features}", *settings]
-    return f"Best by {how}: {' '.join(words)}"
+def top(comparison: Comparison) -> str:
+    """Return the first rows of the table, as wide as the terminal is."""
+    rows = comparison.shown[:SHOWN]
+    task = comparison.task
+    label = task.headline.label
+    columns = {"model": [_name(row) for row in rows]}
+    if comparison.several_features:
+        columns["features"] = [quoted(row.chosen.features) for row in rows]
+    columns["chosen configuration"] = [quoted(row.settings() or "as in conf/model") for row in rows]
+    columns["of"] = [str(len(row.of)) for row in rows]
+    columns[f"validation {label}"] = [spread(row, task.selection_metric) for row in rows]
+    columns[f"test {label}"] = [spread(row, task.headline_metric) for row in rows]
+    columns["over"] = [row.chosen.over() for row in rows]
+    columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    more = len(comparison.shown) - SHOWN
+    return _fitting(columns, width) + (f"\nand {more} more" if more > 0 else "")
 
 
-def top(rows: Sequence[Choice]) -> str:
-    extra = differing(rows)
-    header = [
-        "model",
-        *extra,
-        "chosen configuration",
-        "of",
-        "validation MSE",
-        "test MSE",
-        "over",
-        "fit s",
-    ]
-    body = [
-        [
-            row.model + (" (modified code)" if row.chosen.modified else ""),
-            *(getattr(row.chosen, name) for name in extra),
-            row.settings() or "as in conf/model",
-            str(len(row.of)),
-            spread(row, SELECTION_METRIC),
-            spread(row, HEADLINE_METRIC),
-            row.chosen.over(),
-            seconds(row.chosen.mean("time/fit_seconds")),
-        ]
-        for row in rows[:SHOWN]
-    ]
-    more = f"\nand {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-    return markdown_table(header, body, left=len(extra) + 2) + more
+def _fitting(columns: dict[str, list[str]], width: int | None) -> str:
+    """Return a table of at most `width` characters, if leaving out columns makes it so."""
+    for left_out in ("", *DISPENSABLE):
+        columns.pop(left_out, None)
+        left = sum(name in columns for name in ("model", "features", "chosen configuration"))
+        table = markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left)
+        if width is None or table.index("\n") <= width:
+            break
+    return table
+
+
+def _name(row: Choice) -> str:
+    return quoted(row.model) + (" (modified code)" if row.chosen.modified else "")

@@ -53,7 +53,7 @@ def measure_runs(_: Context) -> Mapping[str, Any]:
     predictions = Predictions(reader)
     rows = ablation.rows_of(steps)
     errors = {
-        id(row): row.errors(lambda record: predictions.of(record)["squared_error"]) for row in rows
+        id(row): row.errors(lambda record: predictions.of(record)["loss"]) for row in rows
     }
     reached = ablation.rows_of(best)
     runs = Counter(

@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from bench import models, report
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.metrics import HEADLINE_METRIC
 from bench.sweep.running import Running
 from bench.tracking import RunReader
 
@@ -19,13 +18,13 @@ def summary(cfg: DictConfig, running: Running) -> int:
     """Prints what was found; 1 if a run failed or was not reached."""
     records = list(running.records.values())
     if running.sweep.name:
-        print("", *report.found(records), sep="\n")
+        print("", *report.summary(running.experiment, records), sep="\n")
     for line in report.failures(records):
         print(line)
     if running.unreached:
         print(f"Not reached ({len(running.unreached)}): {'; '.join(running.unreached)}")
     if running.sweep.name:
-        print(*report.where(running.experiment, Path(cfg.results)), sep="\n", flush=True)
+        print(*_where(cfg, running), sep="\n", flush=True)
     return int(any(record.status == "FAILED" for record in records) or bool(running.unreached))
 
 
@@ -42,21 +41,26 @@ def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
     elif running.sweep.name:
         parent = running.parents[running.sweep.id]
         evidence = RunReader(running.tracker.uri, running.tracker.directory)
-        files = report.write(evidence, parent, Path(cfg.results))
-        tested = [
-            r
-            for r in running.records.values()
-            if r.run_id and r.finished and HEADLINE_METRIC in r.metrics
-        ]
-        best = min(tested, key=report.by_validation, default=None)
+        written = report.write(evidence, parent, Path(cfg.results))
+        found = report.comparisons([r for r in running.records.values() if r.run_id])
+        best = found[0].best if len(found) == 1 else None  # never one across data sets or splits
         running.tracker.log_sweep(
-            parent, best.metrics if best else {}, files, best.run_id if best else None
+            parent, best.metrics if best else {}, [written.html], best.run_id if best else None
         )
         failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached
         running.close("FAILED" if failed else "FINISHED")
         if best is not None and cfg.keep_model:
             _keep_model(evidence, best.run_id, dataset)
     return summary(cfg, running)
+
+
+def _where(cfg: DictConfig, running: Running) -> list[str]:
+    """Return where to read on."""
+    sweep, experiment = running.sweep, running.experiment
+    folder = Path(cfg.results) / report.sweep_folder(experiment, sweep.id, sweep.description)
+    page = folder / "README.md"
+    read = [f"Report: {page} (and report.html beside it)"] if page.exists() else []
+    return [*read, f"Dashboard: python -m bench.ui {experiment.name}"]
 
 
 def _keep_model(evidence: RunReader, run_id: str, dataset: Dataset) -> None:

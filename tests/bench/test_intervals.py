@@ -1,6 +1,16 @@
 import numpy as np
+from scipy.stats import kstest
+from sklearn.metrics import roc_auc_score
 
-from bench.intervals import grouped_gap, paired_gap
+from bench.intervals import (
+    auc_placements,
+    delong_gap,
+    grouped_gap,
+    holm,
+    paired_gap,
+    paired_p,
+)
+from bench.metrics import auc
 
 
 def test_interval_is_that_of_the_central_limit_theorem() -> None:
@@ -56,3 +66,33 @@ def test_rows_that_are_alike_count_once() -> None:
         [difference.mean() - 1.96 * error, difference.mean() + 1.96 * error],
         atol=0.15 * error,
     )
+
+
+def test_delong_is_the_bootstrap_over_rows() -> None:
+    rng = np.random.default_rng(5)
+    y = rng.random(1500) < 0.3
+    good, poor = (rng.normal(d * y, 1).round(2) for d in (1.5, 1.2))
+    placed = [auc_placements(y, score) for score in (good, poor)]
+    for score, (of_ones, of_zeros) in zip((good, poor), placed, strict=True):
+        np.testing.assert_allclose([of_ones.mean(), of_zeros.mean()], roc_auc_score(y, score))
+    gap, low, high = delong_gap(*placed)
+    resampled = []
+    for _ in range(800):
+        rows = rng.integers(0, 1500, 1500)
+        resampled.append(auc(y[rows], good[rows]) - auc(y[rows], poor[rows]))
+    np.testing.assert_allclose([low, high], np.quantile(resampled, [0.025, 0.975]), atol=5e-3)
+    np.testing.assert_allclose(gap, roc_auc_score(y, good) - roc_auc_score(y, poor))
+
+
+def test_holm_by_hand() -> None:
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(holm([0.9, 0.8]), [1, 1])
+    assert holm([]) == []
+
+
+def test_p_value_is_uniform_without_a_difference() -> None:
+    rng = np.random.default_rng(6)
+    p = [paired_p(*rng.normal(0, 1, (2, 200))) for _ in range(400)]
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert paired_p(np.ones(3), np.ones(3)) == 1
+    assert paired_p(np.ones(3), np.zeros(3)) == 0

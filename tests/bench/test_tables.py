@@ -1,6 +1,6 @@
 import pytest
 
-from bench.tables import markdown_table, number, seconds, short, signed
+from bench.tables import code, escaped, markdown_table, number, quoted, seconds, short, signed
 
 
 def test_table_is_markdown_and_aligned() -> None:
@@ -31,4 +31,18 @@ def test_table_is_markdown_and_aligned() -> None:
     ],
 )
 def test_numbers(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (quoted("two\nlines\x1b[2J"), "two lines\N{REPLACEMENT CHARACTER}[2J"),
+        (quoted("x" * 100), "x" * 79 + "…"),
+        (escaped("a|b<i>`*_"), r"a\|b\<i\>\`\*\_"),
+        (code("fm_sgd"), "`fm_sgd`"),
+        (code("a`|b"), r"a\`\|b"),
+    ],
+)
+def test_values_from_outside_are_text(shown: str, expected: str) -> None:
     assert shown == expected

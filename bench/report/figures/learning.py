@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Epochs and values."""
 COLUMNS = 3
-TRAIN = "train_mse"
-HELD_OUT = {"validation_mse": "validation", "withheld_mse": "withheld by the program itself"}
-"""Curve of rows that are not learned from -> what they are."""
-LINES = dict(zip(HELD_OUT, ("-", ":"), strict=True))
+HELD_OUT = {"validation": ("validation", "-"), "withheld": ("withheld by the program itself", ":")}
+"""Rows that are not learned from, as curves name them -> what they are, and their line."""
 
 
-def learning_curves(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
-    """A panel a model: error on `TRAIN` rows, on one kind of `HELD_OUT` rows, and where the latter is lowest."""
+def learning_curves(
+    curves: Mapping[str, Mapping[str, Curve]], path: Path, *, loss: str = "mse", label: str = "MSE"
+) -> None:
+    """Draw a panel for each model: loss on train, on held-out rows, and where the latter is lowest.
+
+    Curves are named `train_LOSS`, `validation_LOSS`, `withheld_LOSS`.
+    """
     rows = -(-len(curves) // COLUMNS)
     columns = min(COLUMNS, len(curves))
     with drawn(path, (1 + 3 * columns, 0.8 + 2.4 * rows)) as figure:
@@ -33,9 +36,9 @@ def learning_curves(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> No
         for axes in panels.ravel()[len(curves) :]:
             axes.set_axis_off()
         for axes, (model, of_model) in zip(panels.ravel(), curves.items(), strict=False):
-            _panel(axes, model, of_model)
+            _panel(axes, model, of_model, loss)
         for axes in panels[:, 0]:
-            axes.set_ylabel("MSE")
+            axes.set_ylabel(label)
         handles = {
             label: handle
             for axes in panels.ravel()
@@ -46,24 +49,32 @@ def learning_curves(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> No
         )
 
 
-def _panel(axes: Axes, model: str, curves: Mapping[str, Curve]) -> None:
+def held_out(curves: Mapping[str, Curve], loss: str) -> str | None:
+    """Return the kind of held-out rows that there is a curve of, if there is one."""
+    return next((kind for kind in HELD_OUT if f"{kind}_{loss}" in curves), None)
+
+
+def _panel(axes: Axes, model: str, curves: Mapping[str, Curve], loss: str) -> None:
     axes.set_title(model, fontsize=10)
     axes.set_xlabel("epoch or sweep")
-    if TRAIN in curves:
-        axes.plot(*curves[TRAIN], "--", color=GREY, label="train")
-    held_out = next(name for name in HELD_OUT if name in curves)
-    epochs, values = curves[held_out]
-    axes.plot(epochs, values, LINES[held_out], color=BLUE, label=HELD_OUT[held_out])
-    best = int(np.nanargmin(values))
-    axes.plot(epochs[best], values[best], "o", color=ORANGE, label="lowest")
-    _without_the_start(
-        axes, [v[np.isfinite(v)] for name, (_, v) in curves.items() if name in (TRAIN, held_out)]
-    )
+    train, kind = curves.get(f"train_{loss}"), held_out(curves, loss)
+    shown = [] if train is None else [train[1]]
+    if train is not None:
+        axes.plot(*train, "--", color=GREY, label="train")
+    if kind is not None:
+        epochs, values = curves[f"{kind}_{loss}"]
+        name, line = HELD_OUT[kind]
+        axes.plot(epochs, values, line, color=BLUE, label=name)
+        if np.isfinite(values).any():
+            best = int(np.nanargmin(values))
+            axes.plot(epochs[best], values[best], "o", color=ORANGE, label="lowest")
+        shown.append(values)
+    _without_the_start(axes, [values[np.isfinite(values)] for values in shown])
 
 
 def _without_the_start(axes: Axes, values: list[NDArray[np.float64]]) -> None:
-    """The first epochs' error may be many times the last's, and would flatten the rest."""
-    later = np.concatenate([v[len(v) // 10 :] for v in values if v.size])
+    """Leave out the first epochs, whose error may be many times the last's and flatten the rest."""
+    later = np.concatenate([v[len(v) // 10 :] for v in values])
     if later.size:
         margin = 0.08 * (np.ptp(later) or 0.1)
         axes.set_ylim(later.min() - margin, later.max() + margin)

@@ -22,11 +22,11 @@ class System:
 
 
 def systems(points: Sequence[System], title: str, reference: str, path: Path) -> None:
-    """A line a system, MSE from left (better) to right."""
+    """Draw a line for each system, MSE from left (better) to right."""
     with drawn(path, (8, 1.4 + 0.36 * len(points))) as figure:
         axes = figure.add_subplot(title=title, xlabel="test MSE (lower is better)")
         height = np.arange(len(points))[::-1]
-        for values, marker, colour, size, label in (
+        for values, marker, color, size, label in (
             ([p.whole for p in points], "o", BLUE, 7, "measured, whole test set"),
             ([p.first for p in points], "|", BLACK, 11, "measured, first 8,192 test rows"),
             ([p.published for p in points], "D", ORANGE, 7, "published in 2016"),
@@ -37,7 +37,7 @@ def systems(points: Sequence[System], title: str, reference: str, path: Path) ->
                 axes.plot(
                     *zip(*shown, strict=True),
                     marker,
-                    color=colour,
+                    color=color,
                     markersize=size,
                     label=label,
                     **hollow,

@@ -1,11 +1,12 @@
-"""What all figures share: colours, marks, and how they are saved.
+"""What all figures share: the look of each model, labels beside marks, and how they are saved.
 
 Matplotlib takes a third of a second to import, which a command that draws nothing need not wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING
 from fm.io import written_aside
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito (2008): distinguishable in every common form of colour blindness, and by lightness.
+# Okabe & Ito (2008): distinguishable in every common form of color blindness, and by lightness.
 BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#888888"
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", BLACK, "#56B4E9", "#D55E00", GREY)
+COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", BLACK, "#56B4E9", "#D55E00", GREY)
 MARKS = "osD^vPX*<>hd"
-"""Of lines and points that belong to different models, so that they differ without colour too."""
+"""Of lines and points that belong to different models, so that they differ without color too."""
 DASHES = ("-", "--", "-.", ":")
 STYLE = {
     "axes.spines.top": False,
@@ -27,37 +29,86 @@ STYLE = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
-    "svg.hashsalt": "fm-bench",
     "font.size": 10,
 }
+IN_LEGEND = 8
+"""Models that a legend names; where there are more, each is named beside its mark."""
+PALETTE = 128
+"""Colors of a saved figure, which make it a third as large as with all."""
+
+Look = Mapping[str, object]
 
 
 def look(number: int) -> dict[str, object]:
-    """Colour, mark and line of the model of that number."""
+    """Return color, mark and line of the model of that number."""
     return {
-        "color": COLOURS[number % len(COLOURS)],
+        "color": COLORS[number % len(COLORS)],
         "marker": MARKS[number % len(MARKS)],
-        "linestyle": DASHES[number // len(COLOURS) % len(DASHES)],
+        "linestyle": DASHES[number // len(COLORS) % len(DASHES)],
     }
+
+
+def looks(models: Iterable[str]) -> dict[str, dict[str, object]]:
+    """Return a look for each model, to be kept in every figure of a report."""
+    return {model: look(number) for number, model in enumerate(models)}
 
 
 @contextmanager
 def drawn(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """A figure to draw on, saved as `path` with the suffixes .png and .svg when the body ends."""
+    """Yield a figure of `size` (inches) to draw on; save it as `path` with the suffix .png."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield figure
-        for suffix in (".png", ".svg"):
-            save(figure, path.with_suffix(suffix))
+        save(figure, path.with_suffix(".png"))
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes `figure`, without a date so that the same numbers give the same bytes."""
-    form = path.suffix.removeprefix(".")
+    """Write `figure` as a PNG with a palette; the same numbers give the same bytes."""
+    from PIL import Image
+
+    drawing = io.BytesIO()
+    figure.savefig(drawing, format="png", dpi=150)
+    image = Image.open(drawing).convert("RGB")
     with written_aside(path) as file:
-        figure.savefig(
-            file, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None
-        )
+        image.quantize(PALETTE, dither=Image.Dither.NONE).save(file, format="png", optimize=True)
+
+
+def name_marks(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write the name of each point (x, y) beside it, where no other name or point is in the way."""
+    from matplotlib.transforms import Bbox
+
+    figure = axes.get_figure()
+    figure.draw_without_rendering()  # so that the axes are where they will be
+    at = {name: axes.transData.transform(point) for name, point in points.items()}
+    unit = figure.dpi / 72  # pixels a point
+    taken = [
+        Bbox.from_bounds(x - 4 * unit, y - 4 * unit, 8 * unit, 8 * unit) for x, y in at.values()
+    ]
+    offsets = [
+        (sign * dx, dy)
+        for dy in (0, 9, -9, 18, -18, 27, -27, 36, -36)
+        for dx in (7,)
+        for sign in (1, -1)
+    ]
+    for name, point in points.items():
+        for dx, dy in offsets:
+            text = axes.annotate(
+                name,
+                point,
+                (dx, dy),
+                textcoords="offset points",
+                ha="left" if dx > 0 else "right",
+                va="center",
+                fontsize=8,
+                arrowprops=None if dy == 0 else {"arrowstyle": "-", "color": GREY, "lw": 0.5},
+            )
+            box = text.get_window_extent().padded(unit)
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 + 60 * unit
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+            if (dx, dy) != offsets[-1]:
+                text.remove()
+        taken.append(box)

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.figures.style import BLACK, ORANGE, drawn, look
+from bench.report.figures.style import BLACK, IN_LEGEND, ORANGE, Look, drawn, looks
 
 
 @dataclass(frozen=True)
 class ByK:
-    """A line of `error_by_k`, each (n_k,): factors, validation and test MSE of the best configuration
-    with so many, and the standard deviation of the latter over seeds or folds (0 where there is one)."""
+    """A line of `error_by_k`, each (n_k,): factors, errors of the best configuration with so many.
+
+    `test` may hold NaN where nothing was tested; `spread` is its standard deviation over repeats.
+    """
 
     k: Sequence[int]
     validation: Sequence[float]
@@ -23,39 +25,52 @@ class ByK:
     spread: Sequence[float]
 
 
-def error_by_k(models: Mapping[str, ByK], path: Path) -> None:
-    """A line a model: test MSE, and hollow and dotted validation MSE, against the number of factors."""
+def error_by_k(
+    models: Mapping[str, ByK],
+    path: Path,
+    *,
+    styles: Mapping[str, Look] | None = None,
+    label: str = "MSE",
+) -> None:
+    """Draw test error, and dotted the validation error, by number of factors: a line a model."""
+    styles = styles or looks(models)
     with drawn(path, (7, 4.2)) as figure:
         axes = figure.add_subplot(
             title="How many factors are worth it?",
             xlabel="factors k",
-            ylabel="MSE of the best with so many",
+            ylabel=f"{label} of the best with so many",
         )
-        for number, (model, line) in enumerate(models.items()):
-            style = look(number)
-            axes.errorbar(
-                line.k, line.test, line.spread, capsize=3, label=f"{model}, test", **style
-            )
+        named = len(models) <= IN_LEGEND
+        for model, line in models.items():
+            style = dict(styles[model])
+            if np.isfinite(line.test).any():
+                name = f"{model}, test" if named else None
+                axes.errorbar(line.k, line.test, line.spread, capsize=3, label=name, **style)
             style |= {"linestyle": ":", "fillstyle": "none"}
-            axes.plot(line.k, line.validation, label=f"{model}, validation", **style)
+            name = f"{model}, validation" if named else None
+            axes.plot(line.k, line.validation, label=name, **style)
+            if not named:
+                last = (line.k[-1], line.validation[-1])
+                axes.annotate(model, last, (6, 0), textcoords="offset points", fontsize=8)
         ticks = sorted({k for line in models.values() for k in line.k})
         axes.set_xscale("symlog", base=2, linthresh=1)
         axes.set_xticks(ticks, map(str, ticks))
         axes.minorticks_off()
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+        if named:
+            figure.legend(loc="outside right upper", frameon=False, fontsize=9)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """A panel of `heat_map`: validation MSE (n_l2, n_rates), NaN where it failed."""
+    """A panel of `heat_map`: validation error (n_l2, n_rates), NaN where it failed."""
 
     rates: Sequence[float]
     l2: Sequence[float]
     error: NDArray[np.float64]
 
 
-def heat_map(model: str, by_k: Mapping[int, Cells], path: Path) -> None:
-    """Validation MSE over learning rate x L2, a panel for each k; the best cell is framed."""
+def heat_map(model: str, by_k: Mapping[int, Cells], path: Path, *, label: str = "MSE") -> None:
+    """Draw validation error over learning rate and L2, a panel a k; the best cell is framed."""
     from matplotlib.patches import Rectangle
 
     with drawn(path, (1.6 + 3.1 * len(by_k), 3.6)) as figure:
@@ -96,20 +111,20 @@ def heat_map(model: str, by_k: Mapping[int, Cells], path: Path) -> None:
                 )
                 axes.add_patch(frame)
         panels[0].set_ylabel("L2 penalty on factors")
-        figure.colorbar(image, ax=panels, label="validation MSE")
+        figure.colorbar(image, ax=panels, label=f"validation {label}")
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What `tried` draws, each (n,): learning rates, L2, and validation MSE, NaN where it failed."""
+    """What `tried` draws, each (n,): learning rates, L2, and validation error (NaN: failed)."""
 
     rates: Sequence[float]
     l2: Sequence[float]
     error: Sequence[float]
 
 
-def tried(model: str, points: Tried, path: Path) -> None:
-    """Where a search has been: a point each configuration, coloured by validation MSE; the best has a ring, and its MSE."""
+def tried(model: str, points: Tried, path: Path, *, label: str = "MSE") -> None:
+    """Draw each configuration of a search, colored by validation error; the best has a ring."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     rates, l2, error = (
@@ -149,4 +164,4 @@ def tried(model: str, points: Tried, path: Path) -> None:
             )
         if failed.any():
             axes.legend(frameon=False, fontsize=9)
-        figure.colorbar(shown, ax=axes, label="validation MSE")
+        figure.colorbar(shown, ax=axes, label=f"validation {label}")
