@@ -28,7 +28,7 @@ from bench.data.dataset import Dataset, Rows
 from bench.errors import UserError, checked, quoted
 from bench.features.context import Columns, Context, Side
 from bench.features.implicit import implicit, implicit_items
-from bench.features.level_columns import column, side
+from bench.features.level_columns import column, column_of, side
 from bench.features.row_columns import bag, crossed, field, number
 from bench.features.times import cyclic, day, item_age, place, sessions
 from fm.design import UNKNOWN, Block, Design
@@ -71,10 +71,7 @@ def build_design(
     """
     with checked():
         check_integer("features.min_count", min_count, low=1)
-    names = [name for given in features for name in _expanded(dataset, given)]
-    if len(set(names)) < len(names):
-        raise UserError(f"each feature can be named once, got {', '.join(names)}")
-    functions = [_feature(dataset, name) for name in sorted(names, key=lambda name: name != "ids")]
+    functions = features_of(dataset, features)
     context = Context(dataset, train_rows)
     parts = [part for function in functions for part in function(context)]
     blocks = sorted((p for p in parts if isinstance(p, Block)), key=lambda block: block.linear)
@@ -91,6 +88,19 @@ def build_design(
         return Design(tuple(blocks))
     flat = [block.to_csr() for block in blocks if not block.linear]
     return sparse.csr_array(sparse.hstack([*flat, *columns], format="csr"))
+
+
+def features_of(dataset: Dataset, features: Sequence[str]) -> list[Feature]:
+    """Return what the names stand for, `ids` first.
+
+    Raises
+    ------
+    UserError : an unknown or repeated feature, or one of a column or table that this data set does not have.
+    """
+    names = [name for given in features for name in _expanded(dataset, given)]
+    if len(set(names)) < len(names):
+        raise UserError(f"each feature can be named once, got {', '.join(names)}")
+    return [_feature(dataset, name) for name in sorted(names, key=lambda name: name != "ids")]
 
 
 def _expanded(dataset: Dataset, name: str) -> list[str]:
@@ -119,6 +129,7 @@ def _feature(dataset: Dataset, name: str) -> Feature:
         return partial(crossed, names=tuple(fields))
     of, dot, rest = name.partition(".")
     if dot and of in dataset.fields:
+        column_of(dataset, of, rest)
         return partial(column, of=of, name=rest)
     own = [*dataset.fields, *dataset.numeric, *dataset.bags]
     described = [f"{of}.{c}" for of, table in dataset.tables.items() for c in table.columns]

@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 from scipy import sparse
 
+from bench.data.dataset import Dataset
 from bench.errors import UserError
 from bench.features.context import Context, Side
 from fm.design import Block
@@ -30,7 +31,16 @@ def side(context: Context) -> Iterator[Side]:
 def column(context: Context, of: str, name: str) -> Iterator[Side]:
     """One column of the table that describes the field `of`: of a number or a date its quantile bin, of
     anything else, text too, its value."""
-    dataset = context.dataset
+    values = column_of(context.dataset, of, name)
+    if is_datetime64_any_dtype(values):
+        values = _binned(values)
+    elif not (is_bool_dtype(values) or is_numeric_dtype(values)):
+        values = values.astype("category")
+    yield _described(context.field(of), values.to_frame())
+
+
+def column_of(dataset: Dataset, of: str, name: str) -> pd.Series:
+    """Return a column of the table that describes the field `of`; UserError where there is none."""
     table = dataset.tables.get(of)
     if table is None:
         raise UserError(f"{dataset.name} has no {of} table, which the feature '{of}.{name}' needs")
@@ -39,12 +49,7 @@ def column(context: Context, of: str, name: str) -> Iterator[Side]:
             f"the {of} table of {dataset.name} has no column {name!r}{nearest(name, table.columns)}; "
             f"there are {', '.join(map(str, table.columns))}"
         )
-    values = table[name]
-    if is_datetime64_any_dtype(values):
-        values = _binned(values)
-    elif not (is_bool_dtype(values) or is_numeric_dtype(values)):
-        values = values.astype("category")
-    yield _described(context.field(of), values.to_frame())
+    return table[name]
 
 
 def _described(block: Block, table: pd.DataFrame) -> Side:

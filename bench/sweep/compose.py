@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, checked, sentence
+from bench.run import check_job_settings
 from bench.sweep import search
 from bench.sweep.search import Range
 from bench.tracking import flatten
@@ -312,6 +313,7 @@ def _check(cfg: DictConfig) -> None:
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
         ) from error
     with checked():
+        check_job_settings(cfg.test, cfg.refit, cfg.first_rows)
         for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
             check_integer(key, cfg[key], low=low)
         for key in ("job_seconds", "sweep_seconds"):

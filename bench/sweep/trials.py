@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
 from bench.errors import UserError
-from bench.features import build_design
+from bench.features import build_design, features_of
 from bench.identity import code_targets, code_version, digest, job_digest
 from bench.run import Job
 from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination
@@ -157,6 +157,7 @@ def job_of(
     limits: Mapping[int, float] | None = None,
 ) -> Job:
     """The job that a composed configuration describes."""
+    features_of(dataset, cfg.features.names)
     config = computed(cfg)
     return Job(
         names=choices_of(choices, dataset),

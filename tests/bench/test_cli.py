@@ -17,9 +17,9 @@ CONF = Path(__file__).parents[2] / "conf"
 CHOICES = [
     f"{path.parent.name}={path.stem}"
     for path in sorted(CONF.glob("*/*.yaml"))
-    if path.parent.name not in ("experiment", "space")
+    if path.parent.name not in ("experiment", "space", "check")
 ]
-MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+MODELS = sorted(path.stem for path in (CONF / "space").glob("*.yaml"))
 NEEDED = {
     "data=file": ["data.path=ratings.csv"],
     "data=table": ["data.path=clicks.csv", "data.target=click"],
@@ -64,6 +64,10 @@ def test_every_experiment_is_a_legal_sweep(experiment: str) -> None:
         (["model=linear", "model.l2=much"], "l2 must be a number, got 'much'"),
         (["model=linear", "model.l2=1,2"], "model.l2 has several values: a sweep needs -m"),
         (["seed=-1"], "seed must be at least 0"),
+        (["first_rows=-5"], "first_rows must be at least 1, got -5"),
+        (["first_rows=0.5"], "first_rows must be a whole number"),
+        (["test=maybe"], "test must be true or false, got 'maybe'"),
+        (["refit=1"], "refit must be true or false, got 1"),
         (["data=file"], "data.path must be given: data.path=..."),
         (["model.k=[1"], "cannot read the command line"),
     ],
