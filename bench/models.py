@@ -1,7 +1,8 @@
 """`python -m bench.models RUN`: a tracked run's model, fitted again and logged to it, to be loaded or served.
 
-Models are not kept by every run: two hundred posterior draws are 46 MB. A run says all that it takes to fit
-its model again, and the predictions it left say whether it is the same. A sweep does this for its best run.
+Models are not kept by every run: two hundred posterior draws are 46 MB. A run says all that it takes
+to fit its model again, from the configuration files that are here, and its digest and predictions say
+whether it is the same. A sweep does this for its best run.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from bench.data.dataset import Dataset
 from bench.errors import UserError, exit_status
 from bench.features import SECONDS_PER_DAY
 from bench.run import Job, run
-from bench.sweep.compose import composed
-from bench.sweep.trials import job_again, load_data
+from bench.sweep.compose import composed, recomposed
+from bench.sweep.trials import job_of, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
@@ -64,7 +65,12 @@ def keep(evidence: RunReader, run_id: str, dataset: Dataset) -> str:
         raise UserError(
             f"run {run_id} is of other ratings than {dataset.source}: say which, data=..."
         )
-    job = job_again(evidence.config(run_id), tags, dataset)
+    job = job_of(recomposed(tags, evidence.config(run_id)), tags, dataset)
+    if job.digest != tags["digest"]:
+        raise UserError(
+            f"run {run_id} is of other code or settings than those here: "
+            f"python -m bench.runs show {run_id} says what it covers"
+        )
     if isinstance(job.model, FactorizationMachine):
         known = _fitted_again(evidence, run_id, job)
     else:

@@ -20,7 +20,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.errors import UserError, checked, sentence
+from bench.errors import UserError, checked, quoted, sentence
+from bench.identity import targets
 from bench.run import check_job_settings
 from bench.sweep import search
 from bench.sweep.search import Range
@@ -321,3 +322,46 @@ def _check(cfg: DictConfig) -> None:
                 check_number(key, cfg[key], above=0)
         if cfg.search:
             search.check_settings(cfg.search, cfg.budget)
+
+
+def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> DictConfig:
+    """Compose a tracked run again, from the configuration files of this machine alone.
+
+    A store may be shared, so that nothing it says is instantiated: `choices` select files that are
+    here, and of `config` numbers and words replace those that the files have.
+
+    Raises
+    ------
+    UserError
+        The run is not of a model, split or feature set that is registered here, or has settings
+        that those do not have.
+    """
+    choices = dict(choices)
+    if "bench.data.splits.default" in targets(config.get("split")):
+        choices["split"] = "default"  # which is tracked by the name that the data set gives it
+    for group in CHOSEN[1:]:
+        if not re.fullmatch(r"\w[\w-]*(/\w[\w-]*)*", choices[group]):
+            raise UserError(f"there is no {group} {quoted(choices[group])}")
+    cfg = composed([f"{group}={choices[group]}" for group in CHOSEN[1:]])
+    OmegaConf.set_struct(cfg, False)
+    given = {key: config[key] for key in COMPUTED[1:] if key in config}
+    own = flatten({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in COMPUTED[1:]})
+    for key, value in flatten(given).items():
+        if key in own and own[key] == value:
+            continue
+        if key not in own or key.rpartition(".")[2].startswith("_") or not _is_plain(value):
+            raise UserError(
+                f"the run has {key}={quoted(value)}, which model={choices['model']}, "
+                f"split={choices['split']}, features={choices['features']} here do not allow"
+            )
+        OmegaConf.update(cfg, key, value)
+    return cfg
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a number, a word, or a list of these."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return re.fullmatch(r"[\w. -]{1,80}", value) is not None
+    return value is None or isinstance(value, (bool, int, float))
