@@ -56,7 +56,7 @@ def _reset_peak() -> int | None:
 
 def _resident(field: str) -> int:
     """Return the bytes of a field of /proc/self/status, which counts in KiB."""
-    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", STATUS.read_text())[1])
+    return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", STATUS.read_text())[0])
 
 
 @cache

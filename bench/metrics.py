@@ -127,7 +127,7 @@ def evaluate(y: ArrayLike, prediction: ArrayLike, scale: Scale) -> dict[str, flo
         If a prediction is missing or not finite, or there is no row.
     """
     y, prediction = _checked(y, prediction)
-    result = {}
+    result: dict[str, float] = {}
     for kind, squares in (
         ("clipped", squared_errors(y, prediction, scale)),
         ("raw", squared_errors(y, prediction, None)),

@@ -1,4 +1,4 @@
-"""`python -m bench.report EXPERIMENT`: build the page, figures and `report.html` of tracked runs."""
+"""`python -m bench.report EXPERIMENT`: build page, figures and `report.html` of tracked runs."""
 
 from __future__ import annotations
 

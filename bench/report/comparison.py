@@ -106,7 +106,7 @@ def slices(
     equally many rows.
     """
     rows = [row for row in comparison.shown if row.chosen.tested][:n_models]
-    frames = [predictions.all_of(row.chosen) for row in rows]
+    frames = [predictions.once(row.chosen) for row in rows]
     if not frames or any(field not in frame for frame in frames):
         known = sorted(set.intersection(*map(set, frames))) if frames else []
         return Text(

@@ -15,13 +15,15 @@ import pandas as pd
 from bench.errors import first_line
 from bench.report import figures
 from bench.report.document import Block, Heading, Image, Text
-from bench.report.model_selection import Choice, Comparison, Configuration
+from bench.report.model_selection import Choice, Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import escaped
 from bench.tracking import RunReader
 
 N_LINES = 5
 """Models whose errors are drawn row by row: the reference and the best by validation."""
+N_TUNED = 3
+"""Models, the best by validation, of which a figure shows every learning rate and L2."""
 K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
 COUNTS = re.compile(r"(.+)_(ratings|rows)")
 """Columns beside predictions: how often the level of a field is in training rows."""
@@ -83,15 +85,16 @@ def _tuning(
     if by_k:
         draw_by_k = partial(figures.error_by_k, by_k, styles=styles, label=label)
         yield Drawing("How many factors are worth it?", "error_by_k", draw_by_k)
-    for name, row in named.items():
-        if {RATE, L2} <= set(row.varied):
-            title = f"Which learning rate and which L2 for {escaped(name)}?"
-            if cells := _cells(row):
-                heat_map = partial(figures.heat_map, name, cells, label=label)
-                yield Drawing(title, f"heat_map_{_file(name)}", heat_map)
-            elif len((points := _tried(row)).rates):
-                tried = partial(figures.tried, name, points, label=label)
-                yield Drawing(title, f"tried_{_file(name)}", tried)
+    tuned = [name for name, row in named.items() if {RATE, L2} <= set(row.varied)]
+    for name in tuned[:N_TUNED]:
+        row = named[name]
+        title = f"Which learning rate and which L2 for {escaped(name)}?"
+        if cells := _cells(row):
+            heat_map = partial(figures.heat_map, name, cells, label=label)
+            yield Drawing(title, f"heat_map_{_file(name)}", heat_map)
+        elif len((points := _tried(row)).rates):
+            tried = partial(figures.tried, name, points, label=label)
+            yield Drawing(title, f"tried_{_file(name)}", tried)
 
 
 def _cost(
@@ -143,7 +146,7 @@ def _rows(
     best = next(iter(tested))
     references = [name for name in tested if named[name].model == reference]
     shown = list(dict.fromkeys([best, *references, *tested]))[:N_LINES]
-    frames = {name: predictions.all_of(tested[name]) for name in shown}
+    frames = {name: predictions.once(tested[name]) for name in shown}
     fields = {m[1]: m[0] for column in frames[best] if (m := COUNTS.fullmatch(column))}
     fields = {
         f: column for f, column in fields.items() if all(column in x for x in frames.values())
@@ -188,13 +191,14 @@ def _by_k(row: Choice) -> figures.ByK | None:
             grouped[int(c.params[K])].append(c)
     if len(grouped) < 2:
         return None
-    best = {k: min(of, key=lambda c: c.validation_error) for k, of in sorted(grouped.items())}
+    best = {
+        k: min(of, key=lambda c: ranked(c.validation_error)) for k, of in sorted(grouped.items())
+    }
     metric = row.chosen.task.headline_metric
-    tested = [c.test_error for c in best.values()]
     return figures.ByK(
         list(best),
-        [c.validation_error for c in best.values()],
-        [np.nan if error is None else error for error in tested],
+        [_measured(c.validation_error) for c in best.values()],
+        [_measured(c.test_error) for c in best.values()],
         [c.std(metric) or 0.0 for c in best.values()],
     )
 
@@ -206,7 +210,7 @@ def _cells(row: Choice) -> dict[int, figures.Cells] | None:
     )
     for c, l2, rate in _with_rate_and_l2(row):
         k = c.params.get(K, "")
-        grouped[int(k) if k.isdecimal() else 0][l2, rate].append(_error(c))
+        grouped[int(k) if k.isdecimal() else 0][l2, rate].append(_measured(c.validation_error))
     pairs = [pair for of in grouped.values() for pair in of]
     if not pairs:
         return None
@@ -222,7 +226,7 @@ def _cells(row: Choice) -> dict[int, figures.Cells] | None:
 
 
 def _tried(row: Choice) -> figures.Tried:
-    points = [(rate, l2, _error(c)) for c, l2, rate in _with_rate_and_l2(row)]
+    points = [(rate, l2, _measured(c.validation_error)) for c, l2, rate in _with_rate_and_l2(row)]
     return (
         figures.Tried(*map(list, zip(*points, strict=True)))
         if points
@@ -239,8 +243,8 @@ def _with_rate_and_l2(row: Choice) -> Iterator[tuple[Configuration, float, float
             continue
 
 
-def _error(configuration: Configuration) -> float:
-    error = configuration.validation_error
+def _measured(error: float | None) -> float:
+    """Return an error to draw; NaN where there is none."""
     return np.nan if error is None else error
 
 

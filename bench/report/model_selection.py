@@ -151,8 +151,8 @@ class Comparison:
     @property
     def best(self) -> Record | None:
         """The best tested repeat, by validation, of the first configuration that was tested."""
-        tested = next((row.chosen.tested for row in self.shown if row.chosen.tested), None)
-        return tested and min(tested, key=lambda r: (ranked(r.validation_error), r.run_id))
+        tested = next((row.chosen.tested for row in self.shown if row.chosen.tested), [])
+        return min(tested, key=lambda r: (ranked(r.validation_error), r.run_id), default=None)
 
     @property
     def several_features(self) -> bool:

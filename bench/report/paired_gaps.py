@@ -42,9 +42,18 @@ class Predictions:
             self._frames[record.run_id] = frame
         return self._frames[record.run_id]
 
-    def all_of(self, configuration: Configuration) -> pd.DataFrame:
-        """Return the rows of every repeat, one below the other."""
-        return pd.concat([self.of(r) for r in configuration.tested])
+    def once(self, configuration: Configuration) -> pd.DataFrame:
+        """Return each test row once: predictions of its first repeat, losses averaged over repeats.
+
+        Repeats of a row are not independent, and would make intervals too narrow.
+        """
+        test_sets = self._by_test_set(configuration).values()
+        return pd.concat(
+            [
+                frames[0].assign(loss=np.mean([frame["loss"] for frame in frames], axis=0))
+                for frames in test_sets
+            ]
+        )
 
     def gap(self, one: Configuration, reference: Configuration) -> Gap | None:
         """Return the loss of `one` minus that of `reference`, averaged over repeats of a test set.

@@ -34,19 +34,19 @@ class Gap:
     Attributes
     ----------
     question : mapping
-        The experiment's `systems` (name -> {what, published}), the `pairs` whose difference is asked
-        for, the `reference`, the `split` that the article used.
+        The experiment's `systems` (name -> {what, published}), the `pairs` whose difference is
+        asked for, the `reference`, the `split` that the article used.
     comparison : Comparison
         What is held against it.
     predictions : Predictions
-        Of its rows.
+        Of its rows; None: intervals are left out.
     records : sequence of Record
         All runs, for why a system is missing.
     """
 
     question: Mapping[str, Any]
     comparison: Comparison
-    predictions: Predictions
+    predictions: Predictions | None = None
     records: Sequence[Record] = ()
 
     @cached_property
@@ -55,7 +55,7 @@ class Gap:
         return {row.model: row.chosen for row in reversed(self.comparison.shown)}
 
     @property
-    def systems(self) -> Mapping[str, Mapping[str, object]]:
+    def systems(self) -> Mapping[str, Mapping[str, Any]]:
         """What was planned to be measured."""
         return self.question["systems"]
 
@@ -81,7 +81,8 @@ class Gap:
         """Whether this is the data and the split that the article is about."""
         asked = self.question.get("split"), self.question.get("data")
         here = self.comparison.split, self.comparison.rows[0].chosen.records[0].tags.get("data")
-        return not self.simulated and all(a in (None, b) for a, b in zip(asked, here, strict=True))
+        as_asked = (a in (None, b) for a, b in zip(asked, here, strict=True))
+        return not self.simulated and all(as_asked)
 
     def published(self, name: str) -> float | None:
         """Return the article's figure, which says nothing about other rows."""
@@ -93,7 +94,7 @@ class Gap:
 
     def interval(self, name: str, reference: str) -> str:
         """Return the MSE of one minus that of the other, with its interval, for a cell."""
-        if not {name, reference} <= self.found.keys():
+        if self.predictions is None or not {name, reference} <= self.found.keys():
             return MISSING
         gap = self.predictions.gap(self.found[name], self.found[reference])
         return MISSING if gap is None else signed(*gap[:3])
@@ -108,7 +109,7 @@ def article_table(question: Mapping[str, Any], found: Sequence[Comparison]) -> l
     comparison = article_comparison(question, found)
     if comparison is None:
         return []
-    gap = Gap(question, comparison, predictions=None)
+    gap = Gap(question, comparison)
     names = [name for name in gap.systems if gap.published(name) is not None]
     if not names or not set(names) <= gap.found.keys():
         return []
@@ -190,33 +191,41 @@ def findings(gap: Gap) -> str:
             f"The data were drawn from a known FM. Its own MSE on these test rows is {oracle:.4f} "
             f"(expected: {floor:.4f}), which no model can be expected to beat."
         )
-    if not gap.same_rows or not {"vw_crossed", "vw_rank", "vw_linear", "linear"} <= found.keys():
+    needed = ("vw_crossed", "vw_rank", "vw_linear", "linear")
+    measured = {
+        (name, of): value
+        for name in found
+        for of in (FIRST, WHOLE, RAW)
+        if (value := gap.metric(name, of)) is not None
+    }
+    article = [gap.published(name) for name in needed[:2]]
+    if (
+        None in article
+        or not {(n, of) for n in needed for of in (FIRST, WHOLE, RAW)} <= measured.keys()
+    ):
         return ""
-    metric = gap.metric
-    best = min(found, key=lambda model: ranked(metric(model, RATING.selection_metric)))
-    linear = metric("linear", WHOLE)
-    gain = linear - metric("vw_rank", WHOLE)
-    reported = gap.published("vw_crossed") - gap.published("vw_rank")
-    first, raw = ([metric(name, m) for name in ("vw_crossed", "vw_rank")] for m in (FIRST, RAW))
+    tested = [name for name in found if (name, WHOLE) in measured]
+    best = min(tested, key=lambda model: ranked(gap.metric(model, RATING.selection_metric)))
+    linear = measured["linear", WHOLE]
+    gain = linear - measured["vw_rank", WHOLE]
+    first, raw = ([measured[name, of] for name in needed[:2]] for of in (FIRST, RAW))
     sentences = (
         "**The published pair is VW's last progress line.** VW reports at powers of two, so its "
         f"last line on 9,430 test rows is of the first 8,192: {first[0]:.4f} and {first[1]:.4f} "
         f"here. On the whole test set it is {raw[0]:.4f} and {raw[1]:.4f}.",
         '**Its "linear regression" is not linear**: `-q ui` crosses every user with every item, '
-        f"hashed into 2^18 weights. Without `-q`, VW has {metric('vw_linear', WHOLE):.4f}; ridge "
+        f"hashed into 2^18 weights. Without `-q`, VW has {measured['vw_linear', WHOLE]:.4f}; ridge "
         f"regression on the same ids has {linear:.4f}.",
-        f"**So the article's FM gains {gain:.4f} over a linear model**, not {reported:.4f}; the "
-        f"best model here by validation, {code(best)}, gains {linear - metric(best, WHOLE):.4f}.",
+        f"**So the article's FM gains {gain:.4f} over a linear model**, not {_less(*article)}; the "
+        f"best model here by validation, {code(best)}, gains {linear - measured[best, WHOLE]:.4f}.",
     )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def section(gap: Gap, title: str, directory: Path) -> list[Block]:
-    """Return the part of a report that holds an article against what was measured; draw its figure."""
+    """Return the part of a report about an article, held against what was measured."""
     points = [
-        figures.System(
-            name, *(gap.metric(name, metric) for metric in (WHOLE, FIRST)), gap.published(name)
-        )
+        figures.System(name, gap.metric(name, WHOLE), gap.metric(name, FIRST), gap.published(name))
         for name in gap.systems
     ]
     draw = partial(figures.systems, points, title, gap.reference)

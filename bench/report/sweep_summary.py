@@ -21,7 +21,7 @@ DISPENSABLE = ("fit s", "over", "of", "chosen configuration")
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
     """Return, for each comparison, its best configuration and the first rows of its table.
 
-    Of an experiment that holds an article against what is measured, the article's numbers come last.
+    The numbers of an article that an experiment is about come last, beside ours.
     """
     found = comparisons(records)
     lines: list[str] = []

@@ -50,6 +50,6 @@ def pareto(
             axes.plot(point.seconds, point.error, markersize=8, label=model, **style)
         if len(models) > IN_LEGEND:
             axes.margins(x=0.15)
-            name_marks(axes, {name: (p.seconds, p.error) for name, p in models.items()})
+            name_marks(figure, axes, {name: (p.seconds, p.error) for name, p in models.items()})
         else:
             figure.legend(loc="outside right upper", frameon=False, fontsize=9)

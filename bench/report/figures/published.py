@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from bench.report.figures.style import BLACK, BLUE, GREY, ORANGE, drawn
 
 @dataclass(frozen=True)
 class System:
-    """A line of `systems`: measured error on the whole test set and on the first rows, as published."""
+    """A line of `systems`: error on the whole test set, on the first rows, and as published."""
 
     name: str
     whole: float | None
@@ -33,7 +34,9 @@ def systems(points: Sequence[System], title: str, reference: str, path: Path) ->
         ):
             shown = [(v, h) for v, h in zip(values, height, strict=True) if v is not None]
             if shown:
-                hollow = {"fillstyle": "none", "markeredgewidth": 1.8} if marker == "D" else {}
+                hollow: dict[str, Any] = (
+                    {"fillstyle": "none", "markeredgewidth": 1.8} if marker == "D" else {}
+                )
                 axes.plot(
                     *zip(*shown, strict=True),
                     marker,

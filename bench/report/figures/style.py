@@ -1,15 +1,15 @@
 """What all figures share: the look of each model, labels beside marks, and how they are saved.
 
-Matplotlib takes a third of a second to import, which a command that draws nothing need not wait for.
+Matplotlib takes a third of a second to import, which a command that draws nothing should not
+wait for.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fm.io import written_aside
 
@@ -23,7 +23,7 @@ COLORS = (BLUE, ORANGE, "#009E73", "#CC79A7", BLACK, "#56B4E9", "#D55E00", GREY)
 MARKS = "osD^vPX*<>hd"
 """Of lines and points that belong to different models, so that they differ without color too."""
 DASHES = ("-", "--", "-.", ":")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -33,13 +33,14 @@ STYLE = {
 }
 IN_LEGEND = 8
 """Models that a legend names; where there are more, each is named beside its mark."""
+DPI = 150
 PALETTE = 128
 """Colors of a saved figure, which make it a third as large as with all."""
 
-Look = Mapping[str, object]
+Look = Mapping[str, Any]
 
 
-def look(number: int) -> dict[str, object]:
+def look(number: int) -> Look:
     """Return color, mark and line of the model of that number."""
     return {
         "color": COLORS[number % len(COLORS)],
@@ -48,7 +49,7 @@ def look(number: int) -> dict[str, object]:
     }
 
 
-def looks(models: Iterable[str]) -> dict[str, dict[str, object]]:
+def looks(models: Iterable[str]) -> dict[str, Look]:
     """Return a look for each model, to be kept in every figure of a report."""
     return {model: look(number) for number, model in enumerate(models)}
 
@@ -67,20 +68,23 @@ def drawn(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as a PNG with a palette; the same numbers give the same bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    drawing = io.BytesIO()
-    figure.savefig(drawing, format="png", dpi=150)
-    image = Image.open(drawing).convert("RGB")
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawing = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba())
+    few = drawing.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
     with written_aside(path) as file:
-        image.quantize(PALETTE, dither=Image.Dither.NONE).save(file, format="png", optimize=True)
+        few.save(file, format="png", optimize=True)
 
 
-def name_marks(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write the name of each point (x, y) beside it, where no other name or point is in the way."""
+def name_marks(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write the name of each point (x, y) beside it, where nothing else is in the way."""
     from matplotlib.transforms import Bbox
 
-    figure = axes.get_figure()
+    figure.set_dpi(DPI)
     figure.draw_without_rendering()  # so that the axes are where they will be
     at = {name: axes.transData.transform(point) for name, point in points.items()}
     unit = figure.dpi / 72  # pixels a point
