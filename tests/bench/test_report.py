@@ -1,4 +1,4 @@
-"""The report of a sweep: which configuration it chooses, what it says, that it says it again to the byte."""
+"""The report of a sweep: what it compares and chooses, what it says, that it says it again the same."""
 
 from __future__ import annotations
 
