@@ -14,7 +14,8 @@ from fm.io import written_aside
 
 PRIVATE = 0o600
 """Mode of a file that only its owner may read."""
-_REMOVED = ".removed."
+REMOVED = ".removed."
+"""Beginning of the name of a folder that is being removed."""
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
@@ -43,7 +44,7 @@ def publish(aside: Path, path: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder so that a part of it is never taken for the whole: rename it first."""
-    hidden = path.with_name(_REMOVED + path.name)
+    hidden = path.with_name(REMOVED + path.name)
     path.rename(hidden)
     sync(path.parent)
     shutil.rmtree(hidden, ignore_errors=True)

@@ -14,6 +14,7 @@ but the outbox is a cache of what MLflow has; a file that cannot be read is set 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from bench.files import PRIVATE, make_folder, publish, remove_folder, sync, write_text
+from bench.files import PRIVATE, REMOVED, make_folder, publish, remove_folder, sync, write_text
 from bench.tracking.lease import Lease, Leases, is_locked, locked, locked_if_free
 from bench.tracking.queue_entry import DamagedFileError, Entry
 from bench.tracking.run_record import Experiment, Sweep
@@ -230,6 +231,8 @@ class ResultQueue:
 
 def _is_leftover(path: Path) -> bool:
     """Whether a file that is written aside, or a folder that is being removed, was left so."""
+    if path.name.startswith(REMOVED):
+        return True
     with suppress(OSError):
         age = time.time() - path.stat().st_mtime
         return path.name.startswith(".") and age > LEFTOVER_SECONDS
@@ -238,7 +241,9 @@ def _is_leftover(path: Path) -> bool:
 
 def _remove(path: Path) -> None:
     with suppress(OSError):  # another process was first
-        if path.is_dir():
+        if path.name.startswith(REMOVED):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_dir():
             remove_folder(path)
         else:
             path.unlink()

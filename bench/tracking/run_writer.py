@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import first_line
-from bench.files import make_folder, sync_tree
+from bench.files import make_folder, sync, sync_tree
 from bench.tracking.dashboard_view import NAME, saved_view
 from bench.tracking.lease import locked
 from bench.tracking.local_store import create_database, local_runs, move_artifacts
@@ -192,9 +192,7 @@ class MLflowTracker(RunReader):
                 data = DatasetInput(Dataset(source_type="local", **about), [context])
                 self.client.log_inputs(run_id, [data])
             self.client.log_artifacts(run_id, str(path / "files"))
-            folder = self.artifact_folder(run)
-            if folder is not None and folder.exists():
-                sync_tree(folder)  # the copies in the outbox are about to go
+            self._sync_artifacts(run)  # the copies in the outbox are about to go
             status = "KILLED" if record.status == "PRUNED" else record.status
             self.client.set_terminated(run_id, status, entry.ended)
         except Exception:
@@ -203,6 +201,16 @@ class MLflowTracker(RunReader):
         if sweep.id in parents:
             self._sign(parents[sweep.id])
         return run_id
+
+    def _sync_artifacts(self, run: Run) -> None:
+        """Wait until a run's files have reached this disk, if that is where they are."""
+        folder = self.artifact_folder(run)
+        if folder is not None and folder.exists():
+            sync_tree(folder)
+            for parent in folder.parents:
+                sync(parent)
+                if parent == self.directory:
+                    break
 
     def _tags(self, entry: Entry, parents: dict[str, str]) -> dict[str, str]:
         record, sweep = entry.record, entry.sweep
