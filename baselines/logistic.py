@@ -63,7 +63,8 @@ class BaseRate(BinaryClassifier):
     ) -> Self:
         """Fit to y; X is not looked at. ValueError unless y has two classes."""
         codes = self._classes(as_csr(X), y)
-        rate = np.average(codes, weights=sample_weight)
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        rate = np.average(codes, weights=weights)
         self.intercept_ = float(np.log(rate / (1 - rate)))
         return self
 

@@ -210,12 +210,15 @@ class VowpalWabbitClassifier(ClassifierMixin, VowpalWabbit):
     """
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Learn from the rows in their order; errors as of `VowpalWabbit`, and other than two classes."""
+        """Learn from the rows in their order.
+
+        Errors as of `VowpalWabbit`, and other than two classes.
+        """
         target = check_target(check_design(X), y)
         self.classes_, codes = np.unique(target, return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(f"y must have two classes, got {len(self.classes_)}")
-        self.fit_numbers(X, 2.0 * codes - 1, ["--loss_function=logistic"])
+        self.fit_numbers(X, 2 * codes.astype(np.float64) - 1, ["--loss_function=logistic"])
         self.history_ = {
             name.replace("mse", "log_loss"): losses for name, losses in self.history_.items()
         }

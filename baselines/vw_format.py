@@ -48,7 +48,9 @@ def vw_lines(X: Design, y: NDArray[np.float64] | None = None) -> Iterator[str]:
 
 
 def namespaces(X: Design) -> list[str]:
-    """Return a letter for each block: the first of its name, or of all, that no block before it has.
+    """Return a letter for each block.
+
+    The first of its name, or of all, that no block before it has.
 
     `user` is u and `item` i, and `item_age` after them is t.
 
@@ -63,8 +65,8 @@ def namespaces(X: Design) -> list[str]:
         letters.append(next(free, ""))
         if not letters[-1]:
             raise ValueError(
-                f"VW names a block by a letter or digit of its own: there are {len(letters) - 1} for "
-                f"{len(X.blocks)} blocks"
+                "VW names a block by a letter or digit of its own: there are "
+                f"{len(letters) - 1} for {len(X.blocks)} blocks"
             )
     return letters
 

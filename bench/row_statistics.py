@@ -17,8 +17,12 @@ from fm.design import Design
 def row_statistics(
     model: BaseEstimator, X_test: Design, dataset: Dataset, split: Split
 ) -> dict[str, NDArray]:
-    """Columns (n_test,): for each field, `user_ratings` or `device_rows`, how many training rows the row's level
-    has, and `std`, the standard deviation of the rating given the data, where the model knows one."""
+    """Columns (n_test,).
+
+    For each field, `user_ratings` or `device_rows`, how many training rows the row's level
+    has, and `std`, the standard deviation of the rating given the data, where the model knows
+    one.
+    """
     what = "ratings" if dataset.task == "rating" else "rows"
     columns = {f"{name}_{what}": _times(dataset, split, name) for name in dataset.fields}
     std = None if dataset.task == "binary" else _std(model, X_test)

@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +36,19 @@ from bench.row_statistics import row_statistics
 from fm.design import Design
 from fm.validation import check_integer
 
-Matrix = Design | sparse.csr_array
+Matrix: TypeAlias = Design | sparse.csr_array
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one run computes. `names` are the chosen data, split, features and model; `config` is
+    """What one run computes.
+
+    `names` are the chosen data, split, features and model; `config` is
     everything resolved that can change the result, and nothing else. `first_rows` asks for the raw
     test MSE on that many first rows too: what a program shows that reports at powers of two.
-    `limits` are validation errors by epoch: a model whose best so far is above one of them is given up.
-    They, and where the `code` is from, are no part of what the job is."""
+    `limits` are validation errors by epoch: a model whose best so far is above one of them is given
+    up. They, and where the `code` is from, are no part of what the job is.
+    """
 
     names: dict[str, str]
     config: dict[str, object]
@@ -70,7 +74,8 @@ def check_job_settings(test: object, refit: object, first_rows: object) -> None:
 
     Raises
     ------
-    TypeError, ValueError : `test` or `refit` is neither true nor false; `first_rows` is neither null nor at least 1.
+    TypeError, ValueError : `test` or `refit` is neither true nor false; `first_rows` is neither
+        null nor at least 1.
     """
     for name, value in (("test", test), ("refit", refit)):
         if not isinstance(value, bool):
@@ -81,9 +86,13 @@ def check_job_settings(test: object, refit: object, first_rows: object) -> None:
 
 @dataclass(frozen=True)
 class Result:
-    """`metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
-    `rows` and `prediction` are the test rows, in order, and what the model said of them; `row_statistics` what else is
-    kept of each (`bench.row_statistics`). `fitted`: the model, and the design of every row."""
+    """What came of a run.
+
+    `metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
+    `rows` and `prediction` are the test rows, in order, and what the model said of them;
+    `row_statistics` what else is kept of each (`bench.row_statistics`). `fitted`: the model, and
+    the design of every row.
+    """
 
     metrics: dict[str, float]
     rows: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -93,7 +102,7 @@ class Result:
     fitted: tuple[BaseEstimator, Matrix] | None = None
 
 
-class Pruned(Exception):
+class Pruned(Exception):  # noqa: N818  it is an outcome, not an error
     """The fit was given up: `curve` is its validation error by epoch so far."""
 
     def __init__(self, curve: list[float]) -> None:
@@ -160,7 +169,10 @@ def run(job: Job) -> Result:
 
 
 def _bounds(dataset: Dataset, task: Task, rows: Rows) -> dict[str, float]:
-    """What no model can better but by luck, where it is known: the error of the true means, and its expectation."""
+    """Return what no model can better but by luck, where it is known.
+
+    The error of the true means, and its expectation.
+    """
     if dataset.expected is None or dataset.variance is None:
         return {}
     expected = dataset.expected[rows]
@@ -188,7 +200,10 @@ def _fit_arguments(
     rows: Rows,
     validation: Rows,
 ) -> dict[str, object]:
-    """What `fit` is called with: X and y of `rows`, and of what else there is, what the model takes."""
+    """Return what `fit` is called with.
+
+    X and y of `rows`, and of what else there is, what the model takes.
+    """
     taken = inspect.signature(model.fit).parameters
     given: dict[str, object] = {"X": X[rows], "y": y[rows]}
     if weight is not None and "sample_weight" in taken:
@@ -204,7 +219,10 @@ def _fit(
     threads: int,
     watch: Callable[[int, BaseEstimator], None] | None,
 ) -> tuple[BaseEstimator, Measured]:
-    """A fitted copy of `model`, and its cost; `watch` is called after every epoch where the model can be watched."""
+    """Return a fitted copy of `model`, and its cost.
+
+    `watch` is called after every epoch where the model can be watched.
+    """
     model = clone(model)
     if watch is not None and "callback" in model.get_params():
         model.set_params(callback=watch)

@@ -1,4 +1,7 @@
-"""Which models are for which task: what their tags say, and the classifiers that share a choice with a regressor."""
+"""Which models are for which task.
+
+What their tags say, and the classifiers that share a choice with a regressor.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,16 @@ CLASSIFIERS: Mapping[type[BaseEstimator], type[BaseEstimator]] = {
     MyFM: MyFMClassifier,
     LibFM: LibFMClassifier,
 }
-"""Regressor -> the classifier of the same parameters: `model=fm_gibbs` is either, as the task says."""
+"""Regressor -> the classifier of the same parameters.
+
+`model=fm_gibbs` is either, as the task says.
+"""
 
 
 def model_for(model: BaseEstimator, task: str) -> BaseEstimator | None:
-    """Return the model as it is for `task`: itself, or the classifier of the same parameters; None: there is none.
+    """Return the model as it is for `task`: itself, or the classifier of the same parameters.
+
+    None: there is none.
 
     Examples
     --------

@@ -168,7 +168,9 @@ class BoostingOnTargetStatistics(OnTargetStatistics):
 
 
 class BoostingClassifierOnTargetStatistics(ClassifierMixin, BoostingOnTargetStatistics):
-    """Gradient-boosted trees of classes 0 and 1 on the statistics: `HistGradientBoostingClassifier`.
+    """Gradient-boosted trees of classes 0 and 1 on the statistics.
+
+    `HistGradientBoostingClassifier`.
 
     Parameters as of `BoostingOnTargetStatistics`.
 

@@ -25,7 +25,9 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def to_field(
     column: pa.ChunkedArray, name: str, place: Place, *, missing: bool = True
 ) -> NDArray[np.int64] | pd.Series:
-    """Return whole numbers if all values are, written in the usual way (7, never 007); otherwise text.
+    """Return whole numbers if all values are, written in the usual way (7, never 007).
+
+    Otherwise text.
 
     `missing`: whether a missing value is allowed; it is then the level "".
 
@@ -56,11 +58,11 @@ def to_field(
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass
     codes, levels = np.where(code < 0, len(text), code), [*text.to_pylist(), ""]
-    levels, where = np.unique(np.array(levels, dtype=object), return_inverse=True)
+    names, where = np.unique(np.array(levels, dtype=object), return_inverse=True)
     codes = where[codes]
-    seen = np.bincount(codes, minlength=len(levels)) > 0
+    seen = np.bincount(codes, minlength=len(names)) > 0
     codes = (np.cumsum(seen) - 1)[codes]
-    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(levels[seen], dtype="str")))
+    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names[seen], dtype="str")))
 
 
 def to_numbers(
@@ -112,7 +114,9 @@ def to_seconds(column: pa.ChunkedArray, name: str, place: Place) -> NDArray[np.i
 
 
 def to_bag(column: pa.ChunkedArray, name: str, place: Place, separator: str) -> Bag:
-    """Return a column of 0 and 1 for each level; a row has the levels of its list, or those between separators.
+    """Return a column of 0 and 1 for each level.
+
+    A row has the levels of its list, or those between separators.
 
     Raises
     ------
@@ -136,7 +140,7 @@ def to_bag(column: pa.ChunkedArray, name: str, place: Place, separator: str) -> 
 
 
 def _encoded(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
-    """A column as a dictionary; UserError where its values are lists or the like."""
+    """Return a column as a dictionary; UserError where its values are lists or the like."""
     try:
         if pa.types.is_null(column.type):
             column = column.cast(pa.string())

@@ -37,17 +37,20 @@ class Bag:
 class Dataset:
     """Rows with a target, what describes them, and what is known of the fields' levels.
 
-    Ratings are the case of the fields `user` and `item` and the target `rating`, which are the defaults.
+    Ratings are the case of the fields `user` and `item` and the target `rating`, which are the
+    defaults.
 
     Parameters
     ----------
     name : the choice of `data=` that gives this data set.
-    rows : a column for the target, each field, each numeric column and, where known, time and weight;
-        in file order. Fields are int64 or text (`str` or `category`), all others numbers.
-    scale : lowest and highest possible target; of classes (0, 1), of a regression what was observed.
+    rows : a column for the target, each field, each numeric column and, where known, time and
+        weight; in file order. Fields are int64 or text (`str` or `category`), all others numbers.
+    scale : lowest and highest possible target; of classes (0, 1), of a regression what was
+        observed.
     source : where it came from, for a person, in plain text.
-    tables : field -> table that describes its levels, indexed by level. Numbers, booleans and categories
-        describe; text and dates are for people. A level may be without rows, and one with rows without a row here.
+    tables : field -> table that describes its levels, indexed by level. Numbers, booleans and
+        categories describe; text and dates are for people. A level may be without rows, and one
+        with rows without a row here.
     task : "rating", a number on a scale; "regression", any number; or "binary", 0 or 1.
     target, fields, numeric : names of columns.
     ids : the fields, numeric columns and bags that the feature `ids` stands for; by default all.
@@ -94,7 +97,10 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, hexadecimal, of all that a result can depend on: rows, roles, tables, bags and splits."""
+        """sha256, hexadecimal, of all that a result can depend on.
+
+        Rows, roles, tables, bags and splits.
+        """
         roles = [self.task, self.target, self.fields, self.numeric, self.time, self.weight]
         state = hashlib.sha256(json.dumps([*roles, self.classes, self.scale]).encode())
         _add_table(state, self.rows)
@@ -118,8 +124,8 @@ class Dataset:
 class LazySplits(Mapping[str, tuple[Rows, ...]]):
     """Splits of the given names, each made by `make(name)` when first asked for.
 
-    `key` identifies what they are made of, beside the rows themselves: two data sets of the same rows
-    and the same key have the same splits.
+    `key` identifies what they are made of, beside the rows themselves: two data sets of the same
+    rows and the same key have the same splits.
     """
 
     def __init__(
@@ -150,14 +156,20 @@ def _add(state: hashlib._Hash, text: str) -> None:
 
 
 def _add_array(state: hashlib._Hash, values: NDArray) -> None:
-    """Add an array of numbers: whole ones as int64 and others as float64, so that storage does not matter."""
+    """Add an array of numbers.
+
+    Whole ones as int64 and others as float64, so that storage does not matter.
+    """
     kind = np.int64 if values.dtype.kind in "iub" else np.float64
     _add(state, f"{values.shape} {kind.__name__}")
-    state.update(np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<")))
+    state.update(np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<")).data)
 
 
 def _add_table(state: hashlib._Hash, table: pd.DataFrame) -> None:
-    """Add every column: its name, and its values as numbers or as texts in their order of appearance."""
+    """Add every column.
+
+    Its name, and its values as numbers or as texts in their order of appearance.
+    """
     for name, column in table.items():
         _add(state, f"column {name}")
         if is_datetime64_any_dtype(column):

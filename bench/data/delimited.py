@@ -66,8 +66,8 @@ def locate(columns: Mapping[str, str | int], names: Sequence[str], place: str) -
             if column not in names:
                 shown = ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])}, ..."
                 raise UserError(
-                    f"{place}: there is no column {quoted(column)} for {role}{nearest(column, names)}; "
-                    f"there are {shown}"
+                    f"{place}: there is no column {quoted(column)} for {role}"
+                    f"{nearest(column, names)}; there are {shown}"
                 )
             if list(names).count(column) > 1:
                 raise UserError(f"{place}: there are several columns {quoted(column)} for {role}")
@@ -127,7 +127,8 @@ class DelimitedFile:
     ----------
     path : text, compressed where its name ends in `.gz`, `.bz2` or `.zst`.
     separator : None: the first of `SEPARATORS` that occurs in the first line.
-    header : whether the first line names the columns; None: it does where none of its cells is a number.
+    header : whether the first line names the columns; None: it does where none of its cells is a
+        number.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class DelimitedFile:
         return self.separator if len(self.separator) == 1 else UNIT_SEPARATOR
 
     def _content(self) -> pa.Buffer:
-        """The text as UTF-8 with a separator of one character."""
+        """Return the text as UTF-8 with a separator of one character."""
         compressed = self.path.suffix in (".gz", ".bz2", ".zst", ".lz4", ".br")
         stream = pa.input_stream(str(self.path)) if compressed else pa.memory_map(str(self.path))
         with stream:
@@ -253,7 +254,7 @@ class DelimitedFile:
         return None
 
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Number and cells of each line that is not blank."""
+        """Yield number and cells of each line that is not blank."""
         with self._text() as text:
             yield from _split(text, self.separator, self.path)
 

@@ -1,4 +1,7 @@
-"""Archives from the network: resumed where cut off, verified, and put in place whole or not at all."""
+"""Archives from the network.
+
+Resumed where cut off, verified, and put in place whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ MAX_BYTES = 4 * 2**30
 def install(
     url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path, timeout: float
 ) -> None:
-    """Downloads a zip archive and puts its directory `folder.name` at `folder`.
+    """Download a zip archive and put its directory `folder.name` at `folder`.
 
     A process that asks for a folder another one is installing waits for it. What was downloaded
     before the connection broke is kept for the next attempt, in this call or a later one.
@@ -63,7 +66,7 @@ def install(
 
 
 def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
-    """Checks that every named file is in `folder`, with the published content where that is known.
+    """Check that every named file is in `folder`, with the published content where that is known.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Extracts a zip archive, none of whose members may lie outside `folder`.
+    """Extract a zip archive, none of whose members may lie outside `folder`.
 
     Raises
     ------
@@ -112,6 +115,7 @@ def _published_md5(url: str, timeout: float) -> str:
 def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
     """Completes `archive`; UserError or OSError if it cannot be."""
     print(f"Downloading {url}", file=sys.stderr, flush=True)
+    problem: object = None
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * attempt)
         begun = archive.exists()
@@ -139,7 +143,7 @@ def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
 
 
 def _transfer(url: str, archive: Path, timeout: float) -> None:
-    """Appends to `archive` what it lacks; starts it anew if the server cannot resume."""
+    """Append to `archive` what it lacks; start it anew if the server cannot resume."""
     size = archive.stat().st_size if archive.exists() else 0
     request = Request(url, headers={"Range": f"bytes={size}-"} if size else {})
     with urlopen(request, timeout=timeout) as response:

@@ -1,7 +1,9 @@
-"""Malformed files by the thousand: the loader of ratings against a slow, independent reading of the same bytes.
+"""Malformed files by the thousand.
 
-A file may be refused; what is read must be what Python's own `csv`, `int` and `float` read. Everything is drawn
-from one generator, so that a finding can be repeated.
+The loader of ratings against a slow, independent reading of the same bytes.
+
+A file may be refused; what is read must be what Python's own `csv`, `int` and `float` read.
+Everything is drawn from one generator, so that a finding can be repeated.
 """
 
 from __future__ import annotations
@@ -55,7 +57,10 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong: "traceback", "misread" or "refused though valid"; the bytes, and what was seen."""
+    """What is wrong: "traceback", "misread" or "refused though valid".
+
+    The bytes, and what was seen.
+    """
 
     kind: str
     content: bytes
@@ -80,7 +85,7 @@ def fuzz(n_files: int, seed: int = 0) -> Iterator[Finding]:
 
 def _judged(path: Path, content: bytes, separator: str, damaged: bool) -> Finding | None:
     try:
-        expected = read_slowly(content, separator)
+        expected: list[Row] | str = read_slowly(content, separator)
     except ValueError as error:
         expected = str(error)
     try:
@@ -89,7 +94,7 @@ def _judged(path: Path, content: bytes, separator: str, damaged: bool) -> Findin
         if not damaged and not isinstance(expected, str):
             return Finding("refused though valid", content, str(error))
         return None
-    except Exception as error:  # noqa: BLE001  whatever it is, it is a finding
+    except Exception as error:
         return Finding("traceback", content, f"{type(error).__name__}: {error}")
     rows = list(data.rows.itertuples(index=False, name=None))
     if isinstance(expected, str) or rows != expected:
@@ -167,7 +172,7 @@ def _times(cells: Sequence[str]) -> list[int]:
 
 
 def _valid(rng: np.random.Generator) -> tuple[bytes, str]:
-    """A file of 1 to 6 ratings as some program may write it, and its separator."""
+    """Return a file of 1 to 6 ratings as some program may write it, and its separator."""
     separator = str(rng.choice(SEPARATORS))
     n = int(rng.integers(1, 7))
     columns = [list(rng.choice(IDS[rng.integers(2)], n)) for _ in range(2)]
@@ -177,8 +182,8 @@ def _valid(rng: np.random.Generator) -> tuple[bytes, str]:
     out = io.StringIO(newline="")
     end = str(rng.choice(["\n", "\r\n"]))
     if len(separator) == 1:
-        quoting = csv.QUOTE_ALL if rng.random() < 0.2 else csv.QUOTE_MINIMAL
-        writer = csv.writer(out, delimiter=separator, lineterminator=end, quoting=quoting)
+        dialect = csv.unix_dialect if rng.random() < 0.2 else csv.excel  # quotes all, or few
+        writer = csv.writer(out, dialect, delimiter=separator, lineterminator=end)
         writer.writerows(zip(*columns, strict=True))
     else:
         out.writelines(separator.join(row) + end for row in zip(*columns, strict=True))

@@ -12,12 +12,12 @@ from bench.errors import UserError, quoted
 
 
 def level_table(path: str | Path, name: str, levels: pd.Series) -> pd.DataFrame:
-    """Read a table indexed by the id in its first column, of the type that `levels`, the field's column, has.
+    """Read a table indexed by the id in its first column, of the type that `levels` have.
 
     Raises
     ------
-    UserError : no such file or none that can be read, no column beside the id, an id that is missing or there
-        twice, or no id that occurs among the rows.
+    UserError : no such file or none that can be read, no column beside the id, an id that is
+        missing or there twice, or no id that occurs among the rows.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -33,11 +33,13 @@ def level_table(path: str | Path, name: str, levels: pd.Series) -> pd.DataFrame:
     index = _as(levels, table.iloc[:, 0], f"{path}: {name} id")
     if index.has_duplicates:
         raise UserError(
-            f"{path}: {name} id {quoted(str(index[index.duplicated()][0]))[1:-1]} occurs more than once"
+            f"{path}: {name} id {quoted(str(index[index.duplicated()][0]))[1:-1]} occurs "
+            "more than once"
         )
     if not index.isin(levels.unique()).any():
         raise UserError(
-            f"{path}: no {name} of the rows is in it; its ids are {', '.join(map(str, index[:3]))}, ..."
+            f"{path}: no {name} of the rows is in it; its ids are "
+            f"{', '.join(map(str, index[:3]))}, ..."
         )
     return table.iloc[:, 1:].set_axis(index)
 

@@ -20,8 +20,10 @@ START, DURATION = 874_724_710, 18_561_928
 def activity(
     rng: np.random.Generator, n_users: int, n_items: int, n_ratings: int
 ) -> NDArray[np.int64]:
-    """(n_users,) ratings of each user: 20 and a log-normal number, at most three quarters of all
-    items; their sum is `n_ratings`."""
+    """Return the (n_users,) numbers of ratings of each user, whose sum is `n_ratings`.
+
+    Each is 20 and a log-normal number, at most three quarters of all items.
+    """
     room = 3 * n_items // 4 - MIN_RATINGS
     extra = n_ratings - MIN_RATINGS * n_users
     weight = np.exp(rng.standard_normal(n_users).clip(None, 2.7))
@@ -42,10 +44,12 @@ def popularity(rank: NDArray[np.float64]) -> NDArray[np.float64]:
 def distinct_items(
     rng: np.random.Generator, counts: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Items of each user, one after another: `counts[u]` different ones, drawn in proportion to `weight`.
+    """Items of each user, one after another.
 
-    An item that its user already has is drawn again. Users are taken a chunk at a time, for each cell
-    of which is noted who owns it.
+    `counts[u]` different ones, drawn in proportion to `weight`.
+
+    An item that its user already has is drawn again. Users are taken a chunk at a time, for each
+    cell of which is noted who owns it.
     """
     bound = weight.cumsum()
     items = np.empty(counts.sum(), dtype=np.int64)
@@ -68,13 +72,16 @@ def distinct_items(
 
 
 def timestamps(rng: np.random.Generator, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Seconds since 1970 of each user's ratings: most users come once, for an hour, some for months."""
+    """Seconds since 1970 of each user's ratings.
+
+    Most users come once, for an hour, some for months.
+    """
     start = rng.random(len(counts)) * DURATION
     span = np.minimum(np.exp(8 + 3.2 * rng.standard_normal(len(counts))), DURATION - start)
     seconds = np.empty(counts.sum(), dtype=np.int64)
     end = 0
     for chunk, first, length in zip(
-        *(_chunks(values, CHUNK_USERS) for values in (counts, start, span))
+        *(_chunks(values, CHUNK_USERS) for values in (counts, start, span)), strict=True
     ):
         part = seconds[end : end + chunk.sum()]
         end += len(part)

@@ -41,7 +41,10 @@ OCCUPATIONS_1M = [
     "unemployed",
     "writer",
 ]
-"""By the number that stands in `users.dat`; its ages are the youngest of a group, 1 for under 18."""
+"""By the number that stands in `users.dat`.
+
+Its ages are the youngest of a group, 1 for under 18.
+"""
 NO_GENRE = "(no genres listed)"
 
 
@@ -56,7 +59,7 @@ def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
 def titles(
     folder: Path, name: str, separator: str, *, header: bool = False, encoding: str = "utf-8"
 ) -> pd.DataFrame:
-    """Films by number, title with the year in parentheses at its end, and genres with `|` between them."""
+    """Read films: number, title ending in the year in parentheses, genres with `|` between."""
     columns = {"item": 0, "title": 1, "genres": 2}
     items = _text(folder / name, columns, separator, header=header, encoding=encoding)
     genres = (
@@ -67,6 +70,7 @@ def titles(
 
 
 def users_1m(folder: Path) -> pd.DataFrame:
+    """Read the users of MovieLens 1M."""
     columns = {"user": 0, "gender": 1, "age": 2, "occupation": 3, "zip_code": 4}
     users = _text(folder / "users.dat", columns, "::")
     names = dict(enumerate(OCCUPATIONS_1M))
@@ -79,6 +83,7 @@ def users_1m(folder: Path) -> pd.DataFrame:
 
 
 def users_100k(folder: Path) -> pd.DataFrame:
+    """Read the users of MovieLens-100K."""
     columns = ["user", "age", "gender", "occupation", "zip_code"]
     types = {"gender": "category", "occupation": "category", "zip_code": "str"}
     users = pd.read_csv(
@@ -93,6 +98,7 @@ def users_100k(folder: Path) -> pd.DataFrame:
 
 
 def items_100k(folder: Path) -> pd.DataFrame:
+    """Read the films of MovieLens-100K."""
     form = {"sep": "|", "names": ["genre", "number"], "index_col": "number"}
     genres = pd.read_csv(folder / "u.genre", **form)["genre"].tolist()
     columns = ["item", "title", "release_date", "video_release_date", "imdb_url", *genres]
@@ -137,13 +143,15 @@ def splits_100k(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
 
 
 def splits_10m(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
-    """What `split_ratings.sh`, in the archive, makes: the test parts of `ra` and `rb` are each user's first ten
-    ratings in the file and the ten after them, those of `r1` to `r5` fifths of the file, the last one with what is
-    left over.
+    """Make what `split_ratings.sh`, in the archive, makes.
 
-    The file is ordered by user, so that nearly all test users of `r1` to `r5` are new. Train is all that is not
-    test; the script's own training files of `r1` to `r4` lack the few rows that follow the test part, as many as
-    are left over, and have the last ones twice.
+    The test parts of `ra` and `rb` are each user's first ten
+    ratings in the file and the ten after them, those of `r1` to `r5` fifths of the file, the last
+    one with what is left over.
+
+    The file is ordered by user, so that nearly all test users of `r1` to `r5` are new. Train is all
+    that is not test; the script's own training files of `r1` to `r4` lack the few rows that follow
+    the test part, as many as are left over, and have the last ones twice.
     """
     n = len(ratings_)
 
@@ -182,5 +190,8 @@ def _decade(year: pd.Series) -> pd.Series:
 
 
 def _zip_area(code: pd.Series) -> pd.Series:
-    """A US code's first digit is a group of states; codes of other countries begin with a letter."""
+    """Return the first digit of a US code, a group of states.
+
+    Codes of other countries begin with a letter.
+    """
     return code.str.extract(r"^(\d)", expand=False).fillna("other").astype("category")

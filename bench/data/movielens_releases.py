@@ -1,4 +1,7 @@
-"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19): found, verified, read."""
+"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19).
+
+Found, verified, read.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,18 @@ from bench.errors import DataUnavailable, UserError, checked
 from fm.validation import check_choice
 
 URL = "https://files.grouplens.org/datasets/movielens"
-CITE = "acknowledgement of Harper & Konstan (2015); no endorsement by the University of Minnesota implied"
-CLOSED = f"Research use with {CITE}; no redistribution and no commercial use without GroupLens' permission."
-SHARED = f"Research use with {CITE}; redistribution under these same terms, no commercial use without permission."
+CITE = (
+    "acknowledgement of Harper & Konstan (2015); no endorsement by the University of Minnesota "
+    "implied"
+)
+CLOSED = (
+    f"Research use with {CITE}; no redistribution and no commercial use without GroupLens' "
+    "permission."
+)
+SHARED = (
+    f"Research use with {CITE}; redistribution under these same terms, no commercial use without "
+    "permission."
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,8 @@ class Release:
 
     name, title : as `data=` has it, and as people call it.
     archive, folder : names of the zip archive, without its suffix, and of the directory in it.
-    md5 : of the archive, as the file beside it says; None: it is renewed from time to time, and that file is read.
+    md5 : of the archive, as the file beside it says; None: it is renewed from time to time, and
+        that file is read.
     files : what is read -> its sha256, or None where it was not published.
     n_ratings : as the release's README says; None: it changes.
     scale : lowest and highest possible rating.
@@ -134,14 +147,14 @@ RELEASES = {
 def movielens(
     name: str, path: str | Path | None = None, cache: str | Path | None = None
 ) -> Dataset:
-    """A release of MovieLens, by its name in `RELEASES`; see `load`."""
+    """Load a release of MovieLens, by its name in `RELEASES`; see `load`."""
     with checked():
         check_choice("name", name, RELEASES)
     return load(RELEASES[name], path, cache)
 
 
 def ml100k_or_planted(path: str | None = None, cache: str | None = None, url: str = URL) -> Dataset:
-    """MovieLens-100K, or where it can be neither found nor fetched, `planted` in its place, said on stderr.
+    """Load MovieLens-100K; where it can be neither found nor fetched, `planted`, said on stderr.
 
     Raises
     ------
@@ -169,15 +182,16 @@ def load(
 
     Parameters
     ----------
-    path : folder extracted from its archive; by default what its environment variable (`ML100K_DIR`) says. A folder
-        that is given is the only place looked at.
-    cache : folder in which to look for it next, and to which it is downloaded from the folder at `url`; by default
-        `fm-bench` in the user's cache folder.
+    path : folder extracted from its archive; by default what its environment variable
+        (`ML100K_DIR`) says. A folder that is given is the only place looked at.
+    cache : folder in which to look for it next, and to which it is downloaded from the folder at
+        `url`; by default `fm-bench` in the user's cache folder.
     timeout : seconds of silence after which a connection counts as broken.
 
     Raises
     ------
-    UserError : a file is missing or differs from the published one, or has another number of ratings.
+    UserError : a file is missing or differs from the published one, or has another number of
+        ratings.
     DataUnavailable : neither given nor cached, and it cannot be downloaded.
     """
     given = path or os.environ.get(release.variable)
@@ -189,7 +203,8 @@ def load(
         ratings = _ratings(release, folder)
     except UserError as error:
         remedy = (
-            f"data.path or {release.variable} must be the folder extracted from {release.archive}.zip"
+            f"data.path or {release.variable} must be the folder extracted from "
+            f"{release.archive}.zip"
             if given
             else f"delete {folder} to have it downloaded again"
         )
@@ -222,8 +237,8 @@ def _install(release: Release, url: str, folder: Path, timeout: float) -> None:
         install(f"{url}/{archive}", release.md5, release.files, folder, timeout)
     except DataUnavailable as error:
         raise DataUnavailable(
-            f"{release.title} is neither given nor cached, and {error}. To provide it, extract {archive} "
-            f"anywhere and set {release.variable} to the folder, or move that to {folder}"
+            f"{release.title} is neither given nor cached, and {error}. To provide it, extract "
+            f"{archive} anywhere and set {release.variable} to the folder, or move that to {folder}"
         ) from error
     print(f"{release.licence} The whole: {folder}/README*", file=sys.stderr, flush=True)
 
@@ -233,6 +248,7 @@ def _ratings(release: Release, folder: Path) -> pd.DataFrame:
     ratings = movielens_files.ratings(folder / name, separator, header)
     if release.n_ratings not in (None, len(ratings)):
         raise UserError(
-            f"{folder / name} has {len(ratings):,} ratings, {release.title} has {release.n_ratings:,}"
+            f"{folder / name} has {len(ratings):,} ratings, {release.title} has "
+            f"{release.n_ratings:,}"
         )
     return ratings

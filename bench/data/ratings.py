@@ -25,7 +25,10 @@ NAMES = {
     "rating": ("rating", "stars", "score"),
     "timestamp": TIME_NAMES,
 }
-"""What a header may call a role, in lower case and without `_`; the roles are in the order of files without names."""
+"""What a header may call a role, in lower case and without `_`.
+
+The roles are in the order of files without names.
+"""
 
 
 def ratings_file(
@@ -43,16 +46,18 @@ def ratings_file(
     """Read ratings from a file of one's own.
 
     Ids are integers where a whole column is, otherwise text. Time stamps are seconds since 1970 or
-    dates as in ISO 8601. Other columns with a name are fields, or numeric where they have fractions.
+    dates as in ISO 8601. Other columns with a name are fields, or numeric where they have
+    fractions.
 
     Parameters
     ----------
     path, separator, header, encoding, scale : as in `bench.data.table.table_file`.
-    columns : name or position (from 0) of `user`, `item`, `rating` and `timestamp`. By default the names in
-        a header say which is which (`userId`, `movie_id`, `stars`); columns without such a name are taken in
-        this order, and a time stamp only from a file without a header. `timestamp: False` leaves it out.
-    duplicates : if a user has rated an item more than once: "error", or keep the "first", the "last",
-        or their "mean", in the first one's place with the latest time stamp.
+    columns : name or position (from 0) of `user`, `item`, `rating` and `timestamp`. By default the
+        names in a header say which is which (`userId`, `movie_id`, `stars`); columns without such a
+        name are taken in this order, and a time stamp only from a file without a header.
+        `timestamp: False` leaves it out.
+    duplicates : if a user has rated an item more than once: "error", or keep the "first", the
+        "last", or their "mean", in the first one's place with the latest time stamp.
     users, items : files that describe them, with a header, the id in the first column.
 
     Raises
@@ -101,7 +106,7 @@ def ratings_file(
 
 
 def parse_ratings(read: pa.Table, place: Place) -> dict[str, NDArray | pd.Series]:
-    """Return `user`, `item`, `rating` and, where there is one, `timestamp` from columns as they were read.
+    """Return `user`, `item`, `rating` and, where there is one, `timestamp` from raw columns.
 
     Raises
     ------
@@ -147,7 +152,10 @@ def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.Data
 
 
 def _positions(files: Files, chosen: Mapping[str, Column]) -> dict[str, int]:
-    """Return where each role's column is: as chosen, by its name in a header, or at the role's own place."""
+    """Return where each role's column is.
+
+    As chosen, by its name in a header, or at the role's own place.
+    """
     given = {role: column for role, column in chosen.items() if column is not False}
     positions = locate(given, files.names, files.where)
     plain = [name.lower().replace("_", "") for name in files.names] if files.has_header else []

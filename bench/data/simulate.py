@@ -1,22 +1,26 @@
 """Ratings drawn from a known factorization machine, so that the best possible error is known.
 
     m_ui = mean + b_u + c_i + sum_f p_uf q_if          biases and k factors of user u and item i
-    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5 (of 0.5, 1, ..., 5; of 1/1024)
+    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5 (of 0.5, 1, ..., 5;
+    of 1/1024)
 
 Biases and factors of a user are in part linear in her age, gender and occupation, those of an item
 in its genres and year: the FM with these as features, their terms folded into the levels'. Popular
 items are better, as films are. Time has no effect.
 
-Stars exceed the edge e (1.5, ..., 4.5) with probability S_e = Phi((m - e) / noise): their conditional mean is
-exactly 1 + sum_e S_e, and their variance follows from the same numbers. A real rating has mean m and variance
-noise^2 + 1024^-2 / 12. The mean of these variances is the noise floor, below which no model's MSE is but by luck.
+Stars exceed the edge e (1.5, ..., 4.5) with probability S_e = Phi((m - e) / noise): their
+conditional mean is exactly 1 + sum_e S_e, and their variance follows from the same numbers. A real
+rating has mean m and variance noise^2 + 1024^-2 / 12. The mean of these variances is the noise
+floor, below which no model's MSE is but by luck.
 
-The same seed gives the same table on every machine: what is kept are whole numbers and multiples of 1/1024, drawn from
-integer streams (PCG64), and arithmetic in double precision, whose last place may differ between machines, enters only
-by comparisons with such draws. For one of 100,000 ratings to differ it takes a draw within 1e-15 of an edge, less
-than once in 10^5 seeds; of 25 million ratings, less than once in 10^3.
+The same seed gives the same table on every machine: what is kept are whole numbers and multiples of
+1/1024, drawn from integer streams (PCG64), and arithmetic in double precision, whose last place may
+differ between machines, enters only by comparisons with such draws. For one of 100,000 ratings to
+differ it takes a draw within 1e-15 of an edge, less than once in 10^5 seeds; of 25 million ratings,
+less than once in 10^3.
 
-Beside the table itself, 48 bytes a rating with what is known of it, drawing takes memory for a few columns more.
+Beside the table itself, 48 bytes a rating with what is known of it, drawing takes memory for a few
+columns more.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from fm.validation import check_choice, check_integer, check_number
 
 MEAN = 3.26
 USER_BIAS, ITEM_BIAS, INTERACTION = 0.44, 0.55, 0.38
-"""Standard deviations of b, c, and sum_f p_f q_f, in which the variance of factor f falls as 1 / f^2."""
+"""Standard deviations of b, c, and sum_f p_f q_f; in it, factor f has variance as 1 / f^2."""
 FROM_SIDE = 0.3
 """Share of the variance of biases and factors that is linear in the side tables."""
 FROM_POPULARITY = 0.5
@@ -64,13 +68,14 @@ def planted(
     noise: float = 0.95,
     seed: int = 0,
 ) -> Dataset:
-    """Simulated ratings of the shape of MovieLens, with splits `ua ub u1..u5` of the form of 100K's.
+    """Simulate ratings of the shape of MovieLens, with splits `ua ub u1..u5` as 100K has them.
 
     Parameters
     ----------
-    n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs. By default as many
-        users and items as a MovieLens of so many ratings has.
-    values : "stars" 1 to 5, "half_stars" 0.5 to 5, or "real" numbers, whose scale is what they range over.
+    n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs. By
+        default as many users and items as a MovieLens of so many ratings has.
+    values : "stars" 1 to 5, "half_stars" 0.5 to 5, or "real" numbers, whose scale is what they
+        range over.
     k : number of factors of the FM that the ratings are drawn from.
     noise : standard deviation of a rating before it is rounded, in stars.
     seed : of everything drawn; the same seed gives the same ratings everywhere.
@@ -129,7 +134,8 @@ def planted(
         name="planted",
         rows=pd.DataFrame(columns, copy=False),
         scale=(float(lowest), float(rating.max()) if values == "real" else HIGHEST),
-        source=f"simulated ratings ({n_ratings:,} of {n_users:,} users and {n_items:,} items, seed {seed})",
+        source=f"simulated ratings ({n_ratings:,} of {n_users:,} users and {n_items:,} items, "
+        f"seed {seed})",
         tables={"user": users, "item": items},
         time="timestamp",
         splits=_splits(user, item, seed),
@@ -141,8 +147,11 @@ def planted(
 
 
 def usual(n_ratings: int, whose: str) -> int:
-    """Users or items of a MovieLens of so many ratings: power laws between its sizes, and beyond them the one from
-    100K to 1M."""
+    """Users or items of a MovieLens of so many ratings.
+
+    Power laws between its sizes, and beyond them the one from
+    100K to 1M.
+    """
     sizes, shapes = np.log(SIZES), np.log(SHAPES[whose])
     slope = (shapes[1] - shapes[0]) / (sizes[1] - sizes[0])
     beyond = np.log(n_ratings) - np.clip(np.log(n_ratings), sizes[0], sizes[-1])
@@ -171,7 +180,7 @@ Drawn = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 def draw_stars(
     rng: np.random.Generator, mean: NDArray[np.float64], noise: float, step: float = 1.0
 ) -> Drawn:
-    """Normal about `mean`, rounded to `step`, 2 `step`, ..., 5 of stars (`step` 1: 1, 2, ..., 5)."""
+    """Draw normal numbers about `mean`, rounded to `step`, 2 `step`, ..., 5 stars."""
     edges = np.arange(1.5 * step, HIGHEST, step)
     exceeds = ndtr((mean[:, None] - edges) / noise)
     rating = step * (1.0 + np.count_nonzero(rng.random((len(mean), 1)) < exceeds, axis=1))
@@ -183,8 +192,11 @@ def draw_stars(
 
 
 def draw_real(rng: np.random.Generator, mean: NDArray[np.float64], noise: float) -> Drawn:
-    """Normal about `mean`, rounded to multiples of 1/1024, which leaves the mean as it is and adds a uniform
-    variance (exactly in double precision, for all but the smallest noise)."""
+    """Draw normal numbers about `mean`, rounded to multiples of 1/1024.
+
+    Rounding leaves the mean as it is and adds a uniform variance (exactly in double precision, for
+    all but the smallest noise).
+    """
     step = STEPS["real"]
     rating = step * np.rint((mean + noise * rng.standard_normal(len(mean))) / step)
     return rating, mean, np.full(len(mean), noise**2 + step**2 / 12)
@@ -221,12 +233,15 @@ def _standard(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _splits(user: NDArray[np.int64], item: NDArray[np.int64], seed: int) -> LazySplits:
-    """`ua` and `ub` test ten ratings of each user, `u1..u5` a fifth of all; no row is tested twice in
-    either family. Rows are ordered by user, then item, as MovieLens' files are."""
+    """`ua` and `ub` test ten ratings of each user, `u1..u5` a fifth of all.
+
+    No row is tested twice in
+    either family. Rows are ordered by user, then item, as MovieLens' files are.
+    """
 
     @cache
     def drawn() -> tuple[Rows, NDArray[np.int64], NDArray[np.int64]]:
-        """Published order; each row's turn among its user's ratings; its fold."""
+        """Return the published order; each row's turn among its user's ratings; its fold."""
         lot = derive_rng(seed, "splits").permutation(len(user))
         by_user = np.lexsort((lot, user))
         counts = np.bincount(user)

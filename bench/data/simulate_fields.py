@@ -1,12 +1,13 @@
-"""Rows of many fields drawn from a known factorization machine, so that the best possible error is known.
+"""Rows of many fields drawn from a known factorization machine: the best possible error is known.
 
-    s = w0 + sum_f w_f + sum_(f < g) <v_f, v_g>     w_f and v_f: weight and k factors of the row's level of field f
-    click ~ Bernoulli(1 / (1 + exp(-s)))            `planted_clicks`
+    s = w0 + sum_f w_f + sum_(f < g) <v_f, v_g>     w_f and v_f: weight and k factors of the row's
+    level of field f click ~ Bernoulli(1 / (1 + exp(-s)))            `planted_clicks`
     value ~ Normal(s, noise^2)                      `planted_values`
 
-Fields differ in their number of levels, and levels of a field in how often they occur, by Zipf's law: a few levels
-have most rows, and most levels few. The true probability (or mean) of each row is kept beside it. The same seed gives
-the same rows, up to draws within rounding error of a probability.
+Fields differ in their number of levels, and levels of a field in how often they occur, by Zipf's
+law: a few levels have most rows, and most levels few. The true probability (or mean) of each row is
+kept beside it. The same seed gives the same rows, up to draws within rounding error of a
+probability.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def planted_clicks(
         name="planted_clicks",
         rows=pd.DataFrame({"click": clicks, **drawn.columns}, copy=False),
         scale=(0.0, 1.0),
-        source=f"{n_rows:,} simulated clicks of {n_fields} fields, {clicks.mean():.1%} are 1, seed {seed}",
+        source=f"{n_rows:,} simulated clicks of {n_fields} fields, {clicks.mean():.1%} are 1, "
+        f"seed {seed}",
         task="binary",
         target="click",
         fields=tuple(drawn.columns),
@@ -79,7 +81,9 @@ def planted_clicks(
 def planted_values(
     n_rows: int = 100_000, n_fields: int = 10, *, noise: float = 1.0, k: int = 4, seed: int = 0
 ) -> Dataset:
-    """Simulate real values; see `planted_clicks`. `noise` is the standard deviation of a value given its row.
+    """Simulate real values; see `planted_clicks`.
+
+    `noise` is the standard deviation of a value given its row.
 
     Raises
     ------

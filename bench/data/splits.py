@@ -1,8 +1,9 @@
 """Which rows a model is fitted on, chosen on, and judged on.
 
-Every protocol first sets test rows apart; validation is then drawn out of the rest from its own stream
-of random numbers: rows uniformly, or as test was drawn: whole users or items, or some rows of each user. Rows
-keep their order: the published file's for published splits, the data set's for all others.
+Every protocol first sets test rows apart; validation is then drawn out of the rest from its own
+stream of random numbers: rows uniformly, or as test was drawn: whole users or items, or some rows
+of each user. Rows keep their order: the published file's for published splits, the data set's for
+all others.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Split:
         both = np.flatnonzero(np.minimum(*times))
         if len(both):
             raise UserError(
-                f"split {self.name}: test overlaps train in {len(both)} rows, first in row {both[0]}"
+                f"split {self.name}: test overlaps train in {len(both)} rows, first in row "
+                f"{both[0]}"
             )
         if np.max(times) > 1:
             raise UserError(f"split {self.name}: a row occurs twice in train or in test")
@@ -67,16 +69,17 @@ class Split:
 def default(
     dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0
 ) -> Split:
-    """The split that the data set comes with, and where it has none, `random`."""
+    """Return the split that the data set comes with, and where it has none, `random`."""
     if dataset.default_split is None:
         return random(dataset, test=test, validation=validation, seed=seed)
     return published(dataset, dataset.default_split, validation=validation, seed=seed)
 
 
 def published(dataset: Dataset, name: str, *, validation: float = 0.1, seed: int = 0) -> Split:
-    """A split that came with the data, exactly and in file order.
+    """Return a split that came with the data, exactly and in file order.
 
-    Where it has a validation part of its own, that is used; otherwise a fraction `validation` of its train part.
+    Where it has a validation part of its own, that is used; otherwise a fraction `validation` of
+    its train part.
     """
     train, *own, test = _published_rows(dataset, name)
     if not own:
@@ -88,8 +91,9 @@ def published(dataset: Dataset, name: str, *, validation: float = 0.1, seed: int
 def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0) -> Split:
     """As `published`; validation are `n` ratings of each user, drawn uniformly.
 
-    So were the test rows of MovieLens-100K's `ua` and `ub` drawn, ten of each user: there as here, users with few
-    ratings have as much weight as those with many. A user with no more than `n` ratings gives none.
+    So were the test rows of MovieLens-100K's `ua` and `ub` drawn, ten of each user: there as here,
+    users with few ratings have as much weight as those with many. A user with no more than `n`
+    ratings gives none.
     """
     with checked():
         check_integer("n", n, low=1)
@@ -104,13 +108,14 @@ def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, ...]:
     if name not in dataset.splits:
         known = ", ".join(dataset.splits) or "none: choose split=random or another that is drawn"
         raise UserError(
-            f"{dataset.name} has no split {name!r}{nearest(name, dataset.splits)}; there are {known}"
+            f"{dataset.name} has no split {name!r}{nearest(name, dataset.splits)}; there are "
+            f"{known}"
         )
     return dataset.splits[name]
 
 
 def random(dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0) -> Split:
-    """A fraction `test` of the ratings, drawn uniformly; `validation` is a fraction of the rest."""
+    """Test a fraction `test` of the rows, drawn uniformly; validation is one of the rest."""
     is_test = _drawn(len(dataset), "test", test, derive_rng(seed, "test"))
     return _of_mask("random", is_test, validation, seed)
 
@@ -145,7 +150,7 @@ def leave_last_out(
 def temporal(
     dataset: Dataset, *, test: float = 0.1, validation: float = 0.1, seed: int = 0
 ) -> Split:
-    """The latest fraction `test` of all ratings; of equal times the later in the file is later."""
+    """Test the latest fraction `test` of all rows; of equal times the later in the file."""
     _check_fraction("test", test)
     order = np.argsort(_times(dataset), kind="stable")
     is_test = np.zeros(len(order), dtype=bool)
@@ -158,9 +163,9 @@ def rolling(
 ) -> Split:
     """Train on the past, test on the window that follows: origin `origin` of `n_origins`.
 
-    The rows are cut by time into `n_origins + 1` windows of equal size; origin i (from 0) trains on the first
-    i + 1 of them and tests on the next. Validation is the latest fraction of the past. Of equal times the
-    later in the file is later.
+    The rows are cut by time into `n_origins + 1` windows of equal size; origin i (from 0) trains on
+    the first i + 1 of them and tests on the next. Validation is the latest fraction of the past. Of
+    equal times the later in the file is later.
     """
     del seed  # nothing is drawn
     with checked():
@@ -183,8 +188,8 @@ def by(
 ) -> Split:
     """All rows of a fraction `test` of the levels of `field`, drawn uniformly.
 
-    Validation are all those of a fraction of the other levels, so that what is chosen on it is chosen for
-    levels without a training row.
+    Validation are all those of a fraction of the other levels, so that what is chosen on it is
+    chosen for levels without a training row.
     """
     return _of_new_levels(f"new {field}s", dataset, field, test, validation, seed)
 
@@ -196,7 +201,10 @@ def _of_new_levels(
     is_test = _drawn(len(names), "test", test, derive_rng(seed, "test", name))
     is_validation = np.zeros(len(names), dtype=bool)
     drawn = _drawn(
-        np.count_nonzero(~is_test), "validation", validation, derive_rng(seed, "validation", name)
+        int(np.count_nonzero(~is_test)),
+        "validation",
+        validation,
+        derive_rng(seed, "validation", name),
     )
     is_validation[~is_test] = drawn
     development = np.flatnonzero(~is_test[who])
@@ -217,7 +225,10 @@ def _with_validation(
 
 
 def _last_of_each(users: NDArray[np.intp], order: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
-    """Mask of the last `n` rows of each user in `order`, which is sorted by user; none where there are no more."""
+    """Mask of the last `n` rows of each user in `order`, which is sorted by user.
+
+    None where there are no more.
+    """
     n_ratings = np.bincount(users)
     from_end = np.cumsum(n_ratings)[users[order]] - np.arange(len(order))
     mask = np.zeros(len(order), dtype=bool)

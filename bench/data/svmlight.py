@@ -1,10 +1,14 @@
-"""Text of libFM, libSVM and svmlight: rows of `target column:value ...`, and Frappe, which is published so."""
+"""Text of libFM, libSVM and svmlight.
+
+Rows of `target column:value ...`, and Frappe, which is published so.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bench.data.dataset import TASKS, Bag, Dataset, Rows
+from bench.data.dataset import TASKS, Bag, Dataset
 from bench.data.table import PUBLISHED
 from bench.errors import DataUnavailable, UserError, checked, quoted
 from fm.svmlight import read_svmlight
@@ -44,19 +48,22 @@ def svmlight_file(
 ) -> Dataset:
     """Read rows in the text format of libFM, columns numbered from 0.
 
-    Where all values are 1 and neighboring columns form groups of which no row has two, the groups are fields
-    and the columns their levels; `Dataset.source` says how many. Otherwise the columns stay as they are, in
-    the bag "columns".
+    Where all values are 1 and neighboring columns form groups of which no row has two, the groups
+    are fields and the columns their levels; `Dataset.source` says how many. Otherwise the columns
+    stay as they are, in the bag "columns".
 
     Parameters
     ----------
-    path, validation_path, test_path : files of rows; with a test file the split "given" is the default.
+    path, validation_path, test_path : files of rows; with a test file the split "given" is the
+        default.
     task : "binary" or "regression"; by default binary where the target has two values.
-    field_names : names of the fields, in the order of their columns; by default `field_1`, `field_2`, ...
+    field_names : names of the fields, in the order of their columns; by default `field_1`,
+        `field_2`, ...
 
     Raises
     ------
-    UserError : no such file, a line that cannot be read, or another number of fields than `field_names`.
+    UserError : no such file, a line that cannot be read, or another number of fields than
+        `field_names`.
     """
     with checked():
         if task is not None:
@@ -74,13 +81,13 @@ def svmlight_file(
     cuts = _groups(X)
     if field_names is not None and len(cuts) != len(field_names):
         raise UserError(
-            f"{paths[0]}: there are {len(cuts)} groups of columns for the {len(field_names)} fields "
-            f"{quoted(', '.join(field_names))}"
+            f"{paths[0]}: there are {len(cuts)} groups of columns for the {len(field_names)} "
+            f"fields {quoted(', '.join(field_names))}"
         )
     names = tuple(field_names or (f"field_{f}" for f in range(1, len(cuts) + 1)))
     fields = dict(zip(names, _levels(X, cuts), strict=True))
     ends = np.cumsum([0, *(len(y) for _, y in parts)])
-    rows = tuple(np.arange(a, b) for a, b in zip(ends, ends[1:], strict=False))
+    rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
     what = f"{len(fields)} fields recognized" if fields else f"{width:,} columns"
     share = f", {y.mean():.1%} are {classes[1]}" if classes else ""
     return Dataset(
@@ -116,7 +123,8 @@ def frappe(path: str | Path | None = None) -> Dataset:
     if not given:
         raise DataUnavailable(
             "Frappe is not fetched, its terms do not allow it: put frappe.train.libfm, "
-            "frappe.validation.libfm and frappe.test.libfm into a folder, and set data.path or FRAPPE_DIR to it"
+            "frappe.validation.libfm and frappe.test.libfm into a folder, and set data.path or "
+            "FRAPPE_DIR to it"
         )
     folder = Path(given).expanduser()
     files = {part: folder / f"frappe.{part}.libfm" for part in ("train", "validation", "test")}
@@ -165,8 +173,11 @@ def _target(
 
 
 def _groups(X: sparse.csr_array) -> list[int]:
-    """First column of each of the fewest groups of neighbors of which no row has two; none where values differ
-    from 1, or where groups are more than twice as many as a row has columns on average."""
+    """First column of each of the fewest groups of neighbors of which no row has two.
+
+    None where values differ
+    from 1, or where groups are more than twice as many as a row has columns on average.
+    """
     if not X.nnz or (X.data != 1).any():
         return []
     allowed = max(2, 2 * X.nnz // X.shape[0])

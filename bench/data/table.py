@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,23 +51,23 @@ def table_file(
 ) -> Dataset:
     """Read rows with a target, whatever they describe.
 
-    Roles that are not given are inferred, and `Dataset.source` says which: lists are bags, numbers with
-    fractions are numeric, a column named like a time is the time, and all others are fields. Where
-    `fields`, `numeric` or `bags` is given, columns without a role are left out.
+    Roles that are not given are inferred, and `Dataset.source` says which: lists are bags, numbers
+    with fractions are numeric, a column named like a time is the time, and all others are fields.
+    Where `fields`, `numeric` or `bags` is given, columns without a role are left out.
 
-    A missing value of a field is a level of its own; of a numeric column it is NaN; of a bag, no level.
-    A missing target, time or weight is refused.
+    A missing value of a field is a level of its own; of a numeric column it is NaN; of a bag, no
+    level. A missing target, time or weight is refused.
 
     Parameters
     ----------
     path : `*.parquet`, or text, compressed where its name ends in `.gz`, `.bz2` or `.zst`.
     target, fields, numeric, bags, time, weight : names of columns, or positions from 0.
-    task : "binary", "regression" or "rating"; by default binary where the target is 0 and 1, -1 and 1, or
-        two texts, rating where a scale is given, and otherwise regression.
+    task : "binary", "regression" or "rating"; by default binary where the target is 0 and 1, -1 and
+        1, or two texts, rating where a scale is given, and otherwise regression.
     positive : the class that is predicted; by default the second of the two in order.
     scale : lowest and highest possible rating.
-    validation_path, test_path : more files of the same columns, whose rows are the validation and the test
-        part of the split "given", which is then the default.
+    validation_path, test_path : more files of the same columns, whose rows are the validation and
+        the test part of the split "given", which is then the default.
     tables : field -> file that describes its levels, with a header, the level in the first column.
     separator, header, encoding : how text is written; by default what its first line suggests.
     bag_separator : between the levels of a bag, in text.
@@ -83,7 +85,7 @@ def table_file(
     given |= {role: list(columns) for role, columns in several.items() if columns is not None}
     if header is None and any(isinstance(c, str) for columns in given.values() for c in columns):
         header = True
-    form = {"separator": separator, "header": header, "encoding": encoding}
+    form: dict[str, Any] = {"separator": separator, "header": header, "encoding": encoding}
     parts = {"train": path, "validation": validation_path, "test": test_path}
     files = Files({part: file for part, file in parts.items() if file is not None}, form)
     roles = _roles(files, given)
@@ -121,7 +123,7 @@ def table_file(
 class Files:
     """One file of rows, or several of the same columns for the parts of a split, read as one."""
 
-    def __init__(self, paths: Mapping[str, str | Path], form: Mapping[str, object]) -> None:
+    def __init__(self, paths: Mapping[str, str | Path], form: Mapping[str, Any]) -> None:
         self._files = {part: open_columns(path, **form) for part, path in paths.items()}
         first = self._files["train"]
         self.names, self.has_header, self.where = first.names, first.has_header, first.where
@@ -169,7 +171,7 @@ class Files:
                 )
             return {}
         starts = [0, *self._ends.values()]
-        return {PUBLISHED: tuple(np.arange(a, b) for a, b in zip(starts, starts[1:], strict=False))}
+        return {PUBLISHED: tuple(np.arange(a, b) for a, b in pairwise(starts))}
 
 
 def rating_scale(
@@ -214,8 +216,8 @@ def _roles(files: Files, given: Mapping[str, Sequence[Column]]) -> dict[str, str
             position = locate({role: column}, files.names, files.where)[role]
             if position in roles:
                 raise UserError(
-                    f"column {quoted(files.names[position])} is {roles[position]} and {role}: leave "
-                    "one of the two out"
+                    f"column {quoted(files.names[position])} is {roles[position]} and {role}: "
+                    "leave one of the two out"
                 )
             roles[position] = role
     if len(set(files.names)) < len(files.names):

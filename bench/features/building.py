@@ -1,17 +1,18 @@
 """`build_design`: named features put together to the design that models are fitted on.
 
-A feature gives blocks (a categorical variable: a level per row), columns that describe a block's levels,
-or columns with a row per row. Its name is one of
+A feature gives blocks (a categorical variable: a level per row), columns that describe a block's
+levels, or columns with a row per row. Its name is one of
 
 - `FEATURES`: what is computed from users, items and times;
-- a field, a numeric column (in bins between quantiles; `NAME:standardized` is the number itself) or a bag;
+- a field, a numeric column (in bins between quantiles; `NAME:standardized` is the number itself) or
+  a bag;
 - `FIELD.COLUMN`, a column of the table that describes the field's levels;
 - `FIELD*FIELD`, a level for each pair (or triple) of levels that occurs;
 - `all`: everything that the data set has.
 
-One rule for levels: a level that fewer than `min_count` training rows have carries no information, as one that
-none has. A missing value is a level of its own where it occurs in a field or a binned number, and the mean of
-a standardized number.
+One rule for levels: a level that fewer than `min_count` training rows have carries no information,
+as one that none has. A missing value is a level of its own where it occurs in a field or a binned
+number, and the mean of a standardized number.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ Feature = Callable[[Context], Iterable[Part]]
 
 
 def ids(context: Context) -> Iterator[Part]:
-    """What each row is: of ratings the user and the item, else every field, numeric column and bag."""
+    """Give what each row is: of ratings user and item, else every field, number and bag."""
     dataset = context.dataset
     for name in dataset.ids or (*dataset.fields, *dataset.numeric, *dataset.bags):
-        yield from _of_column(dataset, name)(context)
+        yield from _feature(dataset, name)(context)
 
 
 FEATURES: dict[str, Feature] = {
@@ -56,13 +57,14 @@ def build_design(
 ) -> Design | sparse.csr_array:
     """Return the design of every row of `dataset`, in order; take rows of it for train and test.
 
-    Blocks come in the order of their features, but those of `ids` first and linear ones last. With a bag or a
-    standardized number among the features it is a matrix (n_rows, n_features).
+    Blocks come in the order of their features, but those of `ids` first and linear ones last. With
+    a bag or a standardized number among the features it is a matrix (n_rows, n_features).
 
     Parameters
     ----------
     features : names, see above.
-    train_rows : the rows that features may count; of the others they know what they are, never that they are.
+    train_rows : the rows that features may count; of the others they know what they are, never that
+        they are.
     min_count : levels with fewer training rows carry no information.
 
     Raises
@@ -95,7 +97,8 @@ def features_of(dataset: Dataset, features: Sequence[str]) -> list[Feature]:
 
     Raises
     ------
-    UserError : an unknown or repeated feature, or one of a column or table that this data set does not have.
+    UserError : an unknown or repeated feature, or one of a column or table that this data set does
+        not have.
     """
     names = [name for given in features for name in _expanded(dataset, given)]
     if len(set(names)) < len(names):
@@ -104,7 +107,7 @@ def features_of(dataset: Dataset, features: Sequence[str]) -> list[Feature]:
 
 
 def _expanded(dataset: Dataset, name: str) -> list[str]:
-    """What `all` stands for."""
+    """Return what `all` stands for, or the name."""
     if name != "all":
         return [name]
     others = [*dataset.fields, *dataset.numeric, *dataset.bags]
@@ -135,8 +138,8 @@ def _feature(dataset: Dataset, name: str) -> Feature:
     described = [f"{of}.{c}" for of, table in dataset.tables.items() for c in table.columns]
     known = [*FEATURES, *own, *(f"{of}.COLUMN" for of in dataset.tables)]
     raise UserError(
-        f"{dataset.name} has no feature {quoted(name)}{nearest(name, [*known, *described])}; there are "
-        f"{', '.join(known)}"
+        f"{dataset.name} has no feature {quoted(name)}{nearest(name, [*known, *described])}; "
+        f"there are {', '.join(known)}"
     )
 
 
@@ -163,7 +166,8 @@ def _joined(block: Block, sides: list[Side]) -> Block:
     label, times = Counter(labels).most_common(1)[0] if labels else ("", 1)
     if times > 1:
         raise UserError(
-            f"{block.name}.{label} is {times} times among the features: 'side' has all columns that describe"
+            f"{block.name}.{label} is {times} times among the features: 'side' has all columns "
+            "that describe"
         )
     return replace(
         block, side=sparse.hstack([s.matrix for s in sides], format="csr"), side_labels=labels

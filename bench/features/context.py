@@ -17,8 +17,10 @@ from fm.design import Block
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a feature may look at: every row's columns but the target, and of `train_rows` alone
-    also the fact that they are there."""
+    """What a feature may look at.
+
+    Every row's columns but the target, and of `train_rows` alone also the fact that they are there.
+    """
 
     dataset: Dataset
     train_rows: Rows
@@ -46,7 +48,10 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Columns that describe the levels of `block`: `matrix` (n_levels, n_columns) and their names."""
+    """Columns that describe the levels of `block`.
+
+    `matrix` (n_levels, n_columns) and their names.
+    """
 
     block: str
     matrix: sparse.csr_array
@@ -62,7 +67,7 @@ class Columns:
 
 
 def identity(name: str, column: pd.Series, table: pd.DataFrame | None = None) -> Block:
-    """Return a block with a level for every value in `column` or in the table's index, in their order."""
+    """Return a block with a level for every value of `column` or the table's index, in order."""
     if isinstance(column.dtype, pd.CategoricalDtype) and table is None:
         labels, codes = column.cat.categories, column.cat.codes
         return Block(name, codes.to_numpy(np.intp), len(labels), labels=labels.to_numpy(object))

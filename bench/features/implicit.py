@@ -11,15 +11,20 @@ from bench.features.context import Context, Side
 
 
 def implicit(context: Context) -> Iterator[Side]:
-    """Of each user the items she rated in training, as one row of length 1: SVD++ (Koren, KDD 2008).
-    It says nothing of a user without training ratings."""
-    labels = tuple(f"rated {label}" for label in context.field("item", "implicit").labels)
+    """Give of each user the items she rated in training, as one row of length 1.
+
+    SVD++ (Koren, KDD 2008). It says nothing of a user without training ratings.
+    """
+    labels = tuple(
+        f"rated {label}" for label in np.asarray(context.field("item", "implicit").labels)
+    )
     yield Side("user", _normalized(_given(context)), labels)
 
 
 def implicit_items(context: Context) -> Iterator[Side]:
-    """Of each item the users who rated it in training, as one row of length 1: SVD++ turned over."""
-    labels = tuple(f"rated by {label}" for label in context.field("user", "implicit_items").labels)
+    """Give of each item the users who rated it, as one row of length 1: SVD++ turned over."""
+    users = np.asarray(context.field("user", "implicit_items").labels)
+    labels = tuple(f"rated by {label}" for label in users)
     yield Side("item", _normalized(_given(context).T.tocsr()), labels)
 
 

@@ -20,7 +20,7 @@ N_BINS = 10
 
 
 def side(context: Context) -> Iterator[Side]:
-    """What the tables of the fields say of each level."""
+    """Give what the tables of the fields say of each level."""
     dataset = context.dataset
     if not dataset.tables:
         raise UserError(f"{dataset.name} has no user or item table, which the feature 'side' needs")
@@ -29,8 +29,11 @@ def side(context: Context) -> Iterator[Side]:
 
 
 def column(context: Context, of: str, name: str) -> Iterator[Side]:
-    """One column of the table that describes the field `of`: of a number or a date its quantile bin, of
-    anything else, text too, its value."""
+    """One column of the table that describes the field `of`.
+
+    Of a number or a date its quantile bin, of
+    anything else, text too, its value.
+    """
     values = column_of(context.dataset, of, name)
     if is_datetime64_any_dtype(values):
         values = _binned(values)
@@ -46,15 +49,18 @@ def column_of(dataset: Dataset, of: str, name: str) -> pd.Series:
         raise UserError(f"{dataset.name} has no {of} table, which the feature '{of}.{name}' needs")
     if name not in table:
         raise UserError(
-            f"the {of} table of {dataset.name} has no column {name!r}{nearest(name, table.columns)}; "
-            f"there are {', '.join(map(str, table.columns))}"
+            f"the {of} table of {dataset.name} has no column {name!r}"
+            f"{nearest(name, table.columns)}; there are {', '.join(map(str, table.columns))}"
         )
     return table[name]
 
 
 def _described(block: Block, table: pd.DataFrame) -> Side:
-    """0/1 columns of a table's booleans, categories and (in bins) numbers; a level without a value has
-    none. Text and dates are left out."""
+    """0/1 columns of a table's booleans, categories and (in bins) numbers.
+
+    A level without a value has
+    none. Text and dates are left out.
+    """
     numbers = table.select_dtypes("number").apply(_binned)
     described = table.select_dtypes(["bool", "category"]).join(numbers)
     columns = (

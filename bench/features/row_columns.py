@@ -21,18 +21,22 @@ def field(context: Context, name: str) -> Iterator[Block]:
 
 
 def crossed(context: Context, names: Sequence[str]) -> Iterator[Block]:
-    """Block with a level for every combination of levels of several fields that occurs in the rows."""
+    """Give a block with a level for every combination of several fields' levels that occurs."""
     blocks = [context.field(name) for name in names]
     levels = blocks[0].levels
     for block in blocks[1:]:
         _, levels = np.unique(levels * block.n_levels + block.levels, return_inverse=True)
     codes, first = np.unique(levels, return_index=True)
-    labels = ["*".join(str(block.labels[block.levels[row]]) for block in blocks) for row in first]
+    words = [np.asarray(block.feature_names(), dtype=object) for block in blocks]
+    labels = [
+        "*".join(word[block.levels[row]] for word, block in zip(words, blocks, strict=True))
+        for row in first
+    ]
     yield Block("*".join(names), levels, len(codes), labels=np.array(labels, dtype=object))
 
 
 def number(context: Context, name: str, standardized: bool) -> Iterator[Block | Columns]:
-    """A number in bins between quantiles of the training rows, or centred and divided by their deviation."""
+    """Give a number in bins between quantiles of training rows, or standardized by them."""
     values = context.dataset.rows[name].to_numpy(np.float64)
     train = values[context.train_rows]
     train = train[~np.isnan(train)]
@@ -63,6 +67,6 @@ def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def bag(context: Context, name: str) -> Iterator[Columns]:
-    """A column for each level of a bag, or each column of a matrix."""
+    """Give a column for each level of a bag, or each column of a matrix."""
     given = context.dataset.bags[name]
     yield Columns(given.matrix, given.labels)

@@ -1,7 +1,8 @@
 """What the time of a rating says, in six ways.
 
-Levels of `day` and `sessions` are numbered over all ratings, which tells a model nothing. What `place` and
-`item_age` count is training ratings alone, and which bins there are is known from those too.
+Levels of `day` and `sessions` are numbered over all ratings, which tells a model nothing. What
+`place` and `item_age` count is training ratings alone, and which bins there are is known from those
+too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from fm.design import UNKNOWN, Block
 SECONDS_PER_DAY = 86_400
 
 SESSIONS = {"second": 1, "minute": 60, "half_hour": 1800}
-"""Linear blocks of `sessions` and their length in seconds: a page of ratings sent at once, a run of them, a sitting."""
+"""Linear blocks of `sessions` and their length in seconds.
+
+A page of ratings sent at once, a run of them, a sitting.
+"""
 
 WEEKDAYS = np.array(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"])
 
@@ -29,9 +33,13 @@ def day(context: Context) -> Iterator[Block]:
 
 
 def sessions(context: Context) -> Iterator[Block]:
-    """Linear blocks `second`, `minute` and `half_hour`: the user within that span of UTC time, which takes up her
-    mood and what she was shown. Koren's b_u(t) ("Collaborative Filtering with Temporal Dynamics", KDD 2009) on
-    three scales. Between training ratings of the same session it interpolates; it says nothing of later ones."""
+    """Linear blocks `second`, `minute` and `half_hour`.
+
+    The user within that span of UTC time, which takes up her
+    mood and what she was shown. Koren's b_u(t) ("Collaborative Filtering with Temporal Dynamics",
+    KDD 2009) on three scales. Between training ratings of the same session it interpolates; it says
+    nothing of later ones.
+    """
     user, time = context.field("user", "sessions").levels, context.seconds("sessions")
     for name, seconds in SESSIONS.items():
         spans, rank = np.unique(time // seconds, return_inverse=True)
@@ -48,8 +56,12 @@ def cyclic(context: Context) -> Iterator[Block]:
 
 
 def place(context: Context) -> Iterator[Block]:
-    """Block `place`: how many training ratings the user gave before this one, in `octaves`. First come the films
-    that a person is asked about, later those she looks for. Ratings of the same second are not before each other."""
+    """Block `place`: how many training ratings the user gave before this one, in `octaves`.
+
+    First come the films
+    that a person is asked about, later those she looks for. Ratings of the same second are not
+    before each other.
+    """
     user, time = context.field("user", "place").levels, context.seconds("place")
     moments, rank = np.unique(time, return_inverse=True)
     first = user * len(
@@ -62,8 +74,12 @@ def place(context: Context) -> Iterator[Block]:
 
 
 def item_age(context: Context) -> Iterator[Block]:
-    """Block `item_age`: days since the item's first training rating, in `octaves`; 0 for a rating before that one,
-    unknown for an item without. Ages that no training rating has count as the highest that one has."""
+    """Block `item_age`: days since the item's first training rating, in `octaves`.
+
+    0 for a rating before that one,
+    unknown for an item without. Ages that no training rating has count as the highest that one
+    has.
+    """
     block, time, train = (
         context.field("item", "item_age"),
         context.seconds("item_age"),
@@ -79,8 +95,11 @@ def item_age(context: Context) -> Iterator[Block]:
 
 
 def octaves(name: str, values: NDArray[np.int64], highest: int) -> Block:
-    """Level floor(log2(1 + n)) for n in `values`, so 0, 1 to 2, 3 to 6, 7 to 14, ...; a level's label is its lowest n.
-    n above `highest` counts as `highest`, and below 0 is unknown."""
+    """Level floor(log2(1 + n)) for n in `values`, so 0, 1 to 2, 3 to 6, 7 to 14, ....
+
+    A level's label is its lowest n.
+    n above `highest` counts as `highest`, and below 0 is unknown.
+    """
     level = np.frexp(1 + np.minimum(values, highest))[1] - 1
     n_levels = int(1 + highest).bit_length()
     return Block(name, level, n_levels, labels=2 ** np.arange(n_levels) - 1)
