@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
-from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -256,46 +251,3 @@ def _ended(
 
 def _oracle(rows: Rows) -> float:
     return np.nan if rows.expected is None else rows.mse(rows.expected)
-
-
-def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):
-    """Return `call(*arguments)` by a process of its own, or why there is nothing to return.
-
-    It and the programs that it started are killed after `limit` seconds.
-    """
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_send, args=(sender, partial(call, *arguments)))
-    process.start()
-    sender.close()
-    try:
-        if not receiver.poll(limit):
-            return f"not within {limit:,} s"
-        result = receiver.recv()
-    except EOFError:
-        process.join()
-        status = process.exitcode or 0
-        if status >= 0:
-            return f"ended with status {status}"
-        return f"killed by {signal.Signals(-status).name} (out of memory?)"
-    finally:
-        if process.pid and process.is_alive() and process.pid == _group(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.join()
-    return result
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _send(sender: Connection, call: Callable[[], object]) -> None:
-    os.setsid()
-    try:
-        result = call()
-    except Exception as error:
-        result = f"{type(error).__name__}: {error}".splitlines()[0]
-    sender.send(result)

@@ -13,11 +13,11 @@ from bench.studies.fits import (
     Fit,
     Rows,
     configured,
-    in_new_process,
     rows_of,
     warm_up,
     watched,
 )
+from bench.studies.isolated import in_new_process
 from bench.studies.study import Context
 
 K = 16

@@ -52,9 +52,7 @@ def measure_runs(_: Context) -> Mapping[str, Any]:
     )
     predictions = Predictions(reader)
     rows = ablation.rows_of(steps)
-    errors = {
-        id(row): row.errors(lambda record: predictions.of(record)["loss"]) for row in rows
-    }
+    errors = {id(row): row.errors(lambda record: predictions.of(record)["loss"]) for row in rows}
     reached = ablation.rows_of(best)
     runs = Counter(
         (r.tags["code.source"][:12], r.tags.get("code.commit", "")[:12])

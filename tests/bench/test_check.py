@@ -17,6 +17,13 @@ from bench.errors import UserError
 from bench.studies.accuracy_check import Mutant, mutants
 
 N = 9
+
+
+@pytest.fixture(autouse=True)
+def fewer_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulation, "N_CHECKS", 20_000)
+
+
 FIRST, SECOND = looks_of(24)
 
 

@@ -157,6 +157,7 @@ def test_parts_of_a_sweep_are_functions_that_are_there(file: str, function: str)
     assert f"def {function}(" in source
 
 
+@pytest.mark.slow
 def test_the_noise_floor(monkeypatch) -> None:
     monkeypatch.setattr(noise_floor, "SEEDS", range(2))
     monkeypatch.setattr(noise_floor, "MODELS", ("linear", "fm_ordinal"))
