@@ -35,16 +35,16 @@ def in_new_process(call: Callable[..., object], *arguments: object, limit: float
         return f"killed by {signal.Signals(-status).name} (out of memory?)"
     finally:
         if process.is_alive():
-            if process.pid == _group(process.pid):
+            if process.pid and process.pid == _group(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
             process.kill()  # before it has a group of its own
         process.join()
     return result
 
 
-def _group(pid: int | None) -> int | None:
+def _group(pid: int) -> int | None:
     try:
-        return os.getpgid(pid or 0)
+        return os.getpgid(pid)
     except ProcessLookupError:
         return None
 

@@ -88,7 +88,7 @@ class Plot:
             )
             axes.set_yscale(self.yscale)
             for number, (label, (x, y)) in enumerate(self.lines.items()):
-                style: dict[str, Any] = look(number)
+                style = look(number)
                 axes.plot(x, y, label=label, markersize=4, **style)
             if self.level is not None:
                 axes.axhline(self.level[1], color=GREY, linestyle=":", label=self.level[0])
