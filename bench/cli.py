@@ -1,22 +1,111 @@
-"""`python -m bench`: the command line."""
+"""`fm-bench`, or `python -m bench`: the command line.
+
+fm-bench [run] [GROUP=CHOICE ...] [KEY=VALUE ...]   fit one configuration; -m: a sweep
+fm-bench sweep GROUP=A,B KEY=1,2,3 ...              fit every combination
+fm-bench report EXPERIMENT                          tables and figures of tracked runs
+fm-bench runs list|show|compare|export              tracked runs in the terminal
+fm-bench models RUN                                 log a run's model, to be loaded and served
+fm-bench ui                                         the MLflow dashboard
+fm-bench check [CHECKS]                             has a change made a model worse?
+fm-bench list models|data|splits|features|experiments
+fm-bench init FOLDER                                write a benchmark of your own to begin with
+fm-bench --version; fm-bench --help                 every group and key
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 
-from bench.errors import exit_status
-from bench.sweep.hydra_start import sweep, through_hydra
+import fm
+from bench.errors import UserError, checked, exit_status
+from bench.identity import ROOT
+from bench.sweep.hydra_start import start
+from fm.validation import check_choice
+
+COMMANDS = {
+    "report": "bench.report.__main__",
+    "runs": "bench.runs",
+    "models": "bench.models",
+    "ui": "bench.ui",
+    "check": "bench.check.__main__",
+    "init": "bench.init",
+}
+"""Command -> the module whose `main(arguments)` it is."""
+LISTED = {
+    "models": "model",
+    "data": "data",
+    "splits": "split",
+    "features": "features",
+    "experiments": "experiment",
+    "searches": "search",
+}
+"""What `list` lists -> its group of configuration files."""
+
+
+def script() -> None:
+    """Run `fm-bench`; own modules in the current folder are found, after all that is installed."""
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.append(os.getcwd())
+    sys.exit(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line and returns its exit status: 0; 1, a run failed; 2, the command was wrong."""
+    """Run a command line; return its exit status.
+
+    Returns
+    -------
+    int
+        0; 1, a run failed; 2, the command was wrong.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    flags = {argument for argument in arguments if argument.startswith("-")}
-    if flags - {"-m", "--multirun"}:
-        return exit_status(lambda: through_hydra(arguments))
+    try:
+        return exit_status(lambda: _command(arguments))
+    except BrokenPipeError:  # the reader has seen enough: `fm-bench list models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _command(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else ""
+    if name in ("--version", "-V"):
+        print(f"fm-bench {fm.__version__}")
+        return 0
+    if name == "list":
+        return listing(arguments[1:])
+    if name in COMMANDS:
+        return import_module(COMMANDS[name]).main(arguments[1:])
+    if name in ("run", "sweep"):
+        arguments = [*(["-m"] if name == "sweep" else []), *arguments[1:]]
+    elif name and not name.startswith(("-", "+", "~")) and "=" not in name:
+        with checked():
+            check_choice("command", name, ["run", "sweep", *COMMANDS, "list"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return exit_status(
-        lambda: sweep([a for a in arguments if a not in flags], multirun=bool(flags))
-    )
+    return start(arguments)
+
+
+def listing(arguments: Sequence[str]) -> int:
+    """Print the choices of a group, each with the first line of its file."""
+    words = list(arguments)
+    folders = [ROOT / "conf"]
+    if "--config-dir" in words[:-1]:
+        at = words.index("--config-dir")
+        folders.append(Path(words[at + 1]))
+        del words[at : at + 2]
+        if not folders[1].is_dir():
+            raise UserError(f"there is no folder {folders[1]}")
+    if len(words) != 1:
+        raise UserError(f"list one of {', '.join(LISTED)}")
+    with checked():
+        check_choice("list", words[0], LISTED)
+    files = {p.stem: p for f in folders for p in (f / LISTED[words[0]]).glob("*.yaml")}
+    width = max(map(len, files), default=0)
+    for name, path in sorted(files.items()):
+        lines = path.read_text("utf-8").splitlines()
+        about = next((line[2:] for line in lines if line.startswith("# ") and "@" not in line), "")
+        print(f"{name:{width}}  {about}".rstrip())
+    return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,7 +36,8 @@ EXAMPLE = 5
 """Test rows in the input example."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Log the model of the run that the command line names; return 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__)
     parser.add_argument("run", help="id of a finished run that was tested")
     parser.add_argument(
@@ -44,7 +46,7 @@ def main() -> int:
     parser.add_argument(
         "--results", default="results", help="folder of the store (default: results)"
     )
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     evidence = RunReader(directory=asked.results)
     words = asked.data or [f"data={evidence.tags(asked.run)['data']}"]
     print(keep(evidence, asked.run, load_data(composed(words))))

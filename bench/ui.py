@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import socket
@@ -12,18 +13,22 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
 
-from bench.errors import checked, exit_status
+from bench.errors import UserError, checked, exit_status
 from bench.tracking import MLflowTracker
 from fm.validation import check_choice
 
 HOST = "127.0.0.1"
 START_SECONDS = 180
+PR_SET_PDEATHSIG = 1
 LEAN = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """Without a runner of jobs, three processes that a dashboard of runs has no use for."""
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the dashboard until it is interrupted; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.ui", description=__doc__)
     parser.add_argument(
         "experiment", nargs="?", help="print this one's address only (default: all)"
@@ -32,7 +37,7 @@ def main() -> int:
     parser.add_argument(
         "--directory", default="results", help="folder of the store (default: results)"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     tracker = MLflowTracker(directory=arguments.directory)
     if not tracker.uri.startswith("sqlite:"):
         print(f"The dashboard is where the runs are: {tracker.shown}")
@@ -43,12 +48,18 @@ def main() -> int:
             check_choice("experiment", arguments.experiment, pages)
         pages = {arguments.experiment: pages[arguments.experiment]}
     port = arguments.port or free_port()
+    if not is_free(port):
+        raise UserError(f"port {port} is in use: give another --port, or none for any free one")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracker.uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryFile("w+") as log:
         server = subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | LEAN
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | LEAN,
+            preexec_fn=_die_with_parent,
         )
         try:
             if not answers(port, server):
@@ -67,6 +78,23 @@ def main() -> int:
         finally:
             server.terminate()
             server.wait()
+
+
+def _die_with_parent() -> None:
+    """Have Linux end this process when its parent ends, however that is killed (prctl(2))."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def is_free(port: int) -> bool:
+    """Return whether nothing listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port() -> int:

@@ -14,6 +14,8 @@ from fm.recommendation import predict_pairs, recommend
 from fm.similarity import similar
 from fm.svmlight import read_svmlight, write_svmlight
 
+__version__ = "0.1.0"
+
 __all__ = [
     "UNKNOWN",
     "Block",

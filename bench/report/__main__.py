@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import exit_status
@@ -11,7 +12,7 @@ from bench.report.page import write
 from bench.tracking import RunReader
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Build the report that the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("experiment", help="its name, or the id of a sweep's parent run")
@@ -19,7 +20,7 @@ def main() -> int:
         "--results", default="results", help="folder of store and reports (default: results)"
     )
     parser.add_argument("--by", help="field whose levels get a table of their own errors")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     reader = RunReader(directory=asked.results)
     report = write(reader, asked.experiment, Path(asked.results), asked.by)
     print(f"Written: {report.page}, {report.html} and {len(report.figures)} figures")

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, checked, quoted, sentence
-from bench.identity import targets
+from bench.identity import ROOT, targets
 from bench.run import check_job_settings
 from bench.sweep import search
 from bench.sweep.search import Range
@@ -108,7 +108,7 @@ def in_hydra() -> Iterator[None]:
     if GlobalHydra.instance().is_initialized():
         yield
     else:
-        with hydra.initialize_config_module("conf", version_base="1.3", job_name="bench"):
+        with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3", job_name="bench"):
             yield
 
 

@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 
+from bench.identity import ROOT
 from bench.sweep import sweeper
 from bench.sweep.compose import base_of, in_hydra
 from bench.sweep.job import run_job
@@ -49,5 +50,13 @@ def through_hydra(arguments: Sequence[str]) -> int:
     plugins()
     sweeper.ProtocolSweeper.status = 0
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")(run_job)()
+    hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(run_job)()
     return sweeper.ProtocolSweeper.status
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Run a command line of Hydra's; return its exit status."""
+    flags = {argument for argument in arguments if argument.startswith("-")}
+    if flags - {"-m", "--multirun"}:
+        return through_hydra(arguments)
+    return sweep([a for a in arguments if a not in flags], multirun=bool(flags))
