@@ -1,18 +1,12 @@
-"""Where the time of a sweep goes, and how far it is from what the machine can do."""
+"""How far the time of a sweep is from what the machine can do."""
 
 from __future__ import annotations
 
-import cProfile
-import pstats
-from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.identity import ROOT
-from bench.measure import Measured
 from bench.studies import machine
 from bench.studies.fits import configured, rows_of, sweep_seconds
 from bench.studies.study import Context, Part, Section, Values, spread
@@ -20,8 +14,6 @@ from bench.tables import markdown_table
 from fm.design import Design
 
 SWEEPS = 50
-SHOWN = 8
-"""Functions of a profile."""
 
 
 def work_of_a_sweep(X: Design, k: int) -> tuple[float, float]:
@@ -46,38 +38,12 @@ def measure(context: Context) -> Mapping[str, Any]:
     for _ in range(context.repeats + 1):  # the first is to warm up
         for solver, model in models.items():
             sweep[solver].append(sweep_seconds(model, rows))
-    shares = {}
-    for solver, model in models.items():
-        profile = cProfile.Profile()
-        with Measured(threads=1):
-            profile.runcall(model.fit, rows.X, rows.y)
-        shares[solver] = dict(list(own_shares(pstats.Stats(profile)).items())[:SHOWN])
     flops, n_bytes = work_of_a_sweep(rows.X, models["gibbs"].k)
     return {
         "sweep": {solver: of[1:] for solver, of in sweep.items()},
-        "shares": shares,
         "work": {"arithmetic": flops, "moving": n_bytes},
         "speed": {"arithmetic": machine.flops(), "moving": machine.bandwidth(machine.IN_CACHE)},
     }
-
-
-def own_shares(stats: pstats.Stats) -> dict[str, float]:
-    """Return each function's share of the time, calls excluded, largest first.
-
-    What NumPy does for a function without calling another (products, sums) counts as the
-    function's own.
-    """
-    own: Counter[str] = Counter()
-    for (file, _, function), entry in vars(stats)["stats"].items():
-        own[_name(file, function)] += entry[2]
-    return {name: t / own.total() for name, t in own.most_common()}
-
-
-def _name(file: str, function: str) -> str:
-    path = Path(file)
-    if not path.is_absolute():
-        return function
-    return f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name}:{function}"
 
 
 def section(values: Values) -> list[Section]:
@@ -100,13 +66,6 @@ def section(values: Values) -> list[Section]:
     ]
     rows.append(["a sweep", "", *(f"{spread(1e3 * of)} ms" for of in sweep.values())])
     header = ["", "least ms", *(f"`{s}`: times as long" for s in sweep)]
-    profiles = [
-        markdown_table(
-            [f"`{solver}`", "share"],
-            [[f"`{name}`", f"{share:.1%}"] for name, share in shares.items()],
-        )
-        for solver, shares in found["shares"].items()
-    ]
     text = f"""\
 A sweep over ua.base, k = 10, beside the least time in which this machine could do its arithmetic
 (at the speed of a product of large matrices) and move its numbers (at the speed of a copy in
@@ -119,10 +78,8 @@ Cholesky factorization, and each row's regressors looked up, written and read on
 the two limits is
 {max(least, key=least.__getitem__)}.
 
-Where the time of a fit of {SWEEPS} sweeps goes, by function, calls excluded:
-
-{(chr(10) * 2).join(profiles)}"""
-    return [Section("Where the time goes", text)]
+Which parts of a sweep take how long, by k: [scale.md](scale.md)."""
+    return [Section("A sweep and the machine's limits", text)]
 
 
-PART = Part("Where the time goes", {"limits": measure}, section)
+PART = Part("A sweep and the machine's limits", {"limits": measure}, section)

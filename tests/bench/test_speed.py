@@ -43,19 +43,6 @@ def test_work_of_a_sweep_by_hand() -> None:
     assert n_bytes == 10 * (4 + 4 + 8 + 3 * 3 * 8)
 
 
-def test_shares_are_of_own_time_and_add_up() -> None:
-    here = str(speed_limits.ROOT / "fm" / "model.py")
-    entries = {
-        (here, 1, "<lambda>"): 3,
-        (here, 9, "<lambda>"): 1,
-        ("~", 0, "<take>"): 4,
-        ("/lib/x.py", 2, "f"): 2,
-    }
-    stats = SimpleNamespace(stats={key: (1, 1, own, 99, {}) for key, own in entries.items()})
-    shares = speed_limits.own_shares(stats)
-    assert shares == {"fm/model.py:<lambda>": 0.4, "<take>": 0.4, "x.py:f": 0.2}
-
-
 @pytest.mark.parametrize("m", [10, 300, 1000])
 def test_rows_of_the_lemma_have_m_features(m: int) -> None:
     X = speed_lemma.sparse_rows(np.random.default_rng(0), 7, m)
@@ -107,7 +94,6 @@ def values() -> dict[str, object]:
         "lemma": {"features": sizes, "factors": sizes, "explicit": {"10": two, "100": two}},
         "limits": {
             "sweep": {"als": two},
-            "shares": {"als": {"fm/conditional.py:update": 0.75}},
             "work": {"arithmetic": 1e7, "moving": 1e7},
             "speed": {"arithmetic": 1e10, "moving": 1e10},
         },
@@ -125,7 +111,6 @@ def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
     assert "0.2 (0.2–0.2)" in rows["`gibbs`: seconds of fit to 0.9140"]
     assert "6.667 (3.333–10)" in rows["predict, two ids, k = 10: million rows/s"]
     assert "0.45 (0.4–0.5)" in rows["`gibbs`: sweep / libFM's, k = 10"]
-    assert "75.0%" in rows["`fm/conditional.py:update`"]
     assert "limit that binds is look-up" in text
     assert "Skipped: myFM is not installed." in text
     for section in speed.STUDY.sections(record.values):
