@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from bench.files import write_text
@@ -215,7 +216,7 @@ def _reading(comparison: Comparison) -> str:
     task = comparison.task
     text = READING.format(metrics=METRICS[task.name], loss=task.headline.label)
     simulated = any(row.chosen.values(f"test/oracle_{task.loss}") for row in comparison.rows)
-    return text + (BEST_POSSIBLE if simulated else "")
+    return fill(text + (BEST_POSSIBLE if simulated else ""), 100)
 
 
 def _not_refitted(rows: Sequence[Choice]) -> str:
