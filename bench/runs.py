@@ -1,6 +1,6 @@
 """`python -m bench.runs`: tracked runs in the terminal: list, compare, export.
 
-    python -m bench.runs list [EXPERIMENT]           best validation error first
+    python -m bench.runs list [EXPERIMENT]           by data and split, best validation error first
     python -m bench.runs compare RUN RUN ...         what differs, and what came of it
     python -m bench.runs export [EXPERIMENT] --csv   everything, to standard output
 
@@ -15,10 +15,10 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 
 from bench.errors import UserError, exit_status
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
-from bench.tables import MISSING, markdown_table, number, seconds
+from bench.tables import MISSING, markdown_table, number, quoted, seconds
 from bench.tracking import MLflowTracker, Record
 
 DIGITS = 8
@@ -26,6 +26,7 @@ DIGITS = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m bench.runs",
         description=__doc__,
@@ -65,12 +66,9 @@ def _show(asked: argparse.Namespace) -> int:
             for r in tracker.all_records(asked.experiment)
             if (asked.model in (None, r.model)) and (asked.status in (None, r.status))
         ]
-        records.sort(
-            key=lambda r: (
-                r.metrics.get(SELECTION_METRIC, r.metrics.get(HEADLINE_METRIC, math.inf)),
-                r.name,
-            )
-        )
+        records.sort(key=lambda r: (_comparable(r), _error(r), r.name))
+        if asked.command == "list" and (asked.csv or asked.json):
+            records = records[: asked.limit]
     if asked.csv or asked.json or asked.command == "export":
         (_write_json if asked.json else _write_csv)(records)
     else:
@@ -79,7 +77,13 @@ def _show(asked: argparse.Namespace) -> int:
 
 
 def found(records: Sequence[Record], prefix: str) -> Record:
-    """The newest run whose digest or run id begins so; UserError if there is none, or jobs of several digests."""
+    """Return the newest run whose digest or run id begins so.
+
+    Raises
+    ------
+    UserError
+        If there is none, or several jobs are meant.
+    """
     matching = [r for r in records if r.digest.startswith(prefix) or r.run_id.startswith(prefix)]
     digests = sorted({r.digest for r in matching})
     if len(digests) > 1:
@@ -91,28 +95,48 @@ def found(records: Sequence[Record], prefix: str) -> Record:
 
 
 def listing(records: Sequence[Record], limit: int) -> str:
-    """A row a run."""
-    header = ["run", "digest", "experiment", "status", "validation MSE", "test MSE", "fit s"]
+    """Return a row for each run, in a table for each data set, split and task."""
+    parts = []
+    for (source, _, split, _), of in groupby(records[:limit], key=_comparable):
+        parts.append(f"{quoted(source)}, split {quoted(split)}:\n\n{_table(list(of))}\n")
+    more = f"and {len(records) - limit} more (--limit)" if len(records) > limit else ""
+    return "\n".join([*parts, more]).rstrip() or "no run"
+
+
+def _table(records: Sequence[Record]) -> str:
+    label = records[0].task.headline.label
+    header = ["run", "digest", "experiment", "status", f"validation {label}", f"test {label}"]
     rows = [
         [
-            record.name,
+            quoted(record.name),
             record.digest[:DIGITS],
             record.tags["experiment"],
             record.status
             if record.finished
-            else f"{record.status}: {(record.reason or MISSING)[:40]}",
-            number(record.metrics.get(SELECTION_METRIC)),
-            number(record.metrics.get(HEADLINE_METRIC)),
+            else quoted(f"{record.status}: {(record.reason or MISSING)[:40]}"),
+            number(record.validation_error),
+            number(record.test_error),
             seconds(record.metrics.get("time/fit_seconds")),
         ]
-        for record in records[:limit]
+        for record in records
     ]
-    more = f"\nand {len(records) - limit} more (--limit)" if len(records) > limit else ""
-    return (markdown_table(header, rows, left=4) if rows else "no run") + more
+    return markdown_table([*header, "fit s"], rows, left=4)
+
+
+def _comparable(record: Record) -> tuple[str, str, str, str]:
+    """Return what runs must share to be compared: data, by source and digest, split and task."""
+    tags = record.tags
+    return tags.get("data.source", ""), record.data, tags.get("split", ""), record.task.name
+
+
+def _error(record: Record) -> float:
+    """Return the error to sort by; runs without one come last."""
+    errors = (record.validation_error, record.test_error)
+    return next((error for error in errors if error is not None), math.inf)
 
 
 def difference(records: Sequence[Record]) -> str:
-    """A column a run: parameters and tags that differ, then all metrics but curves."""
+    """Return a column for each run: what differs, then all metrics but curves."""
     params = _differing([r.params for r in records])
     tags = _differing(
         [r.tags for r in records], ignored=("digest", "attempt", "owner", "sweep.", "mlflow.")

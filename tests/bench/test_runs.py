@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.runs import main
-from bench.tracking import MLflowTracker
+from bench.runs import listing, main
+from bench.tracking import MLflowTracker, Record
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
 
@@ -29,7 +29,7 @@ def shown(capsys: pytest.CaptureFixture, results: Path, *arguments: str) -> str:
 def test_lists_the_best_first_and_says_why_others_failed(
     results: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    rows = shown(capsys, results, "list").splitlines()
+    rows = shown(capsys, results, "list").splitlines()[2:]  # below the data and the split
     assert "dummy l2=1" in rows[2] and job(1.0).digest[:8] in rows[2] and "0.1429" in rows[2]
     assert "FAILED: ValueError: no good" in rows[3]
     assert "dummy l2=2" not in shown(
@@ -71,3 +71,19 @@ def test_wrong_question_gets_one_sentence(
 def test_an_empty_folder_is_not_made_a_store(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["--results", str(tmp_path / "none"), "list"]) == 2
     assert "nothing was tracked" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_runs_of_other_data_or_splits_are_tables_of_their_own() -> None:
+    def run(data: str, split: str, error: float) -> Record:
+        tags = {"digest": f"{data}{error}", "experiment": "e", "split": split}
+        tags |= {"data.digest": data, "data.source": f"{data}.csv"}
+        metrics = {"validation/mse_clipped": error}
+        return Record("", f"fm {error}", "fm", "FINISHED", None, {}, metrics, tags)
+
+    records = [run("a", "ua", 0.8), run("a", "ua", 0.9), run("a", "ub", 0.7), run("b", "ua", 0.1)]
+    said = listing(records, 3)
+    assert [line for line in said.splitlines() if line.endswith(":")] == [
+        "a.csv, split ua:",
+        "a.csv, split ub:",
+    ]
+    assert said.endswith("and 1 more (--limit)") and said.count("validation MSE") == 2

@@ -57,7 +57,7 @@ finally:
     for said in (
         "[2/2] linear l2=4",
         "statuses [0, 2, 2]",
-        "== Groups (GROUP=SELECTION_METRIC) ==",
+        "== Groups (GROUP=CHOICE) ==",
         "imported set()",
     ):
         assert said in done.stdout, said
