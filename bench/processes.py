@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 POLL_SECONDS = 0.5
+KIB = 1024
 
 
 def this_process() -> str:
@@ -42,8 +44,14 @@ def _began(pid: int) -> str:
         return "-"
 
 
+@cache
+def worker_initializer() -> Callable[[], None]:
+    """Return what a worker does first: it ends when this process does, which starts it."""
+    return partial(begin_worker, os.getpid())
+
+
 def begin_worker(parent: int) -> None:
-    """The first that a worker process does which `parent` has started, before it takes a job."""
+    """Begin a worker process that `parent` has started, before it takes a job."""
     end_with(parent)
     if os.getppid() != parent:  # which was killed meanwhile
         os._exit(1)
@@ -72,6 +80,33 @@ def _watch(parent: int) -> None:
 def _children() -> list[int]:
     tasks = Path("/proc/self/task").glob("*/children")
     return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+def workers_at_most(threads: int) -> tuple[int, str]:
+    """Return how many workers of so many threads this machine bears, two at least, and why.
+
+    Each is taken to need as much memory as this process has by now, with the data, and a fit's as
+    much again.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    most, why = cores // threads, f"there are {cores} cores, and threads={threads}"
+    memory = _memory_available()
+    needed = 2 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
+    if memory is not None and memory // needed < most:
+        most = memory // needed
+        why = f"{memory / 2**30:.1f} GiB of memory are free, and each needs {needed / 2**30:.1f}"
+    return max(2, most), why
+
+
+def _memory_available() -> int | None:
+    """Return the bytes that new processes may use; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((KIB * int(x.split()[1]) for x in lines if x.startswith("MemAvailable")), None)
 
 
 class TimeUp(Exception):

@@ -6,11 +6,9 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from typing import TextIO
 
 from bench import report
-from bench.metrics import SELECTION_METRIC
 from bench.tracking import Record
 
 WIDTH = 20
@@ -24,72 +22,77 @@ def say(what: str = "") -> None:
 
 
 class Progress:
-    """`total` jobs, of which `running()` says how many are being computed."""
+    """How many of `total` jobs have ended.
 
-    def __init__(
-        self, total: int, running: Callable[[], int], stream: TextIO | None = None
-    ) -> None:
+    Parameters
+    ----------
+    total : int
+        Jobs of the sweep, at most.
+    stream : text stream, optional
+        Default: standard output. On a terminal there is one line, drawn anew; in a pipe a line a job.
+
+    Attributes
+    ----------
+    running : int
+        Jobs that are being computed.
+    """
+
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
         self.total = total
-        self.running = running
-        self.stream = sys.stdout if stream is None else stream
-        self.live = total > 1 and self.stream.isatty()
-        self.records: dict[str, Record] = {}
-        self.computed = 0
-        self.began = time.monotonic()
+        self.running = 0
+        self._stream = sys.stdout if stream is None else stream
+        self._live = total > 1 and self._stream.isatty()
+        self._records: dict[str, Record] = {}
+        self._computed = 0
+        self._began = time.monotonic()
 
-    def known(self, record: Record) -> None:
-        """A job that an earlier sweep computed."""
-        self._ended(record, " (already computed)")
-
-    def ended(self, record: Record) -> None:
-        """A job that was computed now."""
-        self.computed += record.digest not in self.records
-        self._ended(record, "")
-
-    def _ended(self, record: Record, remark: str) -> None:
-        if record.digest in self.records:
+    def add(self, record: Record, *, computed: bool = True) -> None:
+        """Count a job that has ended, once; or one that an earlier sweep computed."""
+        if record.digest in self._records:
             return
-        self.records[record.digest] = record
-        line = f"[{len(self.records)}/{self.total}] {record.name}: {report.outcome(record)}{remark}"
-        if not self.live:
-            print(line, file=self.stream, flush=True)
+        self._records[record.digest] = record
+        self._computed += computed
+        remark = "" if computed else " (already computed)"
+        number = f"[{len(self._records)}/{self.total}]"
+        line = f"{number} {record.name}: {report.outcome(record)}{remark}"
+        if not self._live:
+            print(line, file=self._stream, flush=True)
         elif record.status == "FAILED":
-            print(f"\r{line[: self._width()]}\x1b[K", file=self.stream)
+            print(f"\r{line[: self._width()]}\x1b[K", file=self._stream)
         self.show()
 
     def show(self) -> None:
-        """Draws the live line anew."""
-        if self.live:
-            self.stream.write(f"\r{self.line(self._width())}\x1b[K")
-            self.stream.flush()
+        """Draw the live line anew."""
+        if self._live:
+            self._stream.write(f"\r{self.line(self._width())}\x1b[K")
+            self._stream.flush()
 
     def _width(self) -> int:
         return shutil.get_terminal_size().columns - 1
 
     def line(self, width: int) -> str:
-        """done / running / failed / to go, the estimated end, the best so far; with a bar where there is room."""
-        done = len(self.records)
-        failed = sum(r.status == "FAILED" for r in list(self.records.values()))
+        """Return done / running / failed / to go, the estimated end, the best so far; with a bar where there is room."""
+        done = len(self._records)
+        failed = sum(r.status == "FAILED" for r in list(self._records.values()))
         left = max(0, self.total - done)
-        text = f"{done - failed} done, {self.running()} running, {failed} failed, {left} to go"
-        if self.computed and left:
-            seconds = (time.monotonic() - self.began) / self.computed * left
+        text = f"{done - failed} done, {self.running} running, {failed} failed, {left} to go"
+        if self._computed and left:
+            seconds = (time.monotonic() - self._began) / self._computed * left
             end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
             text += f"; {_duration(seconds)} left, until {end}"
-        scored = [
-            r for r in list(self.records.values()) if r.finished and SELECTION_METRIC in r.metrics
-        ]
+        errors = {r.name: r.validation_error for r in list(self._records.values()) if r.finished}
+        scored = {name: error for name, error in errors.items() if error is not None}
         if scored:
-            best = min(scored, key=lambda r: r.metrics[SELECTION_METRIC])
-            text += f"; best {best.metrics[SELECTION_METRIC]:.4f} {best.name.removesuffix(' (simulated)')}"
+            best = min(scored, key=scored.__getitem__)
+            text += f"; best {scored[best]:.4f} {best.removesuffix(' (simulated)')}"
         bar = ("#" * (WIDTH * done // max(1, self.total))).ljust(WIDTH, ".")
         return f"[{bar}] {text}" if len(text) + WIDTH + 3 <= width else text[:width]
 
     def close(self) -> None:
-        """Leaves the terminal to what comes next."""
-        if self.live:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+        """Leave the terminal to what comes next."""
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
 
 
 def _duration(seconds: float) -> str:

@@ -67,6 +67,7 @@ class Plan:
     axes : key -> the values it sweeps over, as written on a command line and as read.
     intervals : key -> range to search.
     varied : the swept groups and keys, other than the model.
+    skipped : models that cannot be fitted here, and why.
     """
 
     combinations: list[Combination]
@@ -74,6 +75,7 @@ class Plan:
     intervals: dict[str, Range] = field(default_factory=dict)
     varied: tuple[str, ...] = ()
     multirun: bool = False
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def jobs(self) -> list[DictConfig]:
@@ -112,20 +114,13 @@ def in_hydra() -> Iterator[None]:
             yield
 
 
-def base_of(overrides: list[str]) -> DictConfig:
-    """The configuration that a command line has before anything is swept over."""
-    with in_hydra():
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        return _compose(_fixed(_parsed(parser, overrides)))
-
-
 def composed(overrides: list[str]) -> DictConfig:
     """The configuration of one run."""
     return plan(overrides, multirun=False).combinations[0].cfg
 
 
-def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -> Plan:
-    """Composes and checks what a command asks for; `base`, where it is known already, is `base_of` it.
+def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> Plan:
+    """Composes and checks what a command asks for.
 
     Raises
     ------
@@ -135,7 +130,7 @@ def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         asked = _parsed(parser, overrides)
-        base = base or _compose(_fixed(asked))
+        base = _compose(_fixed(asked), config_name)
         multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
         repeats, given = _repeats(base)
         swept = [
@@ -175,8 +170,10 @@ def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -
         for choices in itertools.product(*outer):
             chosen = (*fixed, *choices)
             if first:
-                _compose([*chosen, *first])  # so that a key the model does not have is named
-            combinations.append(Combination(chosen, _compose(list(chosen))))
+                _compose(
+                    [*chosen, *first], config_name
+                )  # so that a key the model does not have is named
+            combinations.append(Combination(chosen, _compose(list(chosen), config_name)))
     planned = Plan(
         combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun
     )
@@ -191,27 +188,20 @@ def plan(overrides: list[str], multirun: bool, base: DictConfig | None = None) -
         _check_values(
             combination.cfg, {key: list(values.values()) for key, values in inner.items()} | ends
         )
-    return replace(planned, combinations=_installed(combinations))
+    skipped = _not_installed(combinations)
+    left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in skipped]
+    return replace(planned, combinations=left, skipped=skipped)
 
 
-def _installed(combinations: list[Combination]) -> list[Combination]:
-    """Those whose model can be fitted here, each of which says in its experiment which cannot, and why; all, where
-    none can."""
+def _not_installed(combinations: list[Combination]) -> dict[str, str]:
+    """Return why models cannot be fitted here; nothing where none can, so that each says so itself."""
     asked = {c.cfg.hydra.runtime.choices.model: c.cfg.model for c in combinations}
     why = {
         name: getattr(instantiate(model), "unavailable", lambda: None)()
         for name, model in asked.items()
     }
     why = {name: reason for name, reason in why.items() if reason is not None}
-    if len(why) in (0, len(asked)):
-        return combinations
-    told = (
-        f"experiment.skipped={{{','.join(f'{name}:{reason!r}' for name, reason in why.items())}}}"
-    )
-    left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in why]
-    for combination in left:
-        OmegaConf.update(combination.cfg, "experiment.skipped", why, force_add=True)
-    return [replace(c, overrides=(*c.overrides, told)) for c in left]
+    return {} if len(why) == len(asked) else why
 
 
 def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:
@@ -276,13 +266,13 @@ def _interval(override: Override) -> Range:
         return Range(interval.start, interval.end, log="log" in interval.tags)
 
 
-def _compose(overrides: list[str]) -> DictConfig:
+def _compose(overrides: list[str], config_name: str) -> DictConfig:
     # conf/hydra/launcher/ray.yaml is named as Hydra's users know it, like the plugin's own.
     warnings.filterwarnings(
         "ignore", message=r"\s*'hydra/launcher/ray' is validated against ConfigStore"
     )
     try:
-        cfg = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+        cfg = hydra.compose(config_name, overrides=overrides, return_hydra_config=True)
         OmegaConf.to_container(cfg.model, resolve=True)
         return cfg
     except MissingConfigException as error:
@@ -296,7 +286,7 @@ def _compose(overrides: list[str]) -> DictConfig:
         if unknown is None:
             raise UserError(f"cannot compose the configuration: {sentence(error)}") from error
         key = unknown[1]
-        known = _compose([o for o in overrides if key_of(o) != key])
+        known = _compose([o for o in overrides if key_of(o) != key], config_name)
         valid = [*GROUPS, *flatten(OmegaConf.to_container(known, resolve=False))]
         raise UserError(f"there is no key {key!r}{nearest(key, valid)}") from error
 
@@ -347,8 +337,8 @@ def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> Dict
     given = {key: config[key] for key in COMPUTED[1:] if key in config}
     own = flatten({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in COMPUTED[1:]})
     for key, value in flatten(given).items():
-        if key in own and own[key] == value:
-            continue
+        if key in own and own[key] == value and type(own[key]) is type(value):
+            continue  # 4 and 4.0 have different digests
         if key not in own or key.rpartition(".")[2].startswith("_") or not _is_plain(value):
             raise UserError(
                 f"the run has {key}={quoted(value)}, which model={choices['model']}, "

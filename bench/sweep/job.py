@@ -1,10 +1,11 @@
-"""One job: Hydra's task, whichever launcher and sweeper start it."""
+"""One job, wherever it runs: a trial is computed, unless it is known by then, and kept on disk."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,124 +15,144 @@ from threadpoolctl import threadpool_limits
 
 from bench import report
 from bench.errors import RunFailed, UserError
-from bench.metrics import SELECTION_METRIC
-from bench.processes import TimeUp, end_with, time_limit
+from bench.processes import TimeUp, time_limit
 from bench.run import Job, Pruned, Result, run
 from bench.sweep.compose import key_of
-from bench.sweep.job_batch import read
+from bench.sweep.context import JobContext
+from bench.sweep.job_batch import Batch
 from bench.sweep.protocol import pruned_digest
-from bench.sweep.trials import experiment_of, job_of, load_data, run_name
-from bench.tracking import Experiment, MLflowTracker, Record, Sweep
+from bench.sweep.trials import choices_of, experiment_of, job_of, load_data, run_name
+from bench.tracking import MLflowTracker, Record, Sweep, UnsentError
 from bench.tracking.queue_entry import entry_of, write_files
 
-ended: Callable[[], None] | None = None
-"""Called after a job that ran in the sweep's own process."""
+
+@dataclass(frozen=True)
+class SweepTask:
+    """Hydra's task function of a sweep: its n-th job runs the n-th of `batches`."""
+
+    context: JobContext
+    batches: tuple[Batch, ...]
+
+    def __call__(self, cfg: DictConfig) -> None:
+        """Run the batch that this job is.
+
+        Raises
+        ------
+        UserError
+            The data are not those that the sweep was started with; `run_batch` says so of the code.
+        """
+        batch = self.batches[HydraConfig.get().job.num]
+        dataset = load_data(cfg)
+        if dataset.digest != batch.data:
+            raise UserError(
+                f"the data here ({dataset.source}) are not those that the sweep was started with"
+            )
+        tracker = self.context.tracker()
+        for _ in run_batch(self.context, tracker, cfg, batch):
+            if not self.context.collected:
+                _send(tracker, self.context.sweep)
 
 
-def run_job(cfg: DictConfig) -> float:
-    """One run, or those of a share, one after another; returns the (last) run's validation error, NaN if there is
-    none."""
-    if cfg.sweep.share is None:
-        return _run(cfg)
-    OmegaConf.set_struct(cfg, False)
-    error = math.nan
-    for values, limits in read(Path(cfg.sweep.home), cfg.sweep.share):
-        for key, value in values.items():
-            OmegaConf.update(cfg, key, value)
-        cfg.sweep.limits = limits
-        error = _run(cfg)
-    return error
-
-
-def _run(cfg: DictConfig) -> float:
-    """One run, computed or found again.
-
-    What it finds is written to disk. The sweep that started it sends it on, where they share the disk;
-    otherwise it is sent from here.
+def run_alone(cfg: DictConfig) -> float:
+    """Run a job that another of Hydra's sweepers started; return its validation error, or NaN.
 
     Raises
     ------
-    RunFailed : of another sweeper than ours, which knows of it only so.
+    RunFailed
+        The run failed; the sweeper learns of it in no other way.
     """
-    sweep = cfg.sweep
-    if sweep.pid:
-        end_with(sweep.pid)
-    deadline = math.inf if sweep.deadline is None else sweep.deadline
-    if time.time() >= deadline or (sweep.home and Path(sweep.home, "stop").exists()):
-        return math.nan
-    tracker: MLflowTracker = instantiate(cfg.tracking)
+    hydra = HydraConfig.get()
     dataset = load_data(cfg)
-    if sweep.data not in (None, dataset.digest):
-        raise UserError(
-            f"the data here ({dataset.source}) are not those that the sweep was started with"
-        )
-    experiment = experiment_of(cfg, dataset)
-    job = job_of(
-        cfg,
-        HydraConfig.get().runtime.choices,
-        dataset,
-        dict(sweep.code or {}),
-        dict(sweep.limits or {}),
+    tracker: MLflowTracker = instantiate(cfg.tracking)
+    tracker.check()
+    keys = [key_of(override) for override in hydra.overrides.task]
+    context = JobContext(
+        experiment_of(cfg, dataset),
+        Sweep("", "", "", tracker.owner),
+        tracker.uri,
+        tracker.directory,
+        tuple(key for key in keys if key != "model"),
+        job_seconds=cfg.job_seconds,
+        rerun=cfg.rerun,
     )
-    names = (job.digest, pruned_digest(job.digest, job.limits)) if job.limits else (job.digest,)
-    with tracker.queue.claimed(experiment, job.digest):
-        known = [tracker.queue.settled(experiment, name) for name in names if not cfg.rerun]
-        record = next((entry.record for entry in known if entry is not None), None)
-        if record is None:
-            record = _compute(cfg, job, experiment, tracker, deadline)
-    if record is None:
-        return math.nan
-    if not (sweep.home and Path(sweep.home).exists()):
-        if not sweep.pid:
-            print(f"{record.name}: {report.outcome(record)}", flush=True)
-        for _ in tracker.send_waiting({}, owner=_sweep(cfg, tracker).owner):
-            pass
-    elif ended is not None:
-        ended()
-    if record.status == "FAILED" and not sweep.home:
+    names = choices_of(hydra.runtime.choices, dataset)
+    batch = Batch((), names, dataset.digest, {}, (({}, {}),))
+    (record,) = run_batch(context, tracker, cfg, batch)
+    assert record is not None  # nothing ends it before it begins
+    print(f"{record.name}: {report.outcome(record)}", flush=True)
+    _send(tracker, context.sweep)
+    if record.status == "FAILED":
         raise RunFailed(f"{record.name}: {report.outcome(record)}")
-    return record.metrics.get(SELECTION_METRIC, math.nan)
+    error = record.validation_error
+    return math.nan if error is None else error
 
 
-def _compute(
-    cfg: DictConfig, job: Job, experiment: Experiment, tracker: MLflowTracker, deadline: float
-) -> Record | None:
-    """Runs the job and puts what came of it into the outbox; None if the sweep's time is up."""
+def _send(tracker: MLflowTracker, sweep: Sweep) -> None:
+    try:
+        for _ in tracker.send_waiting({}, owner=sweep.owner):
+            pass
+    except UnsentError as error:
+        raise RunFailed(f"a result waits in {tracker.queue.outbox}: {error}") from error
+
+
+def run_batch(
+    context: JobContext, tracker: MLflowTracker, cfg: DictConfig, batch: Batch
+) -> Iterator[Record | None]:
+    """Run trials one after another; yield the record of each, None once the sweep is over.
+
+    What came of a trial, a failure too, is on disk when it is yielded.
+    """
+    OmegaConf.set_struct(cfg, False)
+    for values, limits in batch.trials:
+        if context.over:
+            yield None
+            continue
+        for key, value in values.items():
+            OmegaConf.update(cfg, key, value)
+        job = job_of(cfg, batch.names, load_data(cfg), batch.code, limits)
+        with tracker.queue.claimed(context.experiment, job.digest):
+            record = _known(context, tracker, job) or _compute(context, tracker, job)
+        yield record
+
+
+def _known(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | None:
+    """Return what another process made of the job meanwhile."""
+    if context.rerun:
+        return None
+    digests = [job.digest, *([pruned_digest(job.digest, job.limits)] if job.limits else [])]
+    entries = (tracker.queue.settled(context.experiment, digest) for digest in digests)
+    return next((entry.record for entry in entries if entry is not None), None)
+
+
+def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | None:
+    """Run the job and keep what came of it; None if the sweep's time was up before."""
     began = time.time()
     outcome: Result | Exception
-    given = min(cfg.job_seconds or math.inf, deadline - began)
+    budgets = [s for s in (context.job_seconds, context.seconds_left) if s is not None]
     try:
-        with threadpool_limits(job.threads), time_limit(None if math.isinf(given) else given):
+        with threadpool_limits(job.threads), time_limit(min(budgets, default=None)):
             outcome = run(job)
     except TimeUp as error:
-        if time.time() >= deadline:
+        if context.seconds_left == 0:
             return None
         outcome = error
-    except Exception as error:  # noqa: BLE001  whatever it is, it is one job's
+    except Exception as error:  # whatever it is, it is one job's
         outcome = error
-    digest = pruned_digest(job.digest, job.limits) if isinstance(outcome, Pruned) else job.digest
+    pruned = isinstance(outcome, Pruned)
     entry = entry_of(
         job,
         outcome,
-        experiment=experiment,
-        sweep=_sweep(cfg, tracker),
-        name=run_name(job.config, job.names, _varied(cfg), simulated=job.dataset.simulated),
-        digest=digest,
+        experiment=context.experiment,
+        sweep=context.sweep,
+        name=run_name(job.config, job.names, context.varied, simulated=job.dataset.simulated),
+        digest=pruned_digest(job.digest, job.limits) if pruned else job.digest,
         began=began,
     )
-    tracker.queue.put(entry, lambda folder: write_files(folder, job, outcome))
-    if cfg.fail_fast and entry.record.status == "FAILED" and cfg.sweep.home:
-        Path(cfg.sweep.home, "stop").touch()
+
+    def files(folder: Path) -> None:
+        write_files(folder, job, outcome)
+
+    tracker.queue.put(entry, files)
+    if context.fail_fast and entry.record.status == "FAILED":
+        context.stop()  # before the next trial begins
     return entry.record
-
-
-def _varied(cfg: DictConfig) -> tuple[str, ...]:
-    """What the sweep says; of another's job, whatever it was given."""
-    if cfg.sweep.home:
-        return tuple(cfg.sweep.varied)
-    return tuple(key for key in map(key_of, HydraConfig.get().overrides.task) if key != "model")
-
-
-def _sweep(cfg: DictConfig, tracker: MLflowTracker) -> Sweep:
-    sweep = cfg.sweep
-    return Sweep(sweep.id or "", sweep.name or "", "", sweep.owner or tracker.owner)

@@ -1,43 +1,53 @@
-"""Runs that one job computes one after another, since Hydra composes every job anew: a tenth of a second.
+"""Trials that one job of a launcher runs one after another.
 
-Runs of a share differ only in values, which are handed over in a file: launched on this machine, jobs see the
-sweep's folder. Shares get smaller towards the end, so that all processes end at about the same time (Polychronopoulos
-& Kuck, "Guided Self-Scheduling", IEEE Transactions on Computers 1987).
+Hydra composes every job anew, which takes a tenth of a second. Batches get smaller towards the end,
+so that all processes end at about the same time (Polychronopoulos & Kuck, "Guided Self-Scheduling",
+IEEE Transactions on Computers 1987).
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from bench.files import write_text
 from bench.sweep.trials import Trial
 
 PER_PROCESS = 4
-"""Shares a process that the runs left make, at least."""
+"""Batches that the trials left make for each process, at least."""
 
 
-def shares(trials: Sequence[Trial], processes: int) -> Iterator[Sequence[Trial]]:
-    """The trials, in order; a single process has one share of every combination."""
-    for _, group in itertools.groupby(trials, key=lambda trial: trial.combination):
+@dataclass(frozen=True)
+class Batch:
+    """Trials of one combination of groups.
+
+    Parameters
+    ----------
+    overrides : tuple of str
+        What chooses the groups.
+    names : mapping of str to str
+        The choice of each group.
+    data : str
+        Digest of the data set.
+    code : mapping of str to str
+        Version of the code.
+    trials : tuple
+        Each trial's values by key, and its limits by epoch.
+    """
+
+    overrides: tuple[str, ...]
+    names: Mapping[str, str]
+    data: str
+    code: Mapping[str, str]
+    trials: tuple[tuple[Mapping[str, object], Mapping[int, float]], ...]
+
+
+def batches(trials: Sequence[Trial], processes: int | None) -> Iterator[Batch]:
+    """Divide trials, in order, among `processes`; None, each trial is a batch of its own."""
+    for overrides, group in itertools.groupby(trials, key=lambda trial: trial.overrides):
         left = list(group)
         while left:
-            n = len(left) if processes == 1 else max(1, len(left) // (PER_PROCESS * processes))
-            yield left[:n]
+            n = 1 if processes is None else max(1, len(left) // (PER_PROCESS * processes))
+            values = tuple((trial.values, trial.limits) for trial in left[:n])
+            yield Batch(overrides, left[0].names, left[0].data, left[0].code, values)
             left = left[n:]
-
-
-def write(home: Path, share: Sequence[Trial]) -> str:
-    """Into the sweep's folder, under the name returned."""
-    name = f"share_{share[0].digest[:16]}"
-    entries = [[dict(trial.values), list(trial.limits)] for trial in share]
-    write_text(home / f"{name}.json", json.dumps(entries))
-    return name
-
-
-def read(home: Path, name: str) -> list[tuple[dict[str, object], dict[int, float]]]:
-    """Each run's values by key, and its limits by epoch."""
-    entries = json.loads((home / f"{name}.json").read_text("utf-8"))
-    return [(values, {int(epoch): limit for epoch, limit in limits}) for values, limits in entries]

@@ -20,14 +20,13 @@ from itertools import islice
 import numpy as np
 
 from bench.identity import digest
-from bench.metrics import SELECTION_METRIC
 from bench.sweep.compose import REPEATS, Plan
 from bench.sweep.search import Study, Worth, exceeds
 from bench.sweep.trials import Trial, Trials
 from bench.tracking import Record
 
-CURVE = "validation_mse"
 Records = Mapping[str, Record]
+"""Of trials, by digest."""
 Protocol = Generator[list[Trial], Records, None]
 
 
@@ -114,9 +113,7 @@ def _limited(trial: Trial, limits: Mapping[int, float]) -> Trial:
     """The trial, to be given up where it is above the limits; as such it is known by another digest too."""
     if not limits:
         return trial
-    return replace(
-        trial, limits=tuple(limits.items()), pruned_digest=pruned_digest(trial.digest, limits)
-    )
+    return replace(trial, limits=dict(limits), pruned_digest=pruned_digest(trial.digest, limits))
 
 
 def pruned_digest(job: str, limits: Mapping[int, float]) -> str:
@@ -127,8 +124,8 @@ def pruned_digest(job: str, limits: Mapping[int, float]) -> str:
 def _worth(group: Sequence[Trial], records: Records) -> Worth:
     """A repeat that was computed before without limits counts as given up where they would have ended it."""
     found = [records.get(t.digest) or records.get(t.pruned_digest or "") for t in group]
-    curves = [record.curves.get(CURVE, {}) if record else {} for record in found]
-    cut = [exceeds(curve, dict(trial.limits)) for curve, trial in zip(curves, group, strict=True)]
+    curves = [r.curves.get(r.task.validation_curve, {}) if r else {} for r in found]
+    cut = [exceeds(curve, trial.limits) for curve, trial in zip(curves, group, strict=True)]
     if any(epoch is not None for epoch in cut):
         shown = [
             {s: v for s, v in c.items() if e is None or s <= e}
@@ -142,8 +139,8 @@ def _worth(group: Sequence[Trial], records: Records) -> Worth:
 def _error(record: Record | None) -> float | None:
     if record is None or not record.finished:
         return None
-    error = record.metrics.get(SELECTION_METRIC, math.nan)
-    return None if math.isnan(error) else error
+    error = record.validation_error
+    return None if error is None or math.isnan(error) else error
 
 
 def jobs_at_most(plan: Plan) -> int:

@@ -1,4 +1,4 @@
-"""What a sweep found: printed, filed, and put on its parent run."""
+"""The end of a sweep: its report is written and sent, its best model logged, its table printed."""
 
 from __future__ import annotations
 
@@ -9,63 +9,104 @@ from omegaconf import DictConfig
 
 from bench import models, report
 from bench.data.dataset import Dataset
-from bench.errors import UserError
-from bench.sweep.running import Running
-from bench.tracking import RunReader
+from bench.errors import RunFailed, UserError, first_line
+from bench.sweep.context import JobContext
+from bench.sweep.results import Results
+from bench.sweep.scheduler import Scheduler
+from bench.sweep.uploader import Uploader
+from bench.tracking import MLflowTracker, Record, RunReader, redacted
 
 
-def summary(cfg: DictConfig, running: Running) -> int:
-    """Prints what was found; 1 if a run failed or was not reached."""
-    records = list(running.records.values())
-    if running.sweep.name:
-        print("", *report.summary(running.experiment, records), sep="\n")
+def summarize(
+    cfg: DictConfig,
+    dataset: Dataset,
+    context: JobContext,
+    tracker: MLflowTracker,
+    results: Results,
+    uploader: Uploader,
+    scheduler: Scheduler,
+) -> None:
+    """Send, file and print what came of a sweep.
+
+    Raises
+    ------
+    RunFailed
+        A run failed or was not reached, or something is not in the store or the report.
+    """
+    problems = []
+    failed = sum(r.status == "FAILED" for r in results.records.values())
+    if failed:
+        problems.append(f"{failed} of {len(results.records)} runs failed")
+    if scheduler.unreached:
+        problems.append(f"{len(scheduler.unreached)} were not reached")
+    if scheduler.computed or not uploader.up_to_date:
+        problems += _send(cfg, dataset, context, tracker, results, uploader, bool(problems))
+    _print(cfg, context, results, scheduler.unreached)
+    if problems:
+        raise RunFailed("; ".join(problems))
+
+
+def _send(
+    cfg: DictConfig,
+    dataset: Dataset,
+    context: JobContext,
+    tracker: MLflowTracker,
+    results: Results,
+    uploader: Uploader,
+    failed: bool,
+) -> list[str]:
+    """Send everything and the report; return what could not be done."""
+    uploader.finish()
+    if uploader.error is not None:
+        waiting = sum(1 for _ in tracker.queue.waiting())
+        return [
+            f"{waiting} results wait in {tracker.queue.outbox}, since {tracker.shown} did not take "
+            f"them ({uploader.error}); the next start sends them"
+        ]
+    if uploader.parent is None:
+        return []
+    problems = []
+    reader = RunReader(tracker.uri, tracker.directory)
+    compared = report.comparisons([r for r in results.records.values() if r.run_id])
+    best = compared[0].best if len(compared) == 1 else None  # never one across data sets or splits
+    try:
+        page = report.write(reader, uploader.parent, Path(cfg.results)).html
+        metrics = best.metrics if best else {}
+        tracker.log_sweep(uploader.parent, metrics, [page], best.run_id if best else None)
+    except Exception as error:  # the results are there, and are shown
+        problems.append(f"the report is not complete: {redacted(first_line(error))}")
+    uploader.close("FAILED" if failed or problems else "FINISHED")
+    if best is not None and cfg.keep_model:
+        _keep_model(reader, best, dataset)
+    return problems
+
+
+def _keep_model(reader: RunReader, best: Record, dataset: Dataset) -> None:
+    """Log the best run's model; a sweep that computed what it was to compute does not fail by this."""
+    try:
+        models.keep(reader, best.run_id, dataset)
+    except UserError as error:
+        print(f"bench: no model is logged: {error}", file=sys.stderr)
+    except Exception as error:
+        print(f"bench: no model is logged: {redacted(first_line(error))}", file=sys.stderr)
+
+
+def _print(cfg: DictConfig, context: JobContext, results: Results, unreached: list[str]) -> None:
+    records = list(results.records.values())
+    if context.sweep.name:
+        print("", *report.summary(context.experiment, records), sep="\n")
     for line in report.failures(records):
         print(line)
-    if running.unreached:
-        print(f"Not reached ({len(running.unreached)}): {'; '.join(running.unreached)}")
-    if running.sweep.name:
-        print(*_where(cfg, running), sep="\n", flush=True)
-    return int(any(record.status == "FAILED" for record in records) or bool(running.unreached))
+    if unreached:
+        print(f"Not reached ({len(unreached)}): {'; '.join(unreached)}")
+    if context.sweep.name:
+        print(*_where(cfg, context), sep="\n", flush=True)
 
 
-def finish(cfg: DictConfig, dataset: Dataset, running: Running) -> int:
-    """Prints and files what the sweep found; 1 if a run failed or was not reached."""
-    running.tell_if_possible()
-    if running.unsent is not None:
-        waiting = sum(1 for _ in running.tracker.queue.waiting())
-        print(
-            f"bench: {waiting} results wait in {running.tracker.queue.outbox}, since {running.tracker.shown} did "
-            f"not take them ({running.unsent}); the next start sends them",
-            file=sys.stderr,
-        )
-    elif running.sweep.name:
-        parent = running.parents[running.sweep.id]
-        evidence = RunReader(running.tracker.uri, running.tracker.directory)
-        written = report.write(evidence, parent, Path(cfg.results))
-        found = report.comparisons([r for r in running.records.values() if r.run_id])
-        best = found[0].best if len(found) == 1 else None  # never one across data sets or splits
-        running.tracker.log_sweep(
-            parent, best.metrics if best else {}, [written.html], best.run_id if best else None
-        )
-        failed = any(r.status == "FAILED" for r in running.records.values()) or running.unreached
-        running.close("FAILED" if failed else "FINISHED")
-        if best is not None and cfg.keep_model:
-            _keep_model(evidence, best.run_id, dataset)
-    return summary(cfg, running)
-
-
-def _where(cfg: DictConfig, running: Running) -> list[str]:
+def _where(cfg: DictConfig, context: JobContext) -> list[str]:
     """Return where to read on."""
-    sweep, experiment = running.sweep, running.experiment
+    sweep, experiment = context.sweep, context.experiment
     folder = Path(cfg.results) / report.sweep_folder(experiment, sweep.id, sweep.description)
     page = folder / "README.md"
     read = [f"Report: {page} (and report.html beside it)"] if page.exists() else []
     return [*read, f"Dashboard: python -m bench.ui {experiment.name}"]
-
-
-def _keep_model(evidence: RunReader, run_id: str, dataset: Dataset) -> None:
-    """A sweep that found what it was to find is not failed by this."""
-    try:
-        models.keep(evidence, run_id, dataset)
-    except UserError as error:
-        print(f"bench: no model is logged: {error}", file=sys.stderr)

@@ -1,10 +1,14 @@
-"""The sweeper: a plugin of Hydra's that looks before it computes.
+"""A sweep, from what a command line asks for to its report.
 
-Hydra gives it a command line, `sweep` does the rest. Whatever can be wrong with it is found before any work: the
-configurations it asks for are composed, their models built and checked, the data loaded and split. Then it is
-looked up what is known already; only if something is missing does Hydra's launcher start. Each of its jobs is
-`run_job`, which keeps what it finds, or why it failed, and never raises, so that one bad configuration ends
-neither the sweep nor its report.
+    compose.plan     what is asked for: composed, its axes found, checked
+    protocol         which trials that makes, one batch after another (trials, search)
+    Results          which of them are known, and their records as they end
+    Scheduler        runs those that are missing: here, or by Hydra's launcher (job_batch, job)
+    Uploader         sends what ended to MLflow
+    sweep_summary    the table, the report, the best run's model
+
+Whatever can be wrong with a command is found before any work, and a bad configuration ends neither
+the sweep nor its report: a job keeps what came of it, or why it failed, and never raises.
 """
 
 from __future__ import annotations
@@ -13,22 +17,22 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
 
-from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.data.dataset import Dataset
 from bench.identity import code_targets, code_version, computed_by, digest
+from bench.processes import workers_at_most
+from bench.progress import Progress
 from bench.sweep.compose import Plan, plan
+from bench.sweep.context import JobContext
 from bench.sweep.protocol import jobs_at_most, protocol
-from bench.sweep.running import Missing, Running
-from bench.sweep.sweep_summary import finish, summary
+from bench.sweep.results import Results
+from bench.sweep.scheduler import Launch, Scheduler
+from bench.sweep.sweep_summary import summarize
 from bench.sweep.trials import computed, experiment_of, load_data
+from bench.sweep.uploader import Uploader
 from bench.tracking import MLflowTracker, Sweep
 
 HOW = (
@@ -44,94 +48,74 @@ HOW = (
 """Keys that say how to compute, not what."""
 
 
-class ProtocolSweeper(Sweeper):
-    """Goes through `bench.sweep.protocol`: grids, repeats, searches, and what is chosen on validation.
+def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: Launch) -> None:
+    """Run what a command line asks for.
 
-    params : override key -> values, swept over unless the command line says otherwise.
-    status : 1 if a run of the last sweep failed or was not reached, else 0; Hydra's own start hands on nothing
-        that a sweeper returns.
+    Parameters
+    ----------
+    config : DictConfig
+        What it composes to before anything is swept over.
+    multirun : bool
+        Whether a sweep was asked for (`-m`), or a single run.
+    launch : callable
+        Runs jobs by Hydra's launcher.
+
+    Raises
+    ------
+    UserError
+        The command is wrong.
+    RunFailed
+        A run failed or was not reached, or something is not in the store or the report.
     """
+    planned = plan(overrides, multirun, config.hydra.job.config_name)
+    cfg = planned.jobs[0]
+    for model, reason in planned.skipped.items():
+        _say(f"model={model} is left out: {reason}")
+    dataset = load_data(cfg)
+    tracker: MLflowTracker = instantiate(cfg.tracking)
+    tracker.prepare(experiment_of(cfg, dataset))
+    context = _context(planned, overrides, multirun, dataset, tracker)
+    print(f"{cfg.experiment.title}: {_asked(planned)} on {dataset.source}", flush=True)
 
-    __module__ = "hydra_plugins.fm_bench"  # the name by which Hydra finds it
-    status = 0
+    progress = Progress(jobs_at_most(planned))
+    processes = _processes(cfg)
+    results = Results(context, tracker, progress, here=processes == 1)
+    uploader = Uploader(context, tracker, results)
+    scheduler = Scheduler(context, tracker, results, uploader, launch, processes)
+    try:
+        scheduler.run(protocol(planned))
+    except BaseException as error:
+        progress.close()
+        if scheduler.computed:
+            uploader.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    progress.close()
+    summarize(cfg, dataset, context, tracker, results, uploader, scheduler)
 
-    def __init__(self, params: Mapping[str, str] | None = None) -> None:
-        self.params = params
 
-    def setup(
-        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
-    ) -> None:
-        self.hydra_context = hydra_context
-        self.task_function = task_function
-        self.config = config
-
-    def sweep(self, arguments: list[str]) -> int:
-        """Returns the `status`."""
-        ProtocolSweeper.status = self._go_through(arguments)
-        return self.status
-
-    def _go_through(self, arguments: list[str]) -> int:
-        multirun = str(self.config.hydra.mode).endswith("MULTIRUN")
-        overrides = [*self.config.hydra.overrides.hydra, *arguments]
-        planned = plan(overrides, multirun, base=self.config)
-        cfg = planned.jobs[0]
-        for model, reason in (cfg.experiment.skipped or {}).items():
-            print(f"bench: model={model} is left out: {reason}", file=sys.stderr)
-        dataset = load_data(cfg)
-        tracker: MLflowTracker = instantiate(cfg.tracking)
-        experiment = experiment_of(cfg, dataset)
-        tracker.prepare(experiment)
-        running = Running(
-            tracker,
-            experiment,
-            _sweep(
-                planned,
-                overrides,
-                dataset,
-                shlex.join(["-m", *overrides] if multirun else overrides),
-                tracker.owner,
-            ),
-            total=jobs_at_most(planned),
-            rerun=cfg.rerun,
-            processes=_processes(cfg),
-            fail_fast=cfg.fail_fast,
-            deadline=None if cfg.sweep_seconds is None else time.time() + cfg.sweep_seconds,
-        )
-        running.told = _told(cfg, dataset, tracker, running, planned)
-        print(f"{cfg.experiment.title}: {_asked(planned)} on {dataset.source}", flush=True)
-        if cfg.jobs * cfg.threads > os.cpu_count():
-            print(
-                f"bench: jobs={cfg.jobs} of {cfg.threads} threads on {os.cpu_count()} cores: times will say little",
-                file=sys.stderr,
-            )
-        try:
-            running.drive(protocol(planned), launcher=None)
-        except Missing:
-            self._compute(planned, running)
-        else:
-            running.progress.close()
-            if running.nothing_to_tell():
-                return summary(cfg, running)
-        return finish(cfg, dataset, running)
-
-    def _compute(self, planned: Plan, running: Running) -> None:
-        """The protocol once more, with Hydra's launcher."""
-        try:
-            with running:
-                running.drive(protocol(planned), self._launcher())
-        except BaseException as error:
-            running.close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-            raise
-
-    def _launcher(self) -> Launcher:
-        self.config.sweep.pid = os.getpid()  # which workers end with
-        return Plugins.instance().instantiate_launcher(
-            self.hydra_context, self.task_function, self.config
-        )
+def _context(
+    planned: Plan, overrides: list[str], multirun: bool, dataset: Dataset, tracker: MLflowTracker
+) -> JobContext:
+    cfg = planned.jobs[0]
+    words = shlex.join(["-m", *overrides] if multirun else overrides)
+    sweep = _sweep(planned, overrides, dataset, words, tracker.owner)
+    seconds = cfg.sweep_seconds
+    return JobContext(
+        experiment_of(cfg, dataset, planned.skipped),
+        sweep,
+        tracker.uri,
+        tracker.directory,
+        planned.varied_all,
+        home=tracker.directory / ".sweeps" / f"{sweep.id}.{sweep.owner}",
+        deadline=None if seconds is None else time.time() + seconds,
+        job_seconds=cfg.job_seconds,
+        rerun=cfg.rerun,
+        fail_fast=cfg.fail_fast,
+    )
 
 
 def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str, owner: str) -> Sweep:
-    """What is asked is the sweep's identity; a single run is one without a name."""
+    """Return the sweep, whose identity is what is asked; a single run is one without a name."""
     asked = sorted(
         o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra")
     )
@@ -157,32 +141,27 @@ def _asked(planned: Plan) -> str:
     return f"at most {jobs_at_most(planned)} runs"
 
 
-def _told(
-    cfg: DictConfig, dataset: Dataset, tracker: MLflowTracker, running: Running, planned: Plan
-) -> list[str]:
-    """What every job is told, so that none looks for itself, wherever it runs."""
-    sweep = running.sweep
-    told = {
-        "id": sweep.id,
-        "name": f"'{sweep.name}'" if sweep.name else "null",
-        "owner": f"'{sweep.owner}'",
-        "pid": os.getpid(),
-        "home": f"'{running.home}'",
-        "varied": f"[{','.join(planned.varied_all)}]",
-        "deadline": "null" if running.deadline is None else running.deadline,
-    }
-    told = [f"sweep.{key}={value}" for key, value in told.items()]
-    told += [
-        f"results='{tracker.directory}'",
-        f"tracking.uri='{tracker.uri}'",
-        f"rerun={cfg.rerun}",
-    ]
-    if cfg.hydra.runtime.choices.data == "auto":
-        told.append(f"data={dataset.name}")
-    return told
-
-
 def _processes(cfg: DictConfig) -> int | None:
-    """How many the launcher starts on this machine, 1 being this one; None, it starts them elsewhere."""
-    target = cfg.hydra.launcher._target_.rpartition(".")[2]
-    return {"BasicLauncher": 1, "JoblibLauncher": cfg.hydra.launcher.get("n_jobs")}.get(target)
+    """Return how many processes compute on this machine, 1 being this one; None, others do, elsewhere."""
+    launcher = cfg.hydra.launcher
+    kind = launcher._target_.rpartition(".")[2]
+    if kind == "BasicLauncher":
+        return 1
+    if kind != "JoblibLauncher":
+        return None
+    asked = launcher.get("n_jobs") or 1
+    if asked == 1:
+        return 1
+    most, why = workers_at_most(cfg.threads)
+    if not 0 < asked <= most:
+        _say(f"jobs={asked}, but {most} work at a time: {why}")
+        return most
+    if asked * cfg.threads > (os.cpu_count() or 1):
+        _say(
+            f"jobs={asked} of {cfg.threads} threads on {os.cpu_count()} cores: times will say little"
+        )
+    return asked
+
+
+def _say(sentence: str) -> None:
+    print(f"bench: {sentence}", file=sys.stderr)

@@ -1,10 +1,10 @@
-"""The jobs of a plan, with their identities: what a composed configuration and some values make."""
+"""The trials of a plan, with their identities: what a composed configuration and some values make."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 
@@ -30,38 +30,62 @@ from bench.tracking import Experiment, flatten
 class Trial:
     """One job of a sweep.
 
-    overrides : what Hydra is told.
-    combination, values : the same, as overrides that others may share and the values that are its own.
-    system : what is compared: model, features and data.
-    configuration : digest of everything that does not vary between repeats.
-    limits : validation errors by epoch above which the job is given up, and then known as `pruned_digest`.
+    Parameters
+    ----------
+    overrides : tuple of str
+        What chooses the groups; other trials may share it.
+    values : mapping
+        The trial's own values by key.
+    names : mapping of str to str
+        The choice of each group.
+    data : str
+        Digest of the data set.
+    code : mapping of str to str
+        Version of the code.
+    system : str
+        What is compared: model, features and data.
+    configuration : str
+        Digest of everything that does not vary between repeats.
+    limits : mapping of int to float
+        Validation errors by epoch above which the job is given up, and then has `pruned_digest`.
+    cfg : DictConfig
+        What `overrides` compose to.
     """
 
     overrides: tuple[str, ...]
-    combination: tuple[str, ...]
     values: Mapping[str, object]
+    names: Mapping[str, str]
+    data: str
+    code: Mapping[str, str]
     digest: str
     name: str
-    model: str
     system: str
     configuration: str
-    limits: tuple[tuple[int, float], ...] = ()
+    limits: Mapping[int, float] = field(default_factory=dict)
     pruned_digest: str | None = None
+    cfg: DictConfig | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def model(self) -> str:
+        return self.names["model"]
 
 
 class Trials:
-    """Makes the trials of one combination, without composing each anew: a composition takes a tenth of a second."""
+    """Makes the trials of one combination, without a composition of a tenth of a second for each."""
 
     def __init__(self, combination: Combination, varied: tuple[str, ...]) -> None:
         cfg = combination.cfg
         self.combination = combination
         self.varied = varied
         self.dataset = load_data(cfg)
-        self.choices = choices_of(cfg.hydra.runtime.choices, self.dataset)
+        self.names = choices_of(cfg.hydra.runtime.choices, self.dataset)
+        self.overrides = combination.overrides
+        if cfg.hydra.runtime.choices.data == "auto":  # which every node would decide for itself
+            self.overrides = (*self.overrides, f"data={self.dataset.name}")
         self.system = ", ".join(
-            f"{group}={self.choices[group]}" for group in ("model", "features", "data")
+            f"{group}={self.names[group]}" for group in ("model", "features", "data")
         )
-        model_of(cfg, self.choices["model"], self.dataset.task)
+        model_of(cfg, self.names["model"], self.dataset.task)
         instantiate(cfg.split)(self.dataset)
         build_design(
             self.dataset,
@@ -73,41 +97,32 @@ class Trials:
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
         self.code = code_version(code_targets(computed(self._part)))
-        written = ",".join(f"{key}:'{value}'" for key, value in self.code.items())
-        self._given = (
-            *combination.overrides,
-            f"sweep.data={self.dataset.digest}",
-            f"sweep.code={{{written}}}",
-        )
 
     def product(
         self, axes: Mapping[str, Mapping[str, object]], fixed: Mapping[str, object], *, test: bool
     ) -> Iterator[Trial]:
-        """A trial for each combination of the axes' values."""
-        for texts in itertools.product(*axes.values()):
-            values = {key: axes[key][text] for key, text in zip(axes, texts, strict=True)}
-            written = [f"{key}={text}" for key, text in zip(axes, texts, strict=True)]
-            yield self.trial(
-                values | dict(fixed), [*written, *(f"{k}={v}" for k, v in fixed.items())], test=test
-            )
+        """Yield a trial for each combination of the axes' values."""
+        for values in itertools.product(*(axis.values() for axis in axes.values())):
+            yield self.trial({**dict(zip(axes, values, strict=True)), **fixed, "test": test})
 
-    def trial(self, values: Mapping[str, object], written: list[str], *, test: bool) -> Trial:
-        """Values by key, and the same as they are written on a command line."""
-        values = {**values, "test": test}
+    def trial(self, values: Mapping[str, object]) -> Trial:
+        """Return the trial of these values by key."""
         for key, value in values.items():
             OmegaConf.update(self._part, key, value)
         config = computed(self._part)
         kept = {key: value for key, value in config.items() if key not in (*REPEATS, "test")}
         kept["model"] = {k: v for k, v in config["model"].items() if k != "random_state"}
         return Trial(
-            overrides=(*self._given, *written, f"test={str(test).lower()}"),
-            combination=self._given,
+            overrides=self.overrides,
             values=values,
+            names=self.names,
+            data=self.dataset.digest,
+            code=self.code,
             digest=job_digest(config, self.dataset.digest, self.code),
-            name=run_name(config, self.choices, self.varied, simulated=self.dataset.simulated),
-            model=self.choices["model"],
+            name=run_name(config, self.names, self.varied, simulated=self.dataset.simulated),
             system=self.system,
             configuration=digest({"kept": kept, "system": self.system}),
+            cfg=self.combination.cfg,
         )
 
 
@@ -142,8 +157,10 @@ def _registered() -> dict[str, BaseEstimator]:
 
 
 def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
-    """Return the chosen data, split, features and model, with the name of the split that is the default."""
+    """Return the chosen data, split, features and model, and what `auto` and `default` stand for."""
     names = {group: choices[group] for group in CHOSEN}
+    if names["data"] == "auto":
+        names["data"] = dataset.name
     if names["split"] == "default":
         names["split"] = dataset.default_split or "random"
     return names
@@ -151,7 +168,7 @@ def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
 
 def job_of(
     cfg: DictConfig,
-    choices: DictConfig,
+    names: Mapping[str, str],
     dataset: Dataset,
     code: Mapping[str, str] | None = None,
     limits: Mapping[int, float] | None = None,
@@ -160,13 +177,13 @@ def job_of(
     features_of(dataset, cfg.features.names)
     config = computed(cfg)
     return Job(
-        names=choices_of(choices, dataset),
+        names=choices_of(names, dataset),
         config=config,
         dataset=dataset,
         split=instantiate(cfg.split),
         features=tuple(cfg.features.names),
         min_count=cfg.features.min_count,
-        model=model_of(cfg, choices["model"], dataset.task),
+        model=model_of(cfg, names["model"], dataset.task),
         test=cfg.test,
         refit=cfg.refit,
         threads=cfg.threads,
@@ -190,14 +207,19 @@ def job_again(config: Mapping[str, object], names: Mapping[str, str], dataset: D
     return job_of(OmegaConf.create(dict(config)), names, dataset)
 
 
-def experiment_of(cfg: DictConfig, dataset: Dataset) -> Experiment:
-    """Simulated data never share an experiment with real ones."""
+def experiment_of(
+    cfg: DictConfig, dataset: Dataset, skipped: Mapping[str, str] | None = None
+) -> Experiment:
+    """Return the experiment of a configuration; simulated data never share one with real data.
+
+    `skipped`: models that are left out, with the reason.
+    """
     suffix = "_simulated" if dataset.simulated else ""
     asked = OmegaConf.to_container(cfg.experiment, resolve=True)
     question = {key: value for key, value in asked.items() if key not in ("name", "description")}
-    return Experiment(
-        asked["name"] + suffix, f"# {asked['title']}\n\n{asked['description']}", question
-    )
+    question["skipped"] = dict(skipped or {})
+    description = f"# {asked['title']}\n\n{asked['description']}"
+    return Experiment(asked["name"] + suffix, description, question)
 
 
 def run_name(

@@ -48,7 +48,8 @@ def test_trials_are_what_hydra_composes() -> None:
     overrides = ["model=fm_sgd", "model.l2=1,1e-05", "seed=0,3"]
     planned = plan([*TINY, *overrides], multirun=True)
     for trial in Trials(planned.combinations[0], ()).product(planned.axes, {}, test=True):
-        (cfg,) = plan(list(trial.overrides), multirun=False).jobs
+        values = [f"{key}={value}" for key, value in trial.values.items()]
+        (cfg,) = plan([*trial.overrides, *values], multirun=False).jobs
         job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
         assert job.digest == trial.digest
         assert job.model.random_state == job.config["seed"]
@@ -56,7 +57,7 @@ def test_trials_are_what_hydra_composes() -> None:
 
 def test_a_grid_is_one_batch_and_tested() -> None:
     (batch,) = gone_through(["model=linear,quadratic", "model.l2=1,2"], lambda t: record(t, 1.0))
-    assert len({t.digest for t in batch}) == 4 and all("test=true" in t.overrides for t in batch)
+    assert len({t.digest for t in batch}) == 4 and all(t.values["test"] for t in batch)
 
 
 def test_the_best_mean_is_tested_once_a_repeat_and_nothing_else_is() -> None:
@@ -65,12 +66,12 @@ def test_the_best_mean_is_tested_once_a_repeat_and_nothing_else_is() -> None:
         ["model=linear", "model.l2=1,2", "seeds=2"],
         lambda t: record(t, errors.get(t.name[7:-12], 0.0)),
     )
-    assert all("test=false" in t.overrides for t in chosen) and len(chosen) == 4
+    assert all(not t.values["test"] for t in chosen) and len(chosen) == 4
     assert [t.name for t in tested] == [
         "linear seed=0 l2=2 (simulated)",
         "linear seed=1 l2=2 (simulated)",
     ]
-    assert all("test=true" in t.overrides for t in tested)
+    assert all(t.values["test"] for t in tested)
 
 
 def test_folds_repeat_and_a_configuration_that_failed_in_one_is_not_chosen() -> None:
@@ -97,7 +98,7 @@ def test_each_model_and_feature_set_is_chosen_for_itself() -> None:
 
 def test_a_search_spends_its_budget_then_tests_the_best() -> None:
     def error(trial: Trial) -> Record:
-        l2 = float(next(o for o in trial.overrides if o.startswith("model.l2=")).partition("=")[2])
+        l2 = trial.values["model.l2"]
         return record(trial, np.log10(l2 / 5) ** 2)
 
     command = ["model=linear", "search=default", "budget=18", "seeds=2"]
@@ -123,12 +124,12 @@ def test_a_search_may_judge_by_fewer_seeds_than_it_tests_with() -> None:
 
 def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_way_again() -> None:
     def curve_of(trial: Trial) -> dict[int, float]:
-        l2 = float(next(o for o in trial.overrides if o.startswith("model.l2=")).partition("=")[2])
+        l2 = trial.values["model.l2"]
         return {epoch: 1 + l2 / epoch for epoch in range(1, 20)}
 
     def with_pruning(trial: Trial) -> Record:
         curve = curve_of(trial)
-        cut = next((e for e, limit in trial.limits if curve[e] > limit), None)
+        cut = next((e for e, limit in trial.limits.items() if curve[e] > limit), None)
         if cut is None:
             return record(trial, curve[19], curve)
         return record(trial, 0.0, {e: v for e, v in curve.items() if e <= cut}, "PRUNED")
@@ -139,7 +140,7 @@ def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_wa
     # The same when everything has been computed in full before.
     assert gone_through(command, lambda t: record(t, curve_of(t)[19], curve_of(t))) == pruned
     last = pruned[-2][0]
-    assert last.pruned_digest == pruned_digest(last.digest, dict(last.limits))
+    assert last.pruned_digest == pruned_digest(last.digest, last.limits)
 
 
 def test_ranges_on_the_command_line_are_searched() -> None:

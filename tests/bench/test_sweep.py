@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import sweep as app
 from bench.cli import main
 from bench.identity import ROOT
 from bench.processes import TimeUp, time_limit
 from bench.progress import Progress
+from bench.sweep import uploader
 from bench.tracking import MLflowTracker, Record
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
@@ -42,7 +42,6 @@ def test_what_computes_nothing_does_not_wait_for_mlflow(results: Path) -> None:
     commands = [[*c, f"results={results}"] for c in (again, wrong_key, wrong_split)]
     code = f"""
 import sys
-from bench import sweep as app
 from bench.cli import main
 print("statuses", [main(c) for c in {commands}])
 try:
@@ -186,8 +185,8 @@ def test_what_the_store_does_not_take_at_once_is_sent_later(
     command = [*FIRST, "keep_model=false", f"results={tmp_path}"]
     with monkeypatch.context() as patched:
         patched.setattr(MLflowTracker, "send", away)
-        patched.setattr(app.running, "PATIENCE_SECONDS", 0)
-        assert main(command) == 0
+        patched.setattr(uploader, "PATIENCE_SECONDS", 0)
+        assert main(command) == int(bool(waiting))
     assert waiting in capsys.readouterr().err
     assert main(command) == 0
     assert capsys.readouterr().out.count("(already computed)") == 2
@@ -251,10 +250,10 @@ def record(number: int, error: float, status: str = "FINISHED") -> Record:
 
 def test_a_pipe_gets_a_plain_line_a_job() -> None:
     pipe = io.StringIO()
-    progress = Progress(3, lambda: 1, pipe)
-    progress.known(record(1, 0.5))
-    progress.ended(record(2, 0.25, "FAILED"))
-    progress.ended(record(2, 0.25, "FAILED"))
+    progress = Progress(3, pipe)
+    progress.add(record(1, 0.5), computed=False)
+    progress.add(record(2, 0.25, "FAILED"))
+    progress.add(record(2, 0.25, "FAILED"))
     assert pipe.getvalue().splitlines() == [
         "[1/3] run 1: validation MSE 0.5000, fit 1.00 s (already computed)",
         "[2/3] run 2: FAILED, diverged",
@@ -263,22 +262,23 @@ def test_a_pipe_gets_a_plain_line_a_job() -> None:
 
 def test_a_single_run_says_what_it_found_on_a_terminal_too() -> None:
     terminal = Terminal()
-    Progress(1, lambda: 0, terminal).ended(record(1, 0.5))
+    Progress(1, terminal).add(record(1, 0.5))
     assert terminal.getvalue() == "[1/1] run 1: validation MSE 0.5000, fit 1.00 s\n"
 
 
 def test_a_terminal_gets_one_line_that_is_drawn_anew() -> None:
     terminal = Terminal()
-    progress = Progress(4, lambda: 2, terminal)
-    progress.ended(record(1, 0.5))
-    progress.ended(record(2, 0.25))
+    progress = Progress(4, terminal)
+    progress.running = 2
+    progress.add(record(1, 0.5))
+    progress.add(record(2, 0.25))
     assert "\n" not in terminal.getvalue()
     line = progress.line(200)
     assert line.startswith("[##########..........] 2 done, 2 running, 0 failed, 2 to go; ")
     assert " left, until " in line and line.endswith("; best 0.2500 run 2")
     narrow = progress.line(60)
     assert narrow.startswith("2 done, 2 running") and len(narrow) == 60
-    progress.ended(record(3, 0.1, "FAILED"))
+    progress.add(record(3, 0.1, "FAILED"))
     assert "run 3: FAILED, diverged" in terminal.getvalue() and "1 failed" in progress.line(200)
     progress.close()
     assert terminal.getvalue().endswith("\r\x1b[K")

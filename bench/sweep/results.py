@@ -1,0 +1,134 @@
+"""What is known of a sweep's trials: looked up before any is computed, collected as they end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from bench.progress import Progress
+from bench.sweep.context import JobContext
+from bench.sweep.trials import Trial
+from bench.tracking import MLflowTracker, Record
+from bench.tracking.queue_entry import Entry
+
+ENDED = ("FINISHED", "FAILED", "PRUNED")
+
+
+class Results:
+    """The records of a sweep's trials, by digest.
+
+    Parameters
+    ----------
+    here : bool
+        Whether trials are computed in this process, one after another.
+
+    Attributes
+    ----------
+    records : dict of str to Record
+    shared : dict of str to Entry
+        Those that another sweep computed; the store may not have them as part of this one.
+    pending : set of str
+        Digests of trials that are being computed.
+    """
+
+    def __init__(
+        self, context: JobContext, tracker: MLflowTracker, progress: Progress, *, here: bool
+    ) -> None:
+        self.records: dict[str, Record] = {}
+        self.shared: dict[str, Entry] = {}
+        self.pending: set[str] = set()
+        self._context = context
+        self._tracker = tracker
+        self._progress = progress
+        self._here = here
+        self._collected: set[Path] = set()
+        self._lock = threading.RLock()
+        self._stored: Callable[[str], Entry | None] | None = None
+
+    def of(self, trial: Trial) -> Record | None:
+        """Return the record of a trial, or of it as it was given up."""
+        return self.records.get(trial.digest) or self.records.get(trial.pruned_digest or "")
+
+    def missing(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Return the trials that have no record, each once."""
+        return [t for t in {t.digest: t for t in trials}.values() if self.of(t) is None]
+
+    def look_up(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the trials that have to be computed, after a look on this disk and in the store."""
+        left = self.missing(trials)
+        if self._context.rerun:
+            return left
+        self._find(left, self._on_disk)
+        left = self.missing(left)
+        if left and self._stored is None:
+            # One search for all. A store on this disk has nothing that the disk does not know.
+            tracker = self._tracker
+            known = tracker.local and tracker.queue.knows(self._context.experiment)
+            searched = not (tracker.empty or known)
+            self._stored = tracker.settled(self._context.experiment) if searched else _nothing
+        if left and self._stored is not None:
+            self._find(left, self._stored)
+        return self.missing(left)
+
+    def _on_disk(self, digest: str) -> Entry | None:
+        return self._tracker.queue.settled(self._context.experiment, digest)
+
+    def _find(self, trials: Iterable[Trial], look: Callable[[str], Entry | None]) -> None:
+        for trial in trials:
+            digests = filter(None, (trial.digest, trial.pruned_digest))
+            entry = next(filter(None, map(look, digests)), None)
+            if entry is not None:
+                self.shared[entry.record.digest] = entry
+                self.records[entry.record.digest] = entry.record
+                self._progress.add(entry.record, computed=False)
+
+    def waiting(self) -> list[tuple[Path, Entry]]:
+        """Return the results of this sweep's jobs that are not sent yet."""
+        owner = self._context.sweep.owner
+        return [(p, e) for p, e in self._tracker.queue.waiting() if e.sweep.owner == owner]
+
+    def collect(self) -> None:
+        """Take what has ended since on this disk, whichever sweep computed it."""
+        with self._lock:
+            for path, entry in self.waiting():
+                if path not in self._collected:
+                    self._collected.add(path)
+                    self.add(entry.record)
+            for digest in () if self._context.rerun else self.pending - set(self.records):
+                entry = self._on_disk(digest)
+                if entry is not None:
+                    self.shared[digest] = entry
+                    self.add(entry.record)
+        self.show()
+
+    def show(self) -> None:
+        """Draw the live line anew, with the number of trials that are being computed now."""
+        left = self.pending - set(self.records)
+        queue, experiment = self._tracker.queue, self._context.experiment
+        self._progress.running = (
+            min(1, len(left))
+            if self._here
+            else sum(queue.running(experiment, d) is True for d in left)
+        )
+        self._progress.show()
+
+    def collect_from_store(self) -> None:
+        """Take what has ended where the disk is another, and jobs sent their results themselves."""
+        sweep, rerun = self._context.sweep, self._context.rerun
+        for record in self._tracker.records(self._context.experiment, sweep.id):
+            own = record.tags.get("owner") == sweep.owner and record.status in ENDED
+            if record.digest not in self.records and (own or (record.settled and not rerun)):
+                self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take a record of a job that has ended, or has got its run id since."""
+        with self._lock:
+            self.records[record.digest] = record
+            self._progress.add(record)
+            if record.status == "FAILED" and self._context.fail_fast:
+                self._context.stop()
+
+
+def _nothing(digest: str) -> None:
+    """Find no entry."""

@@ -1,0 +1,192 @@
+"""What runs the trials of a sweep: batch after batch, in this process or by Hydra's launcher."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+
+from hydra.core.utils import JobReturn
+from hydra.types import TaskFunction
+
+from bench.errors import UserError, first_line
+from bench.sweep.context import JobContext
+from bench.sweep.job import SweepTask, run_batch
+from bench.sweep.job_batch import batches
+from bench.sweep.protocol import Protocol
+from bench.sweep.results import Results
+from bench.sweep.trials import Trial
+from bench.sweep.uploader import POLL_SECONDS, Uploader
+from bench.tracking import MLflowTracker, Record
+from bench.tracking.queue_entry import Entry
+
+MAX_LAUNCHES = 3
+"""Launches in a row that may end without a result."""
+
+Launch = Callable[[TaskFunction, Sequence[Sequence[str]], int | None], Sequence[JobReturn]]
+"""Runs a job for each list of overrides, by so many processes of this machine; None: elsewhere."""
+
+
+class Scheduler:
+    """Runs a protocol: looks its trials up, has the missing ones computed, and hands it the records.
+
+    Parameters
+    ----------
+    processes : int, optional
+        That compute on this machine. 1: this one, one trial after another. None: the launcher decides
+        where jobs run.
+
+    Attributes
+    ----------
+    unreached : list of str
+        Names of trials that were not computed.
+    """
+
+    def __init__(
+        self,
+        context: JobContext,
+        tracker: MLflowTracker,
+        results: Results,
+        uploader: Uploader,
+        launch: Launch,
+        processes: int | None,
+    ) -> None:
+        self.unreached: list[str] = []
+        self.computed = False
+        self._context = context
+        self._tracker = tracker
+        self._results = results
+        self._uploader = uploader
+        self._launch = launch
+        self._processes = processes
+
+    def run(self, protocol: Protocol) -> None:
+        """Run the protocol to its end."""
+        with ExitStack() as stack:
+            trials = next(protocol)
+            while True:
+                missing = self._results.look_up(trials)
+                if missing and not self.computed:
+                    self.computed = True
+                    stack.enter_context(self._computing())
+                if missing:
+                    self._compute(missing)
+                try:
+                    trials = protocol.send(self._results.records)
+                except StopIteration:
+                    return
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Keep the sweep's folder, and the threads that collect and send, while trials are computed."""
+        home = self._context.home
+        assert home is not None
+        home.mkdir(parents=True, exist_ok=True)
+        if self._context.sweep.name:
+            self._tracker.queue.note(self._context.experiment, self._context.sweep, "RUNNING")
+        if self._processes != 1 and not self._tracker.local:
+            self._uploader.begin()  # before jobs send for themselves, and each makes the sweep's run
+        try:
+            with ExitStack() as stack:
+                if self._processes != 1:
+                    # MLflow takes seconds at times: what has ended is shown meanwhile.
+                    stack.enter_context(_repeating(self._results.collect))
+                    stack.enter_context(_repeating(self._uploader.work))
+                yield
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+    def _compute(self, trials: list[Trial]) -> None:
+        self._results.pending = {trial.digest for trial in trials}
+        self._results.show()
+        if self._processes == 1:
+            self._compute_here(trials)
+        else:
+            self._compute_launched(trials)
+        self._results.pending = set()
+        self.unreached += [trial.name for trial in self._results.missing(trials)]
+
+    def _compute_here(self, trials: list[Trial]) -> None:
+        configurations = {trial.overrides: trial.cfg for trial in trials}
+        for batch in batches(trials, 1):
+            cfg = deepcopy(configurations[batch.overrides])
+            for _ in run_batch(self._context, self._tracker, cfg, batch):
+                self._results.collect()
+                self._uploader.attempt()  # between fits, so that it costs none of them time
+
+    def _compute_launched(self, trials: list[Trial]) -> None:
+        """Launch the trials; again those that a process which died took along, and its own alone."""
+        suspects: list[Trial] = []
+        left, fruitless = trials, 0
+        while left and not self._context.over:
+            died = self._launched(left)
+            if died is None:
+                break
+            cut = [t for t in self._results.missing(left) if self._was_cut_off(t)]
+            suspects += cut
+            remaining = [t for t in self._results.missing(left) if t not in cut]
+            fruitless = fruitless + 1 if len(remaining) == len(left) else 0
+            if fruitless == MAX_LAUNCHES:
+                raise UserError(f"the launcher failed: {first_line(died)}") from died
+            left = remaining
+        for trial in suspects:
+            if not self._context.over and self._launched([trial]) is not None:
+                self._give_up(trial)
+
+    def _launched(self, trials: Sequence[Trial]) -> Exception | None:
+        """Launch trials once; return the error that ended the launcher, if one did: a job never does."""
+        work = tuple(batches(trials, self._processes))
+        workers = self._processes and max(
+            2, min(self._processes, len(work))
+        )  # 1 would be this process
+        task = SweepTask(self._context, work)
+        try:
+            returns = self._launch(task, [batch.overrides for batch in work], workers)
+        except Exception as error:  # joblib and Ray have their own, when a worker dies
+            return error
+        finally:
+            self._results.collect()
+            self._uploader.ask(now=True)
+        for returned in returns:
+            if returned.status.name == "FAILED":
+                raise UserError(f"a job could not begin: {first_line(returned._return_value)}")
+        return None
+
+    def _was_cut_off(self, trial: Trial) -> bool:
+        return self._tracker.queue.running(self._context.experiment, trial.digest) is False
+
+    def _give_up(self, trial: Trial) -> None:
+        """Keep a failure of a job whose process was killed, twice."""
+        if self._results.of(trial) is not None:
+            return
+        reason = "its process was killed (out of memory?)"
+        tags = {"digest": trial.digest, "model": trial.model, "reason": reason}
+        record = Record("", trial.name, trial.model, "FAILED", reason, {}, {}, tags)
+        now = int(1000 * time.time())
+        entry = Entry(self._context.experiment, self._context.sweep, record, now, now, {})
+        self._tracker.queue.put(entry, lambda folder: None)
+        self._results.collect()
+
+
+@contextmanager
+def _repeating(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` again and again in a thread of its own."""
+    stopped = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stopped.wait(POLL_SECONDS):
+                act()
+        except BrokenPipeError:  # the main thread meets it too, and ends the program
+            return
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,141 @@
+"""What sends a sweep's results to MLflow, and again what it did not take."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from bench.errors import first_line
+from bench.sweep.context import JobContext
+from bench.sweep.results import Results
+from bench.tracking import MLflowTracker, redacted
+
+POLL_SECONDS = 0.3
+RETRY_SECONDS = 5.0
+"""Between two questions to a server, or two attempts to send to one that was away."""
+PATIENCE_SECONDS = 90.0
+"""For a server that is away when all is computed, or another sweep that has not sent what it computed."""
+
+
+class Uploader:
+    """Sends results to MLflow; the only part of a sweep that waits for it.
+
+    Attributes
+    ----------
+    parent : str or None
+        Id of the sweep's own run, once there is one.
+    error : str or None
+        Why the last attempt failed; what was not sent waits on disk.
+    """
+
+    def __init__(self, context: JobContext, tracker: MLflowTracker, results: Results) -> None:
+        self.error: str | None = None
+        self._context = context
+        self._tracker = tracker
+        self._results = results
+        self._parents: dict[str, str] = {}
+        self._begun = False
+        self._lock = threading.Lock()
+        self._next_attempt = self._next_question = 0.0
+
+    @property
+    def parent(self) -> str | None:
+        return self._parents.get(self._context.sweep.id)
+
+    def begin(self) -> None:
+        """Make the sweep's own run, and send what sweeps that were killed left behind."""
+        if self._begun:
+            return
+        if self._context.sweep.name:
+            experiment, sweep = self._context.experiment, self._context.sweep
+            self._parents[sweep.id] = self._tracker.begin_sweep(experiment, sweep)
+        self._tracker.reconcile()
+        self._tracker.queue.close_stale()
+        self._begun = True
+        for _ in self._tracker.send_waiting(self._parents):
+            pass
+
+    def attempt(self) -> None:
+        """Send what waits, unless MLflow refused a moment ago."""
+        something = self._results.waiting() or self._results.shared or self.error
+        if something and time.monotonic() >= self._next_attempt:
+            self._attempt()
+
+    def _attempt(self) -> None:
+        with self._lock:
+            try:
+                self.begin()
+                self.error = None
+                owner = self._context.sweep.owner
+                for record in self._tracker.send_waiting(self._parents, owner):
+                    self._results.add(record)
+                self._join_shared()
+            except Exception as error:  # what is not sent waits
+                self.error = redacted(first_line(error))
+            if self.error is not None:
+                self._next_attempt = time.monotonic() + RETRY_SECONDS
+
+    def _join_shared(self) -> None:
+        """Make what other sweeps computed, and have sent, part of this one."""
+        for digest in list(self._results.shared):
+            entry = self._tracker.queue.settled(self._context.experiment, digest)
+            if entry is not None and entry.record.run_id:
+                self._tracker.join(entry, self._context.sweep)
+                self._results.records[digest] = entry.record
+                del self._results.shared[digest]
+
+    def ask(self, *, now: bool = False) -> None:
+        """Ask the store for jobs that run on other disks: now and then, or now."""
+        results = self._results
+        if self._tracker.local or not results.pending - set(results.records):
+            return
+        with self._lock:
+            if now or time.monotonic() >= self._next_question:
+                self._next_question = time.monotonic() + RETRY_SECONDS
+                try:
+                    results.collect_from_store()
+                except Exception as error:  # it is asked again
+                    self.error = redacted(first_line(error))
+
+    def work(self) -> None:
+        """Do once what a thread of its own does again and again."""
+        self.attempt()
+        self.ask()
+
+    def finish(self) -> None:
+        """Send everything, with patience; wait for what another sweep is about to send."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        self._attempt()
+        while (self.error is not None or self._results.shared) and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+            self.attempt()
+        if self.error is None and self._results.shared:
+            self.error = f"another sweep has not sent {len(self._results.shared)} of them"
+
+    def abandon(self, status: str) -> None:
+        """Send what there is, once, and end the sweep; it is being stopped, and has no time."""
+        self._attempt()
+        try:
+            self.close(status)
+        except Exception as error:  # what stops the sweep is said, and not this
+            self.error = redacted(first_line(error))
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether MLflow has everything, and was told of the end of this sweep and all others."""
+        sweep, queue = self._context.sweep, self._tracker.queue
+        tag = f"sweep.{sweep.id}"
+        shared = (entry.record for entry in self._results.shared.values())
+        return (
+            all(record.run_id and tag in record.tags for record in shared)
+            and (not sweep.name or queue.closed(self._context.experiment, sweep))
+            and queue.all_closed()
+            and not any(queue.waiting())
+        )
+
+    def close(self, status: str) -> None:
+        """End the sweep, and its own run if there is one."""
+        if self.parent is not None:
+            self._tracker.end(self.parent, status)
+        if self._context.sweep.name:
+            self._tracker.queue.note(self._context.experiment, self._context.sweep, status)
