@@ -23,6 +23,7 @@ from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
 from fm.deployment import Served, Source
+from fm.design import Design
 
 SOURCES = {
     "user": Source("user"),
@@ -92,12 +93,17 @@ def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
             f"run {run_id} cannot be repeated: with the code here its predictions are others"
         )
     model, X = result.fitted
-    others = [block.name for block in X if block.name not in SOURCES]
+    if not isinstance(X, Design):
+        return "no: a model of bags or standardized numbers is not logged"
+    sources_of = {name: Source(name) for name in job.dataset.fields} | SOURCES
+    others = [block.name for block in X if block.name not in sources_of]
     if others:
         return f"no: no request can name the levels of {', '.join(others)}"
-    sources = [SOURCES[block.name] for block in X]
+    sources = [sources_of[block.name] for block in X]
     columns = list(dict.fromkeys(source.column for source in sources))
     example = job.dataset.rows.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
+    text = example.select_dtypes("category").columns
+    example = example.astype(dict.fromkeys(text, "str"))
     return log_model(evidence, run_id, Served(model, X.blocks, sources), example)
 
 

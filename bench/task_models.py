@@ -46,4 +46,11 @@ def model_for(model: BaseEstimator, task: str) -> BaseEstimator | None:
     if get_tags(model).estimator_type == kind:
         return model
     other = CLASSIFIERS.get(type(model)) if kind == "classifier" else None
-    return None if other is None else other(**model.get_params(deep=False))
+    if other is None:
+        return None
+    found = other(**model.get_params(deep=False))
+    try:
+        getattr(found, "check_params", lambda: None)()
+    except ValueError:
+        return None  # such as a solver that does not classify
+    return found

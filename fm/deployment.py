@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from sklearn.base import is_classifier
 
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Block, Design
@@ -46,8 +47,10 @@ class Served:
     def predict(
         self, table: Mapping[str, ArrayLike], params: Mapping | None = None
     ) -> NDArray[np.float64]:
-        """What the model predicts of each row of `table`, which has the sources' columns; an id that was not
-        known when the model was fitted tells nothing. `params` is there for MLflow and unused.
+        """Return what the model predicts of each row of `table`, which has the sources' columns.
+
+        Of two classes that is the probability of the second. An id that was not known when the model was
+        fitted tells nothing. `params` is there for MLflow and unused.
         """
         blocks = [
             Block(
@@ -59,7 +62,10 @@ class Served:
             )
             for b, s in zip(self.blocks, self.sources, strict=True)
         ]
-        return self.model.predict(Design(blocks))
+        X = Design(blocks)
+        if is_classifier(self.model):
+            return self.model.predict_proba(X)[:, 1]
+        return self.model.predict(X)
 
 
 def save(served: Served, folder: str | os.PathLike) -> None:

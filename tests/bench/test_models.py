@@ -17,7 +17,7 @@ import pytest
 from bench.identity import ROOT
 from bench.tracking import Experiment, RunReader
 from bench.ui import free_port
-from fm import Block, FMOrdinal, FMRegressor
+from fm import Block, FMClassifier, FMOrdinal, FMRegressor
 from fm.deployment import Served, Source, load, save
 from fm.design import Design
 
@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 USERS, ITEMS, DAYS = np.array([10, 30, 20]), np.array(["b", "a"]), np.array([17, 3])
 
 
-@pytest.mark.parametrize("make", [FMRegressor, FMOrdinal])
+@pytest.mark.parametrize("make", [FMRegressor, FMOrdinal, FMClassifier])
 def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     levels = [rng.integers(0, n, 60) for n in (3, 2, 2)]
@@ -37,7 +37,12 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
             Block("day", levels[2], 2, labels=DAYS),
         ]
     )
-    model = make(k=2, n_iter=5, random_state=0).fit(X, rng.integers(1, 4, 60).astype(float))
+    y = rng.integers(1, 3 if make is FMClassifier else 4, 60).astype(float)
+    model = make(k=2, n_iter=5, random_state=0).fit(X, y)
+
+    def expected(X: Design) -> np.ndarray:
+        return model.predict_proba(X)[:, 1] if make is FMClassifier else model.predict(X)
+
     save(
         Served(model, X.blocks, [Source("user"), Source("item"), Source("timestamp", 86_400)]),
         tmp_path,
@@ -47,10 +52,10 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
         "item": ITEMS[levels[1]],
         "timestamp": DAYS[levels[2]] * 86_400 + 5,
     }
-    np.testing.assert_array_equal(load(tmp_path).predict(table), model.predict(X))
+    np.testing.assert_array_equal(load(tmp_path).predict(table), expected(X))
     unknown = {name: np.array([column.dtype.type(0)]) for name, column in table.items()}
     nobody = Design([Block(b.name, [-1], b.n_levels, side=b.side) for b in X])
-    np.testing.assert_array_equal(load(tmp_path).predict(unknown), model.predict(nobody))
+    np.testing.assert_array_equal(load(tmp_path).predict(unknown), expected(nobody))
 
 
 @pytest.fixture(scope="module")
