@@ -2,14 +2,16 @@
 
 Here alone is MLflow's database seen without MLflow, by its tables `experiments`, `runs` and
 `logged_models`: where MLflow's import would cost seconds, and to change the absolute paths that it
-writes down, for which it has no call.
+writes down, for which it has no call. A test holds what is read here against MLflow's own search.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.files import sync
@@ -66,6 +68,45 @@ def local_runs(path: Path, experiment: str) -> tuple[str | None, set[str]]:
             (experiment,),
         ).fetchall()
     return stage and stage[0], {run_id for (run_id,) in runs}
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A run as it stands in the database."""
+
+    experiment: str
+    run_id: str
+    name: str
+    status: str
+    began: int
+    ended: int
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+def read_runs(path: Path) -> list[LocalRun]:
+    """Return every run that is not deleted, newest first, in a tenth of the time of a search."""
+    with _reading(path) as db:
+        rows = db.execute(
+            "SELECT experiments.name, run_uuid, runs.name, status, start_time, end_time"
+            " FROM runs JOIN experiments USING (experiment_id)"
+            " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+            " ORDER BY start_time DESC, run_uuid"
+        )
+        runs = {
+            run_id: LocalRun(experiment, run_id, name, status, began or 0, ended or 0)
+            for experiment, run_id, name, status, began, ended in rows
+        }
+        for table in ("params", "tags"):
+            for run_id, key, value in db.execute(f"SELECT run_uuid, key, value FROM {table}"):
+                if run_id in runs:
+                    getattr(runs[run_id], table)[key] = value
+        metrics = db.execute("SELECT run_uuid, key, value, is_nan FROM latest_metrics")
+        for run_id, key, value, is_nan in metrics:
+            if run_id in runs:
+                runs[run_id].metrics[key] = math.nan if is_nan else value
+    return list(runs.values())
 
 
 def move_artifacts(path: Path, folder: Path) -> None:

@@ -15,6 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bench.errors import UserError
+from bench.tracking.local_store import read_runs
 from bench.tracking.queue_entry import CODE_FILE, Entry
 from bench.tracking.run_record import (
     Experiment,
@@ -71,6 +72,9 @@ class RunReader(Store):
         UserError
             If there is no such experiment.
         """
+        if self.local and not self.empty:
+            self.check()
+            return self._local_records(experiment)
         names = {e.experiment_id: e.name for e in self.client.search_experiments()}
         if experiment is not None:
             if experiment not in names.values():
@@ -82,6 +86,28 @@ class RunReader(Store):
             tags = record.tags | {"experiment": names[run.info.experiment_id]}
             records.append(replace(record, tags=tags))
         return records
+
+    def _local_records(self, experiment: str | None) -> list[Record]:
+        runs = read_runs(self.database)
+        names = {run.experiment for run in runs}
+        if experiment is not None and experiment not in names:
+            raise self._no_experiment(experiment, names)
+        return [
+            Record(
+                run_id=run.run_id,
+                name=run.name,
+                model=run.tags.get("model", ""),
+                status="PRUNED" if "pruned" in run.tags else run.status,
+                reason=run.tags.get("reason"),
+                params=run.params,
+                metrics=run.metrics,
+                tags=run.tags | {"experiment": run.experiment},
+                began=run.began,
+                ended=run.ended,
+            )
+            for run in runs
+            if run.tags.get("digest") and experiment in (None, run.experiment)
+        ]
 
     def record(self, run: Run) -> Record:
         """Return a run of MLflow's as a `Record`."""

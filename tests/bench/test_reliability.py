@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
+from bench.run import Pruned
 from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts, redacted
 from bench.tracking.models import log_model
 from bench.tracking.run_record import CUT_OFF, Experiment
@@ -186,6 +188,28 @@ def test_a_store_works_and_moves_whatever_its_folder_is_called(
     assert {file.path for file in files} >= {"config.yaml", "predictions.csv"}
     assert not old.exists()
     assert {path.name for path in tmp_path.iterdir()} == {old.parent.name, new.name}
+
+
+def test_runs_are_read_without_mlflow_as_with_it(store: MLflowTracker) -> None:
+    track(store, job(1.0), sweep("s"))
+    track(store, job(2.0), sweep("s"), Pruned([2.0, 1.5]))
+    track(store, job(3.0), sweep("t"), ValueError("no"))
+    odd = track(store, job(4.0), sweep("s")).run_id
+    for name, value in (("nan", np.nan), ("inf", np.inf), ("low", -np.inf)):
+        store.client.log_metric(odd, name, value)
+    store.client.delete_run(track(store, job(5.0), sweep("s")).run_id)
+    reader = RunReader(directory=str(store.directory))
+    read = reader.all_records()
+    assert "client" not in vars(reader)
+    experiment_id = store.experiment_id(EXPERIMENT.name)
+    searched = [store.record(run) for run in store.search([experiment_id], "tags.digest != ''")]
+    assert [r.run_id for r in read] == [r.run_id for r in searched] and len(read) == 4
+    for one, other in zip(read, searched, strict=True):
+        assert repr({n: one.metrics[n] for n in sorted(one.metrics)}) == repr(
+            {n: other.metrics[n] for n in sorted(other.metrics)}
+        )
+        assert replace(one, metrics={}, tags={}) == replace(other, metrics={}, tags={})
+        assert one.tags == other.tags | {"experiment": EXPERIMENT.name}
 
 
 def test_reading_writes_nothing(tmp_path: Path) -> None:
