@@ -72,6 +72,7 @@ def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: 
     for model, reason in planned.skipped.items():
         _say(f"model={model} is left out: {reason}")
     dataset = load_data(cfg)
+    features_of(dataset, cfg.features.names)
     tracker: MLflowTracker = instantiate(cfg.tracking)
     tracker.prepare(experiment_of(cfg, dataset))
     context = _context(planned, overrides, multirun, dataset, tracker)

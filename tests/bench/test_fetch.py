@@ -191,3 +191,13 @@ def test_concurrent_calls_download_once(server: Server, folder: Path) -> None:
         thread.join()
     assert_installed(folder)
     assert len(server.ranges) == 1
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_BYTES", 100)
+    server.content = zip_of({"ml-100k/big": b"0" * 101}, "")
+    with pytest.raises(DataUnavailable, match="extracted it has 101 bytes, more than the 100"):
+        install(server, folder)
+    assert_nothing_else(folder)

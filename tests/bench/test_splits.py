@@ -14,11 +14,13 @@ from bench.data.dataset import Dataset
 from bench.data.splits import (
     Split,
     by,
+    default,
     kfold,
     leave_last_out,
     published,
     published_by_user,
     random,
+    rolling,
     temporal,
 )
 from bench.errors import UserError
@@ -243,3 +245,35 @@ def test_strangers_have_no_rating_elsewhere(
     assert any(
         not np.array_equal(protocol(data, test=0.3, seed=n).test, split.test) for n in range(51, 56)
     )
+
+
+def test_rolling_origins_train_on_the_past_and_test_on_the_next_window() -> None:
+    rng = np.random.default_rng(0)
+    data = dataset_of(list(range(60)), rng.permutation(60).tolist())
+    time = data.rows["timestamp"].to_numpy()
+    tested = []
+    for origin in range(5):
+        split = rolling(data, origin=origin, n_origins=5, validation=0.2)
+        assert len(split.test) == 10 and len(split.development) == 10 * (origin + 1)
+        assert time[split.train].max() < time[split.validation].min()
+        assert time[split.validation].max() < time[split.test].min()
+        tested.extend(split.test)
+    assert len(set(tested)) == 50
+    with pytest.raises(UserError, match="origin must be at most 4"):
+        rolling(data, origin=5)
+
+
+def test_the_default_is_the_split_that_came_with_the_data_or_random() -> None:
+    rows = (np.arange(12), np.arange(12, 15), np.arange(15, 20))
+    data = replace(dataset_of([0] * 20, [0] * 20), splits={"given": rows}, default_split="given")
+    split = default(data, validation=0.5)
+    assert [split.train.tolist(), split.validation.tolist(), split.test.tolist()] == [
+        part.tolist() for part in rows
+    ]
+    drawn = default(dataset_of([0] * 20, [0] * 20), test=0.2)
+    assert (drawn.name, len(drawn.test)) == ("random", 4)
+
+
+def test_a_field_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match=r"tiny has no field 'usr' \(did you mean 'user'\?\)"):
+        by(dataset_of([0] * 20, [0] * 20), "usr")
