@@ -63,11 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1, a run failed; 2, the command was wrong.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        return exit_status(lambda: _command(arguments))
-    except BrokenPipeError:  # the reader has seen enough: `fm-bench list models | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return exit_status(lambda: _command(arguments))
 
 
 def _command(arguments: list[str]) -> int:

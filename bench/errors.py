@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,12 @@ def checked() -> Iterator[None]:
 def exit_status(command: Callable[[], int]) -> int:
     """What `command` returns; where it raises a `UserError` or is interrupted, its status or 130, and the sentence."""
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.status

@@ -18,6 +18,7 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from bench.identity import digest
 from bench.sweep.compose import REPEATS, Plan
@@ -77,6 +78,7 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
         seed=settings.seed,
         startup=settings.startup,
         prune=settings.prune,
+        first={key: OmegaConf.select(cfg, key) for key in space},
     )
     judged = _judged(plan)
     errors, tested = {}, {}

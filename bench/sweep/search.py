@@ -40,6 +40,11 @@ class Range:
         if not self.low < self.high:
             raise ValueError(f"low must be below high, got {self.low} and {self.high}")
 
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        return self.low <= value <= self.high and not (self.integer and value != int(value))
+
 
 @dataclass
 class Worth:
@@ -57,10 +62,19 @@ class Study:
     sampler : "tpe", tree-structured Parzen estimator (Bergstra, Bardenet, Bengio & Kegl, NIPS 2011), after
         `startup` random ones; or "random".
     prune : whether `limits` are set.
+    first : proposed before all others, if it lies within the space: the default configuration, so that
+        a search with a small budget does not end with a worse one.
     """
 
     def __init__(
-        self, space: Mapping[str, Range], *, sampler: str, seed: int, startup: int, prune: bool
+        self,
+        space: Mapping[str, Range],
+        *,
+        sampler: str,
+        seed: int,
+        startup: int,
+        prune: bool,
+        first: Mapping[str, object] | None = None,
     ) -> None:
         import optuna
 
@@ -77,6 +91,8 @@ class Study:
             )
         self._states = optuna.trial.TrialState
         self._study = optuna.create_study(direction="minimize", sampler=chosen)
+        if first is not None and all(first[key] in range_ for key, range_ in space.items()):
+            self._study.enqueue_trial(dict(first))
         self._space = {key: _distribution(r) for key, r in space.items()}
         self._startup = startup
         self._prune = prune

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from bench.errors import UserError
 from bench.sweep import plan
@@ -110,6 +111,17 @@ def test_a_search_spends_its_budget_then_tests_the_best() -> None:
     assert [[t.digest for t in batch] for batch in larger[:4]] == [
         [t.digest for t in b] for b in batches[:4]
     ]
+
+
+def test_a_search_begins_with_the_default_configuration() -> None:
+    command = ["model=fm_als", "search=default", "budget=4"]
+    planned = plan([*TINY, *command], multirun=True)
+    batch = next(protocol(planned))
+    (cfg,) = planned.jobs
+    assert batch[0].values["model.l2"] == cfg.model.l2
+    assert all(OmegaConf.select(cfg, key) == batch[0].values[key] for key in planned.varied_all)
+    narrow = plan([*TINY, *command, "model.l2=interval(90,100)"], multirun=True)
+    assert all(t.values["model.l2"] >= 90 for t in next(protocol(narrow)))
 
 
 def test_a_search_may_judge_by_fewer_seeds_than_it_tests_with() -> None:
