@@ -100,7 +100,8 @@ def subject_of(reader: RunReader, name: str) -> Subject:
 def sweep_folder(experiment: Experiment, sweep: str, words: str) -> str:
     """Return the folder, in `results`, of a sweep's report, by its id and its command's words."""
     asked = [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
-    return experiment.name if asked == [f"experiment={experiment.name}"] else f"sweeps/{sweep}"
+    as_configured = [f"experiment={experiment.name.removesuffix('_simulated')}"]
+    return experiment.name if asked == as_configured else f"sweeps/{sweep}"
 
 
 def write(reader: RunReader, name: str, results: Path, by: str | None = None) -> Report:

@@ -1,4 +1,4 @@
-"""The report of a sweep: what it compares and chooses, what it says, that it says it again the same."""
+"""The report of a sweep: what it compares and chooses, and that it says it again to the byte."""
 
 from __future__ import annotations
 
@@ -370,6 +370,8 @@ def test_each_sweep_has_a_folder_and_the_experiment_keeps_its_own() -> None:
     )
     assert sweep_folder(gap, "abc", "-m experiment=published_gap split=ub") == "sweeps/abc"
     assert sweep_folder(Experiment("sweeps", ""), "abd", "-m model=linear") == "sweeps/abd"
+    simulated = Experiment("published_gap_simulated", "")
+    assert sweep_folder(simulated, "abc", "experiment=published_gap") == "published_gap_simulated"
 
 
 def test_the_articles_numbers_come_last() -> None:
