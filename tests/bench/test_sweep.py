@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import processes
 from bench.cli import main
 from bench.identity import ROOT
 from bench.processes import TimeUp, time_limit
@@ -42,6 +44,7 @@ def test_what_computes_nothing_does_not_wait_for_mlflow(results: Path) -> None:
     commands = [[*c, f"results={results}"] for c in (again, wrong_key, wrong_split)]
     code = f"""
 import sys
+from bench import processes
 from bench.cli import main
 print("statuses", [main(c) for c in {commands}])
 try:
@@ -227,6 +230,35 @@ def test_a_worker_that_is_killed_costs_its_job_alone(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAILED linear l2=4 (simulated): its process was killed" in done.stdout
     assert [status for _, status in statuses(tmp_path)] == ["FINISHED", "FAILED", "FINISHED"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_between_jobs_costs_none(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear", "model.l2=1,4,9"]
+    command += ["jobs=2", "model._target_=tests.bench.killer.DiesBetweenJobs"]
+    command += ["keep_model=false", f"results={tmp_path / 'results'}"]
+    flag = tmp_path / "flag"
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=200,
+        env=os.environ | {"FLAG": str(flag)},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert flag.exists()
+    assert [status for _, status in statuses(tmp_path / "results")] == ["FINISHED"] * 3
+
+
+def test_no_more_workers_than_cores_and_memory_bear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_memory_available", lambda: None)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert processes.workers_at_most(1) == (8, "there are 8 cores, and threads=1")
+    assert processes.workers_at_most(3)[0] == 2
+    monkeypatch.setattr(processes, "_memory_available", lambda: 0)
+    assert processes.workers_at_most(1)[0] == 2 and "memory" in processes.workers_at_most(1)[1]
 
 
 def test_time_limit_is_over_with_its_body() -> None:
