@@ -21,6 +21,8 @@ FAULTS = ("kill", "power", "full", "error")
 """Killed before the call; loss of power, at which nothing is on disk that was not synchronized; the
 disk is full from the call on; the call fails once with an input/output error."""
 KILLED = 137
+STATE = ("damaged", "jobs", "leases", "mlartifacts", "outbox")
+"""Folders that hold no reports."""
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
 
@@ -215,10 +217,11 @@ def snapshot(results: Path, volatile: Callable[[str], bool]) -> Iterator[tuple]:
         facts = (run.data.params, run.data.metrics, tags, contents)
         runs.append((run.info.run_name, run.info.status, *(sorted(f.items()) for f in facts)))
     yield from sorted(runs)
-    for name in sorted(names.values()):
-        for file in sorted((results / name).rglob("*")):
-            if file.is_file():
-                yield str(file.relative_to(results)), _content(file)
+    for folder in sorted(results.glob("[!.]*")):
+        if folder.name not in STATE:
+            for file in sorted(folder.rglob("*")):
+                if file.is_file():
+                    yield str(file.relative_to(results)), _content(file)
     yield "waiting", [path.name for path in (results / "outbox").glob("*")]
 
 

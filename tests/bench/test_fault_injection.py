@@ -41,8 +41,8 @@ def small_sweep(results: Path) -> int:
             pass
     tracker.reconcile()
     tracker.queue.close_stale()
-    page.draw = lambda *_: []  # figures take seconds
-    files = page.write(tracker, parent, results)
+    page.draw = lambda *_: iter(())  # figures take seconds
+    files = [page.write(tracker, parent, results).html]
     best = min(tracker.records(EXPERIMENT, sweep.id), key=lambda record: record.name).run_id
     tracker.log_sweep(parent, RESULT.metrics, files, best)
     tracker.end(parent, "FINISHED")
@@ -78,7 +78,7 @@ def test_a_fault_at_any_call_loses_nothing_and_doubles_nothing(
     tmp_path: Path, empty_store: Path, undisturbed: tuple[int, list], fault: str
 ) -> None:
     calls, expected = undisturbed
-    assert calls > 80 and len(expected) > 3
+    assert calls > 80 and any("README.md" in str(what[0]) for what in expected)
     for call in range(1 + FAULTS.index(fault) * STRIDE // len(FAULTS), calls + 1, STRIDE):
         results = tmp_path / str(call) / "results"
         results.mkdir(parents=True)
