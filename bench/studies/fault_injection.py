@@ -222,7 +222,7 @@ def snapshot(results: Path, volatile: Callable[[str], bool]) -> Iterator[tuple]:
             for file in sorted(folder.rglob("*")):
                 if file.is_file():
                     yield str(file.relative_to(results)), _content(file)
-    yield "waiting", [path.name for path in (results / "outbox").glob("*")]
+    yield "waiting", [path.name for path in (results / "outbox").glob("[!.]*")]
 
 
 def _content(path: Path) -> bytes:
