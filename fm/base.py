@@ -16,7 +16,7 @@ from fm.draws import Draws, RunningMean
 from fm.gibbs import Draw, gibbs
 from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
-from fm.sgd import sgd
+from fm.sgd import default_n_iter, sgd
 from fm.validation import (
     check_groups,
     check_hyperparameters,
@@ -129,6 +129,8 @@ class FactorizationMachine(BaseEstimator):
         patience, tol = settings.pop("early_stopping", None), settings.pop("tol", 0.0)
         if patience is not None and validation is None:
             raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
+        if settings["n_iter"] is None:
+            settings["n_iter"] = default_n_iter(X)
         if "groups" in settings:
             settings["groups"] = check_groups(settings["groups"], X)
         monitor = Monitor(

@@ -83,6 +83,8 @@ class MatrixFeatures:
     def backward(self, e: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
         z *= e[:, None]
         pull = self.rows.T @ z
+        if self.levels is None and self.rows2 is self.rows:
+            return pull, pull[:, 0].copy()  # x_j is 0 or 1, and z_0 is 1
         return pull if self.levels is None else self.levels.T @ pull, self.column_squares(e)
 
     def column_squares(self, weight: NDArray) -> NDArray:
@@ -90,9 +92,9 @@ class MatrixFeatures:
         return squares if self.levels is None else self.levels2.T @ squares
 
     def column_units(self, weight: NDArray) -> NDArray[np.float64]:
-        counts = (self.rows != 0).T @ weight
+        counts = _occurs(self.rows).T @ weight
         if self.levels is not None:
-            counts = (self.levels != 0).T @ counts
+            counts = _occurs(self.levels).T @ counts
         units = np.ones(len(counts))
         return np.sqrt(np.divide(self.column_squares(weight), counts, out=units, where=counts > 0))
 
@@ -192,3 +194,10 @@ def _divided(
     if not sparse.issparse(X):
         return X * inverse
     return sparse.csr_array((X.data * inverse[X.indices], X.indices, X.indptr), shape=X.shape)
+
+
+def _occurs(X: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
+    """Return 1 where X has an entry other than 0, without `!=` of SciPy, which sorts X in place."""
+    if not sparse.issparse(X):
+        return X != 0
+    return sparse.csr_array(((X.data != 0).astype(X.dtype), X.indices, X.indptr), shape=X.shape)

@@ -10,7 +10,9 @@ in an order drawn anew each epoch. With e = weight dloss/df (B,) and q = x V its
     w_j : (1/B) sum_rows e x_j               + (l2_w / n) w_j
     v_j : (1/B) sum_rows e x_j (q - x_j v_j) + (l2 / n) v_j
 
-which is two sparse products for the whole batch and no loop over rows or features. Steps:
+which is two sparse products for the whole batch and no loop over rows or features. Where a row has more than
+`FEW` features, a batch of a few hundred rows is compressed to the columns that occur in it, once, and a step
+touches only these; the penalty of a column is then spread over the batches in which it occurs. Steps:
 
     constant    theta -= learning_rate c g                   c_j = 1 / max(1/B, mean over rows of x_j^2)
     invscaling  theta -= learning_rate c g / epoch^power_t
@@ -21,7 +23,15 @@ row of it the classic step of one row, so that one learning rate suits frequent 
 batch size. w0 always takes the mean. To make steps free of units, y is standardized to mean 0 and variance 1 and
 each column divided by the root mean square of its nonzero entries; l2 keeps its meaning in the units given.
 
-Cost of an epoch: O(k nnz) + O(k n_features) per batch. A `Design`'s side features are multiplied once per
+Penalties that are not given are learned: after each epoch, with h_j the sum of squared gradients over the epoch
+(the information about theta_j) and s^2 the mean squared residual (1 for classes),
+
+    l2_w = s^2 sum_j h_j / (h_j + l2_w / s^2) / |w|^2
+
+(MacKay, "Bayesian interpolation", Neural Computation 1992), and likewise l2 for V, which does not fall after
+the first epoch: what V learns later is more and more the noise of the training rows. They are in units of the columns, so that the user's units play no part.
+
+Cost of an epoch: O(k nnz), and O(k n_features) per batch where rows have few features. A `Design`'s side features are multiplied once per
 level and batch, not once per row.
 """
 
@@ -53,6 +63,17 @@ SEGMENT = 2**17
 """Rows that an epoch visits together, few enough to stay in cache. More rows than this are dealt to segments at
 random once, and an epoch draws the order of the segments and the batches of each."""
 
+FEW = 4
+"""Features of a row, on average, up to which a step is taken in all columns."""
+
+COMPRESSED_ROWS = 512
+"""Rows of a batch that is compressed to its own columns."""
+
+FIRST_PENALTIES = 5.0, 50.0
+"""Of w and V where they are learned, in the first epoch."""
+
+PENALTY_RANGE = 0.05, 1e6
+
 RESIDUALS = {"squared": lambda f, y: f - y, "logistic": lambda f, y: expit(f) - y}
 """dloss/df."""
 
@@ -67,6 +88,7 @@ class SGDState:
     n_interacting : the first so many columns have factors.
     units : (n_features,) of the columns.
     offset, scale : f(x) = offset + scale * (standardized prediction).
+    penalties : l2_w and l2 where they are learned, of the standardized y and columns.
     limit : mean squared residual above which the iteration counts as diverging.
     """
 
@@ -79,6 +101,7 @@ class SGDState:
     offset: float
     scale: float
     rng: np.random.Generator
+    penalties: tuple[float, float] = FIRST_PENALTIES
     n_epochs: int = 0
     limit: float = np.inf
 
@@ -108,8 +131,8 @@ def sgd(
     k: int,
     n_iter: int,
     learning_rate: float,
-    l2: float,
-    l2_w: float,
+    l2: float | None,
+    l2_w: float | None,
     rng: np.random.Generator,
     schedule: Literal["adagrad", "constant", "invscaling"] = "adagrad",
     power_t: float = 0.25,
@@ -124,7 +147,8 @@ def sgd(
     """`n_iter` epochs from V ~ N(0, init_std^2) and w = 0, or from `start` (and then its generator).
 
     X, y, sample_weight : checked by the caller: finite, at least one row, y in {0, 1} for logistic loss.
-    batch_size : rows per step; None for `default_batch_size`.
+    l2, l2_w : None to learn both.
+    batch_size : rows per step; None for `default_batch_size`, or about 512 where rows have many features.
     callback : called after every epoch with the number of epochs done (those of `start` included) and the
         coefficients; a true answer ends the fit.
     Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges. Warns when it ends
@@ -133,10 +157,16 @@ def sgd(
     began, seconds = perf_counter(), []
     reuse_freed_memory()
     n, p = X.shape
-    batch_size = min(n, batch_size or default_batch_size(n, p))
+    compressed = compresses(X)
+    default = compressed_batch_size(n) if compressed else default_batch_size(n, p)
+    batch_size = min(n, batch_size or default)
     unit = 1.0 if sample_weight is None else sample_weight.mean()
     weight = np.broadcast_to(1.0, n) if sample_weight is None else sample_weight / unit
-    rows = features(X, dtype)
+    if compressed:
+        X_rows = X.to_csr(dtype) if isinstance(X, Design) else sparse.csr_array(X, dtype=dtype)
+        rows = MatrixFeatures.of(X_rows)
+    else:
+        rows = features(X, dtype)
     n_interacting = X.n_interacting if isinstance(X, Design) else p
     state = deepcopy(start) or _initial_state(
         rows.column_units(weight), n_interacting, y, weight, k, loss, init_std, rng, dtype
@@ -147,14 +177,15 @@ def sgd(
     weight = None if sample_weight is None else weight
     target = y - state.offset
     target /= state.scale
-    if n > SEGMENT:
+    if n > SEGMENT and not compressed:
         order = _arrangement(rows, n, _segment(batch_size))
         rows, target, weight = rows[order], target[order], None if weight is None else weight[order]
         del order
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the columns.
-    penalty = 1 / (n * unit * state.units**2)
-    penalties = (l2_w * penalty).astype(dtype), (l2 / state.scale * penalty).astype(dtype)
-    objective = _Objective(rows, target, weight, *penalties, RESIDUALS[loss])
+    in_user_units = 1 / (n * unit * state.units**2)
+    given = l2_w, None if l2 is None else l2 / state.scale
+    if compressed:
+        batches = CompressedBatches.of(rows, batch_size)
     if schedule == "adagrad":
         direction = partial(_adagrad, squares=state.squares)
     else:
@@ -163,17 +194,25 @@ def sgd(
     power = power_t if schedule == "invscaling" else 0
     for _ in range(n_iter):
         rate = learning_rate / (1 + state.n_epochs) ** power
-        errors = []
+        penalties = (
+            np.full(p, learned / (n * unit), dtype)
+            if value is None
+            else (value * in_user_units).astype(dtype)
+            for value, learned in zip(given, state.penalties, strict=True)
+        )
+        before = state.squares.copy() if None in given else None
+        objective = _Objective(rows, target, weight, *penalties, RESIDUALS[loss])
         with np.errstate(over="ignore", invalid="ignore"):
-            for chosen in _batches(n, batch_size, state.rng):
-                error, slope, gradient = objective.gradient(chosen, state.w0, state.theta)
-                errors.append(error)
-                state.w0 -= rate * slope
-                for columns, piece in gradient:
-                    piece[max(0, n_interacting - columns.start) :, 1:] = 0
-                    step = direction(piece, columns)
-                    step *= rate
-                    state.theta[columns] -= step
+            if compressed:
+                errors = _compressed_epoch(state, batches, objective, direction, rate)
+            else:
+                errors = _epoch(
+                    state, _batches(n, batch_size, state.rng), objective, direction, rate
+                )
+        if before is not None and schedule == "adagrad":
+            noise = 1.0 if loss == "logistic" else float(np.mean(errors))
+            information = (batch_size * unit) ** 2 * (state.squares - before)
+            _learn_penalties(state, information, noise)
         state.n_epochs += 1
         state.limit = min(state.limit, 1e6 * max(1.0, errors[0]))
         if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
@@ -193,6 +232,103 @@ def sgd(
             stacklevel=2,
         )
     return SGDFit(state.coefficients(), state, np.array(seconds))
+
+
+def _epoch(state: SGDState, batches, objective, direction, rate: float) -> list[float]:
+    """Take a step in all columns for each batch; return the mean squared residual of each."""
+    errors = []
+    for chosen in batches:
+        error, slope, gradient = objective.gradient(chosen, state.w0, state.theta)
+        errors.append(error)
+        state.w0 -= rate * slope
+        for columns, piece in gradient:
+            piece[max(0, state.n_interacting - columns.start) :, 1:] = 0
+            step = direction(piece, columns)
+            step *= rate
+            state.theta[columns] -= step
+    return errors
+
+
+def _compressed_epoch(
+    state: SGDState, batches: CompressedBatches, objective, direction, rate: float
+) -> list[float]:
+    """Take a step in the columns of each batch; return the mean squared residual of each."""
+    errors, n = [], len(objective.target)
+    for b in state.rng.permutation(len(batches.parts)):
+        chosen, columns, x = batches.parts[b]
+        spread = (n / (len(chosen) * batches.times[columns])).astype(state.theta.dtype)
+        own = state.theta[columns]
+        error, slope, gradient = objective.of_batch(chosen, columns, x, spread, state.w0, own)
+        errors.append(error)
+        state.w0 -= rate * slope
+        gradient[np.searchsorted(columns, state.n_interacting) :, 1:] = 0
+        step = direction(gradient, columns)
+        step *= rate
+        state.theta[columns] = own - step
+    return errors
+
+
+def _learn_penalties(state: SGDState, information: NDArray, noise: float) -> None:
+    """Set `state.penalties` by what this epoch's gradients say of the sizes of w and V."""
+    learned = []
+    for old, part in zip(state.penalties, (slice(0, 1), slice(1, None)), strict=True):
+        seen = state.seen.copy()
+        seen[state.n_interacting if part.start else len(seen) :] = False
+        h = information[seen, part] / noise if noise > 0 else np.zeros(0)
+        size = float(np.sum(np.square(state.theta[seen, part], dtype=np.float64)))
+        n_determined = float(np.sum(h / (h + old / noise), dtype=np.float64)) if h.size else 0.0
+        usable = size > 0 and 0 < n_determined < np.inf
+        value = noise * n_determined / size if usable else old
+        learned.append(float(np.clip(value, *PENALTY_RANGE)))
+    if state.n_epochs:
+        learned[1] = max(learned[1], state.penalties[1])
+    state.penalties = learned[0], learned[1]
+
+
+class CompressedBatches(NamedTuple):
+    """Rows shuffled once and cut into batches, each with the columns that occur in it.
+
+    parts : of each batch its row numbers, columns (ascending) and the rows in these columns alone.
+    times : (n_features,) batches in which a column occurs.
+    """
+
+    parts: list[tuple[NDArray[np.intp], NDArray[np.integer], MatrixFeatures]]
+    times: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, rows: MatrixFeatures, size: int) -> CompressedBatches:
+        n, p = rows.rows.shape
+        order = np.random.default_rng(0).permutation(n)
+        parts, times = [], np.zeros(p, np.intp)
+        for first in range(0, n, size):
+            chosen = np.sort(order[first : first + size])
+            x = rows.rows[chosen]
+            columns, places = np.unique(x.indices, return_inverse=True)
+            times[columns] += 1
+            indices = places.astype(np.int32), x.indptr.astype(np.int32)
+            x = sparse.csr_array((x.data, *indices), shape=(len(chosen), len(columns)))
+            parts.append((chosen, columns, MatrixFeatures.of(x)))
+        return cls(parts, times)
+
+
+def compresses(X: Design | NDArray | sparse.csr_array) -> bool:
+    """Return whether rows have so many features that a step is taken in those of its batch alone."""
+    if isinstance(X, Design):
+        return all(block.side is None for block in X) and len(X.blocks) > FEW
+    nonzeros = X.nnz if sparse.issparse(X) else np.count_nonzero(X)
+    return nonzeros > FEW * X.shape[0]
+
+
+def compressed_batch_size(n_rows: int) -> int:
+    """Return 512, or fewer rows so that an epoch has 16 steps, but at least 128 rows."""
+    return int(np.clip(n_rows // 16, 128, COMPRESSED_ROWS))
+
+
+def default_n_iter(X: Design | NDArray | sparse.csr_array) -> int:
+    """Return 30 epochs, or where batches are compressed about 1200 steps: 8 to 30 epochs."""
+    if not compresses(X):
+        return 30
+    return int(np.clip(1200 * compressed_batch_size(X.shape[0]) // X.shape[0], 8, 30))
 
 
 class _Objective(NamedTuple):
@@ -218,6 +354,26 @@ class _Objective(NamedTuple):
         pull, squares = x.backward(weighted, z)
         shrink = (self.penalty_v - squares).astype(theta.dtype, copy=False)
         return error, slope, self._pieces(pull, shrink, theta)
+
+    def of_batch(
+        self,
+        chosen: NDArray[np.intp],
+        columns: NDArray[np.integer],
+        x: MatrixFeatures,
+        spread: NDArray,
+        w0: float,
+        theta: NDArray,
+    ) -> tuple[float, float, NDArray]:
+        """Return the same of a batch in its own `columns`, `theta` theirs, penalties `spread` times as large."""
+        f, z = x.forward(w0, theta)
+        e = self.residual(f, self.target[chosen])
+        weighted = (e if self.weight is None else e * self.weight[chosen]) / len(e)
+        error, slope = float(np.dot(e, weighted)), float(weighted.sum())
+        pull, squares = x.backward(weighted.astype(theta.dtype, copy=False), z)
+        gradient = theta * (self.penalty_v[columns] * spread - squares)[:, None].astype(theta.dtype)
+        np.multiply(theta[:, 0], self.penalty_w[columns] * spread, out=gradient[:, 0])
+        gradient += pull
+        return error, slope, gradient
 
     def _pieces(
         self, pull: NDArray, shrink: NDArray, theta: NDArray

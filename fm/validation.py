@@ -22,9 +22,9 @@ from fm.sgd import SCHEDULES
 
 DEFAULTS = {
     "sgd": {
-        "n_iter": 30,
+        "n_iter": None,  # by `fm.sgd.default_n_iter`
         "learning_rate": 0.1,
-        "l2": 1.0,
+        "l2": None,  # learned
         "l2_w": None,
         "batch_size": None,
         "schedule": "adagrad",
@@ -206,7 +206,7 @@ def as_numbers(y: NDArray) -> NDArray[np.float64]:
 
 def _check_magnitude(name: str, numbers: NDArray) -> None:
     """Refuse finite numbers whose squares are not."""
-    largest = max(-numbers.min(initial=0), numbers.max(initial=0))
+    largest = max(-float(numbers.min(initial=0)), float(numbers.max(initial=0)))
     if largest > LARGEST:
         raise ValueError(
             f"{name} has the number {largest:g} (or its negative), whose square overflows: "

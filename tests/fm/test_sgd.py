@@ -7,7 +7,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients, predict
-from fm.sgd import RESIDUALS, SCHEDULES, _arrangement, _batches, default_batch_size, sgd
+from fm.sgd import (
+    RESIDUALS,
+    SCHEDULES,
+    CompressedBatches,
+    _arrangement,
+    _batches,
+    default_batch_size,
+    sgd,
+)
 from tests.fm.data import random_design, ratings
 from tests.oracles import numerical_gradient
 
@@ -333,3 +341,59 @@ def test_constant_y(constant):
     X, _ = ratings(np.random.default_rng(0))
     found = fit(X, np.full(len(X), constant), n_iter=50)
     np.testing.assert_allclose(predict(X, found.coefficients), constant, atol=0.1)
+
+
+def fields(rng, n=4000, n_fields=6, levels=40):
+    columns = rng.integers(0, levels, (n, n_fields)) + levels * np.arange(n_fields)
+    ones = np.ones(columns.size), columns.ravel(), np.arange(0, columns.size + 1, n_fields)
+    X = sparse.csr_array(ones, shape=(n, levels * n_fields))
+    f = X @ rng.normal(scale=0.5, size=X.shape[1])
+    return X, f + rng.normal(size=n)
+
+
+def test_compressed_batches_hold_every_row_once_in_its_own_columns():
+    X, _ = fields(np.random.default_rng(0), n=700)
+    batches = CompressedBatches.of(MatrixFeatures.of(X), 100)
+    chosen = np.concatenate([part[0] for part in batches.parts])
+    np.testing.assert_array_equal(np.sort(chosen), np.arange(700))
+    times = np.zeros(X.shape[1])
+    for chosen, columns, x in batches.parts:
+        np.testing.assert_array_equal(x.rows.toarray(), X[chosen].toarray()[:, columns])
+        times[columns] += 1
+    np.testing.assert_array_equal(batches.times, times)
+
+
+def test_compressed_steps_end_at_ridge_regression():
+    """k = 0, one batch: rows of more features than `FEW` minimize the same objective."""
+    X, y = fields(np.random.default_rng(0), n=300, levels=4)
+    dense = X.toarray() - X.toarray().mean(axis=0)
+    w = np.linalg.solve(dense.T @ dense + 7 * np.eye(24), dense.T @ (y - y.mean()))
+    found = fit(X, y, k=0, l2_w=7.0, n_iter=3000, batch_size=300, learning_rate=0.3)
+    np.testing.assert_allclose(found.coefficients.w, w, atol=1e-5)
+
+
+def test_penalties_are_learned_from_the_data():
+    """True weights have a standard deviation of .5 beside noise of 1: l2_w near 1 / .5^2 = 4."""
+    X, y = fields(np.random.default_rng(0), n=20_000)
+    found = fit(X, y, k=2, l2=None, l2_w=None, n_iter=10)
+    assert 2 < found.state.penalties[0] < 8  # whatever the unit of y: noise and weights share it
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_learned_penalties_have_no_unit(scale):
+    X, y = fields(np.random.default_rng(0))
+    free = {"l2": None, "l2_w": None, "k": 2}
+    one = predict(X, fit(X, y, **free).coefficients)
+    np.testing.assert_allclose(
+        predict(X, fit(X, scale * y, **free).coefficients), scale * one, rtol=1e-5
+    )
+    other = X * scale
+    np.testing.assert_allclose(predict(other, fit(other, y, **free).coefficients), one, rtol=1e-5)
+
+
+def test_compressed_n_then_m_epochs_are_n_plus_m():
+    X, y = fields(np.random.default_rng(0))
+    free = {"l2": None, "l2_w": None}
+    whole, part = fit(X, y, **free), fit(X, y, n_iter=2, **free)
+    rest = sgd(X, y, rng=None, start=part.state, **(SETTINGS | free | {"n_iter": 3}))
+    np.testing.assert_array_equal(rest.coefficients.V, whole.coefficients.V)
