@@ -12,7 +12,9 @@ from bench.errors import DataUnavailable
 
 @pytest.fixture(scope="module", autouse=True)
 def environment_as_it_was() -> Iterator[None]:
-    """MLflow keeps the address of its store in the environment, where the next module's tests would find it."""
+    """MLflow keeps the address of its store in the environment, where the next module's tests would
+    find it.
+    """
     before = dict(os.environ)
     yield
     os.environ.clear()

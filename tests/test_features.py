@@ -1,4 +1,6 @@
-"""Every model of the registry with every choice of `conf/features`: it makes use of them, or says that it cannot."""
+"""Every model of the registry with every choice of `conf/features`: it makes use of them, or says
+that it cannot.
+"""
 
 from collections.abc import Callable
 from functools import cache

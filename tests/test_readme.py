@@ -1,4 +1,6 @@
-"""The README says what is true: its example prints what it shows, its numbers are those of the results, its links lead somewhere."""
+"""The README says what is true: its example prints what it shows, its numbers are those of the
+results, its links lead somewhere.
+"""
 
 import re
 import subprocess

@@ -13,7 +13,9 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def design(rng: np.random.Generator) -> Design:
-    """400 rows of 30 users and 20 items, some pairs more than once; the last of each occurs nowhere."""
+    """400 rows of 30 users and 20 items, some pairs more than once; the last of each occurs
+    nowhere.
+    """
     return Design(
         (
             Block("user", rng.integers(29, size=400), 30),

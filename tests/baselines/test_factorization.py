@@ -19,7 +19,9 @@ def grid(n_users: int, n_items: int) -> Design:
 
 
 def objective(model: Factorization, X: Design, y: np.ndarray) -> float:
-    """That of the module headers; l2_w on the biases that MatrixFactorization keeps in columns 0 and 1."""
+    """That of the module headers; l2_w on the biases that MatrixFactorization keeps in columns 0
+    and 1.
+    """
     loss = np.sum((y - model.predict(X)) ** 2)
     _, U, V = model.factors_
     if isinstance(model, MatrixFactorization):

@@ -25,7 +25,9 @@ LAST_PROGRESS_LINE = 8192
 
 @pytest.fixture(scope="module")
 def squared_errors(ml100k: Dataset) -> Callable[[BaseEstimator], np.ndarray]:
-    """Of a model fitted to all of ua.base, in file order, on ua.test; clipped to the rating scale or not."""
+    """Of a model fitted to all of ua.base, in file order, on ua.test; clipped to the rating scale
+    or not.
+    """
     split = published(ml100k, "ua", validation=0.0)
     X, y = build_design(ml100k, ("ids",), split.train), ml100k.rows["rating"].to_numpy(np.float64)
 
@@ -82,7 +84,9 @@ def test_linear(squared_errors: Callable) -> None:
 
 
 def test_quadratic_is_no_better_than_linear(squared_errors: Callable) -> None:
-    """No pair of ua.test is in ua.base, so that W says nothing: the linear model with l2 = 3.2 (1 + 1 / 4)."""
+    """No pair of ua.test is in ua.base, so that W says nothing: the linear model with l2 = 3.2 (1 +
+    1 / 4).
+    """
     errors = squared_errors(QuadraticRegression(l2=3.2, l2_pairs=4), clip=True)
     np.testing.assert_allclose(errors, squared_errors(RidgeRegression(l2=4), clip=True), atol=1e-6)
 

@@ -1,4 +1,6 @@
-"""Adapters of what others wrote: what they are told, what they are given, what is made of their answers."""
+"""Adapters of what others wrote: what they are told, what they are given, what is made of their
+answers.
+"""
 
 import stat
 import sys
@@ -55,7 +57,9 @@ else:
 
 @pytest.fixture
 def program(tmp_path: Path):
-    """Writes a program that keeps to what the real one reads and writes, and whose answers are known."""
+    """Writes a program that keeps to what the real one reads and writes, and whose answers are
+    known.
+    """
 
     def program(name: str, body: str) -> str:
         path = tmp_path / name
@@ -83,8 +87,10 @@ RATINGS = np.array([5.0, 3.5, 1.0, 4.0])
 
 
 def test_libfm_is_given_its_format_and_its_answer_is_taken(described: Design, program) -> None:
-    """The stand-in answers the sum of the ratings it learned from, and of each feature's value times its group's
-    number; columns are users 0 and 1, items 2 to 4, side features 5 and 6."""
+    """The stand-in answers the sum of the ratings it learned from, and of each feature's value
+    times its group's
+    number; columns are users 0 and 1, items 2 to 4, side features 5 and 6.
+    """
     path = program("libFM", LIBFM)
     model = LibFM(path, arguments="-method als -regular '0,1,10'", k=3, n_iter=7, random_state=5)
     prediction = model.fit(described, RATINGS).predict(described)
@@ -103,8 +109,10 @@ def test_ffm_lines_name_a_field_for_levels_and_one_for_what_describes_them(
 def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     described: Design, program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stand-in answers the sum of the ratings it learned from, and of field and feature of each cell. Of the last
-    row nothing is known, so that it is neither learned from nor asked for."""
+    """The stand-in answers the sum of the ratings it learned from, and of field and feature of each
+    cell. Of the last
+    row nothing is known, so that it is neither learned from nor asked for.
+    """
     monkeypatch.delenv("USER", raising=False)
     train = program("xlearn_train", FFM) + " {rows} -s 5 -k {k} -r {learning_rate} -m {model}"
     predict_with = program("xlearn_predict", FFM) + " {rows} {model} -o {predictions}"
@@ -174,8 +182,10 @@ def test_statistics_leave_out_the_row_and_its_fold() -> None:
 
 
 def test_a_rating_does_not_enter_its_own_statistics(rng: np.random.Generator) -> None:
-    """Of noise there is nothing to learn: with statistics that knew their own row, users of one rating would be
-    predicted perfectly."""
+    """Of noise there is nothing to learn: with statistics that knew their own row, users of one
+    rating would be
+    predicted perfectly.
+    """
     X = Design((Block("user", np.arange(600), 600), Block("item", rng.integers(5, size=600), 5)))
     y = rng.standard_normal(600)
     for model in (RidgeOnTargetStatistics(smoothing=0.1), BoostingOnTargetStatistics(n_leaves=4)):

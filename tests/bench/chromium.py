@@ -1,7 +1,7 @@
 """Headless Chromium over its DevTools pipe: a page is waited for by what it shows, not by a time.
 
-Protocol: JSON messages ended by a zero byte, read by the browser from file descriptor 3 and written to 4
-(https://chromedevtools.github.io/devtools-protocol, `--remote-debugging-pipe`).
+Protocol: JSON messages ended by a zero byte, read by the browser from file descriptor 3 and written
+to 4 (https://chromedevtools.github.io/devtools-protocol, `--remote-debugging-pipe`).
 """
 
 import json
@@ -85,7 +85,9 @@ class Chromium:
         return result.get("value")
 
     def wait_for(self, expression: str, seconds: float = 120.0) -> object:
-        """The expression's value, once it is true. Raises AssertionError with the page's text if it never is."""
+        """The expression's value, once it is true. Raises AssertionError with the page's text if it
+        never is.
+        """
         until = time.monotonic() + seconds
         while not (value := self.ask(expression)):
             assert time.monotonic() < until, f"never true: {expression}; shown: {self.text()}"

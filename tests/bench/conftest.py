@@ -33,8 +33,11 @@ def store(empty_store: Path, tmp_path: Path) -> MLflowTracker:
 
 @dataclass
 class Server:
-    """Serves `content` at `url` and its checksum at `url`.md5, after one of `faults` for each of the first requests: "cut" ends the
-    answer half way, "hang" never begins it, a number is an HTTP status. `ranges` keeps what was asked."""
+    """Serves `content` at `url` and its checksum at `url`.md5, after one of `faults` for each of
+    the first requests: "cut" ends the
+    answer half way, "hang" never begins it, a number is an HTTP status. `ranges` keeps what was
+    asked.
+    """
 
     url: str = ""
     content: bytes = b""

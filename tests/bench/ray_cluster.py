@@ -1,8 +1,8 @@
 """A Ray cluster of two nodes with nothing but the network between them, for test_launchers.py.
 
-Run as the first process of network and process namespaces of its own: Ray listens on every interface, and whatever
-is started here ends with this. Node "two" has a host name and an address of its own, and its own disk in place of the
-folder of results. It is killed while it works.
+Run as the first process of network and process namespaces of its own: Ray listens on every
+interface, and whatever is started here ends with this. Node "two" has a host name and an address of
+its own, and its own disk in place of the folder of results. It is killed while it works.
 """
 
 import os

@@ -132,7 +132,9 @@ def test_bad_features(dataset: Dataset, features: list[str], message: str) -> No
 
 
 def test_columns_by_name(dataset: Dataset) -> None:
-    """Text by value, dates and numbers in bins, flags as they are; beside `side`, what that leaves out."""
+    """Text by value, dates and numbers in bins, flags as they are; beside `side`, what that leaves
+    out.
+    """
     dataset.tables["item"]["since"] = pd.to_datetime(["1995-01-01", "1980-01-01"])
     names = ["ids", "user.zip", "user.age", "item.fun", "item.since"]
     user, item = build_design(dataset, names, NOTHING)

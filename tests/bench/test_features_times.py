@@ -1,4 +1,6 @@
-"""Time as features, and that no encoding knows of test rows: brute force, and any table that hypothesis thinks of."""
+"""Time as features, and that no encoding knows of test rows: brute force, and any table that
+hypothesis thinks of.
+"""
 
 import math
 from datetime import UTC, datetime
@@ -30,7 +32,9 @@ def octave(n: float) -> int:
 
 
 def partition(block: Block) -> list[int]:
-    """Which rows share a level, by the first row of each: all that a model learns from where numbers are only names."""
+    """Which rows share a level, by the first row of each: all that a model learns from where
+    numbers are only names.
+    """
     levels = block.levels.tolist()
     return [levels.index(level) for level in levels]
 

@@ -257,7 +257,9 @@ ITEMS = "item;year\ntt01;1990\ntt9;2001\n"
 
 
 def test_own_tables_become_features(tmp_path: Path) -> None:
-    """Ids as those of the ratings: 07 is user 7; an id may be without ratings, and the other way round."""
+    """Ids as those of the ratings: 07 is user 7; an id may be without ratings, and the other way
+    round.
+    """
     users, items = write(tmp_path, USERS, "u.csv"), write(tmp_path, ITEMS, "i.csv")
     data = ratings_file(written(tmp_path, "csv"), users=users, items=items)
     assert data.tables["user"].to_dict("index")[7]["age"] == 20 and data.tables[

@@ -1,4 +1,6 @@
-"""A slice of the long run: damaged files are refused or read right, never misread and never a traceback."""
+"""A slice of the long run: damaged files are refused or read right, never misread and never a
+traceback.
+"""
 
 import numpy as np
 import pytest

@@ -14,7 +14,9 @@ from bench.sweep import plan
 from tests.bench.ray_cluster import N_JOBS
 
 ISOLATED = ["unshare", "-n", "-m", "-u", "-p", "-f", "--mount-proc", "--kill-child"]
-"""Ray listens on every interface, and leaves processes behind: it gets a network and processes of its own."""
+"""Ray listens on every interface, and leaves processes behind: it gets a network and processes of
+its own.
+"""
 
 
 def may_isolate() -> bool:

@@ -172,7 +172,9 @@ def test_oracle_reaches_the_noise_floor_and_a_linear_model_does_not(data: Datase
 
 
 def test_without_factors_expectations_are_additive_in_what_is_rounded() -> None:
-    """With wide scales of noise the rounding is nearly linear, and only factors can make a pair special."""
+    """With wide scales of noise the rounding is nearly linear, and only factors can make a pair
+    special.
+    """
     spread = {k: small(k=k, noise=3.0) for k in (0, 4)}
     residual = {}
     for k, data in spread.items():

@@ -1,4 +1,6 @@
-"""Simulated clicks and values: deterministic, long-tailed, with the rate and the noise they are said to have."""
+"""Simulated clicks and values: deterministic, long-tailed, with the rate and the noise they are
+said to have.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""MovieLens releases after the first: each format with its quirks, on generated files; the real ones where they are."""
+"""MovieLens releases after the first: each format with its quirks, on generated files; the real
+ones where they are.
+"""
 
 import os
 from collections.abc import Callable
@@ -197,7 +199,9 @@ def test_a_million_ratings(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RELEASES)
 def test_real_release(name: str) -> None:
-    """Where the user has it: every rating is on the scale, no pair occurs twice, all films are known."""
+    """Where the user has it: every rating is on the scale, no pair occurs twice, all films are
+    known.
+    """
     if RELEASES[name].variable not in os.environ:
         pytest.skip("no environment variable (ML1M_DIR, ...) names its folder")
     data = movielens(name)

@@ -1,4 +1,6 @@
-"""Protocols: row sets are disjoint, cover everything, keep their order, and each draw has its own stream."""
+"""Protocols: row sets are disjoint, cover everything, keep their order, and each draw has its own
+stream.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

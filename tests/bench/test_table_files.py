@@ -1,4 +1,6 @@
-"""Tables of any task: roles given or inferred, several files, every format the same, every fault a sentence."""
+"""Tables of any task: roles given or inferred, several files, every format the same, every fault a
+sentence.
+"""
 
 from pathlib import Path
 

@@ -25,7 +25,9 @@ MODE = "?workflowType=machine_learning"
 
 @pytest.fixture(scope="module")
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
-    """The experiment's page, from the address that `bench.ui` prints, a run's, and that of its parent."""
+    """The experiment's page, from the address that `bench.ui` prints, a run's, and that of its
+    parent.
+    """
     directory = tmp_path_factory.mktemp("results")
     tracker = MLflowTracker(directory=str(directory))
     asked = Sweep("s", "2 runs", "model.l2=1,2", "mine")
