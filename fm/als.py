@@ -26,13 +26,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.block_kernel import FACTORS, sweep
-from fm.blocks import Blocks
-from fm.columns import Columns
+from fm.block_kernel import FACTORS, BlockKernel
 from fm.design import Design
 from fm.linear import LinearBlock, explain
 from fm.model import Coefficients
 from fm.priors import Ridge, flat
+from fm.row_kernel import RowKernel
 from fm.rows import rows_of
 from fm.threads import mapping
 
@@ -54,6 +53,7 @@ class ALSFit:
         blocks.
     linear : (n_levels, 1) w of the levels of each linear block.
     sides : coefficients (n_side, k + 1) of each block's side features, n_side being 0 where it has none.
+    sums : what the row kernel keeps of each row.
     n_sweeps : sweeps done, those of `start` included.
     history : `objective`, `train_mse`, `seconds` (cumulative), each (sweeps of this call,).
     """
@@ -62,6 +62,7 @@ class ALSFit:
     theta: NDArray[np.float64]
     linear: tuple[NDArray[np.float64], ...]
     sides: tuple[NDArray[np.float64], ...]
+    sums: dict[str, NDArray]
     n_sweeps: int
     history: dict[str, NDArray[np.float64]]
 
@@ -93,7 +94,7 @@ def als(
     dtype : of the regressors; sums over levels and their solution are in float64.
     """
     began = time.perf_counter()
-    rows, _ = rows_of(X, sample_weight, groups, k=min(k, FACTORS), dtype=dtype)
+    rows = rows_of(X, sample_weight, groups, k=min(k, FACTORS), dtype=dtype, rescale=False).kernel
     blocks = X.blocks if isinstance(X, Design) else []
     linear = [LinearBlock(block, sample_weight) for block in blocks if block.linear]
     ridges = _ridges(X, len(rows.columns))
@@ -116,6 +117,8 @@ def als(
         )
         for block, w in zip(linear, start.linear, strict=True):
             block.theta = w
+        for name, array in start.sums.items():
+            setattr(rows, name, array.copy())
     history = {"objective": [], "train_mse": [], "seconds": []}
     with mapping(n_jobs) as each:
         for n_sweeps in range(first + 1, first + n_iter + 1):
@@ -127,7 +130,7 @@ def als(
                 priors.append(((centre + proximal * own) / precision[:c], np.diag(precision[:c])))
             n_sets = len(rows.columns)
             target = y - sum(block.effect() for block in linear) if linear else y
-            residual = sweep(rows, target, w0, theta, priors[:n_sets], 1.0, None, each)
+            residual = rows.sweep(target, w0, theta, priors[:n_sets], 1.0, None, each)
             residual = explain(linear, residual, priors[n_sets:], 1.0, None)
             for s, (own, ridge) in enumerate(
                 zip(_thetas(rows, theta, linear), ridges, strict=True)
@@ -153,19 +156,20 @@ def als(
         theta,
         tuple(block.theta for block in linear),
         tuple(sides),
+        {name: getattr(rows, name) for name in rows.state},
         n_sweeps,
         {name: np.array(x) for name, x in history.items()},
     )
 
 
 def _initial(
-    rows: Blocks | Columns, k: int, init_std: float, rng: np.random.Generator
+    rows: BlockKernel | RowKernel, k: int, init_std: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """[0 V] with V ~ N(0, init_std^2), 0 for columns without rows."""
     theta = np.zeros((sum(map(len, rows.columns)), k + 1))
     theta[:, 1:] = init_std * rng.standard_normal((len(theta), k))
-    for columns, layout in zip(rows.columns, rows.layouts, strict=True):
-        theta[columns[layout.counts == 0]] = 0
+    for columns, counts in zip(rows.columns, rows.counts, strict=True):
+        theta[columns[counts == 0]] = 0
     return theta
 
 
@@ -176,7 +180,9 @@ def _ridges(X: Design | sparse.csr_array, n_sets: int) -> list[Ridge | None]:
     return [None if block.side is None else Ridge(block.side) for block in X]
 
 
-def _thetas(rows: Blocks | Columns, theta: NDArray, linear: Sequence[LinearBlock]) -> list[NDArray]:
+def _thetas(
+    rows: BlockKernel | RowKernel, theta: NDArray, linear: Sequence[LinearBlock]
+) -> list[NDArray]:
     """(columns, k + 1) of each set of columns, and (levels, 1) of each linear block."""
     return [theta[columns] for columns in rows.columns] + [block.theta for block in linear]
 

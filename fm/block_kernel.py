@@ -20,13 +20,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fm.blocks import Batch, Blocks, Layout, Slab
-from fm.columns import Columns
 from fm.threads import Map
+
+if TYPE_CHECKING:
+    from fm.row_kernel import RowKernel
+
+FACTORS = 16
+"""Factors drawn at once."""
 
 Regressors = Callable[[Slab], NDArray]
 """Gives sqrt(s) (h, r) of a slab's slots, (chunks, length, c + 1); 0 where a slot is empty."""
@@ -120,10 +126,6 @@ def _solve(a: NDArray, noise: NDArray) -> NDArray:
     return x
 
 
-FACTORS = 16
-"""Factors drawn at once."""
-
-
 @dataclass(frozen=True)
 class Residual:
     """What is left of a target when `rows` have predicted, and linear blocks on top of them.
@@ -132,7 +134,7 @@ class Residual:
     e : (n_rows,), if known already.
     """
 
-    rows: Blocks | Columns
+    rows: Blocks | RowKernel
     target: NDArray
     left: Left | None
     e: NDArray | None = None
@@ -150,39 +152,59 @@ class Residual:
         return weighted.sum(), np.dot(weighted, e)
 
 
-def sweep(
-    rows: Blocks | Columns,
-    target: NDArray,
-    w0: float,
-    theta: NDArray,
-    priors: Sequence[tuple[NDArray, NDArray]],
-    alpha: float,
-    rng: np.random.Generator | None,
-    each: Map = map,
-) -> Residual:
-    """Replace `theta` (n_columns, k + 1) = [w V] by a draw, set after set of `rows.columns`.
+class BlockKernel(Blocks):
+    """One-hot blocks, all levels of a block drawn at once.
 
-    priors : of each set the mean, (columns, k + 1) or (k + 1,), and the precision of its rows of theta.
-    alpha : precision of the noise.
-    rng : None to take the mean of each conditional instead of a draw.
-    each : works on batches of levels.
+    state : names of what the next sweep depends on, beside the coefficients.
     """
-    first, *others = _parts(theta.shape[1])
-    predictions = []
-    for part in others:
-        rows.load(0.0, _machine(theta, part))
-        predictions.append(rows.prediction())
-        target = target - predictions[-1]
-    residual = _sweep(rows, target, w0, theta, first, priors, alpha, rng, each)
-    for part, prediction in zip(others, predictions, strict=True):
-        residual = _sweep(
-            rows, residual.vector() + prediction, 0.0, theta, part, priors, alpha, rng, each
-        )
-    return residual
+
+    state = ()
+
+    @property
+    def counts(self) -> list[NDArray[np.intp]]:
+        """Rows of each column, set by set."""
+        return [layout.counts for layout in self.layouts]
+
+    def sweep(
+        self,
+        target: NDArray,
+        w0: float,
+        theta: NDArray,
+        priors: Sequence[tuple[NDArray, NDArray]],
+        alpha: float,
+        rng: np.random.Generator | None,
+        each: Map = map,
+    ) -> Residual:
+        """Replace `theta` (n_columns, k + 1) = [w V] by a draw, set after set of `columns`.
+
+        A machine of many factors is a sum of machines of few, since features interact through an inner product,
+        which is a sum over factors. Beyond `FACTORS` of them the sweep takes the factors in parts, each a machine
+        of its own that explains what the others leave over: a row then costs O(k FACTORS) per block instead of
+        O(k^2).
+
+        priors : of each set the mean, (columns, k + 1) or (k + 1,), and the precision of its rows of theta.
+        alpha : precision of the noise.
+        rng : None to take the mean of each conditional instead of a draw.
+        each : works on batches of levels.
+        """
+        first, *others = _parts(theta.shape[1])
+        predictions = []
+        for part in others:
+            self.load(0.0, _machine(theta, part))
+            predictions.append(self.prediction())
+            target = target - predictions[-1]
+        residual = _sweep(self, target, w0, theta, first, priors, alpha, rng, each)
+        for part, prediction in zip(others, predictions, strict=True):
+            rest = residual.vector() + prediction
+            residual = _sweep(self, rest, 0.0, theta, part, priors, alpha, rng, each)
+        return residual
+
+    def shift(self, c: NDArray) -> None:
+        """Follow a shift of theta that changes no prediction: nothing is kept from sweep to sweep."""
 
 
 def _sweep(
-    rows: Blocks | Columns,
+    rows: Blocks,
     target: NDArray,
     w0: float,
     theta: NDArray,

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.block_kernel import FACTORS, sweep
+from fm.block_kernel import FACTORS, Residual
 from fm.design import Design
 from fm.likelihoods import Gaussian, OrderedProbit, Probit
 from fm.linear import LinearBlock, explain
 from fm.priors import Group, Prior, SideGroup
+from fm.row_kernel import RowKernel
 from fm.rows import rows_of
+from fm.scale_moves import scale_everything, scale_group
 from fm.threads import Map
 
 
@@ -47,12 +49,19 @@ class GibbsState:
 
 LATENT = {"probit": Probit, "ordered": OrderedProbit}
 
+FIRST_W = 0.1
+"""Spread of w, in units of y, from which the first prior is drawn."""
+
+
+EARLY, EVERY = 20, 5
+"""Scales are moved in each of the first sweeps, and in every so manieth one after these."""
+
 
 class Chain:
     """Rows, groups and likelihood, with the coefficients `theta` (n_columns, k + 1) = [w V] of the columns.
     The first groups are those of the columns, the others those of a design's linear blocks, one each.
 
-    Parameters : as those of `fm.gibbs.gibbs`. Columns are those of `X`, of a design its levels.
+    Parameters : as those of `fm.gibbs.gibbs`. Columns are those of `X` over their units, of a design its levels.
     """
 
     def __init__(
@@ -68,60 +77,77 @@ class Chain:
         dtype: DTypeLike,
     ) -> None:
         gaussian = likelihood == "gaussian"
-        prior = prior or (Prior.of(y, weight) if gaussian else Prior())
-        self._likelihood = Gaussian(y, weight, prior) if gaussian else LATENT[likelihood](y, prior)
-        self._rows, members = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype)
-        self.theta = np.zeros((sum(len(columns) for columns in members), k + 1))
-        seen = np.zeros(len(self.theta), bool)
-        for columns, layout in zip(self._rows.columns, self._rows.layouts, strict=True):
-            seen[columns] = layout.counts > 0
+        self._prior = prior = prior or (Prior.of(y, weight) if gaussian else Prior())
+        self._likelihood = (
+            Gaussian(y, weight, prior) if gaussian else LATENT[likelihood](y, weight, prior)
+        )
+        rows = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype)
+        self._kernel, members, self._units = rows.kernel, rows.groups, rows.units
+        self.theta = np.zeros((len(rows.counts), k + 1))
         self._is_design = isinstance(X, Design)
         blocks = X.blocks if self._is_design else []
         self._linear = [LinearBlock(block, weight) for block in blocks if block.linear]
         sides = [block.side for block in blocks] or [None] * len(members)
         self._groups = [
             *(
-                _group(columns, seen[columns], k, prior, side)
+                _group(columns, rows.counts[columns] > 0, k, prior, side)
                 for columns, side in zip(members, sides, strict=False)
             ),
             *(_group(np.arange(len(b.theta)), b.seen, 0, prior, b.side) for b in self._linear),
         ]
         self._in_every_row = [
-            *(_sums_to_one(X, columns, g) for g, columns in enumerate(members)),
+            *rows.is_field,
             *(bool(np.all(block.levels >= 0)) for block in blocks if block.linear),
         ]
         self._n_interacting = len(members)
-        self._group_of = np.zeros(len(self.theta), np.intp)
+        group_of = np.zeros(len(self.theta), np.intp)
         for g, columns in enumerate(members):
-            self._group_of[columns] = g
+            group_of[columns] = g
+        self._group_of_set = [int(group_of[columns[0]]) for columns in self._kernel.columns]
+        self._moves_scales = isinstance(self._kernel, RowKernel)
+        self._n_sweeps = 0
 
     def initialize(self, std: float, rng: np.random.Generator) -> None:
-        """V ~ N(0, std^2), everything else at a plain guess."""
+        """V ~ N(0, std^2), everything else at a plain guess, or where scales move, drawn given V."""
         self.rng = rng
         self.theta[:, 1:] = std * rng.standard_normal(self.theta[:, 1:].shape)
+        if not self._moves_scales:
+            return
+        unit = self._prior.unit
+        self.theta[:, 1:] *= np.sqrt(unit)
+        start = self.theta.copy()
+        start[:, 0] = FIRST_W * unit * rng.standard_normal(len(start))
+        for group in self._groups[: self._n_interacting]:
+            group.draw(start[group.columns], rng)
+        self._kernel.load(self.theta)
+        likelihood = self._likelihood
+        e = likelihood.target - self._kernel.prediction - likelihood.w0
+        likelihood.draw(Residual(self._kernel, likelihood.target, None, e), rng)
 
     def sweep(self, each: Map = map) -> None:
-        """Steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels."""
-        rows, likelihood, rng = self._rows, self._likelihood, self.rng
-        interacting, linear = (
-            self._groups[: self._n_interacting],
-            self._groups[self._n_interacting :],
-        )
+        """Steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels or pieces of rows."""
+        likelihood, rng = self._likelihood, self.rng
+        self._n_sweeps += 1
+        moves = self._moves_scales and (self._n_sweeps <= EARLY or self._n_sweeps % EVERY == 0)
+        interacting = self._groups[: self._n_interacting]
         means = np.empty_like(self.theta)
         for group in interacting:
             means[group.columns] = group.means()
         priors = [
-            (means[columns], self._groups[self._group_of[columns[0]]].precision)
-            for columns in rows.columns
+            (means[columns], self._groups[g].precision)
+            for columns, g in zip(self._kernel.columns, self._group_of_set, strict=True)
         ]
         target = likelihood.target
-        if linear:
+        if self._linear:
             target = target - sum(block.effect() for block in self._linear)
-        residual = sweep(
-            rows, target, likelihood.w0, self.theta, priors, likelihood.alpha, rng, each
+        residual = self._kernel.sweep(
+            target, likelihood.w0, self.theta, priors, likelihood.alpha, rng, each
         )
-        priors = [(group.means(), group.precision) for group in linear]
-        likelihood.draw(explain(self._linear, residual, priors, likelihood.alpha, rng), rng)
+        if moves:
+            self._move_scales(residual)
+        priors = [(group.means(), group.precision) for group in self._groups[self._n_interacting :]]
+        residual = explain(self._linear, residual, priors, likelihood.alpha, rng)
+        likelihood.draw(residual, rng)
         thetas = self._thetas()
         for g, in_every_row in enumerate(self._in_every_row):
             self._groups[g].draw(thetas[g], rng)
@@ -129,6 +155,37 @@ class Chain:
                 self._translate(g, thetas)
         for group, theta in zip(interacting, thetas, strict=False):
             self.theta[group.columns] = theta
+        if moves and likelihood.expands:
+            self._expand_parameters()
+
+    def _move_scales(self, residual: Residual) -> None:
+        """Draw the scale of each group of columns."""
+        for g, group in enumerate(self._groups[: self._n_interacting]):
+            sets = [
+                members
+                for members, of in zip(self._kernel.sets, self._group_of_set, strict=True)
+                if of == g
+            ]
+            alpha = self._likelihood.alpha
+            scale_group(self._kernel, sets, group, self.theta, residual.e, alpha, self.rng)
+        self._kernel.explain(residual.target, self._likelihood.w0, residual.e)
+
+    def _expand_parameters(self) -> None:
+        """Draw the latent scale of a probit model."""
+        likelihood, kernel = self._likelihood, self._kernel
+        e = likelihood.target - kernel.prediction - likelihood.w0
+        for block in self._linear:
+            e -= block.effect()
+        intercept = likelihood.w0 * np.sqrt(self._prior.location)
+        c = scale_everything(len(e), float(e @ e), intercept, self._groups, self.rng)
+        likelihood.rescale(c)
+        kernel.rescale(c)
+        scale = np.concatenate([[c], np.full(self.theta.shape[1] - 1, np.sqrt(c))])
+        self.theta *= scale
+        for block in self._linear:
+            block.theta = block.theta * c
+        for group in self._groups:
+            group.rescale(scale[: len(group.mean)])
 
     def _thetas(self) -> list[NDArray]:
         """(columns, k + 1) of each group; of linear blocks (levels, 1), not copies."""
@@ -138,8 +195,8 @@ class Chain:
         ]
 
     def _translate(self, g: int, thetas: list[NDArray]) -> None:
-        """Draw where group g's theta have their origin: in a design of w and v, in a matrix of w alone."""
-        shears = self._is_design and g < self._n_interacting
+        """Draw where group g's theta have their origin: of w and v, or of a matrix of blocks w alone."""
+        shears = (self._is_design or self._moves_scales) and g < self._n_interacting
         group = self._groups[g]
         P, slope = group.shift_prior()
         p, s = self._likelihood.shift_prior()
@@ -160,13 +217,17 @@ class Chain:
         group.shift(thetas[g], c)
         for h in others:
             self._groups[h].shear(thetas[h], c[1:])
+        if g < self._n_interacting:
+            self._kernel.shift(c)
 
     def current(self) -> Draw:
         parts = [
             group.flat(theta) for group, theta in zip(self._groups, self._thetas(), strict=True)
         ]
         interacting, linear = parts[: self._n_interacting], parts[self._n_interacting :]
-        theta = np.concatenate(interacting) if self._is_design else self.theta.copy()
+        theta = (
+            np.concatenate(interacting) if self._is_design else self.theta / self._units[:, None]
+        )
         unknown = np.zeros((len(parts) if self._is_design else 0, theta.shape[1]))
         for g in range(len(unknown)):
             if self._in_every_row[g]:
@@ -183,12 +244,15 @@ class Chain:
         )
 
     def state(self, n_sweeps: int) -> GibbsState:
-        arrays = {name: np.array(getattr(owner, key)) for name, owner, key in self._state()}
+        arrays = {name: np.asarray(getattr(owner, key)) for name, owner, key in self._state()}
         return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps)
 
     def restore(self, state: GibbsState) -> None:
+        """Go on from `state`; the rows' sums are computed where it has none."""
+        self._n_sweeps = state.n_sweeps
         for name, owner, key in self._state():
-            setattr(owner, key, state.arrays[name].copy())
+            if owner is not self._kernel or name in state.arrays:
+                setattr(owner, key, state.arrays[name].copy())
         bits = getattr(np.random, state.generator["bit_generator"])()
         bits.state = state.generator
         self.rng = np.random.Generator(bits)
@@ -203,6 +267,8 @@ class Chain:
         yield "theta", self, "theta"
         for b, block in enumerate(self._linear):
             yield f"linear{b}", block, "theta"
+        for key in self._kernel.state:
+            yield key, self._kernel, key
         for key in self._likelihood.state:
             yield key, self._likelihood, key
         for g, group in enumerate(self._groups):
@@ -219,9 +285,3 @@ def _group(
 ) -> Group:
     given = columns, seen, k, prior
     return Group(*given) if side is None else SideGroup(*given, side)
-
-
-def _sums_to_one(X: Design | sparse.csr_array, columns: NDArray[np.intp], g: int) -> bool:
-    if isinstance(X, Design):
-        return bool(np.all(X.blocks[g].levels >= 0))
-    return bool(np.all(X[:, columns].sum(axis=1) == 1))

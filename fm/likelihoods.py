@@ -4,6 +4,10 @@
     Probit          y = [z > 0],                        z = eta + noise of precision 1
     OrderedProbit   y = number of cut points below z,   z as above; the cut points do the work of w0
 
+A row of weight s stands for s rows. For the latent z that is exact where s is 1; else z is the mean of s latent
+targets, matched in its mean and variance, so that whole weights agree with repeated rows in distribution and
+fractions lie in between.
+
 The latent z takes y's place as the target of the blocks, and given z all is Gaussian (Albert & Chib, JASA
 1993). Cut points drawn given z hardly move when there are many rows, so they are drawn given eta alone, z
 integrated out, and then z given them (as Cowles, Statistics and Computing 1996, does): Metropolis-Hastings
@@ -32,6 +36,7 @@ class Gaussian:
     """
 
     state = ("w0", "alpha")
+    expands = False
 
     def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
         self._n = len(y) if weight is None else weight.sum()
@@ -72,10 +77,13 @@ class Gaussian:
 class Latent(Gaussian):
     """y = number of cut points below z, for y in 0..n_classes - 1, and z = eta + noise of precision 1."""
 
-    def __init__(self, y: NDArray, cut_points: NDArray, prior: Prior) -> None:
-        super().__init__(y, None, prior)
+    def __init__(
+        self, y: NDArray, weight: NDArray | None, cut_points: NDArray, prior: Prior
+    ) -> None:
+        super().__init__(y, weight, prior)
         self._order = np.argsort(y, kind="stable")
         self._classes = y[self._order]
+        self._weight = None if weight is None else self._by_class(weight, cut_points)
         self.target = np.empty(len(y))
         noise = between_cut_points(cut_points, self._by_class(np.zeros(len(y)), cut_points))
         self.target[self._order] = np.concatenate([rows.mean() for rows in noise])
@@ -89,11 +97,18 @@ class Latent(Gaussian):
     def _draw_target(
         self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator
     ) -> float:
-        """z = eta + noise; the sum of the noise."""
+        """z = eta + noise; the weighted sum of the noise."""
         drawn = [rows.draw(rng) for rows in noise]
+        total = sum(rows.sum() for rows in drawn)
+        if self._weight is not None:
+            for c, (rows, weight) in enumerate(zip(noise, self._weight, strict=True)):
+                mean = rows.mean()
+                drawn[c] = mean + (drawn[c] - mean) / np.sqrt(np.maximum(weight, TINY))
+                drawn[c] = np.where(weight > 0, drawn[c], 0.0)
+            total = sum(np.dot(w, rows) for w, rows in zip(self._weight, drawn, strict=True))
         self.target = np.empty(len(self._order))
         self.target[self._order] = np.concatenate(eta) + np.concatenate(drawn)
-        return sum(rows.sum() for rows in drawn)
+        return total
 
 
 class Probit(Latent):
@@ -101,8 +116,9 @@ class Probit(Latent):
 
     state = ("w0", "target")
 
-    def __init__(self, y: NDArray, prior: Prior) -> None:
-        super().__init__(y, np.zeros(1), prior)
+    def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
+        super().__init__(y, weight, np.zeros(1), prior)
+        self.expands = weight is None
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
         """z and w0."""
@@ -110,21 +126,29 @@ class Probit(Latent):
         eta = self._by_class(self.target - residual.vector(), zero)
         self._draw_w0(self._draw_target(eta, between_cut_points(zero, eta), rng), rng)
 
+    def rescale(self, c: float) -> None:
+        """Multiply the latent targets and w0 by c."""
+        self.target = self.target * c
+        self.w0 *= c
+
 
 class OrderedProbit(Latent):
     """P(y <= c) = Phi(cut_points[c] - eta), for y in 0..n_classes - 1, each class present."""
 
     state = ("cut_points", "target")
 
-    def __init__(self, y: NDArray, prior: Prior) -> None:
-        cut_points = ndtri(np.cumsum(np.bincount(y.astype(np.intp)))[:-1] / len(y))
-        super().__init__(y, cut_points, prior)
+    def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
+        shares = np.cumsum(np.bincount(y.astype(np.intp), weight))
+        cut_points = ndtri(shares[:-1] / shares[-1])
+        super().__init__(y, weight, cut_points, prior)
         self.cut_points = cut_points
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
         """Cut points, and z given these."""
         eta = self._by_class(self.target - residual.vector(), self.cut_points)
-        self.cut_points, noise = draw_cut_points(self.cut_points, eta, self._prior.location, rng)
+        self.cut_points, noise = draw_cut_points(
+            self.cut_points, eta, self._weight, self._prior.location, rng
+        )
         self._draw_target(eta, noise, rng)
 
     def shift(self, c: float) -> None:
@@ -154,22 +178,32 @@ class Expansion:
     noise: list[TruncatedNormal]
 
     @classmethod
-    def at(cls, c: NDArray, eta: Sequence[NDArray], precision: float) -> Expansion:
+    def at(
+        cls,
+        c: NDArray,
+        eta: Sequence[NDArray],
+        weight: Sequence[NDArray] | None,
+        precision: float,
+    ) -> Expansion:
         noise = between_cut_points(c, eta)
+        log_density = -precision * np.dot(c, c) / 2
         gradient = -precision * c
         hessian = precision * np.eye(len(c))
         for j, rows in enumerate(noise):
+            s = np.ones(len(rows.mass)) if weight is None else weight[j]
+            log_density += np.dot(s, np.log(rows.mass))
             if j > 0:
                 a = rows.at_lower()
-                gradient[j - 1] -= a.sum()
-                hessian[j - 1, j - 1] += a @ a - a @ rows.lower
+                sa = s * a
+                gradient[j - 1] -= sa.sum()
+                hessian[j - 1, j - 1] += sa @ a - sa @ rows.lower
             if j < len(c):
                 b = rows.at_upper()
-                gradient[j] += b.sum()
-                hessian[j, j] += b @ b + b @ rows.upper
+                sb = s * b
+                gradient[j] += sb.sum()
+                hessian[j, j] += sb @ b + sb @ rows.upper
             if 0 < j < len(c):
-                hessian[j - 1, j] = hessian[j, j - 1] = -(a @ b)
-        log_density = sum(np.log(rows.mass).sum() for rows in noise) - precision * np.dot(c, c) / 2
+                hessian[j - 1, j] = hessian[j, j - 1] = -(sa @ b)
         return cls(
             c,
             log_density,
@@ -190,17 +224,21 @@ class Expansion:
 
 
 def draw_cut_points(
-    c: NDArray, eta: Sequence[NDArray], precision: float, rng: np.random.Generator
+    c: NDArray,
+    eta: Sequence[NDArray],
+    weight: Sequence[NDArray] | None,
+    precision: float,
+    rng: np.random.Generator,
 ) -> tuple[NDArray, list[TruncatedNormal]]:
     """The next cut points (n_classes - 1,), and the distribution of z - eta given them.
 
-    eta : predictions for each class's rows.
+    eta, weight : predictions and weights of each class's rows; None for weights of 1.
     """
-    here = Expansion.at(c, eta, precision)
+    here = Expansion.at(c, eta, weight, precision)
     proposal = here.propose(rng)
     log_uniform = np.log(rng.random())
     if np.all(np.diff(proposal) > 0):
-        there = Expansion.at(proposal, eta, precision)
+        there = Expansion.at(proposal, eta, weight, precision)
         log_odds = (
             there.log_density
             - here.log_density

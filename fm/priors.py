@@ -8,6 +8,7 @@ The full covariance of w and v is learned. Without features: Salakhutdinov & Mni
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,6 +81,18 @@ class Group:
         scale = np.diag(self._hyperprior.scatter)[1:]
         return np.diag(scale * self.precision[0, 0]), -scale * self.precision[0, 1:]
 
+    def rescale(self, scale: NDArray) -> None:
+        """Follow theta that was multiplied by `scale` (k + 1,)."""
+        self.mean = self.mean * scale
+        self.precision = self.precision / np.outer(scale, scale)
+
+    def scale_prior(self, coordinates: Sequence[int]) -> tuple[float, float]:
+        """(df, rate): the log prior of multiplying these coordinates by c is const - df log c - rate / c^2."""
+        some = list(coordinates)
+        scatter = np.diag(self._hyperprior.scatter)
+        rate = np.sum((scatter * np.diag(self.precision))[some]) / 2
+        return self._hyperprior.df * len(some), float(rate)
+
 
 class SideGroup(Group):
     """Columns with features `side` (n_columns, n_side)."""
@@ -121,6 +134,10 @@ class SideGroup(Group):
         super().shear(theta, c)
         self.B = self.B.copy()
         self.B[:, 0] -= self.B[:, 1:] @ c
+
+    def rescale(self, scale: NDArray) -> None:
+        super().rescale(scale)
+        self.B = self.B * scale
 
     def draw(self, theta: NDArray, rng: np.random.Generator) -> None:
         """mu, Lambda given B; B given these; strength given all."""

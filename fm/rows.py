@@ -1,21 +1,42 @@
-"""Which columns can be updated at once, which share a prior, and in what form their rows are kept."""
+"""Which columns can be updated at once, which share a prior, and which kernel keeps the rows."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.blocks import Blocks
-from fm.columns import Columns
-from fm.design import Design
+from fm.block_kernel import BlockKernel
+from fm.design import Block, Design
 from fm.memory import reuse_freed_memory
+from fm.row_kernel import ColumnSet, RowKernel
 
-MAX_BLOCKS = 8
-"""One-hot sets up to which a row's sums are made anew at each update instead of being kept."""
+MAX_BLOCKS = 4
+"""One-hot sets up to which the block kernel is the faster one (measured at k = 4, 8 and 16)."""
 
-TRIED = 64
-"""Sets, the emptiest ones, that a run of columns is tried with before it becomes one of its own."""
+FIELD = 0.5
+"""Share of the rows in which a set of columns must have a 1 to be taken for a field, with a prior of its own."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a matrix or design, ready to be fitted.
+
+    kernel : of which `kernel.columns` are the sets updated at once.
+    groups : columns that share a prior, each set lying within one group.
+    counts : (n_columns,) rows in which each column is not 0.
+    is_field : of each group, whether every row has a 1 in one of its columns and 0 in the others.
+    units : (n_columns,) what the columns were divided by: the root of the mean square of their nonzero values.
+    """
+
+    kernel: BlockKernel | RowKernel
+    groups: Sequence[NDArray[np.intp]]
+    counts: NDArray[np.intp]
+    is_field: Sequence[bool]
+    units: NDArray[np.float64]
 
 
 def rows_of(
@@ -25,26 +46,27 @@ def rows_of(
     *,
     k: int,
     dtype: DTypeLike,
-) -> tuple[Blocks | Columns, list[NDArray[np.intp]]]:
-    """The rows of `X` in the form the block update wants, and the groups of columns that share a prior.
+    by_row: bool = False,
+    rescale: bool = True,
+) -> Rows:
+    """Prepare the rows of `X`.
 
-    Columns are those of `X`, of a design only the levels of its interacting blocks (side features are left to
-    the prior, linear blocks to `fm.linear`). A design's groups are its blocks. A matrix's are the columns of equal number in `groups` (n_features,); if that is
-    None, every one-hot set of columns with a 1 in most rows is a group, and the remaining columns are one.
+    Columns are those of `X`, of a design only the levels of its interacting blocks (features of levels are left
+    to the prior, linear blocks to `fm.linear`). A design's groups are its blocks. A matrix's are the columns of
+    equal number in `groups` (n_features,); if that is None, each field that is discovered is a group, and the
+    remaining columns are one.
+
+    by_row : never take the block kernel.
+    rescale : divide the columns of a matrix by their units.
     """
     reuse_freed_memory()
     if isinstance(X, Design):
-        blocks = X.interacting
-        ends = np.cumsum([block.n_levels for block in blocks])
-        columns = [
-            np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)
-        ]
-        return Blocks(
-            [block.levels for block in blocks], columns, weight, k=k, dtype=dtype
-        ), columns
+        return _rows_of_design(X.interacting, weight, k=k, dtype=dtype, by_row=by_row)
     X = sparse.csc_array(X, copy=True)
     X.sum_duplicates()
     X.eliminate_zeros()
+    counts = np.diff(X.indptr)
+    units = _divide_by_units(X) if rescale else np.ones(X.shape[1])
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     sets = [group[subset] for group in members for subset in conflict_free_sets(X[:, group])]
@@ -54,55 +76,125 @@ def rows_of(
         members = [
             subset
             for subset, part, hot in zip(sets, parts, one_hot, strict=True)
-            if hot and len(subset) > 1 and part.nnz > X.shape[0] / 2
+            if hot and len(subset) > 1 and part.nnz > FIELD * X.shape[0]
         ]
         others = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([*members, []]).astype(np.intp))
         members += [others] if len(others) else []
-    if all(one_hot) and len(sets) <= MAX_BLOCKS:
+    nonzeros = [X.shape[0] if hot else -1 for hot in one_hot]
+    fields = {
+        tuple(subset[:1]): part.nnz == full
+        for subset, part, full in zip(sets, parts, nonzeros, strict=True)
+    }
+    lengths = {tuple(subset[:1]): len(subset) for subset in sets}
+    is_field = [
+        lengths.get(tuple(group[:1])) == len(group) and fields[tuple(group[:1])]
+        for group in members
+    ]
+    if all(one_hot) and len(sets) <= MAX_BLOCKS and not by_row:
         levels = [_levels(part) for part in parts]
-        return Blocks(levels, sets, weight, k=k, dtype=dtype), members
-    return Columns(X, sets, weight, k=k, dtype=dtype), members
+        kernel = BlockKernel(levels, sets, weight, k=k, dtype=dtype)
+    else:
+        ones = np.ones(X.shape[0], dtype)
+        sets = [
+            _column_set(part, subset, hot, weight, ones)
+            for part, subset, hot in zip(parts, sets, one_hot, strict=True)
+        ]
+        kernel = RowKernel(sets, X.shape[0], weight, dtype)
+    return Rows(kernel, members, counts, is_field, units)
+
+
+def _rows_of_design(
+    blocks: Sequence[Block], weight: NDArray | None, *, k: int, dtype: DTypeLike, by_row: bool
+) -> Rows:
+    ends = np.cumsum([block.n_levels for block in blocks])
+    columns = [
+        np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)
+    ]
+    levels = [block.levels for block in blocks]
+    if len(blocks) <= MAX_BLOCKS and not by_row:
+        kernel = BlockKernel(levels, columns, weight, k=k, dtype=dtype)
+    else:
+        ones = np.ones(len(levels[0]), dtype)
+        sets = []
+        for own, members in zip(levels, columns, strict=True):
+            known = np.flatnonzero(own >= 0)
+            sets.append(ColumnSet(members, known, own[known], None, weight, ones))
+        kernel = RowKernel(sets, len(levels[0]), weight, dtype)
+    counts = np.concatenate(
+        [np.bincount(block.levels[block.levels >= 0], minlength=block.n_levels) for block in blocks]
+    )
+    is_field = [bool(np.all(own >= 0)) for own in levels]
+    return Rows(kernel, columns, counts, is_field, np.ones(len(counts)))
 
 
 def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:
-    """The columns of `X` split into sets of which no two members share a row.
+    """Split the columns of `X` into sets of which no two members share a row.
 
-    A run of neighbouring columns is taken as long as it goes without conflict, so that one-hot groups
-    side by side are found in one pass over the nonzeros; each run then joins the first set it fits.
+    Greedy coloring: the columns, those with most nonzeros first, each join the first set that has none of their
+    rows. Of each row a mask of bits says which sets have it. Columns of zeros join the first set. Sets and their members are in
+    the order of the columns.
     """
-    sets: list[list[NDArray[np.intp]]] = []
-    taken: list[NDArray[np.bool_]] = []
-    n_taken = np.zeros(0, np.intp)
-    for start, stop in _runs(X):
-        rows = X.indices[X.indptr[start] : X.indptr[stop]]
-        candidates = np.argsort(n_taken, kind="stable")[:TRIED]
-        fits = next((s for s in candidates if not taken[s][rows].any()), len(sets))
-        if fits == len(sets):
-            sets.append([])
-            taken.append(np.zeros(X.shape[0], bool))
-            n_taken = np.append(n_taken, 0)
-        sets[fits].append(np.arange(start, stop))
-        taken[fits][rows] = True
-        n_taken[fits] += len(rows)
-    return [np.concatenate(runs) for runs in sets]
+    counts = np.diff(X.indptr)
+    by_count = np.argsort(-counts, kind="stable")
+    by_count = by_count[counts[by_count] > 0]
+    masks = np.zeros((1, X.shape[0]), np.uint64)
+    number = np.zeros(X.shape[1], np.intp)
+    for column in by_count:
+        rows = X.indices[X.indptr[column] : X.indptr[column + 1]]
+        word, bit = _first_free(masks, rows)
+        if word == len(masks):
+            masks = np.concatenate([masks, np.zeros_like(masks[:1])])
+        masks[word, rows] |= np.uint64(1 << bit)
+        number[column] = 64 * word + bit
+    order = np.argsort(number, kind="stable")
+    sets = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    return sorted(sets, key=lambda members: members[0])
 
 
-def _runs(X: sparse.csc_array) -> list[tuple[int, int]]:
-    """Longest runs [start, stop) of columns without a row in common, from the left."""
-    n = X.shape[1]
-    by_row = X.tocsr()
-    by_row.sort_indices()
-    follows = np.full(n + 1, n)
-    same_row = np.ones(by_row.nnz, bool)
-    same_row[by_row.indptr[:-1][np.diff(by_row.indptr) > 0]] = False
-    later = np.flatnonzero(same_row)
-    np.minimum.at(follows, by_row.indices[later - 1], by_row.indices[later])
-    nearest = np.minimum.accumulate(follows[::-1])[::-1]
-    runs, start = [], 0
-    while start < n:
-        runs.append((start, int(nearest[start])))
-        start = int(nearest[start])
-    return runs
+def _first_free(masks: NDArray[np.uint64], rows: NDArray[np.integer]) -> tuple[int, int]:
+    """The word and bit of the first set that has none of `rows`; a word too many if there is none."""
+    for word, mask in enumerate(masks):
+        taken = int(np.bitwise_or.reduce(mask.take(rows)))
+        free = ~taken & (taken + 1)
+        if free < 1 << 64:
+            return word, free.bit_length() - 1
+    return len(masks), 0
+
+
+def _divide_by_units(X: sparse.csc_array) -> NDArray[np.float64]:
+    """Divide each column by its unit, in place; the units (n_features,), 1 for columns of zeros.
+
+    Units are whole powers of 2 next to the root of the mean square, so that nothing is rounded, unless a
+    column has but one absolute value, which becomes 1.
+    """
+    counts = np.diff(X.indptr)
+    seen = counts > 0
+    units = np.ones(X.shape[1])
+    squares = (
+        np.add.reduceat(np.square(X.data, dtype=np.float64), X.indptr[:-1][seen]) if X.nnz else 0
+    )
+    units[seen] = np.sqrt(squares / counts[seen])
+    largest = np.ones(X.shape[1])
+    if X.nnz:
+        largest[seen] = np.maximum.reduceat(np.abs(X.data), X.indptr[:-1][seen])
+    constant = np.isclose(largest, units, rtol=1e-12)
+    units = np.where(constant, largest, units)
+    if np.any(units != 1):
+        X.data = X.data / np.repeat(units, counts)
+    return units
+
+
+def _column_set(
+    part: sparse.csc_array,
+    columns: NDArray[np.intp],
+    one_hot: bool,
+    weight: NDArray | None,
+    ones: NDArray,
+) -> ColumnSet:
+    levels = np.repeat(np.arange(part.shape[1]), np.diff(part.indptr))
+    order = np.argsort(part.indices, kind="stable")
+    values = None if one_hot else part.data[order]
+    return ColumnSet(columns, part.indices[order], levels[order], values, weight, ones)
 
 
 def _levels(X: sparse.csc_array) -> NDArray[np.intp]:

@@ -10,8 +10,8 @@ def objective(X, y, weight, w0, w, V, l2, l2_w):
     return weight @ e**2 + l2_w * w @ w + l2 * np.sum(V**2)
 
 
-def coordinate_sweep(X, y, weight, w0, w, V, l2, l2_w):
-    """Every parameter in turn to the minimum of the objective, which is a parabola in it."""
+def coordinate_sweep(X, y, weight, w0, w, V, l2, l2_w, order=None):
+    """Every parameter in turn, of the columns in that order, to the minimum of the objective, which is a parabola in it."""
 
     def minimise(x, i, penalty):
         """x[i] <- argmin, from the prediction's two values at x[i] = 0 and 1."""
@@ -22,7 +22,7 @@ def coordinate_sweep(X, y, weight, w0, w, V, l2, l2_w):
         x[i] = weight @ (h * (y - at_zero)) / (weight @ h**2 + penalty)
 
     w, V, w0 = w.copy(), V.copy(), np.array([float(w0)])
-    for j in range(len(w)):
+    for j in range(len(w)) if order is None else order:
         minimise(w, j, l2_w)
         for f in range(V.shape[1]):
             minimise(V, (j, f), l2)

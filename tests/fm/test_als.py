@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -6,6 +8,7 @@ from threadpoolctl import threadpool_limits
 from fm.als import als
 from fm.design import Block, Design
 from fm.model import predict
+from fm.rows import rows_of
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
 from tests.fm.slow_als import column_sweep, coordinate_sweep, objective
@@ -35,7 +38,7 @@ KINDS = ["design", "sparse", "dense"]
 @pytest.mark.parametrize("k", [0, 1, 3])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_each_sweep_is_that_of_the_slow_solver(kind, k, weighted):
-    """A design's blocks and a dense matrix's columns stand in the order in which they are updated."""
+    """By the block kernel a level at once, by the row kernel a coordinate at a time."""
     rng = np.random.default_rng(k)
     X = (
         matrix(kind, rng)
@@ -44,10 +47,15 @@ def test_each_sweep_is_that_of_the_slow_solver(kind, k, weighted):
     )
     y, weight = rng.normal(size=25), rng.uniform(0.1, 3, 25) if weighted else np.ones(25)
     penalties = {"l2": 0.7, "l2_w": 0.3}
+    slow_sweep = column_sweep
+    if kind != "design":
+        rows = rows_of(X, None, None, k=k, dtype=np.float64, rescale=False)
+        order = np.concatenate(rows.kernel.columns)
+        slow_sweep = partial(coordinate_sweep, order=order)
     given = {"k": k, "sample_weight": weight if weighted else None, **penalties}
     fit = als(X, y, n_iter=1, rng=rng, **given)
     for _ in range(3):
-        slow = column_sweep(flat(X), y, weight, *fit.coefficients[:3], **penalties)
+        slow = slow_sweep(flat(X), y, weight, *fit.coefficients[:3], **penalties)
         fit = als(X, y, n_iter=1, rng=rng, start=fit, **given)
         for fast, expected in zip(fit.coefficients, slow, strict=False):
             np.testing.assert_allclose(fast, expected, rtol=1e-9, atol=1e-12)

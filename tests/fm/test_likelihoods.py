@@ -33,15 +33,15 @@ def test_expansion_against_finite_differences():
     c = TRUTH + 0.1
 
     def density(x):
-        return Expansion.at(x, by_class(y, eta), 0.5).log_density
+        return Expansion.at(x, by_class(y, eta), None, 0.5).log_density
 
     def gradient(x):
-        e = Expansion.at(x, by_class(y, eta), 0.5)
+        e = Expansion.at(x, by_class(y, eta), None, 0.5)
         return e.root @ e.root.T @ (e.newton - x)
 
     assert density(c) == pytest.approx(log_likelihood(c, y, eta) - 0.25 * c @ c)
     np.testing.assert_allclose(gradient(c), approx_fprime(c, density, 1e-6), atol=1e-3)
-    root = Expansion.at(c, by_class(y, eta), 0.5).root
+    root = Expansion.at(c, by_class(y, eta), None, 0.5).root
     np.testing.assert_allclose(-root @ root.T, approx_fprime(c, gradient, 1e-6), atol=1e-3)
 
 
@@ -54,19 +54,19 @@ def test_draws_have_the_right_distribution(n):
     mode = minimize(
         lambda c: 0.5 * c @ c - log_likelihood(c, y, eta), TRUTH, method="Nelder-Mead"
     ).x
-    root = Expansion.at(mode, by_class(y, eta), 1.0).root
+    root = Expansion.at(mode, by_class(y, eta), None, 1.0).root
     axes = np.linspace(-5, 5, 21)
     offsets = np.stack(np.meshgrid(axes, axes, axes, indexing="ij"), -1).reshape(-1, 3)
     grid = mode + np.linalg.solve(root.T, offsets.T).T
     grid = grid[np.all(np.diff(grid) > 0, axis=1)]
-    log_p = np.array([Expansion.at(c, by_class(y, eta), 1.0).log_density for c in grid])
+    log_p = np.array([Expansion.at(c, by_class(y, eta), None, 1.0).log_density for c in grid])
     p = np.exp(log_p - log_p.max())
     mean = p @ grid / p.sum()
     sd = np.sqrt(p @ (grid - mean) ** 2 / p.sum())
 
     c, draws = mode, []
     for _ in range(4000):
-        c, _ = draw_cut_points(c, by_class(y, eta), 1.0, rng)
+        c, _ = draw_cut_points(c, by_class(y, eta), None, 1.0, rng)
         draws.append(c)
     draws = np.array(draws)
     assert np.mean(np.any(np.diff(draws, axis=0) != 0, axis=1)) > 0.5
@@ -82,7 +82,7 @@ def test_chain_mixes_when_there_are_many_rows():
     y = ordered(rng, eta)
     c, draws = np.array([-3.0, 0.0, 3.0]), []
     for _ in range(200):
-        c, _ = draw_cut_points(c, by_class(y, eta), 0.01, rng)
+        c, _ = draw_cut_points(c, by_class(y, eta), None, 0.01, rng)
         draws.append(c)
     assert effective_sample_size(np.array(draws)[50:, 0]) > 100
     assert np.mean(draws[50:], axis=0) == pytest.approx(TRUTH, abs=0.05)

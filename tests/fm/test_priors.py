@@ -142,7 +142,7 @@ def test_many_observations_overrule_the_prior():
     rng = np.random.default_rng(2)
     truth = np.array([[1.0, 0.8], [0.8, 2.0]])
     x = rng.multivariate_normal([3, 4], truth, size=50_000)
-    mu, precision = PRIOR.given(x).draw(rng)
+    mu, precision = NORMAL_WISHART.given(x).draw(rng)
     assert mu == pytest.approx([3, 4], abs=0.05)
     np.testing.assert_allclose(np.linalg.inv(precision), truth, atol=0.06)
 
