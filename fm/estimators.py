@@ -1,32 +1,4 @@
-"""Factorization machines as scikit-learn estimators: real values, two classes, ordered classes.
-
-Hyperparameters, the same in every solver that has them (a solver refuses those it has no use for):
-
-k : number of factors; 0 makes the model linear.
-solver : "gibbs" samples the posterior (nothing to tune), "als" minimises the penalized error block by block,
-    "sgd" by gradient descent.
-n_iter : epochs (sgd, 30) or sweeps (als, 20; gibbs, 200).
-l2, l2_w : penalties on V and on w (1; l2_w is l2 unless given): the solvers minimise, over all rows,
-    sum (y - f(x))^2 + l2_w |w|^2 + l2 |V|^2, or for two classes sum 2 log(1 + exp(-y f(x))) + ..., y = +-1.
-learning_rate, schedule, power_t, batch_size : of sgd, see `fm.sgd` (0.1, "adagrad", 0.25, about n_features).
-burn_in, thin : of gibbs: sweeps before the first draw that is kept (2, at most half of n_iter), and sweeps
-    from one kept draw to the next (1).
-groups : (n_features,) number of the group of each column of a matrix; each group has a prior of its own.
-n_jobs : threads (of als and gibbs, 1); what is fitted does not depend on it.
-early_stopping, tol : stop after so many epochs in which the validation loss found no new low (never), lower by
-    more than tol (0).
-init_std : standard deviation of the first V.
-warm_start : `fit` goes on from where the last one ended; n then m epochs are n + m, bit for bit.
-callback : called as callback(epoch, estimator) after each epoch or sweep; a true answer ends the fit.
-dtype : "float64" or "float32", of the computation.
-verbose : a progress bar, if standard error is a terminal.
-random_state : None, a seed, or a `numpy.random.Generator`.
-
-Fitted attributes: `machine_` (`fm.model.Coefficients`, or `fm.draws.Draws` from gibbs), `coefficients_`,
-`n_iter_`, `n_parameters_`, `history_` (a number for each epoch of the last fit: losses, and seconds of
-fitting without them), `state_` for `warm_start`, and from gibbs `draws_` and `trace_` (noise precision, w0 and
-cut points after each sweep of the last fit: what `fm.r_hat` and `fm.effective_sample_size` judge).
-"""
+"""Factorization machines as scikit-learn estimators: real values, two classes, ordered classes."""
 
 from __future__ import annotations
 
@@ -117,7 +89,87 @@ class _ManySolvers(FactorizationMachine):
 
 
 class FMRegressor(RegressorMixin, _ManySolvers):
-    """Factorization machine for real y; see `fm.estimators` for the hyperparameters."""
+    r"""Factorization machine for real y.
+
+    The prediction for a row x of n_features values is
+
+        f(x) = w0 + sum_j w_j x_j + sum_{i<j} <v_i, v_j> x_i x_j
+
+    with w (n_features,) and k factors v_j for each feature: the rows of V (n_features, k). A parameter that is None
+    has its solver's default; a solver refuses one that it has no use for. "als" and "sgd" minimize
+
+        sum over rows of (y - f(x))^2  +  l2_w |w|^2  +  l2 |V|^2
+
+    and "gibbs" samples the posterior under priors that it learns, so that there is no penalty to choose.
+
+    Parameters
+    ----------
+    k : int, default=8
+        Number of factors; 0 makes the model linear.
+    solver : {"gibbs", "als", "sgd"}, default="gibbs"
+        Gibbs sampling, alternating least squares, or stochastic gradient descent.
+    n_iter : int, optional
+        Sweeps (gibbs 200, als 20) or epochs (sgd: 30, or about 1200 steps where rows have many features).
+    learning_rate : float, optional
+        sgd: step in standardized units (0.1).
+    l2, l2_w : float, optional
+        als, sgd: penalties on V and w, in the objective above. als: 1. sgd: learned from the data. `l2_w` is `l2`
+        where only that is given.
+    batch_size : int, optional
+        sgd: rows per step, see `fm.sgd`.
+    schedule : {"adagrad", "constant", "invscaling"}, optional
+        sgd: how steps shrink ("adagrad").
+    power_t : float, optional
+        sgd, "invscaling": steps fall as epoch^-power_t (0.25).
+    burn_in, thin : int, optional
+        gibbs: sweeps before the first kept draw (2, at most half of `n_iter`), and from one kept draw to the next (1).
+    groups : (n_features,) int, optional
+        als, gibbs: the group of each column of a matrix; groups have priors of their own. Found by default.
+    n_jobs : int, optional
+        als, gibbs: threads (1); the result does not depend on their number.
+    early_stopping : int, optional
+        als, sgd: epochs without a better validation loss after which to stop (never); needs `fit(validation=)`.
+    tol : float, optional
+        als, sgd: how much lower a loss must be to count as better (0).
+    init_std : float, default=0.1
+        Standard deviation of the first V.
+    warm_start : bool, default=False
+        Let `fit` go on from the last one: n, then m epochs are n + m, bit for bit.
+    callback : callable, optional
+        `callback(epoch, estimator)` after each epoch or sweep; a true answer ends the fit.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation.
+    verbose : bool, default=False
+        Show a progress bar if standard error is a terminal.
+    random_state : int or numpy.random.Generator, optional
+        Source of randomness.
+
+    Attributes
+    ----------
+    coefficients_ : fm.model.Coefficients
+        w0, w and V; from gibbs those of the machine with S k factors that predicts the mean of S draws.
+    machine_ : fm.model.Coefficients or fm.draws.Draws
+        What predicts.
+    draws_ : fm.draws.Draws
+        The kept draws of the posterior (gibbs).
+    history_, trace_ : dict of arrays
+        Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep (gibbs).
+    n_iter_, n_parameters_ : int
+        Epochs or sweeps done; numbers in w0, w and V, in all draws together.
+
+    References
+    ----------
+    S. Rendle, "Factorization Machines", ICDM 2010; "Factorization Machines with libFM", ACM TIST 3(3), 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fm import Block, Design, FMRegressor
+    >>> X = Design((Block("user", [0, 0, 1, 1, 2], 3), Block("item", [0, 1, 0, 2, 1], 3)))
+    >>> model = FMRegressor(k=2, solver="als", random_state=0).fit(X, [5, 3, 4, 1, 2])
+    >>> model.predict(X).shape
+    (5,)
+    """
 
     _solvers = ("gibbs", "als", "sgd")
     _likelihood = "gaussian"
@@ -167,9 +219,19 @@ class FMRegressor(RegressorMixin, _ManySolvers):
 
 
 class FMClassifier(ClassifierMixin, _ManySolvers):
-    """Factorization machine for two classes; see `fm.estimators` for the hyperparameters.
+    """Factorization machine for two classes.
 
-    P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x))) (sgd).
+    P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x))) (sgd), which
+    minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus l2_w |w|^2 + l2 |V|^2. Parameters and
+    attributes are those of `FMRegressor`, solvers "gibbs" and "sgd".
+
+    Examples
+    --------
+    >>> from fm import FMClassifier
+    >>> X = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]] * 5
+    >>> y = ["no", "no", "yes", "yes"] * 5
+    >>> FMClassifier(k=2, n_iter=50, random_state=0).fit(X, y).predict_proba(X).shape
+    (20, 2)
     """
 
     _solvers = ("gibbs", "sgd")
@@ -232,8 +294,15 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
 class FMOrdinal(RegressorMixin, FactorizationMachine):
     """Factorization machine for ordered classes, such as ratings, by ordered probit and Gibbs sampling.
 
-    P(y = c) = Phi(cut_c - f(x)) - Phi(cut_{c-1} - f(x)), cut points sampled along with f. See `fm.estimators`
-    for the hyperparameters.
+    P(y = c) = Phi(cut_c - f(x)) - Phi(cut_{c-1} - f(x)), cut points sampled along with f.
+    Parameters and attributes are those of `FMRegressor` with `solver="gibbs"`.
+
+    Examples
+    --------
+    >>> from fm import FMOrdinal
+    >>> X, y = [[0.0], [1.0], [2.0]] * 5, [1, 2, 3] * 5
+    >>> FMOrdinal(k=0, n_iter=20, random_state=0).fit(X, y).predict_proba(X).shape
+    (15, 3)
     """
 
     solver = "gibbs"

@@ -4,7 +4,7 @@ Minimises, for the model of `fm.model`,
 
     sum_rows weight loss(y, f(x)) + (l2_w |w|^2 + l2 |V|^2) / 2       (w0 is never penalized)
 
-with loss (y - f)^2 / 2 or, for y in {0, 1}, log(1 + exp(f)) - y f. A step sees a batch of B of the n rows,
+half the objective of `fm.FMRegressor`, with loss (y - f)^2 / 2 or, for y in {0, 1}, log(1 + exp(f)) - y f. A step sees a batch of B of the n rows,
 in an order drawn anew each epoch. With e = weight dloss/df (B,) and q = x V its gradient is, per row,
 
     w_j : (1/B) sum_rows e x_j               + (l2_w / n) w_j
