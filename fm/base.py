@@ -11,12 +11,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fm.als import als
+from fm.batches import default_n_iter
 from fm.design import Design
 from fm.draws import Draws, RunningMean
 from fm.gibbs import Draw, gibbs
 from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
-from fm.sgd import default_n_iter, sgd
+from fm.sgd import sgd
 from fm.validation import (
     check_groups,
     check_hyperparameters,

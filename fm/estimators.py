@@ -95,12 +95,14 @@ class FMRegressor(RegressorMixin, _ManySolvers):
 
         f(x) = w0 + sum_j w_j x_j + sum_{i<j} <v_i, v_j> x_i x_j
 
-    with w (n_features,) and k factors v_j for each feature: the rows of V (n_features, k). A parameter that is None
+    with w (n_features,) and k factors v_j for each feature: the rows of V (n_features, k). A
+    parameter that is None
     has its solver's default; a solver refuses one that it has no use for. "als" and "sgd" minimize
 
         sum over rows of (y - f(x))^2  +  l2_w |w|^2  +  l2 |V|^2
 
-    and "gibbs" samples the posterior under priors that it learns, so that there is no penalty to choose.
+    and "gibbs" samples the posterior under priors that it learns, so that there is no penalty to
+    choose.
 
     Parameters
     ----------
@@ -109,11 +111,13 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     solver : {"gibbs", "als", "sgd"}, default="gibbs"
         Gibbs sampling, alternating least squares, or stochastic gradient descent.
     n_iter : int, optional
-        Sweeps (gibbs 200, als 20) or epochs (sgd: 30, or about 1200 steps where rows have many features).
+        Sweeps (gibbs 200, als 20) or epochs (sgd: 30, or about 1200 steps where rows have many
+        features).
     learning_rate : float, optional
         sgd: step in standardized units (0.1).
     l2, l2_w : float, optional
-        als, sgd: penalties on V and w, in the objective above. als: 1. sgd: learned from the data. `l2_w` is `l2`
+        als, sgd: penalties on V and w, in the objective above. als: 1. sgd: learned from the data.
+        `l2_w` is `l2`
         where only that is given.
     batch_size : int, optional
         sgd: rows per step, see `fm.sgd`.
@@ -122,13 +126,16 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     power_t : float, optional
         sgd, "invscaling": steps fall as epoch^-power_t (0.25).
     burn_in, thin : int, optional
-        gibbs: sweeps before the first kept draw (2, at most half of `n_iter`), and from one kept draw to the next (1).
+        gibbs: sweeps before the first kept draw (2, at most half of `n_iter`), and from one kept
+        draw to the next (1).
     groups : (n_features,) int, optional
-        als, gibbs: the group of each column of a matrix; groups have priors of their own. Found by default.
+        als, gibbs: the group of each column of a matrix; groups have priors of their own. Found by
+        default.
     n_jobs : int, optional
         als, gibbs: threads (1); the result does not depend on their number.
     early_stopping : int, optional
-        als, sgd: epochs without a better validation loss after which to stop (never); needs `fit(validation=)`.
+        als, sgd: epochs without a better validation loss after which to stop (never); needs
+        `fit(validation=)`.
     tol : float, optional
         als, sgd: how much lower a loss must be to count as better (0).
     init_std : float, default=0.1
@@ -147,19 +154,22 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     Attributes
     ----------
     coefficients_ : fm.model.Coefficients
-        w0, w and V; from gibbs those of the machine with S k factors that predicts the mean of S draws.
+        w0, w and V; from gibbs those of the machine with S k factors that predicts the mean of S
+        draws.
     machine_ : fm.model.Coefficients or fm.draws.Draws
         What predicts.
     draws_ : fm.draws.Draws
         The kept draws of the posterior (gibbs).
     history_, trace_ : dict of arrays
-        Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep (gibbs).
+        Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep
+        (gibbs).
     n_iter_, n_parameters_ : int
         Epochs or sweeps done; numbers in w0, w and V, in all draws together.
 
     References
     ----------
-    S. Rendle, "Factorization Machines", ICDM 2010; "Factorization Machines with libFM", ACM TIST 3(3), 2012.
+    S. Rendle, "Factorization Machines", ICDM 2010; "Factorization Machines with libFM", ACM TIST
+    3(3), 2012.
 
     Examples
     --------
@@ -188,7 +198,8 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     ) -> NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]:
         """f(x) of each row, (n_rows,), averaged over draws if there are any.
 
-        return_std : also the standard deviation of y given the data, noise included (`solver="gibbs"`).
+        return_std : also the standard deviation of y given the data, noise included
+        (`solver="gibbs"`).
         """
         mean = self._expect(X)
         if not return_std:
@@ -221,8 +232,10 @@ class FMRegressor(RegressorMixin, _ManySolvers):
 class FMClassifier(ClassifierMixin, _ManySolvers):
     """Factorization machine for two classes.
 
-    P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x))) (sgd), which
-    minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus l2_w |w|^2 + l2 |V|^2. Parameters and
+    P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x)))
+    (sgd), which
+    minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus l2_w |w|^2 + l2 |V|^2.
+    Parameters and
     attributes are those of `FMRegressor`, solvers "gibbs" and "sgd".
 
     Examples

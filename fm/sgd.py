@@ -11,7 +11,7 @@ in an order drawn anew each epoch. With e = weight dloss/df (B,) and q = x V its
     v_j : (1/B) sum_rows e x_j (q - x_j v_j) + (l2 / n) v_j
 
 which is two sparse products for the whole batch and no loop over rows or features. Where a row has more than
-`FEW` features, a batch of a few hundred rows is compressed to the columns that occur in it, once, and a step
+four features, a batch of a few hundred rows is compressed to the columns that occur in it, once, and a step
 touches only these; the penalty of a column is then spread over the batches in which it occurs. Steps:
 
     constant    theta -= learning_rate c g                   c_j = 1 / max(1/B, mean over rows of x_j^2)
@@ -52,22 +52,22 @@ from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.exceptions import ConvergenceWarning
 
+from fm.batches import (
+    CompressedBatches,
+    arrangement,
+    compressed_batch_size,
+    compresses,
+    default_batch_size,
+    has_segments,
+    segment,
+    shuffled_batches,
+)
 from fm.design import Design
 from fm.features import MatrixFeatures, OneHotFeatures, chunks, features
 from fm.memory import reuse_freed_memory
 from fm.model import Coefficients
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
-
-SEGMENT = 2**17
-"""Rows that an epoch visits together, few enough to stay in cache. More rows than this are dealt to segments at
-random once, and an epoch draws the order of the segments and the batches of each."""
-
-FEW = 4
-"""Features of a row, on average, up to which a step is taken in all columns."""
-
-COMPRESSED_ROWS = 512
-"""Rows of a batch that is compressed to its own columns."""
 
 FIRST_PENALTIES = 5.0, 50.0
 """Of w and V where they are learned, in the first epoch."""
@@ -177,8 +177,8 @@ def sgd(
     weight = None if sample_weight is None else weight
     target = y - state.offset
     target /= state.scale
-    if n > SEGMENT and not compressed:
-        order = _arrangement(rows, n, _segment(batch_size))
+    if not compressed and has_segments(n):
+        order = arrangement(rows, n, segment(batch_size))
         rows, target, weight = rows[order], target[order], None if weight is None else weight[order]
         del order
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the columns.
@@ -207,7 +207,7 @@ def sgd(
                 errors = _compressed_epoch(state, batches, objective, direction, rate)
             else:
                 errors = _epoch(
-                    state, _batches(n, batch_size, state.rng), objective, direction, rate
+                    state, shuffled_batches(n, batch_size, state.rng), objective, direction, rate
                 )
         if before is not None and schedule == "adagrad":
             noise = 1.0 if loss == "logistic" else float(np.mean(errors))
@@ -285,52 +285,6 @@ def _learn_penalties(state: SGDState, information: NDArray, noise: float) -> Non
     state.penalties = learned[0], learned[1]
 
 
-class CompressedBatches(NamedTuple):
-    """Rows shuffled once and cut into batches, each with the columns that occur in it.
-
-    parts : of each batch its row numbers, columns (ascending) and the rows in these columns alone.
-    times : (n_features,) batches in which a column occurs.
-    """
-
-    parts: list[tuple[NDArray[np.intp], NDArray[np.integer], MatrixFeatures]]
-    times: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, rows: MatrixFeatures, size: int) -> CompressedBatches:
-        n, p = rows.rows.shape
-        order = np.random.default_rng(0).permutation(n)
-        parts, times = [], np.zeros(p, np.intp)
-        for first in range(0, n, size):
-            chosen = np.sort(order[first : first + size])
-            x = rows.rows[chosen]
-            columns, places = np.unique(x.indices, return_inverse=True)
-            times[columns] += 1
-            indices = places.astype(np.int32), x.indptr.astype(np.int32)
-            x = sparse.csr_array((x.data, *indices), shape=(len(chosen), len(columns)))
-            parts.append((chosen, columns, MatrixFeatures.of(x)))
-        return cls(parts, times)
-
-
-def compresses(X: Design | NDArray | sparse.csr_array) -> bool:
-    """Return whether rows have so many features that a step is taken in those of its batch alone."""
-    if isinstance(X, Design):
-        return all(block.side is None for block in X) and len(X.blocks) > FEW
-    nonzeros = X.nnz if sparse.issparse(X) else np.count_nonzero(X)
-    return nonzeros > FEW * X.shape[0]
-
-
-def compressed_batch_size(n_rows: int) -> int:
-    """Return 512, or fewer rows so that an epoch has 16 steps, but at least 128 rows."""
-    return int(np.clip(n_rows // 16, 128, COMPRESSED_ROWS))
-
-
-def default_n_iter(X: Design | NDArray | sparse.csr_array) -> int:
-    """Return 30 epochs, or where batches are compressed about 1200 steps: 8 to 30 epochs."""
-    if not compresses(X):
-        return 30
-    return int(np.clip(1200 * compressed_batch_size(X.shape[0]) // X.shape[0], 8, 30))
-
-
 class _Objective(NamedTuple):
     """The mean over rows of weight * loss, plus (penalty_w |w|^2 + penalty_v |V|^2) / 2 with penalties by column."""
 
@@ -384,42 +338,6 @@ class _Objective(NamedTuple):
             np.multiply(own[:, 0], self.penalty_w[columns], out=piece[:, 0])
             piece += pull[columns]
             yield columns, piece
-
-
-def default_batch_size(n_rows: int, n_features: int) -> int:
-    """One row per feature, so that updating all features costs no more than the products, or two if that leaves 50 steps
-    an epoch; but at least 16 steps an epoch, and at least 128 rows."""
-    return max(128, min(n_features, n_rows // 16), min(2 * n_features, n_rows // 50))
-
-
-def _segment(batch_size: int) -> int:
-    """Rows of a segment: as many batches as `SEGMENT` holds, or one that is larger."""
-    return batch_size * max(1, SEGMENT // batch_size)
-
-
-def _arrangement(
-    rows: MatrixFeatures | OneHotFeatures, n_rows: int, segment: int
-) -> NDArray[np.integer]:
-    """Row numbers: each `segment` of them a random sample of all rows, within which neighbours stay neighbours."""
-    of_row = np.repeat(np.arange(-(-n_rows // segment), dtype=np.uint16), segment)[:n_rows]
-    np.random.default_rng(0).shuffle(of_row)
-    return rows.neighbours()[np.argsort(of_row, kind="stable")]
-
-
-def _batches(
-    n_rows: int, size: int, rng: np.random.Generator
-) -> Iterator[NDArray[np.intp] | slice]:
-    """Each row once, `size` of them at a time, drawn at random out of one segment and in ascending order; or a
-    segment at a time, where it holds one batch."""
-    segment = _segment(size)
-    for start in rng.permutation(np.arange(0, n_rows, segment)):
-        if segment == size:
-            yield slice(start, min(start + size, n_rows))
-            continue
-        order = rng.permutation(min(segment, n_rows - start)).astype(np.int32)
-        yield from (
-            start + np.sort(order[first : first + size]) for first in range(0, len(order), size)
-        )
 
 
 def _adagrad(gradient: NDArray, columns: slice, squares: NDArray) -> NDArray:

@@ -22,7 +22,7 @@ from fm.sgd import SCHEDULES
 
 DEFAULTS = {
     "sgd": {
-        "n_iter": None,  # by `fm.sgd.default_n_iter`
+        "n_iter": None,  # by `fm.batches.default_n_iter`
         "learning_rate": 0.1,
         "l2": None,  # learned
         "l2_w": None,

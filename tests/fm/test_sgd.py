@@ -5,17 +5,15 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
+from fm.batches import (
+    CompressedBatches,
+    arrangement,
+    default_batch_size,
+    shuffled_batches,
+)
 from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients, predict
-from fm.sgd import (
-    RESIDUALS,
-    SCHEDULES,
-    CompressedBatches,
-    _arrangement,
-    _batches,
-    default_batch_size,
-    sgd,
-)
+from fm.sgd import RESIDUALS, SCHEDULES, sgd
 from tests.fm.data import random_design, ratings
 from tests.oracles import numerical_gradient
 
@@ -297,12 +295,14 @@ def test_default_batch_size(n_rows, n_features, expected):
 
 
 def test_many_rows_are_visited_once_an_epoch_each(monkeypatch):
-    monkeypatch.setattr("fm.sgd.SEGMENT", 64)
-    batches = list(_batches(1000, 10, np.random.default_rng(0)))
+    monkeypatch.setattr("fm.batches.SEGMENT", 64)
+    batches = list(shuffled_batches(1000, 10, np.random.default_rng(0)))
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(1000))
     assert {len(batch) for batch in batches} == {10}
     assert all(np.ptp(batch) < 60 for batch in batches)
-    whole = [np.arange(1000)[batch] for batch in _batches(1000, 33, np.random.default_rng(0))]
+    whole = [
+        np.arange(1000)[batch] for batch in shuffled_batches(1000, 33, np.random.default_rng(0))
+    ]
     assert sorted(batch[0] for batch in whole) == list(range(0, 1000, 33))
     np.testing.assert_array_equal(np.sort(np.concatenate(whole)), np.arange(1000))
 
@@ -310,7 +310,7 @@ def test_many_rows_are_visited_once_an_epoch_each(monkeypatch):
 def test_segments_are_samples_of_all_rows_in_the_order_of_neighbours():
     X, _ = ratings(np.random.default_rng(0))
     rows = features(X, np.float64)
-    order = _arrangement(rows, len(X), 70)
+    order = arrangement(rows, len(X), 70)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(X)))
     place = np.empty(len(X), int)
     place[rows.neighbours()] = np.arange(len(X))
@@ -329,9 +329,9 @@ def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
         return np.average((predict(X, found.coefficients) - y) ** 2, weights=weight)
 
     whole = [mse(seed) for seed in range(10)]
-    monkeypatch.setattr("fm.sgd.SEGMENT", 100)
+    monkeypatch.setattr("fm.batches.SEGMENT", 100)
     segments = [mse(seed) for seed in range(10)]
-    monkeypatch.setattr("fm.sgd.SEGMENT", 20)  # and of one batch each
+    monkeypatch.setattr("fm.batches.SEGMENT", 20)  # and of one batch each
     assert abs(np.median([mse(seed) for seed in range(10)]) - np.median(whole)) < 3 * np.std(whole)
     assert abs(np.median(segments) - np.median(whole)) < 3 * np.std(whole)
 
