@@ -15,7 +15,8 @@ from fm.memory import reuse_freed_memory
 from fm.row_kernel import ColumnSet, RowKernel
 
 MAX_BLOCKS = 4
-"""One-hot sets up to which the block kernel is the faster one (measured at k = 4, 8 and 16)."""
+"""One-hot sets up to which the block kernel is taken: its cost grows with their square, the row kernel's with their
+number. Of 2 fields a sweep takes 0.6, of 5 fields 1.4 of the time of myFM's (k = 4)."""
 
 FIELD = 0.5
 """Share of the rows in which a set of columns must have a 1 to be taken for a field, with a prior of its own."""
