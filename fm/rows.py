@@ -165,8 +165,8 @@ def _first_free(masks: NDArray[np.uint64], rows: NDArray[np.integer]) -> tuple[i
 def _divide_by_units(X: sparse.csc_array) -> NDArray[np.float64]:
     """Divide each column by its unit, in place; the units (n_features,), 1 for columns of zeros.
 
-    Units are whole powers of 2 next to the root of the mean square, so that nothing is rounded, unless a
-    column has but one absolute value, which becomes 1.
+    The unit is the root of the mean square of the nonzero values; where they have but one absolute value,
+    exactly that value, so that they become 1.
     """
     counts = np.diff(X.indptr)
     seen = counts > 0
