@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,11 +31,14 @@ def checked() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(sentence(error)) from error
 
 
 def exit_status(command: Callable[[], int]) -> int:
-    """What `command` returns; where it raises a `UserError` or is interrupted, its status or 130, and the sentence."""
+    """Return what `command` returns; print the sentence of an error and return its status.
+
+    That is the status of a `UserError`, 2 where a file or folder cannot be used, 130 if interrupted.
+    """
     try:
         status = command()
         sys.stdout.flush()
@@ -45,6 +49,11 @@ def exit_status(command: Callable[[], int]) -> int:
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.status
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"bench: {error.filename} cannot be used: {error.strerror}", file=sys.stderr)
+        return UserError.status
     except KeyboardInterrupt:
         print(
             "bench: stopped; what is finished is kept, and the same command goes on from there",
@@ -59,8 +68,9 @@ def first_line(error: BaseException) -> str:
 
 
 def sentence(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split())
+    """Return what an error says, in one line, with no value of more than 80 characters."""
+    line = " ".join(str(error).split())
+    return re.sub(r"'[^']{79,}'", lambda value: f"{value[0][:77]}...", line)
 
 
 def quoted(value: object, limit: int = 80) -> str:

@@ -1,6 +1,7 @@
 """`python -m bench.runs`: tracked runs in the terminal: list, compare, export.
 
     python -m bench.runs list [EXPERIMENT]           by data and split, best validation error first
+    python -m bench.runs show RUN                    what its digest covers: settings, data, code
     python -m bench.runs compare RUN RUN ...         what differs, and what came of it
     python -m bench.runs export [EXPERIMENT] --csv   everything, to standard output
 
@@ -18,8 +19,9 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from bench.errors import UserError, exit_status
+from bench.identity import closure, code_targets
 from bench.tables import MISSING, markdown_table, number, quoted, seconds
-from bench.tracking import MLflowTracker, Record
+from bench.tracking import MLflowTracker, Record, RunReader
 
 DIGITS = 8
 """Of a digest, as it is shown."""
@@ -46,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "list":
             command.add_argument("--limit", type=int, default=20, help="rows (default: 20)")
     commands.add_parser("compare").add_argument("run", nargs="+")
-    for command in commands.choices.values():
+    listed = list(commands.choices.values())
+    commands.add_parser("show").add_argument("run")
+    for command in listed:
         form = command.add_mutually_exclusive_group()
         form.add_argument("--csv", action="store_true")
         form.add_argument("--json", action="store_true")
@@ -58,6 +62,9 @@ def _show(asked: argparse.Namespace) -> int:
     tracker = MLflowTracker(directory=asked.results)
     if tracker.empty:
         raise UserError(f"there is no store {tracker.shown}: nothing was tracked into it yet")
+    if asked.command == "show":
+        print(covered(tracker, found(tracker.all_records(), asked.run)))
+        return 0
     if asked.command == "compare":
         records = [found(tracker.all_records(), prefix) for prefix in asked.run]
     else:
@@ -92,6 +99,20 @@ def found(records: Sequence[Record], prefix: str) -> Record:
     if not matching:
         raise UserError(f"there is no run whose digest or run id begins with {prefix!r}")
     return matching[0]
+
+
+def covered(reader: RunReader, record: Record) -> str:
+    """Return what the digest of a run covers; code that is other here and now is marked."""
+    code = reader.code(record.run_id)
+    here = closure(code_targets(reader.config(record.run_id)))
+    now = {"modules": here.modules, "packages": here.packages}
+    rows = [["digest", record.digest], ["data", reader.data(record.run_id).digest]]
+    rows += [[key, value] for key, value in record.params.items() if not key.startswith("data.")]
+    for kind, parts in code.items():
+        for name, value in parts.items():
+            current = now[kind].get(name, MISSING)
+            rows.append([name, value if value == current else f"{value} (here {current})"])
+    return markdown_table(["covered", record.name], rows, left=2)
 
 
 def listing(records: Sequence[Record], limit: int) -> str:
@@ -181,10 +202,25 @@ def _flat(record: Record) -> dict[str, object]:
 
 
 def _write_csv(records: Sequence[Record]) -> None:
-    rows = [_flat(record) for record in records]
+    rows = [{n: _no_formula(v) for n, v in _flat(record).items()} for record in records]
     writer = csv.DictWriter(sys.stdout, list(dict.fromkeys(name for row in rows for name in row)))
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _no_formula(value: object) -> object:
+    """Return a text that a spreadsheet would calculate with a ' before it; anything else as it is."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value if _is_number(value) else f"'{value}"
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _write_json(records: Sequence[Record]) -> None:

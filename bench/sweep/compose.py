@@ -297,6 +297,12 @@ def _check(cfg: DictConfig) -> None:
     for group in CHOSEN:
         for key in OmegaConf.missing_keys(cfg[group]):
             raise UserError(f"{key} must be given: {key}=...")
+    name = cfg.experiment.name
+    if not (isinstance(name, str) and re.fullmatch(r"\w[\w .-]{0,79}", name)):
+        raise UserError(
+            "experiment.name must be letters, digits, spaces and .-_ only, since it names a folder, "
+            f"and begin with a letter or digit, got {quoted(name)}"
+        )
     try:
         getattr(instantiate(cfg.model), "check_params", lambda: None)()
     except (ValueError, TypeError, HydraException) as error:

@@ -69,6 +69,10 @@ def test_every_experiment_is_a_legal_sweep(experiment: str) -> None:
         (["test=maybe"], "test must be true or false, got 'maybe'"),
         (["refit=1"], "refit must be true or false, got 1"),
         (["data=file"], "data.path must be given: data.path=..."),
+        (["experiment.name=../../up"], "experiment.name must be letters, digits"),
+        (["experiment.name=null"], "got None"),
+        (["model=linear", "~model.l2", "model._target_=absent.Model"], "absent"),
+        (["model=linear", f"model.l2={'x' * 200}"], "..."),
         (["model.k=[1"], "cannot read the command line"),
     ],
 )
@@ -167,3 +171,11 @@ def all_records(results: Path) -> list:
     experiment = Experiment("sweeps_simulated", "")
     runs = tracker.search([tracker.experiment_id(experiment.name)], "tags.digest != ''")
     return [tracker.record(run) for run in runs]
+
+
+def test_a_results_folder_that_cannot_be_is_a_sentence(capsys: pytest.CaptureFixture) -> None:
+    assert main([*TINY, "model=linear", "results=/dev/null"]) == 2
+    assert main(["runs", "--results", "/dev/null", "list"]) == 2
+    assert main(["report", "sweeps", "--results", "/dev/null"]) == 2
+    err = capsys.readouterr().err
+    assert "Traceback" not in err and err.count("\n") == 3

@@ -128,6 +128,26 @@ RATINGS = "user,item,rating\n" + "".join(
 
 
 @pytest.mark.slow
+def test_each_way_to_read_a_file_is_a_run_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "ratings.csv").write_text(RATINGS)
+    done = _bench(
+        tmp_path,
+        "-m",
+        "data=file",
+        f"data.path={tmp_path / 'ratings.csv'}",
+        "data.duplicates=first,last,mean",
+        "split=random",
+        "model=linear",
+    )
+    assert done.returncode == 0, done.stderr
+    tracker = MLflowTracker(directory=str(tmp_path / "results"))
+    records = tracker.all_records("sweeps")
+    assert {r.params["data.duplicates"] for r in records} == {"first", "last", "mean"}
+    assert len({r.digest for r in records}) == len(records) == 3
+    assert len({r.metrics["test/mse_raw"] for r in records}) == 3
+
+
+@pytest.mark.slow
 def test_an_edited_model_of_ones_own_is_computed_again(own: Path) -> None:
     (own / "ratings.csv").write_text(RATINGS)
     arguments = ["model=linear", "~model.l2", "model._target_=own_model.Constant"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.runs import listing, main
+from bench.runs import _no_formula, listing, main
 from bench.tracking import MLflowTracker, Record
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
@@ -87,3 +87,18 @@ def test_runs_of_other_data_or_splits_are_tables_of_their_own() -> None:
         "a.csv, split ub:",
     ]
     assert said.endswith("and 1 more (--limit)") and said.count("validation MSE") == 2
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@SUM(A1)", "\tx", "\rx"])
+def test_an_exported_text_is_no_formula(text: str) -> None:
+    assert _no_formula(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", [-1.5, "-1.5", "+3", "a=b", "", None])
+def test_an_exported_number_stays_as_it_is(value: object) -> None:
+    assert _no_formula(value) == value
+
+
+def test_shows_what_a_digest_covers(results: Path, capsys: pytest.CaptureFixture) -> None:
+    out = shown(capsys, results, "show", job(1.0).digest[:8])
+    assert job(1.0).digest in out and "bench.run" in out and "numpy" in out and "model.l2" in out
