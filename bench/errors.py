@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Something the person who asked can put right. The program prints it and exits with `status`."""
+    """An error that the user can put right; the program prints it and exits with `status`."""
 
     status = 2
 
@@ -22,12 +22,12 @@ class RunFailed(UserError):
 
 
 class DataUnavailable(UserError):
-    """A data set that was neither found nor could be fetched; the message says how to provide it."""
+    """A data set that is not here and cannot be fetched; the message says how to provide it."""
 
 
 @contextmanager
 def checked() -> Iterator[None]:
-    """Turns the sentence of a failed check (`fm.validation`) into a `UserError`."""
+    """Raise the error of a failed check (`fm.validation`) as a `UserError`."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -37,7 +37,7 @@ def checked() -> Iterator[None]:
 def exit_status(command: Callable[[], int]) -> int:
     """Return what `command` returns; print the sentence of an error and return its status.
 
-    That is the status of a `UserError`, 2 where a file or folder cannot be used, 130 if interrupted.
+    That is the status of a `UserError`, 2 where a file cannot be used, 130 if interrupted.
     """
     try:
         status = command()

@@ -1,8 +1,8 @@
-"""`python -m bench.models RUN`: a tracked run's model, fitted again and logged to it, to be loaded or served.
+"""`python -m bench.models RUN`: fit a tracked run's model again and log it, to load or to serve.
 
-Models are not kept by every run: two hundred posterior draws are 46 MB. A run says all that it takes
-to fit its model again, from the configuration files that are here, and its digest and predictions say
-whether it is the same. A sweep does this for its best run.
+Models are not kept by every run: two hundred posterior draws are 46 MB. A run says all that it
+takes to fit its model again, from the configuration files that are here, and its digest and
+predictions say whether it is the same. A sweep does this for its best run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from bench.data.dataset import Dataset
 from bench.errors import UserError, exit_status
 from bench.features import SECONDS_PER_DAY
 from bench.run import Job, run
-from bench.sweep.compose import composed, recomposed
+from bench.sweep.compose import composed
+from bench.sweep.recompose import recomposed
 from bench.sweep.trials import job_of, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
@@ -55,11 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def keep(evidence: RunReader, run_id: str, dataset: Dataset) -> str:
-    """Fits the model of a run again and logs it, unless that was done; its address, or why it has none.
+    """Fit the model of a run again and log it, once; return its address, or why it has none.
 
     Raises
     ------
-    UserError : the run was not tested, or what was fitted does not predict what it did: code or data differ.
+    UserError
+        The run was not tested, or the fit does not predict what the run did: code or data differ.
     """
     tags = evidence.tags(run_id)
     if LOGGED in tags:
@@ -92,6 +94,7 @@ def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
         raise UserError(
             f"run {run_id} cannot be repeated: with the code here its predictions are others"
         )
+    assert result.fitted is not None  # of a job that was not given up
     model, X = result.fitted
     if not isinstance(X, Design):
         return "no: a model of bags or standardized numbers is not logged"

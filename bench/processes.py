@@ -18,26 +18,12 @@ KIB = 1024
 
 
 def this_process() -> str:
-    """Name of this process, never given to another: host, id, and when it began where that is known."""
+    """Return the name of this process, which no other is ever given: host, id, and its start."""
     return f"{platform.node()} {os.getpid()} {_began(os.getpid())}"
 
 
-def may_be_alive(process: str) -> bool:
-    """Whether a process of that name (`this_process`) runs; one on another host may."""
-    host, pid, began = process.rsplit(" ", 2)
-    if host != platform.node():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _began(int(pid)) == began
-
-
 def _began(pid: int) -> str:
-    """Clock ticks after boot at which a process began (proc_pid_stat(5), field 22); "-" where unknown."""
+    """Return when a process began, in clock ticks (proc_pid_stat(5), field 22); else "-"."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -59,10 +45,10 @@ def begin_worker(parent: int) -> None:
 
 @cache
 def end_with(parent: int) -> None:
-    """Ends this process, and the programs it started, soon after the process `parent` did.
+    """End this process, and the programs it started, soon after the process `parent` ended.
 
-    Workers outlive a sweep that is killed, and go on taking jobs. Ctrl-C is the parent's affair. Nothing to do
-    where `parent` is not what started this process, as on a cluster.
+    Workers outlive a sweep that is killed, and go on taking jobs. Ctrl-C is the parent's affair.
+    Nothing to do where `parent` did not start this process, as on a cluster.
     """
     if os.getppid() == parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -115,7 +101,7 @@ class TimeUp(Exception):
 
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raises `TimeUp` in the body after so many seconds; None: no limit. In the main thread only."""
+    """Raise `TimeUp` in the body after so many seconds, if not None; in the main thread only."""
     if seconds is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""How far a sweep is: one live line on a terminal, one plain line a job in a pipe, or of a single run."""
+"""The progress of a sweep: a live line on a terminal, a plain line a job in a pipe."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ WIDTH = 20
 
 
 def say(what: str = "") -> None:
-    """What is being measured, in place of what was said before; nothing, when something is to be printed. On a
-    terminal only."""
+    """Show what is being measured in place of what was shown before, on a terminal only.
+
+    Without `what`, clear the line, before something else is printed.
+    """
     if sys.stderr.isatty():
         print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -29,7 +31,8 @@ class Progress:
     total : int
         Jobs of the sweep, at most.
     stream : text stream, optional
-        Default: standard output. On a terminal there is one line, drawn anew; in a pipe a line a job.
+        Default: standard output. On a terminal there is one line, drawn anew; in a pipe, a
+        line a job.
 
     Attributes
     ----------
@@ -71,7 +74,10 @@ class Progress:
         return shutil.get_terminal_size().columns - 1
 
     def line(self, width: int) -> str:
-        """Return done / running / failed / to go, the estimated end, the best so far; with a bar where there is room."""
+        """Return the numbers of jobs done, running, failed and left, the time left and the best.
+
+        A bar comes first where `width` leaves room for it.
+        """
         done = len(self._records)
         failed = sum(r.status == "FAILED" for r in list(self._records.values()))
         left = max(0, self.total - done)

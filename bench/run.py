@@ -102,7 +102,7 @@ class Result:
     fitted: tuple[BaseEstimator, Matrix] | None = None
 
 
-class Pruned(Exception):  # noqa: N818  it is an outcome, not an error
+class Pruned(Exception):
     """The fit was given up: `curve` is its validation error by epoch so far."""
 
     def __init__(self, curve: list[float]) -> None:

@@ -184,8 +184,8 @@ def _figure(value: float | None) -> str:
 
 
 def _flat(record: Record) -> dict[str, object]:
-    """Everything known of a run, by unique names."""
-    about = {
+    """Return all fields of a run, by unique names."""
+    about: dict[str, object] = {
         "digest": record.digest,
         "run_id": record.run_id,
         "name": record.name,

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def derive_rng(seed: int, *names: str | int) -> np.random.Generator:
-    """Generator of the stream `names` under `seed`.
+    """Return the generator of the stream `names` under `seed`.
 
     A stream depends on nothing but its seed and its names: adding a part never shifts another's
     numbers. The names enter as the spawn key of a `SeedSequence`, hashed, so that they may be any.

@@ -69,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name, page in pages.items():
                 print(f"{name}: http://{HOST}:{port}/{page}")
             print(
-                f"all: http://{HOST}:{port}/#/experiments?workflowType=machine_learning  (Ctrl-C ends it)",
+                f"all: http://{HOST}:{port}/#/experiments?workflowType=machine_learning"
+                "  (Ctrl-C ends it)",
                 flush=True,
             )
             return server.wait()
@@ -98,13 +99,14 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
+    """Return a port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]
 
 
 def answers(port: int, server: subprocess.Popen) -> bool:
-    """Waits until the server answers; False when it ended or took too long."""
+    """Wait for the server to answer; return False where it ended or took too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:

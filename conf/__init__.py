@@ -1,1 +1,1 @@
-"""Hydra's search path: one folder a group, one file a choice. `conf/model` is the registry of models."""
+"""Hydra's search path: a folder a group, a file a choice; `conf/model` registers the models."""

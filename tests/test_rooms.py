@@ -66,7 +66,10 @@ def test_nothing_imports_a_study() -> None:
 
 
 def test_the_library_does_not_load_the_harness() -> None:
-    code = "import sys, fm, baselines; sys.exit(sorted({'hydra', 'mlflow', 'bench'} & set(sys.modules)) or 0)"
+    code = (
+        "import sys, fm, baselines; "
+        "sys.exit(sorted({'hydra', 'mlflow', 'bench'} & set(sys.modules)) or 0)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=ROOT
     )

@@ -1,4 +1,4 @@
-"""What a command line asks for: composed, its axes found, and checked, before any work."""
+"""Compose what a command line asks for, find its axes, and check it before any work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -21,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, checked, quoted, sentence
-from bench.identity import ROOT, targets
+from bench.identity import ROOT
 from bench.run import check_job_settings
 from bench.sweep import search
 from bench.sweep.search import Range
@@ -45,7 +46,7 @@ COMPUTED = (
     "threads",
     "first_rows",
 )
-"""The part of the configuration that says what a run computes; of `data`, what was read is its identity."""
+"""What a run computes is said by these keys; the identity of `data` is that of what was read."""
 
 REPEATS = ("seed", "data_seed", "split", "split.fold", "split.seed")
 """What may vary between the repeats of one configuration."""
@@ -93,20 +94,25 @@ class Plan:
 
     @property
     def selects(self) -> bool:
-        """Whether configurations are chosen by their mean validation error, and only the chosen are tested."""
+        """Whether configurations are chosen by mean validation error, and only those tested."""
         return _selects(self.jobs[0])
 
     def space(self, combination: Combination) -> dict[str, Range]:
-        """Ranges of the model's own space, then those given on the command line."""
-        own = OmegaConf.to_container(combination.cfg.space or OmegaConf.create(), resolve=True)
+        """Return the ranges of the model's own space, then those given on the command line."""
+        own = as_dict(combination.cfg.space or OmegaConf.create())
         named = {f"model.{key}": parts for key, parts in own.items()}
         named = {key: parts for key, parts in named.items() if key not in self.axes}
         return search.ranges(named) | self.intervals
 
 
+def as_dict(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """Return a configuration as plain dictionaries and lists."""
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=resolve))
+
+
 @contextmanager
 def in_hydra() -> Iterator[None]:
-    """Where Hydra has been started, on `conf`; it is here if it has not been."""
+    """Initialize Hydra on `conf` for the body, unless it has been initialized."""
     if GlobalHydra.instance().is_initialized():
         yield
     else:
@@ -115,17 +121,18 @@ def in_hydra() -> Iterator[None]:
 
 
 def composed(overrides: list[str]) -> DictConfig:
-    """The configuration of one run."""
+    """Return the configuration of one run."""
     return plan(overrides, multirun=False).combinations[0].cfg
 
 
 def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> Plan:
-    """Composes and checks what a command asks for.
+    """Compose and check what a command asks for.
 
     Raises
     ------
-    UserError : an unknown group, choice or key, or a value that a model refuses; with the nearest
-        valid one.
+    UserError
+        An unknown group, choice or key, or a value that a model refuses; with the nearest valid
+        one.
     """
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
@@ -147,7 +154,9 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
             if o.is_sweep_override() and o.is_discrete_sweep()
         }
         intervals = {
-            k: _interval(o) for k, o in parsed.items() if isinstance(o.value(), IntervalSweep)
+            key: _interval(value)
+            for key, o in parsed.items()
+            if isinstance(value := o.value(), IntervalSweep)
         }
         if (axes or intervals) and not multirun:
             raise UserError(f"{next(iter(axes | intervals))} has several values: a sweep needs -m")
@@ -169,10 +178,8 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
         combinations = []
         for choices in itertools.product(*outer):
             chosen = (*fixed, *choices)
-            if first:
-                _compose(
-                    [*chosen, *first], config_name
-                )  # so that a key the model does not have is named
+            if first:  # an error here names a key that the model does not have
+                _compose([*chosen, *first], config_name)
             combinations.append(Combination(chosen, _compose(list(chosen), config_name)))
     planned = Plan(
         combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun
@@ -182,30 +189,30 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
         if combination.cfg.search and not searched:
             model = combination.cfg.hydra.runtime.choices.model
             raise UserError(
-                f"model={model} has no search space: write conf/space/{model}.yaml, or give 'model.KEY=interval(LOW,HIGH)'"
+                f"model={model} has no search space: write conf/space/{model}.yaml, "
+                "or give 'model.KEY=interval(LOW,HIGH)'"
             )
         ends = {key: (r.low, r.high) for key, r in searched.items()}
-        _check_values(
-            combination.cfg, {key: list(values.values()) for key, values in inner.items()} | ends
-        )
+        values = {key: list(axis.values()) for key, axis in inner.items()}
+        _check_values(combination.cfg, {**values, **ends})
     skipped = _not_installed(combinations)
     left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in skipped]
     return replace(planned, combinations=left, skipped=skipped)
 
 
 def _not_installed(combinations: list[Combination]) -> dict[str, str]:
-    """Return why models cannot be fitted here; nothing where none can, so that each says so itself."""
+    """Return why models cannot be fitted here; nothing if none can: each then says so itself."""
     asked = {c.cfg.hydra.runtime.choices.model: c.cfg.model for c in combinations}
     why = {
         name: getattr(instantiate(model), "unavailable", lambda: None)()
         for name, model in asked.items()
     }
-    why = {name: reason for name, reason in why.items() if reason is not None}
-    return {} if len(why) == len(asked) else why
+    reasons = {name: str(reason) for name, reason in why.items() if reason is not None}
+    return {} if len(reasons) == len(asked) else reasons
 
 
 def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:
-    """Checks as many configurations as the longest axis has values: in them every value occurs."""
+    """Check as many configurations as the longest axis has values, so that each value occurs."""
     cfg = deepcopy(cfg)
     for i in range(max(map(len, axes.values()), default=1)):
         for key, values in axes.items():
@@ -214,7 +221,7 @@ def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None
 
 
 def key_of(override: str) -> str:
-    """The key or group of an override as it is written."""
+    """Return the key or group of an override as it is written."""
     return override.lstrip("+~").partition("=")[0]
 
 
@@ -230,12 +237,12 @@ def _parsed(parser: OverridesParser, overrides: list[str]) -> dict[str, Override
 
 
 def _fixed(asked: Mapping[str, Override]) -> list[str]:
-    """Those with one value."""
-    return [o.input_line for o in asked.values() if not o.is_sweep_override()]
+    """Return the overrides that have one value."""
+    return [str(o.input_line) for o in asked.values() if not o.is_sweep_override()]
 
 
 def _repeats(cfg: DictConfig) -> tuple[list[str], str]:
-    """What `seeds=` and `folds=` stand for, and how they were given."""
+    """Return the overrides that `seeds=` and `folds=` stand for, and how they were given."""
     overrides, given = [], []
     with checked():
         if cfg.seeds is not None:
@@ -254,14 +261,14 @@ def _repeats(cfg: DictConfig) -> tuple[list[str], str]:
 
 
 def _values(parser: OverridesParser, override: Override) -> dict[str, object]:
-    """Each value of an axis, as it is written and as it is read."""
+    """Return each value of an axis, as it is written and as it is read."""
     key = override.key_or_group
     written = list(override.sweep_string_iterator())
     return {text: parser.parse_override(f"{key}={text}").value() for text in written}
 
 
-def _interval(override: Override) -> Range:
-    interval = override.value()
+def _interval(interval: IntervalSweep) -> Range:
+    assert interval.start is not None and interval.end is not None  # the grammar has both
     with checked():
         return Range(interval.start, interval.end, log="log" in interval.tags)
 
@@ -279,21 +286,21 @@ def _compose(overrides: list[str], config_name: str) -> DictConfig:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         options = sorted(error.options or [])
         raise UserError(
-            f"there is no {group} {choice!r}{nearest(choice, options)}; there are {', '.join(options)}"
+            f"there is no {group} {choice!r}{nearest(choice, options)}; "
+            f"there are {', '.join(options)}"
         ) from error
     except (HydraException, OmegaConfBaseException) as error:
         unknown = re.search(r"Could not (?:override|delete) '([^']+)'", str(error))
         if unknown is None:
             raise UserError(f"cannot compose the configuration: {sentence(error)}") from error
         key = unknown[1]
-        known = _compose([o for o in overrides if key_of(o) != key], config_name)
-        valid = [*GROUPS, *flatten(OmegaConf.to_container(known, resolve=False))]
+        rest = _compose([o for o in overrides if key_of(o) != key], config_name)
+        valid = [*GROUPS, *flatten(as_dict(rest, resolve=False))]
         raise UserError(f"there is no key {key!r}{nearest(key, valid)}") from error
 
 
 def _check(cfg: DictConfig) -> None:
-    """A value that a model refuses, one of the harness out of range, or one that must be given and is not, is
-    a UserError."""
+    """Raise a UserError for a value that is refused, out of range, or missing."""
     for group in CHOSEN:
         for key in OmegaConf.missing_keys(cfg[group]):
             raise UserError(f"{key} must be given: {key}=...")
@@ -318,46 +325,3 @@ def _check(cfg: DictConfig) -> None:
                 check_number(key, cfg[key], above=0)
         if cfg.search:
             search.check_settings(cfg.search, cfg.budget)
-
-
-def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> DictConfig:
-    """Compose a tracked run again, from the configuration files of this machine alone.
-
-    A store may be shared, so that nothing it says is instantiated: `choices` select files that are
-    here, and of `config` numbers and words replace those that the files have.
-
-    Raises
-    ------
-    UserError
-        The run is not of a model, split or feature set that is registered here, or has settings
-        that those do not have.
-    """
-    choices = dict(choices)
-    if "bench.data.splits.default" in targets(config.get("split")):
-        choices["split"] = "default"  # which is tracked by the name that the data set gives it
-    for group in CHOSEN[1:]:
-        if not re.fullmatch(r"\w[\w-]*(/\w[\w-]*)*", choices[group]):
-            raise UserError(f"there is no {group} {quoted(choices[group])}")
-    cfg = composed([f"{group}={choices[group]}" for group in CHOSEN[1:]])
-    OmegaConf.set_struct(cfg, False)
-    given = {key: config[key] for key in COMPUTED[1:] if key in config}
-    own = flatten({key: OmegaConf.to_container(cfg, resolve=True)[key] for key in COMPUTED[1:]})
-    for key, value in flatten(given).items():
-        if key in own and own[key] == value and type(own[key]) is type(value):
-            continue  # 4 and 4.0 have different digests
-        if key not in own or key.rpartition(".")[2].startswith("_") or not _is_plain(value):
-            raise UserError(
-                f"the run has {key}={quoted(value)}, which model={choices['model']}, "
-                f"split={choices['split']}, features={choices['features']} here do not allow"
-            )
-        OmegaConf.update(cfg, key, value)
-    return cfg
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a value is a number, a word, or a list of these."""
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, str):
-        return re.fullmatch(r"[\w. -]{1,80}", value) is not None
-    return value is None or isinstance(value, (bool, int, float))

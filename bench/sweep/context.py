@@ -11,7 +11,7 @@ from bench.tracking import Experiment, MLflowTracker, Sweep
 
 @dataclass(frozen=True)
 class JobContext:
-    """What every job of a sweep is given; it travels with Hydra's task function, wherever that runs.
+    """What every job of a sweep is given: it travels with the task function to where that runs.
 
     Parameters
     ----------

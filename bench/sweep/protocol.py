@@ -1,13 +1,13 @@
-"""Which jobs a sweep runs, one batch after another, each batch knowing what the ones before found.
+"""The jobs that a sweep runs, batch after batch, each batch chosen by the results before it.
 
     a grid                        every job, tested
-    select, seeds, folds, search  jobs that never see test; of each system (model, features, data) the
-                                  configuration with the lowest mean validation error over its repeats
-                                  (seeds, folds), tested once a repeat; a search may judge each by fewer
-                                  seeds than the chosen one is tested with
+    select, seeds, folds, search  jobs that never see test; of each system (model, features,
+                                  data) the configuration with the lowest mean validation error
+                                  over its repeats (seeds, folds), tested once a repeat; a search
+                                  may judge each by fewer seeds than the chosen one is tested with
 
-A protocol is a generator: it yields a batch of trials and is sent the records of those that ended, by
-digest.
+A protocol is a generator: it yields a batch of trials and is sent the records of those that ended,
+by digest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Protocol = Generator[list[Trial], Records, None]
 
 
 def protocol(plan: Plan) -> Protocol:
-    """The protocol that a plan asks for."""
+    """Return the protocol that a plan asks for."""
     sources = [Trials(combination, plan.varied_all) for combination in plan.combinations]
     return _selected(plan, sources) if plan.selects else _grid(plan, sources)
 
@@ -52,24 +52,28 @@ def _selected(plan: Plan, sources: Sequence[Trials]) -> Protocol:
 
 
 Tried = tuple[dict[str, tuple[float, ...]], dict[str, list[Trial]]]
-"""Validation errors by configuration, of those that have one in every repeat; and for every configuration
-the trials that would test it."""
+"""The validation errors of each configuration, and the trials that would test it.
+
+Errors only of configurations that have one in every repeat.
+"""
 
 
 def _tried(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Records, Tried]:
-    """Every combination of values."""
+    """Try every combination of values."""
     trials = [t for source in folds for t in source.product(plan.axes, {}, test=False)]
     tests = [t for source in folds for t in source.product(plan.axes, {}, test=True)]
     records = yield trials
-    errors, tested = {}, {}
+    errors: dict[str, list[float | None]] = {}
+    tested: dict[str, list[Trial]] = {}
     for trial, test in zip(trials, tests, strict=True):
         tested.setdefault(trial.configuration, []).append(test)
         errors.setdefault(trial.configuration, []).append(_error(records.get(trial.digest)))
-    return {c: tuple(values) for c, values in errors.items() if None not in values}, tested
+    complete = {c: _complete(values) for c, values in errors.items()}
+    return {c: values for c, values in complete.items() if values is not None}, tested
 
 
 def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Records, Tried]:
-    """As many configurations as the budget has, as the study proposes them."""
+    """Try as many configurations as the budget has, as the study proposes them."""
     cfg, settings = folds[0].combination.cfg, folds[0].combination.cfg.search
     space = plan.space(folds[0].combination)
     study = Study(
@@ -81,15 +85,16 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
         first={key: OmegaConf.select(cfg, key) for key in space},
     )
     judged = _judged(plan)
-    errors, tested = {}, {}
+    errors: dict[str, tuple[float, ...]] = {}
+    tested: dict[str, list[Trial]] = {}
     for begin in range(0, cfg.budget, settings.batch):
         proposed = study.ask(min(settings.batch, cfg.budget - begin))
         groups = []
-        for values in proposed:
+        for proposal in proposed:
             groups.append(
-                [t for source in folds for t in source.product(judged, values, test=False)]
+                [t for source in folds for t in source.product(judged, proposal, test=False)]
             )
-            tests = [t for source in folds for t in source.product(plan.axes, values, test=True)]
+            tests = [t for source in folds for t in source.product(plan.axes, proposal, test=True)]
             tested[tests[0].configuration] = tests
         groups = [
             [_limited(t, limit) for t, limit in zip(g, study.limits(len(g)), strict=True)]
@@ -99,34 +104,38 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
         worths = [_worth(group, records) for group in groups]
         study.tell(worths)
         for group, worth in zip(groups, worths, strict=True):
-            if worth.value is not None:
-                errors[group[0].configuration] = tuple(_error(records[t.digest]) for t in group)
+            values = _complete([_error(records.get(trial.digest)) for trial in group])
+            if worth.value is not None and values is not None:
+                errors[group[0].configuration] = values
     return errors, tested
 
 
 def _judged(plan: Plan) -> Mapping[str, Mapping[str, object]]:
-    """The axes by which a search judges each configuration: of seeds, the first that it asks for."""
+    """Return the axes by which a search judges a configuration: the first of the seeds only."""
     n_seeds = plan.jobs[0].search.seeds
     seeds = dict(islice(plan.axes.get("seed", {}).items(), n_seeds))
     return plan.axes | ({"seed": seeds} if seeds else {})
 
 
 def _limited(trial: Trial, limits: Mapping[int, float]) -> Trial:
-    """The trial, to be given up where it is above the limits; as such it is known by another digest too."""
+    """Return the trial as one to be given up above the limits, with a digest for that case."""
     if not limits:
         return trial
     return replace(trial, limits=dict(limits), pruned_digest=pruned_digest(trial.digest, limits))
 
 
 def pruned_digest(job: str, limits: Mapping[int, float]) -> str:
-    """Of a job that was given up, which depends on the limits it was held to."""
+    """Return the digest of a job that was given up, which depends on its limits."""
     return digest({"job": job, "limits": {str(epoch): limit for epoch, limit in limits.items()}})
 
 
 def _worth(group: Sequence[Trial], records: Records) -> Worth:
-    """A repeat that was computed before without limits counts as given up where they would have ended it."""
-    found = [records.get(t.digest) or records.get(t.pruned_digest or "") for t in group]
-    curves = [r.curves.get(r.task.validation_curve, {}) if r else {} for r in found]
+    """Return what a configuration was worth by the records of its repeats.
+
+    A repeat computed before without limits counts as given up where they would have ended it.
+    """
+    ended = [records.get(t.digest) or records.get(t.pruned_digest or "") for t in group]
+    curves = [r.curves.get(r.task.validation_curve, {}) if r else {} for r in ended]
     cut = [exceeds(curve, trial.limits) for curve, trial in zip(curves, group, strict=True)]
     if any(epoch is not None for epoch in cut):
         shown = [
@@ -134,8 +143,14 @@ def _worth(group: Sequence[Trial], records: Records) -> Worth:
             for c, e in zip(curves, cut, strict=True)
         ]
         return Worth(None, pruned=True, curves=shown)
-    errors = [_error(record) for record in found]
-    return Worth(None if None in errors else float(np.mean(errors)), curves=curves)
+    errors = _complete([_error(record) for record in ended])
+    return Worth(None if errors is None else float(np.mean(errors)), curves=curves)
+
+
+def _complete(errors: Sequence[float | None]) -> tuple[float, ...] | None:
+    """Return the errors of all repeats; None if one has none."""
+    values = tuple(error for error in errors if error is not None)
+    return values if len(values) == len(errors) else None
 
 
 def _error(record: Record | None) -> float | None:
@@ -146,7 +161,7 @@ def _error(record: Record | None) -> float | None:
 
 
 def jobs_at_most(plan: Plan) -> int:
-    """How many jobs the plan's protocol can come to."""
+    """Return how many jobs the plan's protocol can come to."""
     if not plan.selects:
         return plan.total
     cfg = plan.jobs[0]

@@ -1,4 +1,4 @@
-"""What is known of a sweep's trials: looked up before any is computed, collected as they end."""
+"""The records of a sweep's trials: looked up before any is computed, collected as they end."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ class Results:
         return [t for t in {t.digest: t for t in trials}.values() if self.of(t) is None]
 
     def look_up(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Return the trials that have to be computed, after a look on this disk and in the store."""
+        """Return the trials to compute: those that neither this disk nor the store has."""
         left = self.missing(trials)
         if self._context.rerun:
             return left
         self._find(left, self._on_disk)
         left = self.missing(left)
         if left and self._stored is None:
-            # One search for all. A store on this disk has nothing that the disk does not know.
+            # One search for all. A store on this disk has nothing that the queue has not.
             tracker = self._tracker
-            known = tracker.local and tracker.queue.knows(self._context.experiment)
-            searched = not (tracker.empty or known)
+            queued = tracker.local and tracker.queue.knows(self._context.experiment)
+            searched = not (tracker.empty or queued)
             self._stored = tracker.settled(self._context.experiment) if searched else _nothing
         if left and self._stored is not None:
             self._find(left, self._stored)
@@ -96,10 +96,10 @@ class Results:
                     self._collected.add(path)
                     self.add(entry.record)
             for digest in () if self._context.rerun else self.pending - set(self.records):
-                entry = self._on_disk(digest)
-                if entry is not None:
-                    self.shared[digest] = entry
-                    self.add(entry.record)
+                settled = self._on_disk(digest)
+                if settled is not None:
+                    self.shared[digest] = settled
+                    self.add(settled.record)
         self.show()
 
     def show(self) -> None:

@@ -31,13 +31,13 @@ Launch = Callable[[TaskFunction, Sequence[Sequence[str]], int | None], Sequence[
 
 
 class Scheduler:
-    """Runs a protocol: looks its trials up, has the missing ones computed, and hands it the records.
+    """Runs a protocol: looks trials up, has the missing ones computed, and sends it the records.
 
     Parameters
     ----------
     processes : int, optional
-        That compute on this machine. 1: this one, one trial after another. None: the launcher decides
-        where jobs run.
+        That compute on this machine. 1: this one, one trial after another. None: the launcher
+        decides where jobs run.
 
     Attributes
     ----------
@@ -81,14 +81,14 @@ class Scheduler:
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """Keep the sweep's folder, and the threads that collect and send, while trials are computed."""
+        """Keep the sweep's folder and the threads that collect and send for the body."""
         home = self._context.home
         assert home is not None
         home.mkdir(parents=True, exist_ok=True)
         if self._context.sweep.name:
             self._tracker.queue.note(self._context.experiment, self._context.sweep, "RUNNING")
         if self._processes != 1 and not self._tracker.local:
-            self._uploader.begin()  # before jobs send for themselves, and each makes the sweep's run
+            self._uploader.begin()  # before jobs send for themselves: each makes the sweep's run
         try:
             with ExitStack() as stack:
                 if self._processes != 1:
@@ -110,7 +110,7 @@ class Scheduler:
         self.unreached += [trial.name for trial in self._results.missing(trials)]
 
     def _compute_here(self, trials: list[Trial]) -> None:
-        configurations = {trial.overrides: trial.cfg for trial in trials}
+        configurations = {trial.overrides: trial.cfg for trial in trials if trial.cfg is not None}
         for batch in batches(trials, 1):
             cfg = deepcopy(configurations[batch.overrides])
             for _ in run_batch(self._context, self._tracker, cfg, batch):
@@ -118,7 +118,7 @@ class Scheduler:
                 self._uploader.attempt()  # between fits, so that it costs none of them time
 
     def _compute_launched(self, trials: list[Trial]) -> None:
-        """Launch the trials; again those that a process which died took along, and its own alone."""
+        """Launch trials; again those that a dead process took along, and what it ran, alone."""
         suspects: list[Trial] = []
         left, fruitless = trials, 0
         while left and not self._context.over:
@@ -137,7 +137,7 @@ class Scheduler:
                 self._give_up(trial)
 
     def _launched(self, trials: Sequence[Trial]) -> Exception | None:
-        """Launch trials once; return the error that ended the launcher, if one did: a job never does."""
+        """Launch trials once; return the error that ended the launcher, if one did."""
         work = tuple(batches(trials, self._processes))
         workers = self._processes and max(
             2, min(self._processes, len(work))

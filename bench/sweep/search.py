@@ -1,22 +1,27 @@
-"""Configurations proposed one after another: random, or by what the ones before were worth. Knows Optuna.
+"""Searches that propose configurations: random, or by what earlier ones were worth (Optuna).
 
-A study is never stored. Its sampler is seeded and it proposes in batches of a fixed size, so that the same
-results always lead to the same proposals: a search that was cut off is gone through again, finds what is
-finished, and completes the rest; a larger budget goes on from there. How many processes work on a
-batch does not matter.
+A study is never stored. Its sampler is seeded and it proposes in batches of a fixed size, so that
+the same results always lead to the same proposals: a search that was cut off is gone through again,
+finds what is finished, and completes the rest; a larger budget goes on from there. How many
+processes work on a batch does not matter.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bench.errors import UserError
 from fm.validation import check_integer, check_number
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
 
 RUNGS = tuple(2**i for i in range(2, 16))
 """Epochs at which a fit may be given up."""
@@ -48,22 +53,24 @@ class Range:
 
 @dataclass
 class Worth:
-    """What one configuration was worth: its mean validation error over repeats, None where one failed or
-    was given up; and the validation curves, by epoch, of its repeats."""
+    """What a configuration was worth: its mean validation error, and the curves of its repeats.
+
+    The error is None where a repeat failed or was given up; `curves` are by epoch.
+    """
 
     value: float | None
     pruned: bool = False
-    curves: list[Mapping[int, float]] = field(default_factory=list)
+    curves: Sequence[Mapping[int, float]] = field(default_factory=list)
 
 
 class Study:
     """Proposes values of `space` (key -> Range) that `tell` has made likely to be good.
 
-    sampler : "tpe", tree-structured Parzen estimator (Bergstra, Bardenet, Bengio & Kegl, NIPS 2011), after
-        `startup` random ones; or "random".
+    sampler : "tpe", tree-structured Parzen estimator (Bergstra, Bardenet, Bengio & Kegl, NIPS
+        2011), after `startup` random ones; or "random".
     prune : whether `limits` are set.
-    first : proposed before all others, if it lies within the space: the default configuration, so that
-        a search with a small budget does not end with a worse one.
+    first : proposed before all others, if it lies within the space: the default configuration, so
+        that a search with a small budget does not end with a worse one.
     """
 
     def __init__(
@@ -96,25 +103,27 @@ class Study:
         self._space = {key: _distribution(r) for key, r in space.items()}
         self._startup = startup
         self._prune = prune
-        self._curves: list[list[Mapping[int, float]]] = []
-        self._asked: list = []
-        self._proposed: set[tuple] = set()
+        self._curves: list[Sequence[Mapping[int, float]]] = []
+        self._asked: list[optuna.Trial] = []
+        self._proposed: set[tuple[object, ...]] = set()
 
     def ask(self, n: int) -> list[dict[str, float | int]]:
-        """The next `n` configurations, to be told of in this order, none of them proposed before. Fewer where `TRIES`
-        proposals in a row bring nothing new, since a space of a few whole numbers has an end."""
+        """Return the next `n` configurations, each proposed for the first time.
+
+        Fewer where `TRIES` proposals in a row bring nothing new, since a space of a few whole
+        numbers has an end.
+        """
         self._asked = []
         for _ in range(n):
-            trial = next(
-                filter(self._is_new, (self._study.ask(self._space) for _ in range(TRIES))), None
-            )
+            proposals = (self._study.ask(self._space) for _ in range(TRIES))
+            trial = next((proposal for proposal in proposals if self._is_new(proposal)), None)
             if trial is None:
                 break
             self._asked.append(trial)
         return [dict(trial.params) for trial in self._asked]
 
-    def _is_new(self, trial) -> bool:
-        """Whether it is; what is not counts as failed from now on."""
+    def _is_new(self, trial: optuna.Trial) -> bool:
+        """Return whether a trial is new; fail it in the study if it is not."""
         values = tuple(trial.params.values())
         if values in self._proposed:
             self._study.tell(trial, state=self._states.FAIL)
@@ -123,6 +132,7 @@ class Study:
         return True
 
     def tell(self, worths: Iterable[Worth]) -> None:
+        """Take what the configurations of the last `ask` were worth, in its order."""
         for trial, worth in zip(self._asked, worths, strict=True):
             if worth.value is not None:
                 self._study.tell(trial, worth.value)
@@ -135,11 +145,12 @@ class Study:
                 self._study.tell(trial, state=self._states.FAIL)
 
     def limits(self, n_repeats: int) -> list[dict[int, float]]:
-        """For each repeat, at each rung, the validation error above which a fit is given up: a quantile over
-        completed configurations of the best error so far in the same repeat. None before `startup` of them.
+        """Return for each repeat, at each rung, the validation error above which a fit is given up.
 
-        Of one repeat the quantile is the median (median stopping rule; Golovin et al., "Google Vizier",
-        KDD 2017); of n it is 1 - 1/(2n), since a configuration is given up when one of its repeats is.
+        It is a quantile over the completed configurations of the best error so far in the same
+        repeat; none before `startup` of them. Of one repeat the quantile is the median (median
+        stopping rule; Golovin et al., "Google Vizier", KDD 2017); of n it is 1 - 1/(2n), since a
+        configuration is given up when one of its repeats is.
         """
         if not self._prune or len(self._curves) < self._startup:
             return [{}] * n_repeats
@@ -158,23 +169,25 @@ class Study:
         }
 
 
-def ranges(space: Mapping[str, Mapping[str, object]]) -> dict[str, Range]:
-    """A search space as it stands in `conf/`, checked.
+def ranges(space: Mapping[str, Mapping[str, Any]]) -> dict[str, Range]:
+    """Return the ranges of a search space as it stands in `conf/`, checked.
 
     Raises
     ------
-    UserError : a range without values, or with a key that ranges do not have.
+    UserError
+        A range without values, or with a key that ranges do not have.
     """
-    found = {}
+    checked = {}
     for key, parts in space.items():
         try:
-            found[key] = Range(**parts)
+            checked[key] = Range(**parts)
         except (TypeError, ValueError) as error:
             raise UserError(f"search space of {key}: {error}") from error
-    return found
+    return checked
 
 
 def check_settings(settings: Mapping[str, object], budget: int) -> None:
+    """Check the budget and the numbers of a search (`conf/search`)."""
     check_integer("budget", budget, low=1)
     check_integer("search.batch", settings["batch"], low=1)
     check_integer("search.startup", settings["startup"], low=1)
@@ -184,7 +197,7 @@ def check_settings(settings: Mapping[str, object], budget: int) -> None:
 
 
 def exceeds(curve: Mapping[int, float], limits: Mapping[int, float]) -> int | None:
-    """First epoch of `limits` at which the best of `curve` so far is above it."""
+    """Return the first epoch of `limits` at which the best of `curve` so far is above it."""
     for epoch, limit in sorted(limits.items()):
         best = _best(curve, epoch)
         if epoch <= max(curve, default=0) and best is not None and best > limit:
@@ -196,7 +209,7 @@ def _best(curve: Mapping[int, float], epoch: int) -> float | None:
     return min((value for step, value in curve.items() if step <= epoch), default=None)
 
 
-def _distribution(r: Range):
+def _distribution(r: Range) -> BaseDistribution:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     if r.integer:

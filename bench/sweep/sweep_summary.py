@@ -66,7 +66,7 @@ def _send(
     if uploader.parent is None:
         return []
     problems = []
-    reader = RunReader(tracker.uri, tracker.directory)
+    reader = RunReader(tracker.uri, str(tracker.directory))
     compared = report.comparisons([r for r in results.records.values() if r.run_id])
     best = compared[0].best if len(compared) == 1 else None  # never one across data sets or splits
     try:
@@ -82,7 +82,7 @@ def _send(
 
 
 def _keep_model(reader: RunReader, best: Record, dataset: Dataset) -> None:
-    """Log the best run's model; a sweep that computed what it was to compute does not fail by this."""
+    """Log the best run's model; where that fails, say so: the sweep does not fail by it."""
     try:
         models.keep(reader, best.run_id, dataset)
     except UserError as error:

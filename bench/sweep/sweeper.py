@@ -144,7 +144,7 @@ def _asked(planned: Plan) -> str:
 
 
 def _processes(cfg: DictConfig) -> int | None:
-    """Return how many processes compute on this machine, 1 being this one; None, others do, elsewhere."""
+    """Return how many processes compute here, 1 being this one; None if others do elsewhere."""
     launcher = cfg.hydra.launcher
     kind = launcher._target_.rpartition(".")[2]
     if kind == "BasicLauncher":
@@ -160,7 +160,8 @@ def _processes(cfg: DictConfig) -> int | None:
         return most
     if asked * cfg.threads > (os.cpu_count() or 1):
         _say(
-            f"jobs={asked} of {cfg.threads} threads on {os.cpu_count()} cores: times will say little"
+            f"jobs={asked} of {cfg.threads} threads on {os.cpu_count()} cores: "
+            "times will say little"
         )
     return asked
 

@@ -1,4 +1,4 @@
-"""The trials of a plan, with their identities: what a composed configuration and some values make."""
+"""The trials of a plan, with their identities: a composed configuration and its own values."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import yaml
@@ -20,7 +21,7 @@ from bench.errors import UserError
 from bench.features import build_design, features_of
 from bench.identity import code_targets, code_version, digest, job_digest
 from bench.run import Job
-from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination
+from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination, as_dict
 from bench.tables import short
 from bench.task_models import model_for
 from bench.tracking import Experiment, flatten
@@ -71,7 +72,7 @@ class Trial:
 
 
 class Trials:
-    """Makes the trials of one combination, without a composition of a tenth of a second for each."""
+    """Makes the trials of one combination, which is composed once: that takes 0.1 s."""
 
     def __init__(self, combination: Combination, varied: tuple[str, ...]) -> None:
         cfg = combination.cfg
@@ -126,29 +127,26 @@ class Trials:
         )
 
 
-def computed(cfg: DictConfig) -> dict[str, object]:
-    """The part of a configuration that says what a run computes, resolved."""
+def computed(cfg: DictConfig) -> dict[str, Any]:
+    """Return the part of a configuration that says what a run computes, resolved."""
     return {
-        key: OmegaConf.to_container(cfg[key], resolve=True)
-        if OmegaConf.is_config(cfg[key])
-        else cfg[key]
-        for key in COMPUTED
+        key: as_dict(cfg[key]) if OmegaConf.is_config(cfg[key]) else cfg[key] for key in COMPUTED
     }
 
 
 def model_of(cfg: DictConfig, name: str, task: str) -> BaseEstimator:
-    """Return the model of a configuration for `task`; UserError if it is not for it, with the names of those that are."""
+    """Return the model of a configuration; raise a UserError where it is not for `task`."""
     model = instantiate(cfg.model)
-    found = model_for(model, task)
-    if found is None:
+    fitted = model_for(model, task)
+    if fitted is None:
         fitting = [other for other, of in _registered().items() if model_for(of, task) is not None]
         raise UserError(f"model={name} is not for a {task} target; these are: {', '.join(fitting)}")
-    return found
+    return fitted
 
 
 def _registered() -> dict[str, BaseEstimator]:
-    """Every model of conf/model, by name."""
-    files = sorted(path for path in resources.files("conf").joinpath("model").iterdir())
+    """Return every model of conf/model, by name."""
+    files = sorted(resources.files("conf").joinpath("model").iterdir(), key=lambda file: file.name)
     configs = {file.name.removesuffix(".yaml"): yaml.safe_load(file.read_text()) for file in files}
     return {
         name: instantiate(config | {key: 0 for key in config if key == "random_state"})
@@ -157,7 +155,7 @@ def _registered() -> dict[str, BaseEstimator]:
 
 
 def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
-    """Return the chosen data, split, features and model, and what `auto` and `default` stand for."""
+    """Return the choice of data, split, features and model; `auto` and `default` by name."""
     names = {group: choices[group] for group in CHOSEN}
     if names["data"] == "auto":
         names["data"] = dataset.name
@@ -173,7 +171,7 @@ def job_of(
     code: Mapping[str, str] | None = None,
     limits: Mapping[int, float] | None = None,
 ) -> Job:
-    """The job that a composed configuration describes."""
+    """Return the job that a composed configuration describes."""
     features_of(dataset, cfg.features.names)
     config = computed(cfg)
     return Job(
@@ -194,7 +192,7 @@ def job_of(
 
 
 def _same_code(here: Mapping[str, str], given: Mapping[str, str]) -> Mapping[str, str]:
-    """What the start of the sweep says of the code, which may know the commit where a worker does not."""
+    """Return the sweep's version of the code: it may have the commit where a worker has not."""
     if given and given["source"] != here["source"]:
         raise UserError(
             "the code here is not the code that the sweep was started with: start it again"
@@ -203,7 +201,7 @@ def _same_code(here: Mapping[str, str], given: Mapping[str, str]) -> Mapping[str
 
 
 def job_again(config: Mapping[str, object], names: Mapping[str, str], dataset: Dataset) -> Job:
-    """A job from what was tracked of it: its resolved configuration, and the choice of each group."""
+    """Return the job of a tracked run: its resolved configuration, and the choice of each group."""
     return job_of(OmegaConf.create(dict(config)), names, dataset)
 
 
@@ -215,7 +213,7 @@ def experiment_of(
     `skipped`: models that are left out, with the reason.
     """
     suffix = "_simulated" if dataset.simulated else ""
-    asked = OmegaConf.to_container(cfg.experiment, resolve=True)
+    asked = as_dict(cfg.experiment)
     question = {key: value for key, value in asked.items() if key not in ("name", "description")}
     question["skipped"] = dict(skipped or {})
     description = f"# {asked['title']}\n\n{asked['description']}"
@@ -229,14 +227,14 @@ def run_name(
     *,
     simulated: bool,
 ) -> str:
-    """The model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
+    """Return the model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
     values = flatten(config) | dict(choices)
     shown = [f"{key.rpartition('.')[2]}={short(values[key])}" for key in varied if key in values]
     return " ".join([choices["model"], *shown, *(["(simulated)"] if simulated else [])])
 
 
 def load_data(cfg: DictConfig) -> Dataset:
-    """The data set of a configuration, loaded once in a process."""
+    """Return the data set of a configuration, loaded once in a process."""
     return _load_data(OmegaConf.to_yaml(cfg.data, resolve=True))
 
 

@@ -14,7 +14,7 @@ POLL_SECONDS = 0.3
 RETRY_SECONDS = 5.0
 """Between two questions to a server, or two attempts to send to one that was away."""
 PATIENCE_SECONDS = 90.0
-"""For a server that is away when all is computed, or another sweep that has not sent what it computed."""
+"""For a server that is away at the end, or another sweep that has not sent its results."""
 
 
 class Uploader:

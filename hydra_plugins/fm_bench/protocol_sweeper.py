@@ -26,6 +26,7 @@ class ProtocolSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
+        """Take what Hydra gives a sweeper."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config

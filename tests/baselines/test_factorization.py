@@ -131,10 +131,10 @@ def test_errors(model: Factorization, design: Design, y: np.ndarray) -> None:
     user, item = design
     with pytest.raises(TypeError, match=r"fm\.design\.Design"):
         model.fit(design.to_csr(), y)
-    with pytest.raises(ValueError, match="two blocks and without side features, got user$"):
+    with pytest.raises(ValueError, match=r"two blocks and without side features, got user$"):
         model.fit(Design([user]), y)
     described = Block("item", item.levels, item.n_levels, side=np.ones((item.n_levels, 1)))
-    with pytest.raises(ValueError, match="got user, item with side features$"):
+    with pytest.raises(ValueError, match=r"got user, item with side features$"):
         model.fit(Design([user, described]), y)
     with pytest.raises(ValueError, match=r"got user, item \(linear\)$"):
         model.fit(Design([user, Block("item", item.levels, item.n_levels, linear=True)]), y)

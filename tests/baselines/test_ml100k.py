@@ -43,7 +43,8 @@ def squared_errors(ml100k: Dataset) -> Callable[[BaseEstimator], np.ndarray]:
     [
         ("-q ui", 0.965295, 0.956119, 2e-4),
         (
-            "-q ui --rank 10 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0",
+            "-q ui --rank 10 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 "
+            "--power_t 0",
             0.914585,
             0.905107,
             2e-3,

@@ -23,8 +23,9 @@ from fm.design import UNKNOWN, Block, Design
 
 LIBFM = """
 groups = [int(line) for line in open(option["-meta"])]
-known = {"-task": "r", "-dim": "1,1,3", "-iter": "7", "-seed": "5", "-method": "als", "-regular": "0,1,10"}
-assert {key: option[key] for key in known} == known, option
+expected = {"-task": "r", "-dim": "1,1,3", "-iter": "7", "-seed": "5", "-method": "als"}
+expected["-regular"] = "0,1,10"
+assert {key: option[key] for key in expected} == expected, option
 def rows(path):
     for line in open(path):
         assert re.fullmatch(r"-?[\\d.e+-]+( \\d+:[\\d.e+-]+)* ?\\n", line), line
@@ -50,7 +51,8 @@ if "-m" in option:
     open(option["-m"], "w").write(str(sum(target for target, _ in rows(words[0]))))
 else:
     learned = float(open(words[1]).read())
-    said = [learned + sum(100 * int(f) + int(j) * float(v) for f, j, v in cells) for _, cells in rows(words[0])]
+    parts = ([100 * int(f) + int(j) * float(v) for f, j, v in cells] for _, cells in rows(words[0]))
+    said = [learned + sum(part) for part in parts]
     open(option["-o"], "w").write("".join(f"{value}\\n" for value in said))
 """
 
@@ -63,7 +65,10 @@ def program(tmp_path: Path):
 
     def program(name: str, body: str) -> str:
         path = tmp_path / name
-        reads = "words = sys.argv[1:]\noption = {a: b for a, b in zip(words, words[1:]) if a[0] == '-'}\n"
+        reads = (
+            "words = sys.argv[1:]\n"
+            "option = {a: b for a, b in zip(words, words[1:]) if a[0] == '-'}\n"
+        )
         path.write_text(f"#!{sys.executable}\nimport os, re, sys\n{reads}{body}")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return str(path)
@@ -120,7 +125,7 @@ def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     expected = [9.5 + 0 + 103 + 212, 9.5 + 1, 9.5 + 102 + 202.5, RATINGS.mean()]
     np.testing.assert_allclose(model.predict(described), expected)
     np.testing.assert_allclose(model.predict(described[3:]), RATINGS.mean())
-    with pytest.raises(ValueError, match="predict_with must name {predictions}"):
+    with pytest.raises(ValueError, match=r"predict_with must name {predictions}"):
         FieldAware(train, train).check_params()
     with pytest.raises(ValueError, match="X must have the blocks"):
         model.predict(Design((Block("user", [0], 2),)))

@@ -211,13 +211,13 @@ def test_rows_that_vw_skips_are_noticed(design: Design, y: np.ndarray) -> None:
 
 
 def test_only_regression(design: Design, y: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="(?s)predict something other than a number.*MULTICLASS"):
+    with pytest.raises(ValueError, match=r"(?s)predict something other than a number.*MULTICLASS"):
         VowpalWabbit("--oaa 5").fit(design, y)
 
 
 def test_divergence_is_an_error(design: Design, y: np.ndarray) -> None:
     """VW puts 0 for a prediction that is not a number, and ends as if all were well."""
-    with pytest.raises(RuntimeError, match="diverged .*NAN prediction in example"):
+    with pytest.raises(RuntimeError, match=r"diverged .*NAN prediction in example"):
         fitted(design, y, "--sgd --learning_rate 1e30 --l2 1e30", passes=2)
 
 

@@ -97,7 +97,8 @@ def main(folder: Path) -> None:
         print("status", sweep.wait(SWEEP_SECONDS))
         done = [r for r in tracker.all_records() if r.finished]
         print(
-            f"{len(done)} finished runs of {len({r.digest for r in done})} jobs on {len(set(hosts(tracker)))} hosts"
+            f"{len(done)} finished runs of {len({r.digest for r in done})} jobs "
+            f"on {len(set(hosts(tracker)))} hosts"
         )
 
 

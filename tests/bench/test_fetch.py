@@ -116,14 +116,14 @@ def test_nothing_is_installed_without_a_checksum(server: Server, folder: Path) -
 
 def test_wrong_file_checksum(server: Server, folder: Path) -> None:
     server.content = zip_of(FILES | {"u.user": b"1|25|M|technician|85711\n"})
-    with pytest.raises(DataUnavailable, match="u.user differs from the published file"):
+    with pytest.raises(DataUnavailable, match=r"u.user differs from the published file"):
         install(server, folder)
     assert_nothing_else(folder)
 
 
 def test_archive_without_a_file(server: Server, folder: Path) -> None:
     server.content = zip_of({name: content for name, content in FILES.items() if name != "ua.test"})
-    with pytest.raises(DataUnavailable, match="ua.test is missing"):
+    with pytest.raises(DataUnavailable, match=r"ua.test is missing"):
         install(server, folder)
     assert_nothing_else(folder)
 

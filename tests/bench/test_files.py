@@ -228,7 +228,7 @@ def test_faults_are_named(
 def test_faults_of_parquet_are_named(tmp_path: Path) -> None:
     table = TABLE.assign(rating=[1.0, 2.0, np.nan, 3.0])
     with pytest.raises(
-        UserError, match="ratings.parquet, row 3: rating None is not a finite number"
+        UserError, match=r"ratings.parquet, row 3: rating None is not a finite number"
     ):
         ratings_file(written(tmp_path, "parquet", table))
     with pytest.raises(UserError, match="there is no column 'stars' for rating"):
@@ -246,7 +246,7 @@ def test_faults_behind_the_first_megabyte_are_named(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_broken_archive(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no file .*nowhere.csv"):
+    with pytest.raises(UserError, match=r"there is no file .*nowhere.csv"):
         ratings_file(tmp_path / "nowhere.csv")
     with pytest.raises(UserError, match="cannot be read"):
         ratings_file(write(tmp_path, gzip.compress(b"1,2,3\n" * 10_000)[:50], "r.csv.gz"))
@@ -299,7 +299,7 @@ def test_bad_own_tables(tmp_path: Path, content: str, message: str) -> None:
     ratings = written(tmp_path, "csv")
     with pytest.raises(UserError, match=message):
         ratings_file(ratings, users=write(tmp_path, content, "u.csv"))
-    with pytest.raises(UserError, match="there is no file .*nowhere.csv"):
+    with pytest.raises(UserError, match=r"there is no file .*nowhere.csv"):
         ratings_file(ratings, items=tmp_path / "nowhere.csv")
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from bench.identity import ROOT
-from bench.processes import this_process
 from bench.tracking import MLflowTracker
 
 pytestmark = pytest.mark.slow
@@ -104,7 +103,10 @@ def test_two_sweeps_begin_at_once_in_an_empty_folder(
 
 
 def test_a_worker_whose_sweep_was_killed_before_it_began_ends() -> None:
-    code = "import os, sys; from bench.processes import begin_worker; begin_worker(int(sys.argv[1])); print('goes on')"
+    code = (
+        "import sys; from bench.processes import begin_worker; "
+        "begin_worker(int(sys.argv[1])); print('goes on')"
+    )
     for parent, said in ((os.getpid(), "goes on\n"), (1, "")):
         done = subprocess.run(
             [sys.executable, "-c", code, str(parent)],
@@ -114,13 +116,3 @@ def test_a_worker_whose_sweep_was_killed_before_it_began_ends() -> None:
             cwd=ROOT,
         )
         assert (done.returncode, done.stdout) == (0 if said else 1, said), done.stderr
-
-
-def test_a_process_is_known_by_its_name() -> None:
-    from bench.processes import may_be_alive
-
-    host, pid, began = this_process().rsplit(" ", 2)
-    assert may_be_alive(this_process())
-    assert not may_be_alive(f"{host} {pid} {began}0")
-    assert not may_be_alive(f"{host} 4194305 1")
-    assert may_be_alive(f"not-{host} {pid} 1")

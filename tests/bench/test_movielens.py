@@ -121,7 +121,7 @@ def test_changed_file(write: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_given_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no folder .*nowhere; data.path or ML100K_DIR"):
+    with pytest.raises(UserError, match=r"there is no folder .*nowhere; data.path or ML100K_DIR"):
         bench.data.ml100k_or_planted(str(tmp_path / "nowhere"))
 
 
@@ -147,10 +147,9 @@ def test_download_shows_the_licence_once(
     server.content = zip_of(ml100k_files())
     options = {"url": server.folder, "md5": server.md5, "cache": tmp_path}
     first = load(**options)
-    assert (
-        f"no redistribution and no commercial use without GroupLens' permission. The whole: {tmp_path}"
-        in (capsys.readouterr().err)
-    )
+    said = capsys.readouterr().err
+    assert "no redistribution and no commercial use without GroupLens' permission." in said
+    assert f"permission. The whole: {tmp_path}" in said
     second = load(**options)
     assert capsys.readouterr().err == ""
     assert len(server.ranges) == 1
@@ -165,7 +164,7 @@ def test_digest_is_that_of_the_content(write: Callable) -> None:
 
 
 def test_unreachable_is_said_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(DataUnavailable, match="neither given nor cached.*refused.*set ML100K_DIR"):
+    with pytest.raises(DataUnavailable, match=r"neither given nor cached.*refused.*set ML100K_DIR"):
         load(cache=tmp_path, url=REFUSED)
 
 

@@ -15,8 +15,7 @@ import yaml
 
 from bench.data import movielens
 from bench.data.dataset import Dataset
-from bench.data.movielens_releases import load
-from bench.data.movielens_releases import RELEASES
+from bench.data.movielens_releases import RELEASES, load
 from bench.data.splits import published
 from bench.errors import UserError
 from bench.identity import ROOT

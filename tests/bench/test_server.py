@@ -122,7 +122,7 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
     server.wait(30)
     put(tracker, job(2.0), mine)
     for _ in range(2):
-        with pytest.raises(Exception, match="Max retries|refused|API request"):
+        with pytest.raises(Exception, match=r"Max retries|refused|API request"):
             list(tracker.send_waiting(parents, owner="mine"))
     assert tracker.queue.settled(EXPERIMENT, job(2.0).digest) is not None
     serve()

@@ -63,7 +63,7 @@ def test_frappe_is_where_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FRAPPE_DIR", raising=False)
-    with pytest.raises(DataUnavailable, match="set data.path or FRAPPE_DIR"):
+    with pytest.raises(DataUnavailable, match=r"set data.path or FRAPPE_DIR"):
         frappe()
     with pytest.raises(DataUnavailable, match=r"no file .*frappe.train.libfm"):
         frappe(tmp_path)

@@ -262,7 +262,7 @@ def test_no_more_workers_than_cores_and_memory_bear(monkeypatch: pytest.MonkeyPa
 
 
 def test_time_limit_is_over_with_its_body() -> None:
-    with pytest.raises(TimeUp, match="stopped after 0.05 s"), time_limit(0.05):
+    with pytest.raises(TimeUp, match=r"stopped after 0.05 s"), time_limit(0.05):
         time.sleep(5)
     with time_limit(0.05):
         pass

@@ -91,8 +91,8 @@ def test_more_files_make_the_split_that_is_the_default(tmp_path: Path) -> None:
     data = table_file(paths[0], "click", validation_path=paths[1], test_path=paths[3])
     split = default(data)
     assert [split.train.tolist(), split.validation.tolist(), split.test.tolist()] == [[0], [1], [2]]
-    with pytest.raises(UserError, match="2.csv, line 5: price 'x' is not a finite number"):
-        broken = write(tmp_path, CLICKS.replace("0.5", "x"), "2.csv")
+    broken = write(tmp_path, CLICKS.replace("0.5", "x"), "2.csv")
+    with pytest.raises(UserError, match=r"2.csv, line 5: price 'x' is not a finite number"):
         table_file(paths[0], "click", fields=["user"], numeric=["price"], test_path=broken)
 
 

@@ -80,7 +80,8 @@ def test_run_shows_its_parameters_metrics_and_curves(
 def test_run_shows_its_learning_curve(dashboard: tuple[str, str, str], browser: Chromium) -> None:
     browser.open(dashboard[1].replace("?", "/model-metrics?"))
     browser.wait_for_text("dummy l2=2 (curve/train_mse)", "dummy l2=2 (curve/validation_mse)")
-    browser.wait_for("""[...document.querySelectorAll("path.js-line")].map(line => line.getBoundingClientRect())
+    browser.wait_for("""[...document.querySelectorAll("path.js-line")]
+        .map(line => line.getBoundingClientRect())
         .filter(box => box.width > 100 && box.height > 100).length >= 2""")
 
 
