@@ -209,7 +209,7 @@ def _write_csv(records: Sequence[Record]) -> None:
 
 
 def _no_formula(value: object) -> object:
-    """Return a text that a spreadsheet would calculate with a ' before it; anything else as it is."""
+    """Return a text that a spreadsheet would calculate with a ' before it; else the value."""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value if _is_number(value) else f"'{value}"
     return value

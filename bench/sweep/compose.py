@@ -307,8 +307,8 @@ def _check(cfg: DictConfig) -> None:
     name = cfg.experiment.name
     if not (isinstance(name, str) and re.fullmatch(r"\w[\w .-]{0,79}", name)):
         raise UserError(
-            "experiment.name must be letters, digits, spaces and .-_ only, since it names a folder, "
-            f"and begin with a letter or digit, got {quoted(name)}"
+            "experiment.name must be letters, digits, spaces and .-_ only, since it names a "
+            f"folder, and begin with a letter or digit, got {quoted(name)}"
         )
     try:
         getattr(instantiate(cfg.model), "check_params", lambda: None)()

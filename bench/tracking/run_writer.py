@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import first_line
 from bench.files import make_folder, sync, sync_tree
-from bench.tracking.dashboard_view import NAME, saved_view
+from bench.tracking.entities import data_of, experiment_tags, metrics_of, params_of, tags_of
 from bench.tracking.lease import locked
 from bench.tracking.local_store import create_database, local_runs, move_artifacts
 from bench.tracking.queue_entry import Entry
@@ -170,8 +169,6 @@ class MLflowTracker(RunReader):
         return True
 
     def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
-
         record, sweep = entry.record, entry.sweep
         run = self.client.create_run(
             self._experiment_id(entry.experiment),
@@ -181,16 +178,9 @@ class MLflowTracker(RunReader):
         )
         run_id: str = run.info.run_id
         try:
-            metrics = [Metric(name, v, entry.ended, 0) for name, v in record.metrics.items()]
-            for name, curve in record.curves.items():
-                metrics += [Metric(CURVE + name, v, entry.ended, step) for step, v in curve.items()]
-            params = [Param(key, value) for key, value in record.params.items()]
-            self.client.log_batch(run_id, metrics=metrics, params=params)
+            self.client.log_batch(run_id, metrics=metrics_of(entry), params=params_of(entry))
             if entry.data:
-                about = dict(entry.data)
-                context = InputTag("mlflow.data.context", about.pop("context"))
-                data = DatasetInput(Dataset(source_type="local", **about), [context])
-                self.client.log_inputs(run_id, [data])
+                self.client.log_inputs(run_id, [data_of(entry)])
             self.client.log_artifacts(run_id, str(path / "files"))
             self._sync_artifacts(run)  # the copies in the outbox are about to go
             status = "KILLED" if record.status == "PRUNED" else record.status
@@ -213,20 +203,12 @@ class MLflowTracker(RunReader):
                     break
 
     def _tags(self, entry: Entry, parents: dict[str, str]) -> dict[str, str]:
-        record, sweep = entry.record, entry.sweep
-        tags = {
-            **record.tags,
-            "attempt": entry.attempt,
-            f"sweep.{sweep.id}": "true",
-            "owner": sweep.owner,
-            SIGN_OF_LIFE: _now(),
-        }
+        sweep = entry.sweep
+        tags = tags_of(entry) | {SIGN_OF_LIFE: _now()}
         if sweep.name:
             if sweep.id not in parents:
                 parents[sweep.id] = self.begin_sweep(entry.experiment, sweep)
             tags["mlflow.parentRunId"] = parents[sweep.id]
-        if record.status == "PRUNED":
-            tags["pruned"] = "true"
         return tags
 
     def _sent_before(self, entry: Entry) -> str | None:
@@ -318,7 +300,7 @@ class MLflowTracker(RunReader):
         """Renew an experiment's description, the report's question and the saved view."""
         experiment_id = self._experiment_id(experiment)
         with self._writing():
-            for key, value in _experiment_tags(experiment).items():
+            for key, value in experiment_tags(experiment).items():
                 self.client.set_experiment_tag(experiment_id, key, value)
 
     def _experiment_id(self, experiment: Experiment) -> str:
@@ -330,7 +312,7 @@ class MLflowTracker(RunReader):
             experiment_id = self.experiment_id(name)
             if experiment_id is None:
                 location = (self.directory / ARTIFACTS / name).as_uri() if self.local else None
-                tags = _experiment_tags(experiment)
+                tags = experiment_tags(experiment)
                 try:
                     experiment_id = self.client.create_experiment(name, location, tags=tags)
                 except MlflowException:
@@ -360,11 +342,3 @@ class MLflowTracker(RunReader):
 
 def _now() -> str:
     return str(int(1000 * time.time()))
-
-
-def _experiment_tags(experiment: Experiment) -> dict[str, str]:
-    return {
-        "mlflow.note.content": experiment.description,
-        "question": json.dumps(experiment.question),
-        f"mlflow.sharedViewState.{NAME}": saved_view(),
-    }

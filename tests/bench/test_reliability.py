@@ -1,7 +1,6 @@
 """Nothing finished is lost, stuck or shown wrongly, whatever happens to processes and files."""
 
 import itertools
-import json
 import os
 import platform
 import threading
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.errors import UserError
 from bench.run import Pruned
-from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts, redacted
+from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts
 from bench.tracking.models import log_model
 from bench.tracking.run_record import CUT_OFF, Experiment
 from bench.tracking.run_writer import UnsentError
@@ -335,46 +334,3 @@ def test_a_model_that_cannot_be_saved_is_one_sentence(store: MLflowTracker) -> N
     run_id = track(store, job(), sweep("s")).run_id
     with pytest.raises(UserError, match=f"the model of run {run_id} cannot be logged"):
         log_model(store, run_id, object(), None)
-
-
-# -- passwords -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://me:secret@host:5000/x", "http://me:***@host:5000/x"),
-        ("postgresql+psycopg://u:p@s/s?#w@host/db", "postgresql+psycopg://u:***@host/db"),
-        ("https://token@host", "https://***@host"),
-        (
-            "postgresql://host/db?user=u&password=zz&x=1",
-            "postgresql://host/db?user=u&password=***&x=1",
-        ),
-        ("a=http://u:1@h,b=http://v:2@k/z", "a=http://u:***@h,b=http://v:***@k/z"),
-        ("-m 'tracking.uri=http://u:pw@h' k=1", "-m 'tracking.uri=http://u:***@h' k=1"),
-        ("http://host:5000/a@b me@x.org", "http://host:5000/a@b me@x.org"),
-        ("sqlite:////tmp/a:b@c/x.db", "sqlite:////tmp/a:b@c/x.db"),
-    ],
-)
-def test_passwords_are_not_shown(text: str, shown: str) -> None:
-    assert redacted(text) == shown
-    assert redacted(shown) == shown
-
-
-def test_no_password_reaches_a_file(store: MLflowTracker) -> None:
-    uri = "http://me:secret@127.0.0.1:9"
-    server = MLflowTracker(uri, str(store.directory / "server"))
-    asked = sweep("s")
-    asked = type(asked)(asked.id, asked.name, f"model=dummy tracking.uri={uri}", asked.owner)
-    entry = put(server, job(), asked)
-    server.queue.remember(entry)
-    server.queue.note(EXPERIMENT, asked, "RUNNING")
-    files = [path for path in server.directory.rglob("*") if path.is_file()]
-    assert files and not any(b"secret" in path.read_bytes() for path in files)
-    state = [path for path in files if path.suffix in (".json", ".sweep")]
-    state = [path for path in state if path.parent.name != "files"]
-    assert len(state) == 3 and all(path.stat().st_mode & 0o777 == 0o600 for path in state)
-    assert json.loads(state[0].read_text())["store"] == "http://me:***@127.0.0.1:9"
-    assert "secret" not in server.shown
-    parent = store.begin_sweep(EXPERIMENT, asked)
-    assert "secret" not in store.tags(parent)["mlflow.note.content"]
