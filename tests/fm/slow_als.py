@@ -1,4 +1,6 @@
-"""Alternating least squares as slow and plain as it can be written: what `fm.als` is held against."""
+"""Alternating least squares as slow and plain as it can be written: what `fm.als` is held
+against.
+"""
 
 import numpy as np
 
@@ -11,7 +13,9 @@ def objective(X, y, weight, w0, w, V, l2, l2_w):
 
 
 def coordinate_sweep(X, y, weight, w0, w, V, l2, l2_w, order=None):
-    """Every parameter in turn, of the columns in that order, to the minimum of the objective, which is a parabola in it."""
+    """Every parameter in turn, of the columns in that order, to the minimum of the objective, which
+    is a parabola in it.
+    """
 
     def minimise(x, i, penalty):
         """x[i] <- argmin, from the prediction's two values at x[i] = 0 and 1."""

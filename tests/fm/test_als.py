@@ -97,7 +97,9 @@ def test_without_factors_it_is_ridge_regression():
 
 
 def test_unpenalized_weights_reach_least_squares():
-    """Rank deficient: the two one-hot groups add up to the same constant. The prediction is unique."""
+    """Rank deficient: the two one-hot groups add up to the same constant. The prediction is
+    unique.
+    """
     rng = np.random.default_rng(1)
     X = random_design(rng, 60, side=False, unknown=False)
     y = rng.normal(size=60)

@@ -55,7 +55,9 @@ def test_prediction_after_a_set_was_updated(n_blocks):
 @pytest.mark.parametrize("n_blocks", CASES)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_regressors(n_blocks, weighted):
-    """A row's are sqrt(weight) (x (1, q), r): with theta_j moved by d the prediction moves by x (1, q) d."""
+    """A row's are sqrt(weight) (x (1, q), r): with theta_j moved by d the prediction moves by x (1,
+    q) d.
+    """
     rng = np.random.default_rng(0)
     weight = rng.uniform(0, 2, 40) if weighted else None
     rows, X, w0, theta = example(n_blocks, weight)

@@ -5,7 +5,9 @@ from fm.diagnostics import effective_sample_size, r_hat
 
 
 def autoregressive(rng, phi, shape):
-    """Stationary AR(1) of unit variance, whose integrated autocorrelation time is (1 + phi) / (1 - phi)."""
+    """Stationary AR(1) of unit variance, whose integrated autocorrelation time is (1 + phi) / (1 -
+    phi).
+    """
     x = rng.standard_normal(shape)
     for t in range(1, shape[1]):
         x[:, t] = phi * x[:, t - 1] + np.sqrt(1 - phi**2) * x[:, t]

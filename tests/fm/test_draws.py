@@ -132,5 +132,5 @@ def test_a_weight_of_two_is_two_rows_for_classes():
     rows = np.repeat(np.arange(200), times)
     repeated = FMOrdinal(n_iter=5, random_state=0).fit(X[rows], y[rows])
     np.testing.assert_array_equal(weighted.predict(X), repeated.predict(X))
-    with pytest.raises(ValueError, match="sample_weight must be whole numbers.* got 0.5"):
+    with pytest.raises(ValueError, match=r"sample_weight must be whole numbers.* got 0.5"):
         FMOrdinal().fit(X, y, sample_weight=np.full(200, 0.5))

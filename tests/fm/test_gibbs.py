@@ -39,7 +39,9 @@ def agree(draws, mean, covariance):
 
 @pytest.mark.parametrize("kind", ["design", "matrix", "side"])
 def test_exact_posterior_without_factors(kind):
-    """Noise 0.5 and prior precision 2 of every w known, k = 0: the posterior of (w0, w) is Gaussian."""
+    """Noise 0.5 and prior precision 2 of every w known, k = 0: the posterior of (w0, w) is
+    Gaussian.
+    """
     rng = np.random.default_rng(0)
     if kind == "matrix":
         X = sparse.csr_array(rng.normal(size=(30, 3)))
@@ -243,7 +245,9 @@ def test_callback_sees_every_draw_and_can_stop():
 
 
 def test_groups_of_a_matrix_have_priors_of_their_own():
-    """Two sets of numeric columns, one with large coefficients: shrunk less when the groups are told apart."""
+    """Two sets of numeric columns, one with large coefficients: shrunk less when the groups are
+    told apart.
+    """
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 40))
     w = np.concatenate([rng.normal(scale=3, size=20), rng.normal(scale=0.05, size=20)])

@@ -1,4 +1,6 @@
-"""Every hyperparameter of every solver: it bites, nonsense is named, and a word without a use is refused."""
+"""Every hyperparameter of every solver: it bites, nonsense is named, and a word without a use is
+refused.
+"""
 
 import inspect
 

@@ -147,7 +147,7 @@ def test_saved_continued_and_paired(tmp_path):
             )
         )
         np.testing.assert_allclose(table.ravel(), halves.predict(every), atol=1e-12)
-        with pytest.raises(ValueError, match="session=3.*no factors"):
+        with pytest.raises(ValueError, match=r"session=3.*no factors"):
             similar(halves, "session=3", design=X)
 
 

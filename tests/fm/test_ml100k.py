@@ -1,4 +1,6 @@
-"""What the estimators reach on MovieLens-100K: the `ua` split, ids only, mean squared error clipped to 1..5."""
+"""What the estimators reach on MovieLens-100K: the `ua` split, ids only, mean squared error clipped
+to 1..5.
+"""
 
 import numpy as np
 import pytest
@@ -24,7 +26,9 @@ def clipped_mse(f, y):
 
 
 def test_gradient_descent(ua):
-    """Hyperparameters chosen on validation parts of ua.base; the published 0.9140 is passed in two epochs."""
+    """Hyperparameters chosen on validation parts of ua.base; the published 0.9140 is passed in two
+    epochs.
+    """
     X, y, X_test, y_test = ua
     curve = []
     model = FMRegressor(

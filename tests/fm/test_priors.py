@@ -1,4 +1,6 @@
-"""The priors of groups of columns, the Normal-Wishart distribution, and regression on level features."""
+"""The priors of groups of columns, the Normal-Wishart distribution, and regression on level
+features.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +28,9 @@ def example(side):
 
 
 def log_prior(group, theta):
-    """Of theta, the mean and B given precision, which the moves leave at the same determinant; Wishart's trace."""
+    """Of theta, the mean and B given precision, which the moves leave at the same determinant;
+    Wishart's trace.
+    """
     deviation = theta - group.means()
     value = np.sum(deviation @ group.precision * deviation)
     value += PRIOR.strength * group.mean @ group.precision @ group.mean
@@ -121,7 +125,9 @@ def test_without_observations_the_posterior_is_the_prior():
 
 
 def test_draws():
-    """E[Lambda] = df W; var[Lambda_ij] = df (W_ij^2 + W_ii W_jj); E[mu mu'] by E[Lambda^-1] = W^-1 / (df - d - 1)."""
+    """E[Lambda] = df W; var[Lambda_ij] = df (W_ij^2 + W_ii W_jj); E[mu mu'] by E[Lambda^-1] = W^-1
+    / (df - d - 1).
+    """
     n = 40_000
     rng = np.random.default_rng(1)
     mu, precision = map(np.array, zip(*(NORMAL_WISHART.draw(rng) for _ in range(n)), strict=True))
@@ -182,7 +188,9 @@ def test_draw(shape):
 
 
 def test_flat_coefficients_predict_what_theta_does():
-    """One block with features: its level's bias is theta's, whatever pairs of its own columns add."""
+    """One block with features: its level's bias is theta's, whatever pairs of its own columns
+    add.
+    """
     rng = np.random.default_rng(3)
     S = features((6, 4))
     theta, B = rng.normal(size=(6, 3)), rng.normal(size=(4, 3))

@@ -27,7 +27,9 @@ def priors_of(kernel, c, rng):
 
 
 def conditional_mean(X, y, w0, theta, members, mean, precision, alpha, weight):
-    """Coordinates of the columns `members` set to their conditional means in turn, with nothing kept."""
+    """Coordinates of the columns `members` set to their conditional means in turn, with nothing
+    kept.
+    """
     s = np.ones(len(y)) if weight is None else weight
     for j in range(theta.shape[1]):
         new = theta[:, j].copy()

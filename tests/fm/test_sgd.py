@@ -109,7 +109,9 @@ def test_every_form_of_the_rows_gives_the_same_fit(schedule, as_matrix):
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_linear_model_ends_at_ridge_regression(schedule):
-    """k = 0, whole-data steps: the minimum of sum weight (y - f)^2 + l2_w |w|^2, in the unit of y."""
+    """k = 0, whole-data steps: the minimum of sum weight (y - f)^2 + l2_w |w|^2, in the unit of
+    y.
+    """
     rng = np.random.default_rng(0)
     X, y, weight = rng.normal(size=(60, 3)), rng.normal(5, 20, size=60), rng.random(60) * 3
     Xc, yc = X - np.average(X, axis=0, weights=weight), y - np.average(y, weights=weight)
@@ -132,7 +134,9 @@ def test_linear_model_ends_at_ridge_regression(schedule):
 
 
 def test_minimum_is_a_stationary_point_of_the_stated_objective():
-    """With factors: the gradient of sum (y - f)^2 + l2_w |w|^2 + l2 |V|^2 vanishes in the unit of y."""
+    """With factors: the gradient of sum (y - f)^2 + l2_w |w|^2 + l2 |V|^2 vanishes in the unit of
+    y.
+    """
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 4)), rng.normal(3, 10, size=40)
     found = fit(
@@ -185,7 +189,9 @@ def test_column_units(kind):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("as_matrix", [np.asarray, sparse.csr_array])
 def test_the_units_of_the_columns_do_not_matter(schedule, as_matrix):
-    """Columns in other units, unpenalized: powers of 2, so that nothing is even rounded differently."""
+    """Columns in other units, unpenalized: powers of 2, so that nothing is even rounded
+    differently.
+    """
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(50, 3)), rng.normal(size=50)
     free = {"l2": 0.0, "l2_w": 0.0, "schedule": schedule, "n_iter": 20}
@@ -248,7 +254,9 @@ def test_divergence_is_reported(schedule):
 
 
 def test_an_error_above_that_of_the_mean_is_warned_of():
-    """Each step of AdaGrad moves every one of 200 columns by as much: too much for three epochs to make good."""
+    """Each step of AdaGrad moves every one of 200 columns by as much: too much for three epochs to
+    make good.
+    """
     rng = np.random.default_rng(0)
     with pytest.warns(
         ConvergenceWarning,

@@ -45,7 +45,9 @@ def test_levels_are_compared_within_their_block_with_their_side_features():
 
 
 def test_draws_are_averaged_not_their_factors():
-    """Two draws that differ by a rotation say the same; the mean of their factors would say nothing."""
+    """Two draws that differ by a rotation say the same; the mean of their factors would say
+    nothing.
+    """
     V = np.array([[1.0, 0], [1, 0.1], [0, 1]])
     model = FMRegressor()
     model.machine_ = Draws(
@@ -59,7 +61,7 @@ def test_errors():
     design = Design((Block("user", [0], 1, labels=["Ann"]), Block("item", [0], 1)))
     with pytest.raises(KeyError, match="no feature 7; there are columns 0 to 1"):
         similar(model, 7)
-    with pytest.raises(KeyError, match="no level 'user=Anne' .did you mean 'user=Ann'"):
+    with pytest.raises(KeyError, match=r"no level 'user=Anne' .did you mean 'user=Ann'"):
         similar(model, "user=Anne", design=design)
     with pytest.raises(ValueError, match="n must be at least 1"):
         similar(model, 0, 0)

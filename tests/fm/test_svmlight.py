@@ -32,10 +32,10 @@ def test_round_trip(tmp_path):
 def test_errors_name_the_file(tmp_path):
     path = tmp_path / "broken.svm"
     path.write_text("5 one:1\n")
-    with pytest.raises(ValueError, match="broken.svm"):
+    with pytest.raises(ValueError, match=r"broken.svm"):
         read_svmlight(path)
     path.write_text("5 7:1\n")
-    with pytest.raises(ValueError, match="broken.svm"):
+    with pytest.raises(ValueError, match=r"broken.svm"):
         read_svmlight(path, n_features=3)
 
 
@@ -65,7 +65,7 @@ def test_the_first_bad_line_is_named(line, reason, tmp_path):
     path.write_text("\n".join(["1 0:1"] * 6 + [line] + ["2 1:1", line]) + "\n")
     with pytest.raises(ValueError, match=f"rows.svm, line 7: .*({reason})"):
         read_svmlight(path)
-    with pytest.raises(ValueError, match="rows.svm, line 7: "):
+    with pytest.raises(ValueError, match=r"rows.svm, line 7: "):
         list(read_svmlight(path, n_features=5, chunk_rows=4))
 
 
