@@ -8,6 +8,7 @@ STUDIES = (
     "cold_start",
     "general",
     "noise_floor",
+    "reliability",
     "scale",
     "speed",
     "state_of_the_art",
