@@ -21,7 +21,7 @@ from itertools import groupby
 from bench.errors import UserError, exit_status
 from bench.identity import closure, code_targets
 from bench.tables import MISSING, markdown_table, number, quoted, seconds
-from bench.tracking import MLflowTracker, Record, RunReader
+from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts
 
 DIGITS = 8
 """Of a digest, as it is shown."""
@@ -84,7 +84,7 @@ def _show(asked: argparse.Namespace) -> int:
 
 
 def found(records: Sequence[Record], prefix: str) -> Record:
-    """Return the newest run whose digest or run id begins so.
+    """Return the run whose digest or run id begins so; of several attempts, the one that counts.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def found(records: Sequence[Record], prefix: str) -> Record:
         raise UserError(f"{prefix!r} is the beginning of {len(digests)} digests: {several} ...")
     if not matching:
         raise UserError(f"there is no run whose digest or run id begins with {prefix!r}")
-    return matching[0]
+    return attempt_that_counts(matching)
 
 
 def covered(reader: RunReader, record: Record) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from bench.data import splits
 from bench.data.dataset import Dataset
 from bench.data.fuzzing import fuzz
 from bench.report import page
@@ -82,15 +83,22 @@ def _job(l2: float) -> Job:
     dataset = Dataset("tiny", rows, (0.0, 5.0), "three rows made here", simulated=True)
     names = {"data": "tiny", "split": "none", "features": "ids", "model": "dummy"}
     config = {"model": {"l2": l2}, "seed": 3}
-    return Job(names, config, dataset, lambda data: None, ("ids",), BaseEstimator())
+    return Job(names, config, dataset, splits.random, ("ids",), BaseEstimator())
 
 
 def _put(tracker: MLflowTracker, job: Job, sweep: Sweep, began: float) -> None:
     """Write down what a worker does of a job that is not finished."""
     with tracker.queue.claimed(EXPERIMENT, job.digest):
         if tracker.queue.settled(EXPERIMENT, job.digest) is None:
-            about = {"experiment": EXPERIMENT, "sweep": sweep, "name": "dummy"}
-            entry = entry_of(job, RESULT, **about, digest=job.digest, began=began)
+            entry = entry_of(
+                job,
+                RESULT,
+                experiment=EXPERIMENT,
+                sweep=sweep,
+                name="dummy",
+                digest=job.digest,
+                began=began,
+            )
             tracker.queue.put(entry, lambda folder: write_files(folder, job, RESULT))
 
 

@@ -101,8 +101,8 @@ def started(process: str) -> float:
 
 def section(values: Values) -> list[Section]:
     """Write the section."""
-    table = [(*ROWS[name], of) for name, of in values.get("sweeps", {}).items()]
-    if "resumed" in values:
+    table = [(*ROWS[name], of) for name, of in values.get("sweeps", {}).items() if of]
+    if values.get("resumed"):
         table.append((RESUMED, 9, values["resumed"]))
     bars = [Bar(what, of, high=high) for what, high, of in table if high is not None]
     rows = [[what, spread(of), str(len(of))] for what, _, of in table]

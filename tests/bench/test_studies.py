@@ -13,7 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from bench.errors import UserError
-from bench.studies import STUDIES
+from bench.studies import STUDIES, sweep_overhead
 from bench.studies import __main__ as program
 from bench.studies.study import (
     Bar,
@@ -198,6 +198,12 @@ def test_every_page_shows_figures_that_are_there() -> None:
             target = name.partition(")")[0]
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_a_sweep_without_further_runs_still_has_a_page() -> None:
+    times: dict[str, list[float]] = {name: [1.0] for name in sweep_overhead.ROWS}
+    (section,) = sweep_overhead.section({"sweeps": times | {"further": []}, "resumed": []})
+    assert len(section.bars) == 2 and sweep_overhead.ROWS["further"][0] not in section.text
 
 
 def test_values_without_a_place_in_json_are_refused() -> None:
