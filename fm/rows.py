@@ -30,7 +30,8 @@ class Rows:
     groups : columns that share a prior, each set lying within one group.
     counts : (n_columns,) rows in which each column is not 0.
     is_field : of each group, whether every row has a 1 in one of its columns and 0 in the others.
-    units : (n_columns,) what the columns were divided by: the root of the mean square of their nonzero values.
+    units : (n_columns,) what the columns were divided by: the root of the (weighted) mean square of their
+        nonzero values.
     """
 
     kernel: BlockKernel | RowKernel
@@ -67,7 +68,7 @@ def rows_of(
     X.sum_duplicates()
     X.eliminate_zeros()
     counts = np.diff(X.indptr)
-    units = _divide_by_units(X) if rescale else np.ones(X.shape[1])
+    units = _divide_by_units(X, weight) if rescale else np.ones(X.shape[1])
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     sets = [group[subset] for group in members for subset in conflict_free_sets(X[:, group])]
@@ -162,24 +163,30 @@ def _first_free(masks: NDArray[np.uint64], rows: NDArray[np.integer]) -> tuple[i
     return len(masks), 0
 
 
-def _divide_by_units(X: sparse.csc_array) -> NDArray[np.float64]:
-    """Divide each column by its unit, in place; the units (n_features,), 1 for columns of zeros.
+def _divide_by_units(X: sparse.csc_array, weight: NDArray | None) -> NDArray[np.float64]:
+    """Divide each column by its unit, in place, and return the units (n_features,), 1 for columns without weight.
 
-    The unit is the root of the mean square of the nonzero values; where they have but one absolute value,
-    exactly that value, so that they become 1.
+    The unit is the root of the mean square of the nonzero values, a row of weight 2 counting as two; where the
+    values have but one absolute value, exactly that value, so that they become 1.
     """
+    units = np.ones(X.shape[1])
+    if not X.nnz:
+        return units
     counts = np.diff(X.indptr)
     seen = counts > 0
-    units = np.ones(X.shape[1])
-    squares = (
-        np.add.reduceat(np.square(X.data, dtype=np.float64), X.indptr[:-1][seen]) if X.nnz else 0
-    )
-    units[seen] = np.sqrt(squares / counts[seen])
-    largest = np.ones(X.shape[1])
-    if X.nnz:
-        largest[seen] = np.maximum.reduceat(np.abs(X.data), X.indptr[:-1][seen])
-    constant = np.isclose(largest, units, rtol=1e-12)
-    units = np.where(constant, largest, units)
+    starts = X.indptr[:-1][seen]
+    squares = np.square(X.data, dtype=np.float64)
+    if weight is None:
+        totals = counts[seen]
+    else:
+        of_entries = weight[X.indices]
+        squares *= of_entries
+        totals = np.add.reduceat(of_entries, starts)
+    mean_squares = np.add.reduceat(squares, starts) / np.where(totals > 0, totals, 1)
+    largest = np.maximum.reduceat(np.abs(X.data), starts)
+    root = np.sqrt(mean_squares)
+    constant = np.isclose(largest, root, rtol=1e-12)
+    units[seen] = np.where(totals > 0, np.where(constant, largest, root), 1)
     if np.any(units != 1):
         X.data = X.data / np.repeat(units, counts)
     return units

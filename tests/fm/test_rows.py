@@ -94,6 +94,15 @@ def test_units_of_columns():
     np.testing.assert_allclose(units, [np.sqrt(12.5), 2, 1, 1])
 
 
+def test_a_weight_is_a_number_of_rows_for_units_too():
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(6, 3)), np.array([2, 0, 1, 3, 0, 1])
+    X[:, 1] = [0, 5, 0, 0, 7, 0]  # only in rows of weight 0
+    weighted = rows_of(sparse.csr_array(X), weight.astype(float), None, k=1, dtype=np.float64)
+    repeated = given_to(sparse.csr_array(np.repeat(X, weight, axis=0)))
+    np.testing.assert_allclose(weighted.units, repeated.units)
+
+
 def kernels_of_one_design(monkeypatch, solve):
     """What `solve` makes of the same one-hot data by the block kernel, then by the row kernel, twice."""
     rng = np.random.default_rng(0)
