@@ -24,7 +24,6 @@ from fm.validation import (
     check_target,
     check_weight,
     check_X,
-    repeated_rows,
     resolve_hyperparameters,
 )
 
@@ -64,8 +63,7 @@ class FactorizationMachine(BaseEstimator):
         ----------
         X : Design, or array or sparse matrix (n_rows, n_features).
         y : (n_rows,)
-        sample_weight : (n_rows,) not negative; a weight of 2 is a row that occurs twice. Whole numbers where
-            classes are fitted by Gibbs sampling.
+        sample_weight : (n_rows,) not negative; a weight of 2 is a row that occurs twice.
         validation : (X, y) whose loss goes to `history_` after every epoch; `early_stopping` watches it.
 
         Raises
@@ -173,9 +171,6 @@ class FactorizationMachine(BaseEstimator):
         return fit.n_sweeps, fit.coefficients, fit, curve
 
     def _gibbs(self, X: Matrix, y: NDArray, *, sample_weight: NDArray | None, **settings) -> tuple:
-        if self._likelihood != "gaussian" and sample_weight is not None:
-            rows = repeated_rows(sample_weight)
-            X, y, sample_weight = X[rows], y[rows], None
         start, earlier = settings["start"], None
         if start is not None:
             earlier, settings["rng"] = self.machine_, None

@@ -17,7 +17,7 @@ from fm.base import FactorizationMachine
 from fm.design import Design
 from fm.draws import class_probabilities
 from fm.gibbs import Draw
-from fm.model import Coefficients
+from fm.model import Coefficients, Matrix
 from fm.validation import as_numbers, check_X, class_numbers, resolve_hyperparameters
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
@@ -364,6 +364,15 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows, n_classes), columns in the order of `classes_`."""
         return self._expect(X)
+
+    def _gibbs(self, X: Matrix, y: NDArray, *, sample_weight: NDArray | None, **settings) -> tuple:
+        empty = np.bincount(y, sample_weight, minlength=len(self.classes_)) == 0
+        if sample_weight is not None and empty.any():
+            raise ValueError(
+                f"all rows of class {self.classes_[empty][0]:g} have sample_weight 0, which leaves its "
+                "cut points undetermined: leave these rows out"
+            )
+        return super()._gibbs(X, y, sample_weight=sample_weight, **settings)
 
     def _learn_classes(self, labels: ArrayLike) -> None:
         self.classes_ = np.unique(as_numbers(labels))

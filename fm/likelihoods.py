@@ -4,9 +4,9 @@
     Probit          y = [z > 0],                        z = eta + noise of precision 1
     OrderedProbit   y = number of cut points below z,   z as above; the cut points do the work of w0
 
-A row of weight s stands for s rows. For the latent z that is exact where s is 1; else z is the mean of s latent
-targets, matched in its mean and variance, so that whole weights agree with repeated rows in distribution and
-fractions lie in between.
+A row of weight s stands for s rows, and its latent z for the mean of their s latent targets. Where s is a whole
+number up to `MOST_COPIES` that many are drawn, so that z has exactly the distribution it has with repeated rows;
+else z has the right mean and variance.
 
 The latent z takes y's place as the target of the blocks, and given z all is Gaussian (Albert & Chib, JASA
 1993). Cut points drawn given z hardly move when there are many rows, so they are drawn given eta alone, z
@@ -98,13 +98,12 @@ class Latent(Gaussian):
         self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator
     ) -> float:
         """z = eta + noise; the weighted sum of the noise."""
-        drawn = [rows.draw(rng) for rows in noise]
-        total = sum(rows.sum() for rows in drawn)
-        if self._weight is not None:
-            for c, (rows, weight) in enumerate(zip(noise, self._weight, strict=True)):
-                mean = rows.mean()
-                drawn[c] = mean + (drawn[c] - mean) / np.sqrt(np.maximum(weight, TINY))
-                drawn[c] = np.where(weight > 0, drawn[c], 0.0)
+        if self._weight is None:
+            drawn = [rows.draw(rng) for rows in noise]
+            total = sum(rows.sum() for rows in drawn)
+        else:
+            pairs = list(zip(noise, self._weight, strict=True))
+            drawn = [rows.draw_means(weight, rng) for rows, weight in pairs]
             total = sum(np.dot(w, rows) for w, rows in zip(self._weight, drawn, strict=True))
         self.target = np.empty(len(self._order))
         self.target[self._order] = np.concatenate(eta) + np.concatenate(drawn)
@@ -252,6 +251,9 @@ def draw_cut_points(
 
 TINY = np.finfo(np.float64).tiny
 
+MOST_COPIES = 16
+"""Latent targets drawn for a row at most: the mean of more is all but normal."""
+
 
 class TruncatedNormal:
     """N(0, 1) between `lower` and `upper`, (n,) each or one of them infinite for all rows.
@@ -285,9 +287,35 @@ class TruncatedNormal:
         return self.at_lower() - self.at_upper()
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """(n,), by inversion of the distribution function."""
-        p = self._below + self.mass * rng.random(len(self.mass))
-        return self._sign * np.clip(ndtri(np.maximum(p, TINY)), self._low, self._high)
+        """Return one draw of each, (n,), by inversion of the distribution function."""
+        return self._quantiles(rng.random(len(self.mass)))
+
+    def draw_means(
+        self, weight: NDArray[np.float64], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Return of each the mean of `weight` draws, (n,); 0 where the weight is 0.
+
+        A weight that is no whole number rounds to the number of draws, whose mean is then spread to the
+        variance that belongs to the weight.
+        """
+        copies = np.clip(np.rint(weight), 1, MOST_COPIES).astype(np.intp)
+        drawn = np.zeros(len(weight))
+        for copy in range(copies.max(initial=0)):
+            chosen = np.flatnonzero(copies > copy)
+            drawn[chosen] += self._quantiles(rng.random(len(chosen)), chosen)
+        mean = self.mean()
+        spread = np.sqrt(copies / np.where(weight > 0, weight, 1))
+        return np.where(weight > 0, mean + (drawn / copies - mean) * spread, 0.0)
+
+    def _quantiles(
+        self, p: NDArray[np.float64], chosen: NDArray[np.intp] | slice = slice(None)
+    ) -> NDArray[np.float64]:
+        """Return the quantiles p of the `chosen` distributions."""
+        sign, low, high = (
+            x if np.ndim(x) == 0 else x[chosen] for x in (self._sign, self._low, self._high)
+        )
+        p = np.broadcast_to(self._below, self.mass.shape)[chosen] + self.mass[chosen] * p
+        return sign * np.clip(ndtri(np.maximum(p, TINY)), low, high)
 
 
 def between_cut_points(c: NDArray, eta: Sequence[NDArray]) -> list[TruncatedNormal]:

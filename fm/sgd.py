@@ -69,8 +69,9 @@ from fm.model import Coefficients
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
 
-FIRST_PENALTIES = 5.0, 50.0
-"""Of w and V where they are learned, in the first epoch."""
+FIRST_PENALTIES = {"squared": (5.0, 50.0), "logistic": (1.0, 1.0)}
+"""Of w and V where they are learned, in the first epoch. A row says at most a quarter as much of f where it is
+a class, and a V that the first epoch has shrunk to nothing does not come back."""
 
 PENALTY_RANGE = 0.05, 1e6
 
@@ -101,7 +102,7 @@ class SGDState:
     offset: float
     scale: float
     rng: np.random.Generator
-    penalties: tuple[float, float] = FIRST_PENALTIES
+    penalties: tuple[float, float]
     n_epochs: int = 0
     limit: float = np.inf
 
@@ -377,4 +378,5 @@ def _initial_state(units, n_interacting, y, weight, k, loss, init_std, rng, dtyp
         offset=float(offset),
         scale=scale,
         rng=rng,
+        penalties=FIRST_PENALTIES[loss],
     )

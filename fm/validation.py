@@ -231,19 +231,6 @@ def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> NDArray[np.float
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def repeated_rows(sample_weight: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Row numbers, each as often as its weight says, for a likelihood that knows whole rows only."""
-    counts = sample_weight.astype(np.intp)
-    if np.any(counts != sample_weight):
-        raise ValueError(
-            "for classes and solver='gibbs', sample_weight must be whole numbers, which say how "
-            f"often a row occurs; got {sample_weight[counts != sample_weight][0]:g}: multiply the "
-            "weights by a common factor and round them, or use FMClassifier(solver='sgd'), which "
-            "takes any weights"
-        )
-    return np.repeat(np.arange(len(counts)), counts)
-
-
 def check_groups(groups: ArrayLike | None, X: Matrix) -> NDArray | None:
     """(n_features,) whole numbers; a Design's groups are its blocks."""
     if groups is None:

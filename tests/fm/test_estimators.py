@@ -55,7 +55,7 @@ def expected_failures(estimator):
     """Checks that cannot pass, and why."""
     reasons = {}
     if not isinstance(estimator, FMRegressor) and estimator.solver == "gibbs":
-        reason = "a row's latent draws depend on its place among the rows, which the check shuffles"
+        reason = "latent targets are drawn row by row: the check's rows give the same distribution, not the same bits"
         reasons |= {
             f"check_sample_weight_equivalence_on_{kind}_data": reason
             for kind in ("dense", "sparse")
@@ -338,6 +338,26 @@ def test_classifier_predicts_labels_and_probabilities(data):
             np.testing.assert_array_equal(model.predict(X), np.where(p[:, 1] > 0.5, "good", "bad"))
             np.testing.assert_array_equal(model.decision_function(X) > 0, p[:, 1] > 0.5)
             assert model.score(X, labels) > 0.8
+
+
+@pytest.mark.parametrize("model", [FMClassifier(n_iter=20), FMOrdinal(n_iter=20)])
+def test_classes_take_fractional_weights(model, data):
+    """And a label whose rows weigh more is the likelier."""
+    X, y = data
+    labels = (y > np.median(y)).astype(int)
+    weight = np.where(labels == 1, 2.0, 0.5)
+    plain, weighted = clone(model).set_params(random_state=0), model.set_params(random_state=0)
+    plain.fit(X, labels)
+    weighted.fit(X, labels, sample_weight=weight)
+    gain = weighted.predict_proba(X)[:, 1].mean() - plain.predict_proba(X)[:, 1].mean()
+    assert 0.1 < gain < 0.5
+
+
+@pytest.mark.parametrize("label", [1, 2, 3])
+def test_an_ordered_class_without_weight_is_refused(label):
+    y = np.arange(12) % 3 + 1
+    with pytest.raises(ValueError, match=f"all rows of class {label} have sample_weight 0"):
+        FMOrdinal(n_iter=4).fit(np.eye(12), y, sample_weight=(y != label).astype(float))
 
 
 def test_clone_and_pickle(estimator, data):

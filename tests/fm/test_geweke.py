@@ -90,9 +90,11 @@ def observe(rng, X, arrays, likelihood):
 
 
 def statistics(arrays):
-    """First and second moments of everything, each array's entries pooled."""
+    """First and second moments of everything drawn, each array's entries pooled."""
     found = []
     for name, x in sorted(arrays.items()):
+        if name in RowKernel.state:
+            continue
         if name.startswith("precision"):
             x = np.linalg.inv(x).ravel()[[0, 1, K + 2] if x.size > 1 else [0]]
         elif name.startswith(("alpha", "strength")):
@@ -127,15 +129,18 @@ def test_joint_distribution(X, likelihood):
     chain, state = [], GibbsState(arrays, rng.bit_generator.state, 0)
     for _ in range(n):
         y = observe(rng, X, state.arrays, likelihood)
-        kept = {name: x for name, x in state.arrays.items() if name not in RowKernel.state}
-        start = GibbsState(kept, rng.bit_generator.state, 0)
+        start = GibbsState(state.arrays, rng.bit_generator.state, 0)
         state = gibbs(
             X, y, k=K, n_iter=1, rng=None, burn_in=1, likelihood=likelihood, prior=prior, start=start,
             groups=None if isinstance(X, Design) else np.zeros(3, int),
         ).state  # fmt: skip
         rng.bit_generator.state = state.generator
-        kept = {name: x for name, x in state.arrays.items() if name not in RowKernel.state}
-        chain.append(statistics(kept))
+        chain.append(statistics(state.arrays))
+    if not isinstance(X, Design):  # the sums that all sweeps kept are those of the last theta
+        theta = state.arrays["theta"]
+        np.testing.assert_allclose(state.arrays["q"], (X @ theta[:, 1:]).T, atol=1e-8)
+        expected = predict(X, Coefficients(0.0, theta[:, 0], theta[:, 1:]))
+        np.testing.assert_allclose(state.arrays["prediction"], expected, atol=1e-8)
     for a, b in zip(np.transpose(independent), np.transpose(chain), strict=True):
         error = np.hypot(a.std() / np.sqrt(n), b.std() / np.sqrt(effective_sample_size(b)))
         assert abs(a.mean() - b.mean()) < 4.5 * error

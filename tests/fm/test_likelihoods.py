@@ -135,6 +135,40 @@ def test_against_scipy(low, high):
     assert ours.mass[0] == pytest.approx(tail(low) - tail(high), rel=1e-9)
 
 
+@pytest.mark.parametrize(("low", "high"), INTERVALS[:5])
+def test_a_weight_is_the_mean_of_so_many_draws(low, high):
+    """Whole weights in distribution, others in mean and variance."""
+    rng, n = np.random.default_rng(0), 6000
+    ours = TruncatedNormal(*(np.full(n, b) if np.isfinite(b) else b for b in (low, high)))
+    three = np.mean([ours.draw(rng) for _ in range(3)], axis=0)
+    assert stats.ks_2samp(ours.draw_means(np.full(n, 3.0), rng), three).pvalue > 1e-3
+    sd = ours.draw(rng).std()
+    for weight in (0.3, 1.6, 40.0):
+        drawn = ours.draw_means(np.full(n, weight), rng)
+        error = sd / np.sqrt(weight * n)
+        assert drawn.mean() == pytest.approx(ours.mean()[0], abs=4 * error)
+        assert drawn.std() == pytest.approx(sd / np.sqrt(weight), rel=0.06)
+    assert np.all(ours.draw_means(np.zeros(n), rng) == 0)
+
+
+@pytest.mark.parametrize("likelihood", ["probit", "ordered"])
+def test_a_row_of_weight_two_is_that_row_twice(likelihood):
+    """Means and variances of the posterior of w, within Monte Carlo error."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(40, 2))
+    y = np.minimum(ordered(rng, X @ [0.8, -0.5]), 1 if likelihood == "probit" else 3)
+    weight = rng.integers(0, 4, 40)
+    weight[[np.flatnonzero(y == c)[0] for c in np.unique(y)]] = 1
+    given = {"k": 0, "n_iter": 3000, "burn_in": 200, "likelihood": likelihood}
+    weighted = gibbs(sparse.csr_array(X), y, rng=rng, sample_weight=weight.astype(float), **given)
+    rows = np.repeat(np.arange(40), weight)
+    repeated = gibbs(sparse.csr_array(X[rows]), y[rows], rng=rng, **given)
+    for a, b in zip(weighted.w.T, repeated.w.T, strict=True):
+        error = np.hypot(*(x.std() / np.sqrt(effective_sample_size(x)) for x in (a, b)))
+        assert abs(a.mean() - b.mean()) < 4 * error
+        assert a.std() == pytest.approx(b.std(), rel=0.15)
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_beyond_what_can_be_represented_it_stays_in_the_interval(sign):
     low, high = sorted([sign * 50.0, sign * 51.0])

@@ -57,12 +57,3 @@ def test_the_matrix_is_left_as_it_is(solver):
         np.testing.assert_array_equal(one, other)
     again = FMRegressor(solver=solver, n_iter=4, random_state=0).fit(given.toarray(), y)
     np.testing.assert_allclose(model.predict(given), again.predict(given.toarray()), atol=1e-8)
-
-
-@pytest.mark.parametrize("model", [FMClassifier(n_iter=4), FMOrdinal(n_iter=4)])
-def test_fractional_weights_of_classes_are_refused_with_a_way_out(model):
-    message = (
-        r"whole numbers.* got 0.5: multiply the weights .* or use FMClassifier\(solver='sgd'\)"
-    )
-    with pytest.raises(ValueError, match=message):
-        model.fit(np.eye(4), [0, 1, 0, 1], sample_weight=[1, 0.5, 1, 1])
