@@ -116,16 +116,48 @@ def kernels_of_one_design(monkeypatch, solve):
     yield solve(X.to_csr(), y)
 
 
-def test_als_reaches_the_same_by_both_kernels(monkeypatch):
-    """Joint or coordinate by coordinate, they descend to the same minimum; here k = 0, where it is unique."""
+@pytest.mark.parametrize(("k", "n_iter", "l2_w", "atol"), [(0, 5, 0.1, 1e-10), (3, 800, 5.0, 1e-8)])
+def test_als_reaches_the_same_by_both_kernels(monkeypatch, k, n_iter, l2_w, atol):
+    """After each sweep where k = 0, as then both are exact in each level, and else at the minimum.
+
+    With factors one kernel solves for a level's coordinates jointly, the other one by one, so that they meet
+    only where the penalty leaves one minimum to reach: with l2 = 0.5 they end in different ones.
+    """
 
     def solve(X, y):
-        given = {"k": 0, "n_iter": 300, "l2": 5.0, "l2_w": 5.0}
+        given = {"k": k, "n_iter": n_iter, "l2": 5.0, "l2_w": l2_w}
         return als(X, y, rng=np.random.default_rng(1), **given).coefficients
 
     by_blocks, *by_rows = kernels_of_one_design(monkeypatch, solve)
-    for coefficients in by_rows:
-        np.testing.assert_allclose(coefficients.w, by_blocks.w, atol=1e-5)
+    for found in by_rows:
+        np.testing.assert_allclose(found.w0, by_blocks.w0, atol=atol)
+        np.testing.assert_allclose(found.w, by_blocks.w, atol=atol)
+        pairs = [c.V @ c.V.T for c in (by_blocks, found)]  # V itself is free to turn
+        np.testing.assert_allclose(*pairs, atol=atol)
+
+
+@pytest.mark.parametrize("max_blocks", [0, 4], ids=["row kernel", "block kernel"])
+def test_design_and_matrix_are_the_same_to_a_kernel(monkeypatch, max_blocks):
+    """Sweep by sweep and draw by draw, with rows that lack a level."""
+    monkeypatch.setattr(rows_module, "MAX_BLOCKS", max_blocks)
+    rng = np.random.default_rng(0)
+    X = Design(
+        [Block(name, rng.integers(-1, n, 60), n) for name, n in (("a", 6), ("b", 9), ("c", 3))]
+    )
+    y = rng.normal(size=60)
+    given = {"k": 3, "n_iter": 5, "l2": 0.5, "l2_w": 0.1}
+    design, matrix = (
+        als(form, y, rng=np.random.default_rng(1), **given).coefficients for form in (X, X.to_csr())
+    )
+    for a, b in zip(design[:3], matrix[:3], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10)
+    for likelihood, target in (("gaussian", y), ("probit", (y > 0).astype(float))):
+        design, matrix = (
+            gibbs(form, target, k=3, n_iter=4, rng=np.random.default_rng(1), likelihood=likelihood)
+            for form in (X, X.to_csr())
+        )
+        for name in ("w0", "w", "V"):
+            np.testing.assert_allclose(getattr(design, name), getattr(matrix, name), atol=1e-8)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "probit"])
