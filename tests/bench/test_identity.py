@@ -30,7 +30,7 @@ class Constant(RegressorMixin, BaseEstimator):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "own_model.py").write_text(OWN_MODEL)
+    (tmp_path / "constant_model.py").write_text(OWN_MODEL)
     (tmp_path / "own_shift.py").write_text("SHIFT = 0.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     _forget()
@@ -49,8 +49,8 @@ def _source(name: str) -> str:
 
 
 def test_code_is_what_the_run_and_the_model_import(own: Path) -> None:
-    code = closure(("own_model.Constant",))
-    assert {"own_model", "own_shift", "bench.run", "bench.metrics", "bench.data.splits"} <= set(
+    code = closure(("constant_model.Constant",))
+    assert {"constant_model", "own_shift", "bench.run", "bench.metrics", "bench.data.splits"} <= set(
         code.modules
     )
     assert {"numpy", "scikit-learn", "python"} <= set(code.packages)
@@ -64,11 +64,11 @@ def test_code_is_what_the_run_and_the_model_import(own: Path) -> None:
 
 
 def test_an_edit_of_the_model_or_of_what_it_imports_is_other_code(own: Path) -> None:
-    before = _source("own_model.Constant")
+    before = _source("constant_model.Constant")
     (own / "own_shift.py").write_text("SHIFT = 1.0\n")
-    edited = _source("own_model.Constant")
-    (own / "own_model.py").write_text(OWN_MODEL + "\n")
-    assert len({before, edited, _source("own_model.Constant")}) == 3
+    edited = _source("constant_model.Constant")
+    (own / "constant_model.py").write_text(OWN_MODEL + "\n")
+    assert len({before, edited, _source("constant_model.Constant")}) == 3
     assert _source("fm.FMRegressor") == _source("fm.FMRegressor")
 
 
@@ -150,7 +150,7 @@ def test_each_way_to_read_a_file_is_a_run_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_edited_model_of_ones_own_is_computed_again(own: Path) -> None:
     (own / "ratings.csv").write_text(RATINGS)
-    arguments = ["model=linear", "~model.l2", "model._target_=own_model.Constant"]
+    arguments = ["model=linear", "~model.l2", "model._target_=constant_model.Constant"]
     arguments += ["data=file", f"data.path={own / 'ratings.csv'}", "split=random"]
     arguments += ["data.duplicates=first"]
     shown = []
