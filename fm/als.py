@@ -117,8 +117,8 @@ def als(
         )
         for block, w in zip(linear, start.linear, strict=True):
             block.theta = w
-        for name, array in start.sums.items():
-            setattr(rows, name, array.copy())
+        if isinstance(rows, RowKernel):
+            rows.resume(theta, **start.sums)
     history = {"objective": [], "train_mse": [], "seconds": []}
     with mapping(n_jobs) as each:
         for n_sweeps in range(first + 1, first + n_iter + 1):

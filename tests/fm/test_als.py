@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
+from fm import FMRegressor
 from fm.als import als
 from fm.design import Block, Design
 from fm.model import predict
@@ -232,3 +233,13 @@ def test_number_of_threads_does_not_matter():
         with threadpool_limits(n):
             fits.append(als(X, y, k=20, n_iter=5, l2=1.0, l2_w=1.0, rng=np.random.default_rng(1)))
     same_fit(*fits, atol=1e-8)
+
+
+@pytest.mark.parametrize("n_rows", [60, 50])
+def test_warm_start_on_other_rows_of_a_matrix(n_rows):
+    """Sums kept of the old rows are not taken for those of the new."""
+    rng = np.random.default_rng(0)
+    old, new = rng.normal(size=(60, 4)), rng.normal(size=(n_rows, 4))
+    model = FMRegressor(k=2, solver="als", n_iter=30, l2=1e-3, warm_start=True, random_state=0)
+    model.fit(old, old @ [1, 2, 0, -1]).fit(new, new @ [1, 2, 0, -1])
+    np.testing.assert_allclose(model.predict(new), new @ [1, 2, 0, -1], atol=0.01)

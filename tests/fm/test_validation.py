@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fm import Block, FMClassifier, FMOrdinal, FMRegressor
+from fm import Block, FMRegressor
 
 SOLVERS = ["sgd", "als", "gibbs"]
 
