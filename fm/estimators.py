@@ -99,7 +99,7 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     parameter that is None
     has its solver's default; a solver refuses one that it has no use for. "als" and "sgd" minimize
 
-        sum over rows of (y - f(x))^2  +  l2_w |w|^2  +  l2 |V|^2
+        ``sum over rows of (y - f(x))^2 + l2_w |w|^2 + l2 |V|^2``
 
     and "gibbs" samples the posterior under priors that it learns, so that there is no penalty to
     choose.
@@ -234,7 +234,8 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
 
     P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x)))
     (sgd), which
-    minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus l2_w |w|^2 + l2 |V|^2.
+    minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus
+    ``l2_w |w|^2 + l2 |V|^2``.
     Parameters and
     attributes are those of `FMRegressor`, solvers "gibbs" and "sgd".
 
