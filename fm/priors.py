@@ -63,7 +63,7 @@ class Group:
         self.mean = self.mean + c
 
     def shift_prior(self) -> tuple[NDArray, NDArray]:
-        """(P, g) of the log prior of `shift(c)`, const + g'c - c'Pc / 2: only that of the mean minds."""
+        """(P, g) of the log prior of `shift(c)`, const + g'c - c'Pc / 2: only the prior of the mean depends on c."""
         P = self._hyperprior.strength * self.precision
         return P, -P @ self.mean
 
@@ -77,7 +77,7 @@ class Group:
         self.precision = inverse.T @ self.precision @ inverse
 
     def shear_prior(self) -> tuple[NDArray, NDArray]:
-        """(P, g) as in `shift_prior`, of `shear(c)`: only the Wishart prior's scale minds, which is diagonal."""
+        """(P, g) as in `shift_prior`, of `shear(c)`: only the Wishart prior depends on c, by its diagonal scale."""
         scale = np.diag(self._hyperprior.scatter)[1:]
         return np.diag(scale * self.precision[0, 0]), -scale * self.precision[0, 1:]
 

@@ -2,6 +2,5 @@
 
 from bench.sweep.compose import composed, plan
 from bench.sweep.job import job_of, load_data
-from bench.sweep.trials import job_again
 
-__all__ = ["composed", "job_again", "job_of", "load_data", "plan"]
+__all__ = ["composed", "job_of", "load_data", "plan"]

@@ -200,11 +200,6 @@ def _same_code(here: Mapping[str, str], given: Mapping[str, str]) -> Mapping[str
     return given or here
 
 
-def job_again(config: Mapping[str, object], names: Mapping[str, str], dataset: Dataset) -> Job:
-    """Return the job of a tracked run: its resolved configuration, and the choice of each group."""
-    return job_of(OmegaConf.create(dict(config)), names, dataset)
-
-
 def experiment_of(
     cfg: DictConfig, dataset: Dataset, skipped: Mapping[str, str] | None = None
 ) -> Experiment:

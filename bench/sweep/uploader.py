@@ -122,7 +122,7 @@ class Uploader:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether MLflow has everything, and was told of the end of this sweep and all others."""
+        """Whether MLflow has every result, and the end of this sweep and of all others."""
         sweep, queue = self._context.sweep, self._tracker.queue
         tag = f"sweep.{sweep.id}"
         shared = (entry.record for entry in self._results.shared.values())
