@@ -1,14 +1,17 @@
 """One loader: every function here returns a `Dataset`, and `conf/data` names them."""
 
+from bench.data.folders import douban, frappe, ml1m_without_time
 from bench.data.movielens_releases import ml100k_or_planted, movielens
 from bench.data.ratings import ratings_file
 from bench.data.simulate import planted
 from bench.data.simulate_fields import planted_clicks, planted_values
-from bench.data.svmlight import frappe, svmlight_file
+from bench.data.svmlight import svmlight_file
 from bench.data.table import table_file
 
 __all__ = [
+    "douban",
     "frappe",
+    "ml1m_without_time",
     "ml100k_or_planted",
     "movielens",
     "planted",

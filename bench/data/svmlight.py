@@ -1,13 +1,8 @@
-"""Text of libFM, libSVM and svmlight.
-
-Rows of `target column:value ...`, and Frappe, which is published so.
-"""
+"""Text of libFM, libSVM and svmlight: rows of `target column:value ...`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,22 +13,10 @@ from scipy import sparse
 
 from bench.data.dataset import TASKS, Bag, Dataset
 from bench.data.table import PUBLISHED
-from bench.errors import DataUnavailable, UserError, checked, quoted
+from bench.errors import UserError, checked, quoted
 from fm.svmlight import read_svmlight
 from fm.validation import check_choice
 
-FRAPPE_FIELDS = (
-    "user",
-    "item",
-    "daytime",
-    "weekday",
-    "isweekend",
-    "homework",
-    "cost",
-    "weather",
-    "country",
-    "city",
-)
 MISSING = -1
 """Level of a field of which a row has no column."""
 
@@ -102,49 +85,6 @@ def svmlight_file(
         classes=classes,
         splits={PUBLISHED: rows} if test_path is not None else {},
         default_split=PUBLISHED if test_path is not None else None,
-    )
-
-
-def frappe(path: str | Path | None = None) -> Dataset:
-    """Read Frappe (Baltrunas et al. 2015) in the split of He and Chua (SIGIR 2017).
-
-    Which app a user opened in which context, two apps that she did not open for each. Its files,
-    `frappe.{train,validation,test}.libfm`, are not fetched: their terms do not allow it.
-
-    Parameters
-    ----------
-    path : folder of the files; by default the environment variable FRAPPE_DIR.
-
-    Raises
-    ------
-    DataUnavailable : there is no such folder, or a file is missing in it.
-    """
-    given = path or os.environ.get("FRAPPE_DIR")
-    if not given:
-        raise DataUnavailable(
-            "Frappe is not fetched, its terms do not allow it: put frappe.train.libfm, "
-            "frappe.validation.libfm and frappe.test.libfm into a folder, and set data.path or "
-            "FRAPPE_DIR to it"
-        )
-    folder = Path(given).expanduser()
-    files = {part: folder / f"frappe.{part}.libfm" for part in ("train", "validation", "test")}
-    missing = [str(file) for file in files.values() if not file.is_file()]
-    if missing:
-        raise DataUnavailable(
-            f"there is no file {missing[0]}: data.path or FRAPPE_DIR must have it"
-        )
-    data = svmlight_file(
-        files["train"],
-        validation_path=files["validation"],
-        test_path=files["test"],
-        task="binary",
-        field_names=FRAPPE_FIELDS,
-    )
-    return replace(
-        data,
-        name="frappe",
-        source=f"Frappe in the split of He and Chua (2017), {len(data):,} rows",
-        licence="Non-commercial research use only; no redistribution.",
     )
 
 

@@ -1,15 +1,13 @@
-"""Rows of libFM text: one-hot groups become fields, other columns stay; Frappe where it is."""
+"""Rows of libFM text: one-hot groups become fields, other columns stay."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-from bench.data import frappe, planted_clicks, svmlight_file
-from bench.data.splits import default
-from bench.errors import DataUnavailable, UserError
+from bench.data import planted_clicks, svmlight_file
+from bench.errors import UserError
 from bench.features import build_design
 from fm.svmlight import write_svmlight
 
@@ -57,41 +55,3 @@ def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "rows.svm").write_text(text)
     with pytest.raises(UserError, match=message):
         svmlight_file(tmp_path / "rows.svm")
-
-
-def test_frappe_is_where_the_environment_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("FRAPPE_DIR", raising=False)
-    with pytest.raises(DataUnavailable, match=r"set data.path or FRAPPE_DIR"):
-        frappe()
-    with pytest.raises(DataUnavailable, match=r"no file .*frappe.train.libfm"):
-        frappe(tmp_path)
-    for part in ("train", "validation", "test"):
-        row = " ".join(f"{2 * f + (part == 'test')}:1" for f in range(10))
-        text = f"1 {row}\n-1 " + " ".join(f"{2 * f}:1" for f in range(10)) + "\n"
-        (tmp_path / f"frappe.{part}.libfm").write_text(text)
-    data = frappe(tmp_path)
-    assert data.fields[:2] == ("user", "item") and len(data.fields) == 10
-    assert [len(default(data).train), len(default(data).validation), len(default(data).test)] == [
-        2
-    ] * 3
-    assert len(build_design(data, ["ids"], np.arange(6)).blocks) == 10
-
-
-@pytest.mark.skipif("FRAPPE_DIR" not in os.environ, reason="FRAPPE_DIR names no copy of Frappe")
-def test_the_real_frappe() -> None:
-    data = frappe()
-    assert (len(data), round(float(data.y.mean()), 4)) == (288_609, 0.3333)
-    assert [data.rows[name].nunique() for name in data.fields] == [
-        957,
-        4082,
-        7,
-        7,
-        2,
-        3,
-        2,
-        9,
-        80,
-        233,
-    ]
