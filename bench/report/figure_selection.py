@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ import pandas as pd
 from bench.errors import first_line
 from bench.report import figures
 from bench.report.document import Block, Heading, Image, Text
+from bench.report.figures import Drawing
 from bench.report.model_selection import Choice, Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import escaped
@@ -27,14 +27,6 @@ N_TUNED = 3
 K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
 COUNTS = re.compile(r"(.+)_(ratings|rows)")
 """Columns beside predictions: how often the level of a field is in training rows."""
-
-
-class Drawing(NamedTuple):
-    """A figure that can be drawn: its question, its file's name, and what draws it into a path."""
-
-    title: str
-    name: str
-    draw: Callable[[Path], None]
 
 
 def draw(

@@ -11,7 +11,8 @@ from typing import Any
 from bench.metrics import TASKS
 from bench.report import figures
 from bench.report.document import Block, Table, Text
-from bench.report.figure_selection import Drawing, draw_one
+from bench.report.figure_selection import draw_one
+from bench.report.figures import Drawing
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed

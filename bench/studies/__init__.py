@@ -5,7 +5,6 @@ A study is a module with a `STUDY`. Nothing outside this package imports one.
 
 STUDIES = (
     "accuracy_check",
-    "cold_start",
     "general",
     "noise_floor",
     "reliability",

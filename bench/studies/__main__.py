@@ -21,19 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser("python -m bench.studies", description=__doc__)
     parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
-    parser.add_argument(
-        "--draw", action="store_true", help="measure nothing: write the page of what was measured"
-    )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        metavar="MEASUREMENT",
-        help="print these alone, and write nothing",
-    )
-    parser.add_argument("--repeats", type=int, help="measurements of each quantity")
-    parser.add_argument(
-        "--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)"
-    )
+    add = parser.add_argument
+    add("--draw", action="store_true", help="measure nothing: write the page of what was measured")
+    add("--only", nargs="+", metavar="MEASUREMENT", help="print these alone, and write nothing")
+    add("--repeats", type=int, help="measurements of each quantity")
+    add("--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)")
     asked = parser.parse_args(arguments)
     return exit_status(lambda: _run(asked))
 

@@ -1,11 +1,8 @@
-"""What each kind of information adds: a row a model and set of features, from tracked runs."""
+"""What each kind of information adds: tables from tracked runs of models and sets of features."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +10,6 @@ import yaml
 from numpy.typing import NDArray
 
 from bench.intervals import paired_gap
-from bench.metrics import SELECTION_METRIC
 from bench.studies.study import mean_std
 from bench.tables import MISSING, markdown_table, signed
 from bench.tracking import Record
@@ -22,135 +18,117 @@ FOLDS = ("u1", "u2", "u3", "u4", "u5")
 SPLITS = (*FOLDS, "ua", "ub")
 MODELS = ("fm_gibbs", "fm_ordinal", "peer_myfm", "peer_myfm_ordered")
 """In the order of the table."""
-RMSE, MSE = "test/rmse_clipped", "test/mse_clipped"
-
-Errors = Mapping[str, NDArray[np.float64]]
-"""Split -> squared error of each of its test rows, averaged over seeds."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Finished runs that differ in split and seed alone."""
-
-    model: str
-    features: tuple[str, ...]
-    k: int
-    n_iter: int
-    records: tuple[Record, ...]
-
-    @cached_property
-    def runs(self) -> dict[tuple[str, str], Record]:
-        """(split, seed) -> run."""
-        return {(r.tags["split"], r.tags["seed"]): r for r in self.records}
-
-    def values(self, split: str, metric: str) -> NDArray[np.float64]:
-        """Return a number a seed."""
-        return np.array(
-            [r.metrics[metric] for (s, _), r in sorted(self.runs.items()) if s == split]
-        )
-
-    def over_folds(self, metric: str) -> NDArray[np.float64]:
-        """Return the mean over u1 to u5, of each seed that has all of them."""
-        seeds = sorted({seed for _, seed in self.runs})
-        whole = [seed for seed in seeds if all((fold, seed) in self.runs for fold in FOLDS)]
-        return np.array(
-            [np.mean([self.runs[f, seed].metrics[metric] for f in FOLDS]) for seed in whole]
-        )
-
-    def errors(self, squared: Callable[[Record], pd.Series]) -> Errors:
-        """From the squared errors of each run's test rows."""
-        found = defaultdict(list)
-        for (split, _), record in sorted(self.runs.items()):
-            found[split].append(squared(record).to_numpy())
-        return {split: np.mean(of, axis=0) for split, of in found.items()}
+KEY = ["model", "n_features", "k", "n_iter", "features"]
+"""What runs of one row of a table share."""
+MSE, RMSE, VALIDATION = "test/mse_clipped", "test/rmse_clipped", "validation/mse_clipped"
 
 
-def rows_of(records: Sequence[Record]) -> list[Row]:
-    """Return the rows that the finished runs make, in the order of the table."""
-    found = defaultdict(list)
-    for r in records:
-        if r.finished:
-            features = tuple(yaml.safe_load(r.params["features.names"]))
-            found[
-                r.model, features, int(r.params["model.k"]), int(r.params["model.n_iter"])
-            ].append(r)
-    rows = [Row(*key, tuple(of)) for key, of in found.items()]
-    return sorted(
-        rows, key=lambda row: (MODELS.index(row.model), len(row.features), row.k, row.n_iter)
-    )
+def runs_of(records: Sequence[Record]) -> pd.DataFrame:
+    """Return finished runs in the order of the tables: `KEY`, split, seed, metrics, record."""
+    rows = []
+    for record in records:
+        if record.finished:
+            features = yaml.safe_load(record.params["features.names"])
+            rows.append(
+                {
+                    "model": MODELS.index(record.model),
+                    "n_features": len(features),
+                    "k": int(record.params["model.k"]),
+                    "n_iter": int(record.params["model.n_iter"]),
+                    "features": ", ".join(features),
+                    "split": record.tags["split"],
+                    "seed": record.tags["seed"],
+                    "record": record,
+                }
+                | {m: record.metrics.get(m, np.nan) for m in (MSE, RMSE, VALIDATION)}
+            )
+    return pd.DataFrame(rows).sort_values([*KEY, "split", "seed"], ignore_index=True)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """RMSE by split, mean +- standard deviation over seeds."""
-    header = ["model", "features", "k", "sweeps", *FOLDS, "mean of u1 to u5", "ua", "ub", "n"]
+def over_folds(runs: pd.DataFrame, metric: str) -> NDArray[np.float64]:
+    """Return the mean over u1 to u5, of each seed that has all of them."""
+    by_seed = runs.pivot(index="seed", columns="split", values=metric).reindex(columns=FOLDS)
+    return by_seed.dropna().mean(axis=1).to_numpy()
+
+
+def table(runs: pd.DataFrame) -> str:
+    """Return RMSE by split, mean ± standard deviation over seeds, a row a model and features."""
     lines, before = [], None
-    for row in rows:
-        cells = [_mean_std(row.values(fold, RMSE)) for fold in FOLDS]
-        cells += [
-            _mean_std(row.over_folds(RMSE)),
-            *(_mean_std(row.values(s, RMSE)) for s in ("ua", "ub")),
-        ]
-        n = max(len(row.values(split, RMSE)) for split in SPLITS)
-        lines.append(
-            [f"`{row.model}`", _added(row, before), str(row.k), str(row.n_iter), *cells, str(n)]
-        )
-        before = row
+    for key, of in runs.groupby(KEY):
+        model, _, k, n_iter, features = key
+        by_split = {split: of.loc[of["split"] == split, RMSE].to_numpy() for split in SPLITS}
+        cells = [_mean_std(by_split[fold]) for fold in FOLDS]
+        cells += [_mean_std(over_folds(of, RMSE)), _mean_std(by_split["ua"])]
+        cells += [_mean_std(by_split["ub"]), str(max(map(len, by_split.values())))]
+        added = _added(key, before) or features
+        lines.append([f"`{MODELS[model]}`", added, str(k), str(n_iter), *cells])
+        before = key
+    header = ["model", "features", "k", "sweeps", *FOLDS, "mean of u1 to u5", "ua", "ub", "n"]
     return markdown_table(header, lines, left=2)
 
 
-def choice(rows: Sequence[Row]) -> str:
-    """Return a table of validation MSE by k, the mean over splits; nothing of test."""
+def validation_table(runs: pd.DataFrame) -> str:
+    """Return validation MSE by k, the mean over splits; nothing of test."""
     lines = [
         [
-            f"`{row.model}`",
-            ", ".join(row.features),
-            str(row.k),
-            f"{np.mean(of):.4f}",
-            ", ".join(splits),
+            f"`{MODELS[model]}`",
+            features,
+            str(k),
+            f"{by_split.mean():.4f}",
+            ", ".join(by_split.index),
         ]
-        for row in rows
-        for splits in [sorted({split for split, _ in row.runs})]
-        for of in [[row.values(split, SELECTION_METRIC).mean() for split in splits]]
+        for (model, _, k, _, features), of in runs.groupby(KEY)
+        for by_split in [of.groupby("split")[VALIDATION].mean()]
     ]
     return markdown_table(["model", "features", "k", "validation MSE", "mean over"], lines, left=2)
 
 
-def steps(rows: Sequence[Row]) -> Iterator[tuple[str, Row, Row]]:
-    """Yield (what was added, without it, with it): a feature, or ordered probit."""
-    for one in rows:
-        for other in rows:
-            same = (one.k, one.n_iter) == (other.k, other.n_iter)
-            if same and one.model == other.model and _added(other, one).startswith("+ "):
-                yield f"{_added(other, one)}, `{one.model}`", one, other
-            if same and one.features == other.features and (one.model, other.model) == MODELS[:2]:
-                yield f"ordered probit, {', '.join(one.features)}", one, other
+def gains(runs: pd.DataFrame, losses: Callable[[Record], pd.Series]) -> str:
+    """Return the change in MSE of each step with its interval, over all test rows of u1 to u5.
 
-
-def gains(rows: Sequence[Row], errors: Mapping[int, Errors]) -> str:
-    """Change in MSE over all test rows of u1 to u5 with its interval; `errors` by id of the row."""
-    lines = []
-    for what, before, after in steps(rows):
-        if any(fold not in errors[id(row)] for fold in FOLDS for row in (before, after)):
-            continue
-        pairs = [[errors[id(row)][fold] for fold in FOLDS] for row in (before, after)]
-        gap = paired_gap(*(np.concatenate(both) for both in reversed(pairs)))
-        seeds = [_std(row.over_folds(MSE)) for row in (before, after)]
-        lines.append([what, signed(*gap), *seeds])
+    `losses` returns the squared errors of a run's test rows; they are averaged over seeds.
+    """
+    whole = {key: of for key, of in runs.groupby(KEY) if set(FOLDS) <= set(of["split"])}
+    errors = {key: _fold_errors(of, losses) for key, of in whole.items()}
+    lines = [
+        [
+            what,
+            signed(*paired_gap(errors[after], errors[before])),
+            *(_std(over_folds(whole[key], MSE)) for key in (before, after)),
+        ]
+        for what, before, after in steps(whole)
+    ]
     header = ["added", "change in MSE [95 %]", "std over seeds, before", "after"]
     return markdown_table(header, lines)
 
 
-def _added(row: Row, before: Row | None) -> str:
-    """Return the features, or what is added to those of the row before of the same model."""
-    if (
-        before is not None
-        and before.model == row.model
-        and (before.k, before.n_iter) == (row.k, row.n_iter)
-    ):
-        n = len(before.features)
-        if len(row.features) == n + 1 and row.features[:n] == before.features:
-            return f"+ {row.features[-1]}"
-    return ", ".join(row.features)
+def steps(rows: Mapping[Hashable, object]) -> Iterator[tuple[str, tuple, tuple]]:
+    """Yield (what was added, key without it, key with it): a feature, or ordered probit."""
+    for before in rows:
+        for after in rows:
+            if added := _added(after, before):
+                yield f"{added}, `{MODELS[after[0]]}`", before, after
+            if (before[0], after[0]) == (0, 1) and before[1:] == after[1:]:
+                yield f"ordered probit, {after[-1]}", before, after
+
+
+def _added(row: tuple, before: tuple | None) -> str | None:
+    """Return `+ day` where that is all that a row has beyond the one before."""
+    if before is None or (row[0], row[2], row[3]) != (before[0], before[2], before[3]):
+        return None
+    rest = row[-1].removeprefix(f"{before[-1]}, ")
+    return f"+ {rest}" if rest != row[-1] and row[1] == before[1] + 1 else None
+
+
+def _fold_errors(runs: pd.DataFrame, losses: Callable[[Record], pd.Series]) -> NDArray[np.float64]:
+    return np.concatenate(
+        [
+            np.mean(
+                [losses(r).to_numpy() for r in runs.loc[runs["split"] == fold, "record"]], axis=0
+            )
+            for fold in FOLDS
+        ]
+    )
 
 
 def _mean_std(values: NDArray) -> str:

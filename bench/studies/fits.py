@@ -1,21 +1,14 @@
-"""What studies fit: rows and models from `conf`, looked at while they are fitted."""
+"""Rows and models of `conf` that studies fit, and fits with the errors of each epoch."""
 
 from __future__ import annotations
 
-import io
-import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
-from baselines import VowpalWabbit
-from baselines.peers.myfm import MyFM, MyFMOrdered, group_shapes, relations
 from bench.features import build_design
 from bench.measure import Measured
 from bench.metrics import squared_errors
@@ -26,8 +19,9 @@ from fm.design import Design
 from fm.validation import BURN_IN
 
 SOLVERS = ("sgd", "als", "gibbs")
-FEW_PASSES = 2
-"""Of a program that does not show its passes: what more of them cost is theirs alone."""
+COUNTED = {"passes", "n_iter"}
+"""Parameters that are a number of epochs."""
+FEW_EPOCHS = 2
 KEPT_PREDICTIONS = 20
 """Of a fit, by which those of different threads are compared."""
 WITHIN = 1.01
@@ -142,12 +136,20 @@ def warm_up(model: BaseEstimator, rows: Rows) -> None:
 
 
 def watched(model: BaseEstimator, rows: Rows) -> Fit:
-    """Fit `model`, looking at the held-out rows outside the time; they decide nothing."""
-    if isinstance(model, MyFM):
-        return _watch_myfm(model, rows)
-    if isinstance(model, VowpalWabbit):
-        return _watch_passes(model, rows)
-    return _watch_epochs(model, rows) if hasattr(model, "callback") else _watch_end(model, rows)
+    """Fit `model`, and evaluate the held-out rows outside the time; they decide nothing.
+
+    Of a model without a callback, an epoch is what those beyond the first few take, so that
+    set-up and files count for none.
+    """
+    if hasattr(model, "callback"):
+        return _watch_epochs(model, rows)
+    memory, took = _fitted(model, rows)
+    fit = _ended(model, rows, getattr(model, "peak_memory_", memory), [took])
+    for counted in COUNTED & model.get_params().keys():
+        few = clone(model).set_params(**{counted: FEW_EPOCHS})
+        more = getattr(model, counted) - FEW_EPOCHS
+        return replace(fit, epoch=(took - _fitted(few, rows)[1]) / more)
+    return fit
 
 
 def _watch_epochs(model: BaseEstimator, rows: Rows) -> Fit:
@@ -167,65 +169,6 @@ def means_of_draws(draws: Sequence[NDArray]) -> list[NDArray]:
     total = np.vstack([np.zeros(len(draws[0])), np.cumsum(draws, axis=0)])
     ends = range(1, len(draws) + 1)
     return [(total[n] - total[b]) / (n - b) for n in ends for b in [min(BURN_IN, n // 2)]]
-
-
-def _watch_end(model: BaseEstimator, rows: Rows) -> Fit:
-    memory, took = _fitted(model, rows)
-    return _ended(model, rows, memory, [took])
-
-
-def _watch_passes(model: VowpalWabbit, rows: Rows) -> Fit:
-    few, most = (clone(model).set_params(passes=n) for n in (FEW_PASSES, model.passes))
-    (_, few_seconds), (_, most_seconds) = _fitted(few, rows), _fitted(most, rows)
-    epoch = (most_seconds - few_seconds) / (model.passes - FEW_PASSES)
-    return replace(_ended(most, rows, most.peak_memory_, [most_seconds]), epoch=epoch)
-
-
-def _watch_myfm(model: MyFM, rows: Rows) -> Fit:
-    """By myFM's own callback. As many first draws are left out as of ours."""
-    ordered = isinstance(model, MyFMOrdered)
-    classes, encoded = np.unique(rows.y, return_inverse=True) if ordered else (None, rows.y)
-    X, held_out = map(_as_myfm_takes_it, (rows.X, rows.held_out))
-    ends: list[float] = []
-    predictions: list[NDArray] = []
-    paused = 0.0
-
-    def look(_: int, machine: Any, *__: object) -> tuple[bool, None]:
-        nonlocal paused
-        stopped = time.perf_counter()
-        ends.append(stopped - began - paused)
-        predictions.append(
-            machine.oprobit_predict_proba(*held_out, 0) @ classes
-            if ordered
-            else machine.predict_score(*held_out)
-        )
-        paused += time.perf_counter() - stopped
-        return False, None
-
-    package = MyFM.module()
-    kind = package.MyFMOrderedProbit if ordered else package.MyFMGibbsRegressor
-    with redirect_stderr(io.StringIO()), Measured(threads=1) as cost:  # its progress bar
-        began = time.perf_counter()
-        kind(rank=model.k, random_seed=model.random_state).fit(
-            X[0],
-            encoded,
-            X_rel=X[1],
-            n_iter=model.n_iter,
-            n_kept_samples=1,
-            group_shapes=group_shapes(rows.X),
-            callback=look,
-            **({"callback_default_freq": 1} if ordered else {}),
-        )
-    mse = [rows.mse(p) for p in means_of_draws(predictions)]
-    epoch = float(np.median(np.diff(ends)))
-    return Fit(ends, mse, epoch, None, cost.peak_memory, _oracle(rows))
-
-
-def _as_myfm_takes_it(X: Design) -> tuple[sparse.csr_matrix, list]:
-    """Return a flat matrix of one-hot blocks, which myFM is faster on, else relation blocks."""
-    if all(block.side is None for block in X):
-        return sparse.csr_matrix(X.to_csr()), []
-    return sparse.csr_matrix((len(X), 0)), relations(X)
 
 
 def _fitted(model: BaseEstimator, rows: Rows) -> tuple[int | None, float]:

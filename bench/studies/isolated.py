@@ -1,16 +1,16 @@
-"""Calls in a process of their own, within a time limit.
-
-Nothing is imported here that a new process would wait for.
-"""
+"""Calls in a process of their own, within a time limit."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+
+from bench.errors import first_line
 
 
 def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):
@@ -24,9 +24,7 @@ def in_new_process(call: Callable[..., object], *arguments: object, limit: float
     process.start()
     sender.close()
     try:
-        if not receiver.poll(limit):
-            return f"not within {limit:,} s"
-        result = receiver.recv()
+        return receiver.recv() if receiver.poll(limit) else f"not within {limit:,} s"
     except EOFError:
         process.join()
         status = process.exitcode or 0
@@ -34,19 +32,11 @@ def in_new_process(call: Callable[..., object], *arguments: object, limit: float
             return f"ended with status {status}"
         return f"killed by {signal.Signals(-status).name} (out of memory?)"
     finally:
-        if process.is_alive():
-            if process.pid and process.pid == _group(process.pid):
+        if process.pid is not None:
+            with suppress(ProcessLookupError):  # it has ended, or has no group of its own yet
                 os.killpg(process.pid, signal.SIGKILL)
-            process.kill()  # before it has a group of its own
+        process.kill()
         process.join()
-    return result
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
 
 
 def _send(sender: Connection, call: Callable[[], object]) -> None:
@@ -54,5 +44,5 @@ def _send(sender: Connection, call: Callable[[], object]) -> None:
     try:
         result = call()
     except Exception as error:
-        result = f"{type(error).__name__}: {error}".splitlines()[0]
+        result = first_line(error)
     sender.send(result)

@@ -14,20 +14,20 @@ from functools import partial
 import numpy as np
 
 from bench.studies.fits import WITHIN, Fit, configured, watched
-from bench.studies.scale_fits import K, epochs_of_fits, settings, simulated
+from bench.studies.scale import K, epochs_of_fits, settings, simulated
 from bench.studies.study import (
     Bar,
     Context,
     Part,
-    Plot,
     Section,
     Study,
     Values,
+    line_plot,
     medians,
     slopes,
     spread,
 )
-from bench.tables import MISSING, markdown_table
+from bench.tables import markdown_table
 
 OF_EACH = (100, 200, 400, 800, 1600)
 """Ratings of a user, and of an item: half of all pairs, the most that can be simulated."""
@@ -45,7 +45,7 @@ TITLE = "Ever more ratings of each"
 
 def measure(of_each: int, _: Context) -> Mapping[str, Sequence[Fit]]:
     """Return a fit a seed of each model; a peer that is not installed is left out."""
-    found: dict[str, list[Fit]] = {}
+    fits: dict[str, list[Fit]] = {}
     n = 2 * of_each
     for seed in SEEDS:
         shape = [f"data.n_users={n}", f"data.n_items={n}", f"data.k={TRUE_K}"]
@@ -56,15 +56,15 @@ def measure(of_each: int, _: Context) -> Mapping[str, Sequence[Fit]]:
                 model = configured(name, f"seed={seed}", **settings(name, n * of_each))
             except ImportError:
                 continue
-            found.setdefault(name, []).append(watched(model, rows))
-    return found
+            fits.setdefault(name, []).append(watched(model, rows))
+    return fits
 
 
 def section(values: Values) -> list[Section]:
     """Write the section."""
     fits: dict[str, dict[int, list[Fit]]] = {}
-    for key, found in values.items():
-        for name, of in found.items():
+    for key, by_model in values.items():
+        for name, of in by_model.items():
             fits.setdefault(name, {})[int(key.split(" ")[0])] = [Fit(**fit) for fit in of]
     sizes = list(next(iter(fits.values())))
     excess = {
@@ -72,10 +72,8 @@ def section(values: Values) -> list[Section]:
     }
     for name, of in fits.items():
         excess[name] = {r: np.array([fit.above for fit in seeds]) for r, seeds in of.items()}
-    header = ["", *(f"{r:,} of each" for r in sizes)]
+    header = ["", *(f"{r:,} of each" for r in sizes), "log-log slope"]
     rows = [[name, *map(spread, of.values()), spread(slopes(of))] for name, of in excess.items()]
-    soon = [[name, *map(_seconds_to_the_floor, of.values())] for name, of in fits.items()]
-    soon = [row for row in soon if set(row[1:]) != {MISSING}]
     text = f"""\
 Per cent by which the test error of the whole fit is above that of the ratings' true means, the
 noise floor. Least squares with p parameters and n ratings of equal noise has p / n more than
@@ -83,15 +81,11 @@ that, and each user and each item of the FM that was simulated has 1 + {TRUE_K}:
 of r training ratings of each. A prior that knows what to expect needs fewer; a model that cannot
 express the truth, or whose penalty was chosen for other data, stays above:
 
-{markdown_table([*header, "log-log slope"], rows)}
-
-Seconds of fit until the error was within 1 % of the floor:
-
-{markdown_table(header, soon) if soon else "No model came there."}"""
+{markdown_table(header, rows)}"""
     bound = 100 * (WITHIN - 1)
     what = f"`{BEST}`, {sizes[-1]:,} ratings of each: % above the noise floor"
     bar = Bar(what, excess[BEST][sizes[-1]], high=bound)
-    plot = Plot(
+    plot = line_plot(
         "noise_floor",
         "How close to the best possible?",
         "ratings of each user and item",
@@ -100,11 +94,6 @@ Seconds of fit until the error was within 1 % of the floor:
         ("within 1 %", bound),
     )
     return [Section(TITLE, text, (bar,), (plot,))]
-
-
-def _seconds_to_the_floor(fits: Sequence[Fit]) -> str:
-    ends = [fit.reached(WITHIN * fit.oracle) for fit in fits]
-    return spread(ends) if np.isfinite(ends).all() else MISSING
 
 
 STUDY = Study(

@@ -2,59 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import yaml
 
-from bench.report.figures import Point, pareto
-from bench.studies import scale_by_k
-from bench.studies.fits import WITHIN, Fit
-from bench.studies.scale_fits import (
-    LOOKED_AT,
-    MODELS,
-    MOST_ROWS,
-    OURS,
-    RACE_ROWS,
-    RACES,
-    SIZES,
-    TURNS,
-    TWO_THREADS,
-    K,
-    epochs_of_fits,
-    measure_fit,
-    measure_race,
-    n_epochs,
+from bench.studies.fits import WITHIN, Fit, Rows, configured, rows_of, warm_up, watched
+from bench.studies.isolated import in_new_process
+from bench.studies.study import (
+    Bar,
+    Context,
+    Part,
+    Section,
+    Study,
+    Values,
+    line_plot,
+    slopes,
+    spread,
 )
-from bench.studies.study import Bar, Part, Plot, Section, Study, Values, slopes, spread
 from bench.tables import MISSING, markdown_table, seconds
 
-RACE_BARS = {
-    ("fm_gibbs", "peer_myfm"): ("sweep / myFM's", 0.5),
-    ("fm_sgd", "vw_rank"): ("epoch / a pass of VW's --rank", 0.1),
+K = 16
+EVALUATED_ROWS = 100_000
+"""Test rows, at most, on which errors are measured."""
+_KINDS = yaml.safe_load(Path(__file__).with_name("scale_models.yaml").read_text("utf-8"))
+OURS: Mapping[str, Mapping[str, Any]] = _KINDS["ours"]
+MODELS: Mapping[str, Mapping[str, Any]] = OURS | _KINDS["others"]
+"""Model of `conf/model` -> what differs from it."""
+SIZES = (100_000, 1_000_000, 10_000_000)
+MOST_ROWS = 25_000_000
+"""For our own models alone."""
+SHARE = {10_000_000: 0.5, 25_000_000: 0.25}
+"""Of the epochs, where there are so many ratings: fewer are enough, and take long."""
+PASSES = {10_000_000: 4}
+"""Of VW, else 10."""
+LIMIT_SECONDS = 900
+"""For set-up, fits and predictions of one model on one number of ratings."""
+
+TWO_THREADS = "two threads"
+"""As the other model of a race: our own again, with `n_jobs=2`."""
+RACES = {
+    ("fm_gibbs", TWO_THREADS): ("speed-up by two threads", 1.6, np.inf),
+    ("fm_gibbs", "peer_myfm"): ("sweep / myFM's", -np.inf, 0.5),
+    ("fm_sgd", "vw_rank"): ("epoch / a pass of VW's --rank", -np.inf, 0.1),
 }
+"""(Our model, the other) -> what the ratio of their times is called, its least and its most."""
+RACE_ROWS, TURNS, RACE_EPOCHS = 10_000_000, 3, 4
+MEMORY_GIB = {10_000_000: 3, 25_000_000: 16}
+"""Ratings -> the most memory that a fit by our models may take."""
 GIB = 2**30
 Fits = Mapping[tuple[str, int], Fit | str]
 """(Model, ratings) -> its fit, or why there is none."""
-Curves = dict[str, dict[int, float]]
-"""Model -> ratings -> what was measured."""
+
+
+def settings(name: str, n_rows: int) -> dict[str, Any]:
+    """Return what differs from `conf/model` for so many ratings."""
+    given = dict(MODELS[name])
+    if "n_iter" in given:
+        given["n_iter"] = int(given["n_iter"] * SHARE.get(n_rows, 1))
+    if name.startswith("vw_"):
+        given["passes"] = PASSES.get(n_rows, 10)
+    return given
+
+
+def n_epochs(name: str, n_rows: int) -> int:
+    """Return the epochs, sweeps or passes of a fit; 1 of a model that has none."""
+    given = settings(name, n_rows)
+    return given.get("n_iter") or given.get("passes") or 1
+
+
+def epochs_of_fits(names: Iterable[str]) -> str:
+    """Return those of up to a million ratings, for a page."""
+    return ", ".join(f"{n} {MODELS[n]['n_iter']}" for n in names if "n_iter" in MODELS[n])
+
+
+def simulated(n_rows: int, *overrides: str) -> Rows:
+    """Return the rows of a simulated data set, at most `EVALUATED_ROWS` of them held out."""
+    where = ("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
+    return rows_of(*where, *overrides, most=EVALUATED_ROWS)
+
+
+def one_fit(name: str, n_rows: int) -> Fit:
+    """Fit a model of the study on so many rows."""
+    model, rows = configured(name, **settings(name, n_rows)), simulated(n_rows)
+    warm_up(model, rows)
+    return watched(model, rows)
+
+
+def measure_fit(name: str, n_rows: int, context: Context) -> Fit | str:
+    """Fit in a process of its own, unless a tenth of the rows says that it would take too long."""
+    before = context.values.get(f"{name} {n_rows // 10}")
+    if isinstance(before, str):
+        return before
+    if before is not None:
+        tenth = Fit(**before)
+        ratio = n_epochs(name, n_rows) / n_epochs(name, n_rows // 10)
+        if 10 * tenth.fit * ratio > LIMIT_SECONDS:
+            return f"not tried, since a tenth of them took {tenth.fit:.0f} s to fit"
+    return in_new_process(one_fit, name, n_rows, limit=LIMIT_SECONDS)
+
+
+def race(ours: str, theirs: str, n_rows: int) -> list[tuple[Fit, Fit]]:
+    """Fit two models by turns: what is compared meets the same changes of the machine's speed."""
+    given = settings(ours, n_rows) | {"n_iter": RACE_EPOCHS}
+    first = configured(ours, **given)
+    if theirs == TWO_THREADS:
+        other = configured(ours, **given, n_jobs=2)
+    else:
+        few = {} if theirs.startswith("vw_") else {"n_iter": RACE_EPOCHS}
+        other = configured(theirs, **(settings(theirs, n_rows) | few))
+    rows = simulated(n_rows)
+    for model in (first, other):
+        warm_up(model, rows)
+    return [(watched(first, rows), watched(other, rows)) for _ in range(TURNS)]
+
+
+def measure_race(ours: str, theirs: str, _: Context) -> list[tuple[Fit, Fit]] | str:
+    """Return the turns of a race, run in a process of its own."""
+    return in_new_process(race, ours, theirs, RACE_ROWS, limit=2 * TURNS * LIMIT_SECONDS)
 
 
 def by_turns(values: Values) -> list[Section]:
     """Write what the bars on speed are about."""
     rows, bars = [], []
-    for name, found in values.items():
+    for name, turns in values.items():
         ours, theirs = name.removeprefix("race ").split(" / ")
-        if isinstance(found, str):
-            rows.append([ours, theirs, MISSING, MISSING, found])
+        if isinstance(turns, str):
+            rows.append([ours, theirs, MISSING, MISSING, turns])
             continue
-        turns = [[Fit(**fit) for fit in turn] for turn in found]
-        times = np.array([[fit.epoch for fit in turn] for turn in turns]).T
+        fits = [[Fit(**fit) for fit in turn] for turn in turns]
+        times = np.array([[fit.epoch for fit in turn] for turn in fits]).T
         ratios = times[0] / times[1]
         rows.append([ours, theirs, *map(spread, times), spread(ratios)])
-        bars += _race_bars(ours, theirs, ratios, turns[-1])
+        what, low, high = RACES[ours, theirs]
+        bars.append(Bar(f"`{ours}`, {RACE_ROWS:,} ratings: {what}", ratios, low, high))
+        if theirs == TWO_THREADS:
+            apart = np.abs(np.diff([fit.predictions for fit in fits[-1]], axis=0)).max()
+            what = "greatest difference of a prediction between one and two threads"
+            bars.append(Bar(what, np.array([apart]), high=1e-8))
     text = f"""\
 Ours and theirs in one process, a fit of each by turns, {TURNS} turns, at {RACE_ROWS:,} ratings:
 seconds of an epoch, sweep or pass, each turn's median, and the ratio of each turn. With
@@ -65,49 +154,33 @@ random numbers are drawn before, sums are added up in one order, so that draws a
     return [Section("By turns", text, bars)]
 
 
-def _race_bars(ours: str, theirs: str, ratios: np.ndarray, last: list[Fit]) -> list[Bar]:
-    if theirs != TWO_THREADS:
-        what, high = RACE_BARS[ours, theirs]
-        return [Bar(f"`{ours}`, {RACE_ROWS:,} ratings: {what}", ratios, high=high)]
-    apart = np.abs(np.diff([fit.predictions for fit in last], axis=0)).max()
-    return [
-        Bar(f"`{ours}`, {RACE_ROWS:,} ratings: speed-up by two threads", ratios, low=1.6),
-        Bar(
-            "greatest difference of a prediction between one and two threads",
-            np.array([apart]),
-            high=1e-8,
-        ),
-    ]
-
-
 def beside_each_other(values: Values) -> list[Section]:
     """Write the sections of what each model took alone."""
     fits = {
-        (name, int(rows)): found if isinstance(found, str) else Fit(**found)
-        for key, found in values.items()
+        (name, int(rows)): of if isinstance(of, str) else Fit(**of)
+        for key, of in values.items()
         for name, rows in [key.split(" ")]
     }
-    return [side_by_side(fits), errors(fits)]
+    return [costs(fits), errors(fits)]
 
 
-def side_by_side(fits: Fits) -> Section:
+def costs(fits: Fits) -> Section:
     """Write times, memory and their growth."""
     failed = {
-        name: f"- {name}, {n:,} ratings: {found}"
-        for (name, n), found in sorted(fits.items(), key=lambda item: -item[0][1])
-        if isinstance(found, str)
+        name: f"- {name}, {n:,} ratings: {reason}"
+        for (name, n), reason in sorted(fits.items(), key=lambda item: -item[0][1])
+        if isinstance(reason, str)
     }
     epoch = curves(fits, lambda _, fit: fit.epoch)
     whole = curves(fits, lambda _, fit: fit.fit)
     share = curves(fits, lambda key, fit: fit.fit / n_epochs(*key))
     memory = curves(fits, lambda _, fit: fit.memory and fit.memory / 2**20)
-    weighable = {name: {n: mib for n, mib in of.items() if mib >= 1} for name, of in memory.items()}
-    predict = curves(fits, lambda _, fit: fit.predict)
+    measurable = memory.where(memory >= 1)
     text = f"""\
-Seconds of an epoch, sweep or pass, set-up excluded (the median; of VW, what passes beyond the
-second take):
+Seconds of an epoch, sweep or pass, set-up excluded (the median between epochs
+that a program shows, else what epochs beyond the second take):
 
-{_table(fits, epoch, growing=epoch)}
+{_table(epoch, growing=epoch)}
 
 Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million
 ratings that is
@@ -115,33 +188,34 @@ ratings that is
 on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
 seconds an epoch, of a model without epochs of the fit:
 
-{_table(fits, whole, growing=share)}
+{_table(whole, growing=share)}
 
 MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of
 sizes at which that is a MiB or more:
 
-{_table(fits, memory, growing=weighable, show="{:,.0f}".format)}
+{_table(memory, growing=measurable, show="{:,.0f}".format)}
 
 Seconds of predicting the test rows on which errors are measured, a tenth of the ratings and at
-most {LOOKED_AT:,}:
+most {EVALUATED_ROWS:,}:
 
-{_table(fits, predict)}
+{_table(curves(fits, lambda _, fit: fit.predict))}
 """
     if failed:
         text += "\n" + "\n".join(
             ["Not measured, and at no larger size either:", "", *failed.values()]
         )
-    lines = {
-        name: {model: (list(of), list(of.values())) for model, of in found.items()}
-        for name, found in (("epoch", epoch), ("fit", share), ("memory", weighable))
-    }
-    seconds_of_a_fit = "seconds an epoch, or in all where there are none"
     plots = [
-        Plot(f"scale_{name}", f"{title}, k = {K}", "ratings", unit, lines[name])
-        for name, title, unit in (
-            ("epoch", "One epoch, sweep or pass", "seconds"),
-            ("fit", "A fit, set-up included", seconds_of_a_fit),
-            ("memory", "Memory of a fit at its peak", "MiB beyond the data"),
+        line_plot(
+            f"scale_{name}",
+            f"{title}, k = {K}",
+            "ratings",
+            unit,
+            {model: (of.dropna().index, of.dropna()) for model, of in frame.iterrows()},
+        )
+        for name, title, unit, frame in (
+            ("epoch", "One epoch, sweep or pass", "seconds", epoch),
+            ("fit", "A fit, set-up included", "seconds an epoch, or in all", share),
+            ("memory", "Memory of a fit at its peak", "MiB beyond the data", measurable),
         )
     ]
     return Section("Beside each other", text, [*_memory_bars(fits), *_growth_bars(share)], plots)
@@ -149,42 +223,38 @@ most {LOOKED_AT:,}:
 
 def _memory_bars(fits: Fits) -> list[Bar]:
     bars = []
-    for rows, high in ((10_000_000, 3), (25_000_000, 16)):
-        weighed = {n: f.memory for n, f in at(fits, rows).items() if n in OURS and f.memory}
-        if weighed:
-            most = max(weighed, key=weighed.__getitem__)
+    for rows, high in MEMORY_GIB.items():
+        of = {n: f.memory for n, f in at(fits, rows).items() if n in OURS and f.memory}
+        if of:
+            most = max(of, key=of.__getitem__)
             what = f"peak memory, {rows:,} ratings, GiB (the most: `{most}`)"
-            bars.append(Bar(what, np.array([weighed[most] / GIB]), high=high))
+            bars.append(Bar(what, np.array([of[most] / GIB]), high=high))
     return bars
 
 
-def _growth_bars(share: Curves) -> list[Bar]:
+def _growth_bars(share: pd.DataFrame) -> list[Bar]:
     """Time of a fit, set-up included, in proportion to the ratings."""
+    names = [name for name in ("fm_sgd", "fm_als", "fm_gibbs") if name in share.index]
+    what = "fit: log-log slope in rows"
     return [
-        Bar(f"`{name}`: fit: log-log slope in rows", np.array([slopes(share[name])]), 0.95, 1.05)
-        for name in ("fm_sgd", "fm_als", "fm_gibbs")
-        if len(share.get(name, ())) > 1
+        Bar(f"`{name}`: {what}", np.array([slopes(of)]), 0.95, 1.05)
+        for name in names
+        if len(of := dict(share.loc[name].dropna())) > 1
     ]
 
 
 def errors(fits: Fits) -> Section:
-    """How close to the best possible, and how soon."""
+    """Write how close to the best possible models come, and how soon."""
     sizes = sorted({rows for _, rows in fits})
     lowest = {n: min(min(f.mse) for f in of.values()) for n in sizes if (of := at(fits, n))}
     above = curves(fits, lambda _, fit: fit.above)
-    floor = curves(fits, lambda _, fit: fit.reached(WITHIN * fit.oracle))
     best = curves(fits, lambda key, fit: fit.reached(WITHIN * lowest[key[1]]))
     unseen = [name for name, fit in at(fits, min(sizes)).items() if len(fit.mse) == 1]
-    within = "No model came within 1 % of it, at any size."
-    if floor:
-        within = f"Seconds of fit until the error was within 1 % of it:\n\n{_table(fits, floor)}"
     text = f"""\
 By how many per cent the test error of the whole fit is above that of the ratings' true means, the
 noise floor:
 
-{_table(fits, above, show="{:.1f}".format)}
-
-{within}
+{_table(above, show="{:.1f}".format)}
 
 A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above
 the floor by what her coefficients cannot be known: more ratings of more users do not close that
@@ -193,29 +263,13 @@ gap. How many of each user do: [noise_floor.md](noise_floor.md).
 Seconds of fit until the error was within 1 % of the best that any model here reached on as many
 ratings:
 
-{_table(fits, best)}
+{_table(best)}
 
-Errors are measured outside the time, on at most {LOOKED_AT:,} test rows, after each epoch; of
+Errors are measured outside the time, on at most {EVALUATED_ROWS:,} test rows, after each epoch; of
 programs that do not show their epochs ({", ".join(unseen)}) after the whole fit. No
 hyperparameter is chosen for these data: they are those of `conf/model`, but for what
 `bench/studies/scale_models.yaml` says."""
-    size = max((n for n in sizes if set(at(fits, n)) - set(OURS)), default=0)
-    points = {name: Point(fit.fit, fit.mse[-1]) for name, fit in at(fits, size).items()}
-    plot = Pareto("scale_pareto", f"What does accuracy cost, at {size:,} ratings?", points)
-    title = "How close to the best possible, and how soon"
-    return Section(title, text, (), (plot,) if points else ())
-
-
-@dataclass(frozen=True)
-class Pareto:
-    """Error against time of every model."""
-
-    name: str
-    title: str
-    models: Mapping[str, Point]
-
-    def draw(self, path: Path) -> None:
-        pareto(self.models, path)
+    return Section("How close to the best possible, and how soon", text)
 
 
 def at(fits: Fits, size: int) -> dict[str, Fit]:
@@ -223,37 +277,32 @@ def at(fits: Fits, size: int) -> dict[str, Fit]:
     return {n: fit for (n, rows), fit in fits.items() if rows == size and isinstance(fit, Fit)}
 
 
-def curves(fits: Fits, of: Callable[[tuple[str, int], Fit], float | None]) -> Curves:
-    """Return what has been measured, of the models of which something has."""
-    found: Curves = {}
-    for key, fit in sorted(fits.items(), key=lambda item: item[0][1]):
-        value = of(key, fit) if isinstance(fit, Fit) else None
-        if value is not None and np.isfinite(value):
-            found.setdefault(key[0], {})[key[1]] = value
-    return {name: found[name] for name in dict.fromkeys(n for n, _ in fits) if name in found}
+def curves(fits: Fits, of: Callable[[tuple[str, int], Fit], float | None]) -> pd.DataFrame:
+    """Return a row a model, a column a size; NaN and no row where nothing has been measured."""
+    values = {key: of(key, fit) if isinstance(fit, Fit) else None for key, fit in fits.items()}
+    frame = pd.Series(values, dtype=np.float64).unstack(sort=False).sort_index(axis=1)
+    return frame.replace(np.inf, np.nan).dropna(how="all")
 
 
 def _table(
-    fits: Fits,
-    found: Curves,
+    frame: pd.DataFrame,
     *,
-    growing: Curves | None = None,
+    growing: pd.DataFrame | None = None,
     show: Callable[[float], str] = seconds,
 ) -> str:
-    sizes = sorted({rows for _, rows in fits})
     rows = [
-        [name, *(show(of[size]) if size in of else MISSING for size in sizes)]
-        for name, of in found.items()
+        [name, *(MISSING if np.isnan(value) else show(value) for value in of)]
+        for name, of in frame.iterrows()
     ]
-    header = ["", *(f"{size:,}" for size in sizes)]
+    header = ["", *(f"{size:,}" for size in frame.columns)]
     if growing is not None:
         header.append("log-log slope")
-        rows = [[*row, _slope(growing[row[0]])] for row in rows]
+        curve = {name: dict(of.dropna()) for name, of in growing.iterrows()}
+        rows = [
+            [*row, f"{slopes(of):.2f}" if len(of := curve.get(row[0], {})) > 1 else MISSING]
+            for row in rows
+        ]
     return markdown_table(header, rows)
-
-
-def _slope(curve: Mapping[int, float]) -> str:
-    return MISSING if len(curve) < 2 else f"{slopes(curve):.2f}"
 
 
 STUDY = Study(
@@ -279,6 +328,5 @@ STUDY = Study(
             },
             beside_each_other,
         ),
-        scale_by_k.PART,
     ),
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from bench.files import write_text
 from bench.identity import code_version, computed_by
 from bench.measure import environment
 from bench.progress import say
-from bench.report.figures import GREY, drawn, look
+from bench.report.figures import GREY, Drawing, drawn, look
 from bench.tables import markdown_table
 
 Values = Mapping[str, Any]
@@ -55,45 +55,31 @@ class Bar:
         return f"≥ {self.low:.4g}" if np.isinf(self.high) else f"{self.low:.4g}–{self.high:.4g}"
 
 
-class Drawing(Protocol):
-    """What a page shows as `name`.png with the caption `title`."""
+def line_plot(
+    name: str,
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    lines: Mapping[str, tuple[Numbers, Numbers]],
+    level: tuple[str, float] | None = None,
+    yscale: str = "log",
+) -> Drawing:
+    """Return a figure of lines, label -> (x, y), over a logarithmic x; `level` is a dotted line."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def title(self) -> str: ...
-
-    def draw(self, path: Path) -> None: ...
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Lines, label -> (x, y), on logarithmic axes; `level` is a labelled height."""
-
-    name: str
-    title: str
-    xlabel: str
-    ylabel: str
-    lines: Mapping[str, tuple[Numbers, Numbers]]
-    level: tuple[str, float] | None = None
-    yscale: str = "log"
-
-    def draw(self, path: Path) -> None:
-        inside = len(self.lines) <= LINES_WITH_LEGEND_INSIDE
-        size = (6.4, 4) if inside else (8.4, max(4, 0.5 + LEGEND_INCHES * len(self.lines)))
+    def draw(path: Path) -> None:
+        inside = len(lines) <= LINES_WITH_LEGEND_INSIDE
+        size = (6.4, 4) if inside else (8.4, max(4, 0.5 + LEGEND_INCHES * len(lines)))
         with drawn(path, size) as figure:
-            axes = figure.add_subplot(
-                title=self.title, xlabel=self.xlabel, ylabel=self.ylabel, xscale="log"
-            )
-            axes.set_yscale(self.yscale)
-            for number, (label, (x, y)) in enumerate(self.lines.items()):
-                style = look(number)
-                axes.plot(x, y, label=label, markersize=4, **style)
-            if self.level is not None:
-                axes.axhline(self.level[1], color=GREY, linestyle=":", label=self.level[0])
+            axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log")
+            axes.set_yscale(yscale)
+            for number, (label, (x, y)) in enumerate(lines.items()):
+                axes.plot(x, y, label=label, markersize=4, **look(number))
+            if level is not None:
+                axes.axhline(level[1], color=GREY, linestyle=":", label=level[0])
             legend: dict[str, Any] = {"frameon": False, "fontsize": 9}
             axes.legend(**legend) if inside else figure.legend(loc="outside right upper", **legend)
+
+    return Drawing(title, name, draw)
 
 
 @dataclass(frozen=True)
@@ -138,7 +124,7 @@ class Part:
 
 @dataclass
 class Record:
-    """What a study measured, and where."""
+    """What a study measured, on which machine and by which code."""
 
     machine: Mapping[str, str] = field(default_factory=environment)
     code: Mapping[str, str] = field(default_factory=code_version)

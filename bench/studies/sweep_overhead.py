@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,32 +38,32 @@ ROWS = {
     "fit": ("of which a fit (each run has two)", None),
     "first": ("overhead of a worker's first run", 6),
     "further": ("overhead of every further run", 0.25),
+    "resumed": ("the same command again, 200 runs finished", 9),
 }
-RESUMED = "the same command again, 200 runs finished"
+"""What is measured -> what it is, and its bound in seconds."""
 TITLE = "Seconds"
 
 
 def measure_sweeps(context: Context) -> Mapping[str, Sequence[float]]:
     """Return seconds of sweeps of 100 configurations, and what they are made of."""
-    found: dict[str, list[float]] = {name: [] for name in ROWS}
+    times: dict[str, list[float]] = defaultdict(list)
     for _ in range(context.repeats):
         with TemporaryDirectory() as folder:
-            before = processor_seconds()
-            found["wall"].append(seconds_of([*SWEEP.split(), *GRID], folder))
-            found["processor"].append(processor_seconds() - before)
-            tracker = MLflowTracker(directory=folder)
-            for name, of in zip(("first", "further", "fit"), overheads(tracker), strict=True):
-                found[name] += of
-    return found
+            before = _processor_seconds()
+            times["wall"].append(_seconds_of([*SWEEP.split(), *GRID], folder))
+            times["processor"].append(_processor_seconds() - before)
+            for name, of in overheads(MLflowTracker(directory=folder)).items():
+                times[name] += of
+    return times
 
 
 def measure_resumed(_: Context) -> Sequence[float]:
     """Return seconds of a command whose 200 runs are finished."""
     with TemporaryDirectory() as folder:
-        return [seconds_of(TINY.split(), folder) for _ in range(1 + N_RESUMES)][1:]
+        return [_seconds_of(TINY.split(), folder) for _ in range(1 + N_RESUMES)][1:]
 
 
-def seconds_of(arguments: Sequence[str], results: str) -> float:
+def _seconds_of(arguments: Sequence[str], results: str) -> float:
     """Return the wall seconds of a command of the harness."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "bench", *arguments, "keep_model=false", f"results={results}"]
@@ -70,30 +71,30 @@ def seconds_of(arguments: Sequence[str], results: str) -> float:
     return time.perf_counter() - began
 
 
-def processor_seconds() -> float:
+def _processor_seconds() -> float:
     """Return those of all processes that were started from here and have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def overheads(tracker: MLflowTracker) -> tuple[list[float], list[float], list[float]]:
-    """Return seconds: overheads of the workers' first runs, of all others, and the fits."""
-    ends: dict[str, list[tuple[float, float]]] = {}
-    fits = []
+def overheads(tracker: MLflowTracker) -> dict[str, list[float]]:
+    """Return seconds: overheads of the workers' `first` runs, of all `further`, and each `fit`."""
+    ends: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    times: dict[str, list[float]] = {"first": [], "further": [], "fit": []}
     for record in tracker.all_records():
         spent = sum(record.metrics[name] for name in FITS)
-        fits += [record.metrics[name] for name in FITS[:2]]
+        times["fit"] += [record.metrics[name] for name in FITS[:2]]
         run = tracker.client.get_run(record.run_id)
-        ends.setdefault(record.tags["worker"], []).append((run.info.end_time / 1000, spent))
-    firsts, further = [], []
+        ends[record.tags["worker"]].append((run.info.end_time / 1000, spent))
     for worker, jobs in ends.items():
         jobs.sort()
-        firsts.append(jobs[0][0] - started(worker) - jobs[0][1])
-        further += [end - before - spent for (before, _), (end, spent) in itertools.pairwise(jobs)]
-    return firsts, further, fits
+        times["first"].append(jobs[0][0] - _started(worker) - jobs[0][1])
+        pairs = itertools.pairwise(jobs)
+        times["further"] += [end - before - spent for (before, _), (end, spent) in pairs]
+    return times
 
 
-def started(process: str) -> float:
+def _started(process: str) -> float:
     """Return when a process of that name (`bench.processes.this_process`) began, since 1970."""
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return time.time() - uptime + int(process.rsplit(" ", 1)[1]) / os.sysconf("SC_CLK_TCK")
@@ -101,9 +102,8 @@ def started(process: str) -> float:
 
 def section(values: Values) -> list[Section]:
     """Write the section."""
-    table = [(*ROWS[name], of) for name, of in values.get("sweeps", {}).items() if of]
-    if values.get("resumed"):
-        table.append((RESUMED, 9, values["resumed"]))
+    times = {**values.get("sweeps", {}), "resumed": values.get("resumed")}
+    table = [(what, high, of) for name, (what, high) in ROWS.items() if (of := times.get(name))]
     bars = [Bar(what, of, high=high) for what, high, of in table if high is not None]
     rows = [[what, spread(of), str(len(of))] for what, _, of in table]
     text = f"""\

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bench.studies import machine
 from bench.studies.fits import (
     SOLVERS,
     Fit,
@@ -72,17 +71,6 @@ def test_a_pass_of_vw_is_what_more_passes_take(rows: Rows) -> None:
     assert len(fit.mse) == 1 and fit.epoch is not None
 
 
-@pytest.mark.parametrize("name", ["peer_myfm", "peer_myfm_ordered"])
-def test_myfm_is_watched_as_it_predicts(name: str) -> None:
-    pytest.importorskip("myfm")
-    rows = rows_of(*PLANTED, "features=side")
-    model = configured(name, k=2, n_iter=20)
-    fit = watched(model, rows)
-    assert fit.epoch > 0 and len(fit.mse) == 20
-    # the adapter leaves out a tenth of the draws, two of twenty, as `watched` does
-    assert_allclose(fit.mse[-1], rows.mse(model.fit(rows.X, rows.y).predict(rows.held_out)))
-
-
 def test_parts_and_a_share_of_held_out_rows(rows: Rows) -> None:
     few = rows_of(*PLANTED, parts=("train", "validation"), most=10)
     assert len(few.held_out) == len(few.truth) == len(few.expected) == 10
@@ -95,8 +83,3 @@ def test_a_process_of_its_own_returns_or_says_why_not() -> None:
     assert in_new_process(os.abort) == "killed by SIGABRT (out of memory?)"
     assert in_new_process(os._exit, 3) == "ended with status 3"
     assert in_new_process(time.sleep, 60, limit=0.1) == "not within 0.1 s"
-
-
-def test_the_machine_has_limits() -> None:
-    assert machine.flops(repeats=1) > 0
-    assert machine.bandwidth(machine.IN_CACHE, repeats=1) > 0

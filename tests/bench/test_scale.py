@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bench.report.figures import look
-from bench.studies import noise_floor, scale, scale_by_k, scale_fits
+from bench.studies import noise_floor, scale
 from bench.studies.fits import Fit
-from bench.studies.scale_fits import MODELS, TURNS, TWO_THREADS, n_epochs, one_fit, race, settings
+from bench.studies.scale import MODELS, TURNS, TWO_THREADS, n_epochs, one_fit, race, settings
 from bench.studies.study import Context, Record
 
 GIB = 2**30
@@ -65,7 +65,7 @@ def test_bars_are_ratios_of_each_turn() -> None:
 
 
 def test_bars_on_memory_and_growth() -> None:
-    assert bars(scale.side_by_side(FITS)) == {
+    assert bars(scale.costs(FITS)) == {
         "peak memory, 10,000,000 ratings, GiB (the most: `fm_gibbs`)": 2,
         "`fm_sgd`: fit: log-log slope in rows": pytest.approx(1.301, abs=1e-3),
         "`fm_gibbs`: fit: log-log slope in rows": pytest.approx(1.301, abs=1e-3),
@@ -73,13 +73,13 @@ def test_bars_on_memory_and_growth() -> None:
 
 
 def test_what_was_not_measured_says_why_once() -> None:
-    text = scale.side_by_side(FITS).text
+    text = scale.costs(FITS).text
     assert "- quadratic, 1,000,000 ratings: not within 600 s" in text
     assert text.count("not within") == 1
 
 
 def test_slopes_of_what_grows_in_proportion() -> None:
-    epoch, whole, *_ = lines_of(scale.side_by_side(FITS).text, "fm_sgd")
+    epoch, whole, *_ = lines_of(scale.costs(FITS).text, "fm_sgd")
     assert epoch[-1] == "1.00"
     assert whole[-1] == "1.30"  # ten times as long with half the epochs
 
@@ -87,16 +87,15 @@ def test_slopes_of_what_grows_in_proportion() -> None:
 def test_slopes_are_of_what_can_be_weighed() -> None:
     sizes = ((10, 2**10), (100, 2**20), (1000, 10 * 2**20))
     fits = {("fm_sgd", n): fit(memory=b) for n, b in sizes}
-    assert lines_of(scale.side_by_side(fits).text, "fm_sgd")[2] == ["0", "1", "10", "1.00"]
+    assert lines_of(scale.costs(fits).text, "fm_sgd")[2] == ["0", "1", "10", "1.00"]
 
 
 def test_errors_are_compared_with_the_floor_and_the_best() -> None:
     worse = fit(None, mse=(0.85,))
     section = scale.errors({("fm_als", 100): fit(mse=(0.78, 0.795)), ("linear", 100): worse})
-    assert lines_of(section.text, "fm_als") == [["0.6"], ["1.00"], ["1.00"]]
+    assert lines_of(section.text, "fm_als") == [["0.6"], ["1.00"]]
     assert lines_of(section.text, "linear") == [["7.6"]]
     assert "(linear) after the whole fit" in section.text
-    assert "No model came within" in scale.errors({("linear", 100): worse}).text
 
 
 def test_no_line_and_no_mark_is_drawn_twice() -> None:
@@ -106,17 +105,10 @@ def test_no_line_and_no_mark_is_drawn_twice() -> None:
 
 def test_page_and_figures(tmp_path: Path) -> None:
     of = {f"{name} {n}": f if isinstance(f, str) else vars(f) for (name, n), f in FITS.items()}
-    parts = dict.fromkeys(scale_by_k.PARTS, 1e-3)
-    by_k = {
-        str(k): {part: k**2 * s for part, s in parts.items()} | {"all": 4e-3 * k**2}
-        for k in (2, 4, 8)
-    }
-    record = Record(
-        values={**RACES, **of, "linear 10000000": vars(fit(None, mse=(1.0,))), "by k": by_k}
-    )
+    record = Record(values={**RACES, **of, "linear 10000000": vars(fit(None, mse=(1.0,)))})
     text = scale.STUDY.write(record, tmp_path).read_text()
-    assert "bars are met" in text and "| slope, the last three k |" in text
-    for name in ("epoch", "fit", "memory", "pareto", "by_k"):
+    assert "bars are met" in text
+    for name in ("epoch", "fit", "memory"):
         assert (tmp_path / f"scale_{name}.png").stat().st_size > 1000
 
 
@@ -130,12 +122,12 @@ def test_a_fit_of_few_ratings(name: str) -> None:
 
 def test_what_would_take_too_long_is_not_tried(monkeypatch) -> None:
     tried = []
-    monkeypatch.setattr(scale_fits, "in_new_process", lambda *of, limit: tried.append(of) or fit())
+    monkeypatch.setattr(scale, "in_new_process", lambda *of, limit: tried.append(of) or fit())
     before = {"linear 1000000": vars(fit(100.0)), "linear 100000": vars(fit(1.0))}
-    said = scale_fits.measure_fit("linear", 10_000_000, Context(1, before))
+    said = scale.measure_fit("linear", 10_000_000, Context(1, before))
     assert said == "not tried, since a tenth of them took 200 s to fit"
-    assert scale_fits.measure_fit("linear", 1_000_000, Context(1, before)) == fit()
-    assert scale_fits.measure_fit("linear", 100_000, Context(1, {"linear 10000": said})) == said
+    assert scale.measure_fit("linear", 1_000_000, Context(1, before)) == fit()
+    assert scale.measure_fit("linear", 100_000, Context(1, {"linear 10000": said})) == said
     assert [of[2] for of in tried] == [1_000_000]
 
 
@@ -149,12 +141,6 @@ def test_larger_data_have_fewer_epochs() -> None:
 def test_threads_give_the_same_predictions() -> None:
     turns = race("fm_gibbs", TWO_THREADS, 30_000)
     assert len(turns) == TURNS and turns[-1][0].predictions == turns[-1][1].predictions
-
-
-@pytest.mark.parametrize(("file", "function"), scale_by_k.PARTS.values())
-def test_parts_of_a_sweep_are_functions_that_are_there(file: str, function: str) -> None:
-    source = (Path(scale_by_k.__file__).parents[2] / "fm" / file).read_text("utf-8")
-    assert f"def {function}(" in source
 
 
 @pytest.mark.slow

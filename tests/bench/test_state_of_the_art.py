@@ -6,8 +6,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.studies import ablation
-from bench.studies.fits import Fit
-from bench.studies.state_of_the_art import OURS, SWEEPS, THEIRS, WITH_SESSIONS, of_one_code, race
+from bench.studies.state_of_the_art import of_one_code
 from bench.tracking import Record
 
 FEATURES = ["ids", "day", "side"]
@@ -44,24 +43,24 @@ def table_of(n):
 
 
 def test_rows_are_what_differs_in_more_than_split_and_seed():
-    rows = ablation.rows_of(table_of(3))
-    assert [(row.model, len(row.features)) for row in rows] == [
-        (model, i) for model in ("fm_gibbs", "fm_ordinal") for i in (1, 2, 3)
-    ]
-    np.testing.assert_allclose(rows[0].over_folds(ablation.MSE), [0.9, 0.91])
-    np.testing.assert_allclose(rows[2].values("ua", ablation.MSE), [0.7, 0.71])
-    assert len(ablation.table(rows).splitlines()) == 2 + len(rows)
-    assert "+ side" in ablation.table(rows)
+    runs = ablation.runs_of(table_of(3))
+    rows = [(ablation.MODELS[m], n) for (m, n, *_), _ in runs.groupby(ablation.KEY)]
+    assert rows == [(model, i) for model in ("fm_gibbs", "fm_ordinal") for i in (1, 2, 3)]
+    first = runs[(runs["model"] == 0) & (runs["n_features"] == 1)]
+    np.testing.assert_allclose(ablation.over_folds(first, ablation.MSE), [0.9, 0.91])
+    text = ablation.table(runs)
+    assert len(text.splitlines()) == 2 + len(rows) and text.count("+ side") == 2
 
 
 def test_a_seed_without_all_folds_has_no_mean():
     records = [r for r in table_of(1) if (r.tags["split"], r.tags["seed"]) != ("u3", "1")]
-    assert len(ablation.rows_of(records)[0].over_folds(ablation.MSE)) == 1
+    runs = ablation.runs_of(records)
+    assert len(ablation.over_folds(runs[runs["model"] == 0], ablation.MSE)) == 1
 
 
 def test_steps_add_one_feature_or_ordered_probit():
-    found = {what for what, *_ in ablation.steps(ablation.rows_of(table_of(2)))}
-    assert found == {
+    rows = dict.fromkeys(key for key, _ in ablation.runs_of(table_of(2)).groupby(ablation.KEY))
+    assert {what for what, *_ in ablation.steps(rows)} == {
         "+ day, `fm_gibbs`",
         "+ day, `fm_ordinal`",
         "ordered probit, ids",
@@ -70,15 +69,9 @@ def test_steps_add_one_feature_or_ordered_probit():
 
 
 def test_gain_is_the_mean_difference_over_all_folds():
-    rows = ablation.rows_of(table_of(2))
-    errors = {
-        id(row): row.errors(lambda r: pd.Series(np.full(50, r.metrics[ablation.MSE])))
-        for row in rows
-    }
-    np.testing.assert_allclose(errors[id(rows[0])]["u1"], 0.905)
-    line = next(
-        line for line in ablation.gains(rows, errors).splitlines() if "+ day, `fm_gibbs`" in line
-    )
+    runs = ablation.runs_of(table_of(2))
+    text = ablation.gains(runs, lambda r: pd.Series(np.full(50, r.metrics[ablation.MSE])))
+    line = next(line for line in text.splitlines() if "+ day, `fm_gibbs`" in line)
     assert "-0.1000 [-0.1000, -0.1000]" in line and "0.0071" in line
 
 
@@ -87,15 +80,3 @@ def test_runs_of_another_code_are_left_out():
     assert of_one_code([*records, run("fm_gibbs", ["ids"], "u1", 0, 9.0, code="b")]) == records
     with pytest.raises(UserError, match="no run"):
         of_one_code([])
-
-
-def test_a_race_is_judged_by_ratios_within_repeats():
-    def fit(epoch, mse):
-        return vars(Fit([epoch * (i + 1) for i in range(SWEEPS)], [mse] * SWEEPS, epoch))
-
-    fits = {OURS: [fit(1.0, 0.77), fit(1.0, 0.9)], WITH_SESSIONS: [fit(1.0, 0.77)] * 2}
-    (section,) = race({"race": fits})
-    assert not section.bars and "never" in section.text
-    (section,) = race({"race": fits | {THEIRS: [fit(2.0, 0.77), fit(4.0, 0.77)]}})
-    np.testing.assert_allclose(section.bars[0].measured, [1 / 2, 1 / 4])
-    np.testing.assert_allclose(section.bars[1].measured, [1 / 2, 1 / 4])

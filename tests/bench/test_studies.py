@@ -18,12 +18,12 @@ from bench.studies import __main__ as program
 from bench.studies.study import (
     Bar,
     Part,
-    Plot,
     Record,
     Section,
     Study,
     bars_table,
     by_size,
+    line_plot,
     mean_std,
     medians,
     slopes,
@@ -42,7 +42,10 @@ def study(calls: list[str], **measures) -> Study:
         lines = {name: ([1, 2, 3], of) for name, of in values.items()}
         return [
             Section(
-                "What was measured", str(dict(values)), bars, [Plot("fig", "A", "x", "y", lines)]
+                "What was measured",
+                str(dict(values)),
+                bars,
+                [line_plot("fig", "A", "x", "y", lines)],
             )
         ]
 

@@ -9,7 +9,7 @@ from bench.report.figures.cost import Point, pareto
 from bench.report.figures.errors import error_by_count, predicted_and_observed
 from bench.report.figures.learning import Curve, held_out, learning_curves
 from bench.report.figures.published import System, systems
-from bench.report.figures.style import GREY, Look, drawn, look, looks
+from bench.report.figures.style import GREY, Drawing, Look, drawn, look, looks
 from bench.report.figures.tuning import ByK, Cells, Tried, error_by_k, heat_map, tried
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ByK",
     "Cells",
     "Curve",
+    "Drawing",
     "Look",
     "Point",
     "System",

@@ -6,10 +6,10 @@ wait for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fm.io import written_aside
 
@@ -38,6 +38,14 @@ PALETTE = 128
 """Colors of a saved figure, which make it a third as large as with all."""
 
 Look = Mapping[str, Any]
+
+
+class Drawing(NamedTuple):
+    """A figure that can be drawn: its question, its file's name, and what draws it into a path."""
+
+    title: str
+    name: str
+    draw: Callable[[Path], None]
 
 
 def look(number: int) -> Look:
