@@ -140,9 +140,9 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
 def two_sides(X: Design) -> list[tuple[str, int]]:
     """Name and number of levels of the two blocks of X; ValueError for any other Design."""
     blocks = check_design(X).blocks
-    if len(blocks) != 2 or any(block.linear or block.side is not None for block in blocks):
+    if len(blocks) != 2 or any(block.linear or block.side_features is not None for block in blocks):
         given = ", ".join(
-            b.name + " (linear)" * b.linear + " with side features" * (b.side is not None)
+            b.name + " (linear)" * b.linear + " with side features" * (b.side_features is not None)
             for b in blocks
         )
         raise ValueError(

@@ -42,4 +42,6 @@ def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float
 def n_seen_features(block: Block) -> int:
     """Count the levels that occur and the side features of those levels."""
     levels = np.unique(block.levels[block.levels >= 0])
-    return len(levels) + (0 if block.side is None else len(np.unique(block.side[levels].indices)))
+    return len(levels) + (
+        0 if block.side_features is None else len(np.unique(block.side_features[levels].indices))
+    )

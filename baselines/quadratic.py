@@ -93,8 +93,8 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
 
 def _features_in_row(block: Block) -> NDArray[np.int64]:
     of_level = np.ones(block.n_levels, dtype=np.int64)
-    if block.side is not None:
-        of_level += np.diff(block.side.indptr)
+    if block.side_features is not None:
+        of_level += np.diff(block.side_features.indptr)
     return np.append(of_level, 0)[block.levels]  # the last for UNKNOWN
 
 

@@ -80,14 +80,20 @@ def _level_texts(block: Block, letter: str) -> NDArray[np.object_]:
     """(n_levels + 1,) a level's part of a line; last, where -1 finds it, that of no information."""
     labels = range(block.n_levels) if block.labels is None else block.labels
     texts = [f" |{letter} {quote(str(label), safe='') or '%'}" for label in labels]
-    if block.side is not None:
-        given = range(block.n_side) if block.side_labels is None else block.side_labels
+    if block.side_features is not None:
+        given = (
+            range(block.n_side_features)
+            if block.side_feature_names is None
+            else block.side_feature_names
+        )
         names = np.array([f" @{quote(str(name), safe='')}:" for name in given], dtype=object)
         features = [
             f"{name}{value:.9g}"
-            for name, value in zip(names[block.side.indices], block.side.data, strict=True)
+            for name, value in zip(
+                names[block.side_features.indices], block.side_features.data, strict=True
+            )
         ]
-        ends = block.side.indptr.tolist()
+        ends = block.side_features.indptr.tolist()
         texts = [
             text + "".join(features[i:j])
             for text, i, j in zip(texts, ends[:-1], ends[1:], strict=True)

@@ -52,7 +52,7 @@ class ALSFit:
     theta : (n_columns, k + 1) = [w V] of the columns of a matrix, or of the levels of a design's interacting
         blocks.
     linear : (n_levels, 1) w of the levels of each linear block.
-    sides : coefficients (n_side, k + 1) of each block's side features, n_side being 0 where it has none.
+    sides : coefficients (n_side_features, k + 1) of each block's side features, n_side_features being 0 where it has none.
     sums : what the row kernel keeps of each row.
     n_sweeps : sweeps done, those of `start` included.
     history : `objective`, `train_mse`, `seconds` (cumulative), each (sweeps of this call,).
@@ -177,7 +177,7 @@ def _ridges(X: Design | sparse.csr_array, n_sets: int) -> list[Ridge | None]:
     """For each set of columns its regression on side features, if it has any."""
     if not isinstance(X, Design):
         return [None] * n_sets
-    return [None if block.side is None else Ridge(block.side) for block in X]
+    return [None if block.side_features is None else Ridge(block.side_features) for block in X]
 
 
 def _thetas(
@@ -200,7 +200,7 @@ def _coefficients(
         levels = np.split(theta, np.cumsum([block.n_levels for block in X.interacting])[:-1])
         own = [*levels, *(block.theta for block in linear)]
         parts = [
-            own_b if b.side is None else flat(own_b, B, b.side)
+            own_b if b.side_features is None else flat(own_b, B, b.side_features)
             for b, own_b, B in zip(X, own, sides, strict=True)
         ]
         theta, rest = np.concatenate(parts[:n]), parts[n:]

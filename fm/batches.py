@@ -52,7 +52,7 @@ class CompressedBatches(NamedTuple):
 def compresses(X: Design | NDArray | sparse.csr_array) -> bool:
     """Return whether rows have so many features that a step is taken in those of its batch alone."""
     if isinstance(X, Design):
-        return all(block.side is None for block in X) and len(X.blocks) > FEW
+        return all(block.side_features is None for block in X) and len(X.blocks) > FEW
     nonzeros = X.nnz if sparse.issparse(X) else np.count_nonzero(X)
     return nonzeros > FEW * X.shape[0]
 

@@ -87,13 +87,16 @@ class Chain:
         self._is_design = isinstance(X, Design)
         blocks = X.blocks if self._is_design else []
         self._linear = [LinearBlock(block, weight) for block in blocks if block.linear]
-        sides = [block.side for block in blocks] or [None] * len(members)
+        sides = [block.side_features for block in blocks] or [None] * len(members)
         self._groups = [
             *(
                 _group(columns, rows.counts[columns] > 0, k, prior, side)
                 for columns, side in zip(members, sides, strict=False)
             ),
-            *(_group(np.arange(len(b.theta)), b.seen, 0, prior, b.side) for b in self._linear),
+            *(
+                _group(np.arange(len(b.theta)), b.seen, 0, prior, b.side_features)
+                for b in self._linear
+            ),
         ]
         self._in_every_row = [
             *rows.is_field,

@@ -57,7 +57,7 @@ class Served:
                 b.name,
                 _levels(b.labels, table[s.column], s.unit),
                 b.n_levels,
-                b.side,
+                b.side_features,
                 linear=b.linear,
             )
             for b, s in zip(self.blocks, self.sources, strict=True)
@@ -82,12 +82,12 @@ def save(served: Served, folder: str | os.PathLike) -> None:
         arrays |= {f"{b}/{key}": np.array(value) for key, value in about.items()}
         labels = np.asarray(block.labels)
         arrays[f"{b}/labels"] = labels.astype(np.str_) if labels.dtype == object else labels
-        if block.side is not None:
+        if block.side_features is not None:
             arrays |= {
-                f"{b}/side/{part}": getattr(block.side, part)
+                f"{b}/side/{part}": getattr(block.side_features, part)
                 for part in ("data", "indices", "indptr")
             }
-            arrays[f"{b}/side/shape"] = np.array(block.side.shape)
+            arrays[f"{b}/side/shape"] = np.array(block.side_features.shape)
     with written_aside(Path(folder, BLOCKS)) as file:
         np.savez(file, **arrays)
 

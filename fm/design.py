@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
+
+from fm.arrays import AnyArray, BoolArray, IndexArray, IntArray
 
 UNKNOWN = -1
 """Level of a row about which this block says nothing."""
@@ -27,25 +29,33 @@ class Block:
 
     Parameters
     ----------
-    name : what the variable is called (`"user"`).
-    levels : (n_rows,) integers in [-1, n_levels); -1 (`UNKNOWN`) means "no information".
-    n_levels : number of levels; a level that occurs in no row is legal.
-    side : (n_levels, n_side) features of the levels, or None. Their columns follow the levels'.
-    labels : (n_levels,) what a level is called outside (the user's id); the level's number if None.
-    side_labels : n_side names of the side columns; their numbers if None.
-    linear : whether levels have a weight w only, and no factors: they shift y and interact with nothing.
+    name : str
+        What the variable is called (`"user"`).
+    levels : (n_rows,) int
+        Numbers from -1 to n_levels - 1; -1 (`UNKNOWN`) means "no information".
+    n_levels : int
+        Number of levels; a level that occurs in no row is legal.
+    side_features : (n_levels, n_side_features) array or sparse matrix, optional
+        Features of the levels. Their columns follow those of the levels.
+    labels : (n_levels,) array, optional
+        What a level is called outside (the user's id); by default the level's number.
+    side_feature_names : tuple of str, optional
+        Names of the side features; by default their numbers.
+    linear : bool, default=False
+        Whether levels have a weight w only, and no factors: they shift y and interact with nothing.
 
     Raises
     ------
-    ValueError : levels out of range, or lengths that do not fit each other.
+    ValueError
+        Levels are out of range, or lengths do not fit each other.
     """
 
     name: str
-    levels: NDArray[np.intp]
+    levels: IndexArray
     n_levels: int
-    side: sparse.csr_array | None = None
-    labels: NDArray | None = None
-    side_labels: tuple[str, ...] | None = None
+    side_features: sparse.csr_array | None = None
+    labels: AnyArray | None = None
+    side_feature_names: tuple[str, ...] | None = None
     linear: bool = False
 
     def __post_init__(self) -> None:
@@ -58,38 +68,43 @@ class Block:
                 f"allowed are -1 to {self.n_levels - 1}"
             )
         object.__setattr__(self, "levels", levels)
-        if self.side is not None:
-            side = sparse.csr_array(self.side, dtype=np.float64)
+        if self.side_features is not None:
+            side = sparse.csr_array(self.side_features, dtype=np.float64)
             if side.shape[0] != self.n_levels:
                 raise ValueError(
-                    f"block {self.name!r}: side has {side.shape[0]} rows for {self.n_levels} levels"
+                    f"block {self.name!r}: side_features has {side.shape[0]} rows for "
+                    f"{self.n_levels} levels"
                 )
-            object.__setattr__(self, "side", side)
+            object.__setattr__(self, "side_features", side)
         if self.labels is not None and len(self.labels) != self.n_levels:
             raise ValueError(
                 f"block {self.name!r}: {len(self.labels)} labels for {self.n_levels} levels"
             )
-        if self.side_labels is not None and len(self.side_labels) != self.n_side:
+        names = self.side_feature_names
+        if names is not None and len(names) != self.n_side_features:
             raise ValueError(
-                f"block {self.name!r}: {len(self.side_labels)} side labels for {self.n_side} columns"
+                f"block {self.name!r}: {len(names)} side_feature_names for "
+                f"{self.n_side_features} side features"
             )
 
     @property
-    def n_side(self) -> int:
-        return 0 if self.side is None else self.side.shape[1]
+    def n_side_features(self) -> int:
+        """Return the number of side features of a level."""
+        return 0 if self.side_features is None else self.side_features.shape[1]
 
     @property
     def n_features(self) -> int:
-        return self.n_levels + self.n_side
+        """Return the number of columns: the levels and their side features."""
+        return self.n_levels + self.n_side_features
 
     def feature_names(self) -> list[str]:
-        """`user=12` for a level, `user.age` for a side column."""
+        """Return `user=12` for each level, then `user.age` for each side feature."""
         labels = range(self.n_levels) if self.labels is None else self.labels
-        side = range(self.n_side) if self.side_labels is None else self.side_labels
+        side = self.side_feature_names or range(self.n_side_features)
         return [f"{self.name}={label}" for label in labels] + [f"{self.name}.{s}" for s in side]
 
     def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
-        """(n_rows, n_features): one-hot levels, then the level's side features."""
+        """Return (n_rows, n_features): one-hot levels, then the level's side features."""
         known = self.levels >= 0
         index = sparse.get_index_dtype(maxval=max(len(self.levels), self.n_features))
         indptr = np.concatenate(([0], np.cumsum(known)), dtype=index)
@@ -97,20 +112,20 @@ class Block:
             (np.ones(indptr[-1], dtype=dtype), self.levels[known].astype(index), indptr),
             shape=(len(self.levels), self.n_levels),
         )
-        if self.side is None:
+        if self.side_features is None:
             return one_hot
-        return sparse.hstack([one_hot, one_hot @ self.side.astype(dtype)], format="csr")
+        return sparse.hstack([one_hot, one_hot @ self.side_features.astype(dtype)], format="csr")
 
 
-def _whole_numbers(name: str, levels: ArrayLike) -> NDArray[np.intp]:
+def _whole_numbers(name: str, levels: ArrayLike) -> IndexArray:
     """Return levels as integers, none of them rounded or wrapped."""
     given = np.asarray(levels)
     if given.dtype == np.intp or given.size == 0:
         return np.ascontiguousarray(given, dtype=np.intp)
     if given.dtype.kind not in "iuf":
         raise ValueError(
-            f"block {name!r}: levels must be whole numbers, got {given.dtype}: number the labels from 0, "
-            "for example by numpy.unique(..., return_inverse=True)"
+            f"block {name!r}: levels must be whole numbers, got {given.dtype}: number the labels "
+            "from 0, for example by numpy.unique(..., return_inverse=True)"
         )
     with np.errstate(invalid="ignore"):
         whole = given.astype(np.intp)
@@ -128,8 +143,21 @@ class Design:
     """Rows described by blocks; `X` for every model here, in place of a matrix.
 
     `len(X)`, `X.shape`, and row selection `X[rows]` (integers, mask or slice) work as for a
-    matrix; side features are shared between selections, never copied. Linear blocks come last, so that
-    the features with factors are the first ones.
+    matrix; side features are shared between selections, never copied.
+
+    Parameters
+    ----------
+    blocks : tuple of Block
+        With as many rows each. Linear blocks come last, so that the features with factors are the
+        first ones.
+
+    Examples
+    --------
+    >>> X = Design((Block("user", [0, 0, 1], 2), Block("item", [0, 2, -1], 3)))
+    >>> X.shape
+    (3, 5)
+    >>> X.to_csr().toarray().astype(int).tolist()
+    [[1, 0, 1, 0, 0], [1, 0, 0, 0, 1], [0, 1, 0, 0, 0]]
     """
 
     blocks: tuple[Block, ...]
@@ -161,29 +189,30 @@ class Design:
     def __iter__(self) -> Iterator[Block]:
         return iter(self.blocks)
 
-    def __getitem__(self, rows: ArrayLike | slice) -> Design:
+    def __getitem__(self, rows: IntArray | BoolArray | slice) -> Design:
         return Design(tuple(replace(b, levels=b.levels[rows]) for b in self.blocks))
 
     @property
     def interacting(self) -> tuple[Block, ...]:
-        """The blocks whose levels have factors."""
+        """Return the blocks whose levels have factors."""
         return tuple(block for block in self.blocks if not block.linear)
 
     @property
     def n_interacting(self) -> int:
-        """How many features have factors: the first so many."""
+        """Return how many features have factors: the first so many."""
         return sum(block.n_features for block in self.interacting)
 
     def block(self, name: str) -> Block:
-        """The block of that name; KeyError names those there are."""
+        """Return the block of that name; KeyError names those there are."""
         for block in self.blocks:
             if block.name == name:
                 return block
         raise KeyError(f"no block {name!r}; there are {[b.name for b in self.blocks]}")
 
     def feature_names(self) -> list[str]:
+        """Return the names of all columns, as `Block.feature_names` forms them."""
         return [name for block in self.blocks for name in block.feature_names()]
 
     def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
-        """The flat (n_rows, n_features) matrix: the blocks' columns side by side."""
+        """Return the flat (n_rows, n_features) matrix: the blocks' columns side by side."""
         return sparse.hstack([b.to_csr(dtype) for b in self.blocks], format="csr")

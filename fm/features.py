@@ -37,13 +37,15 @@ def features(
     """X in the form that suits it."""
     if not isinstance(X, Design):
         return MatrixFeatures.of(X.astype(dtype, copy=False))
-    if all(block.side is None and UNKNOWN not in block.levels for block in X):
+    if all(block.side_features is None and UNKNOWN not in block.levels for block in X):
         starts = np.cumsum([0] + [block.n_levels for block in X])
         columns = np.empty((len(X), len(X.blocks)), np.int32)
         for b, block in enumerate(X):
             np.add(block.levels, starts[b], out=columns[:, b], casting="unsafe")
         return OneHotFeatures(columns, starts)
-    rows = Design(replace(block, side=None, side_labels=None) for block in X).to_csr(dtype)
+    rows = Design(
+        replace(block, side_features=None, side_feature_names=None) for block in X
+    ).to_csr(dtype)
     levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
     return MatrixFeatures.of(rows, levels)
 
@@ -183,7 +185,9 @@ def chunks(n: int, width: int) -> list[slice]:
 def _level_features(block: Block, dtype: DTypeLike) -> sparse.csr_array:
     own = sparse.eye_array(block.n_levels, dtype=dtype, format="csr")
     return (
-        own if block.side is None else sparse.hstack([own, block.side.astype(dtype)], format="csr")
+        own
+        if block.side_features is None
+        else sparse.hstack([own, block.side_features.astype(dtype)], format="csr")
     )
 
 

@@ -219,11 +219,11 @@ def _check_classes(estimator: FactorizationMachine) -> None:
         _require(bool(np.isfinite(estimator.classes_).all()), "classes_")
 
 
-def _checked_block(name: object, n_levels: object, n_side: object) -> tuple[str, int, int]:
-    if not (isinstance(name, str) and type(n_levels) is int and type(n_side) is int):
+def _checked_block(name: object, n_levels: object, n_side_features: object) -> tuple[str, int, int]:
+    if not (isinstance(name, str) and type(n_levels) is int and type(n_side_features) is int):
         raise ValueError("blocks_ does not fit the rest")
-    _require(n_levels >= 0 and n_side >= 0, "blocks_")
-    return name, n_levels, n_side
+    _require(n_levels >= 0 and n_side_features >= 0, "blocks_")
+    return name, n_levels, n_side_features
 
 
 def _require(condition: bool, name: str) -> None:

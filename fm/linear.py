@@ -28,7 +28,7 @@ class LinearBlock:
     """
 
     def __init__(self, block: Block, weight: NDArray | None) -> None:
-        self.side = block.side
+        self.side_features = block.side_features
         self.theta = np.zeros((block.n_levels, 1))
         self._levels = np.where(block.levels < 0, block.n_levels, block.levels)
         self._weight = weight

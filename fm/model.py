@@ -136,11 +136,12 @@ def _level_table(block: Block, w: NDArray, V: NDArray) -> NDArray:
     table = np.empty((n + 1, k + 1), dtype=V.dtype)
     q, alone = table[:n, :k], table[:n, k]
     q[:], alone[:] = V[:n], w[:n]
-    if block.side is not None:
+    if block.side_features is not None:
         norms = np.vecdot(V, V)
-        q += block.side @ V[n:]
+        q += block.side_features @ V[n:]
         alone += (
-            block.side @ w[n:] + (np.vecdot(q, q) - norms[:n] - squared(block.side) @ norms[n:]) / 2
+            block.side_features @ w[n:]
+            + (np.vecdot(q, q) - norms[:n] - squared(block.side_features) @ norms[n:]) / 2
         )
     return table
 

@@ -95,7 +95,7 @@ class Group:
 
 
 class SideGroup(Group):
-    """Columns with features `side` (n_columns, n_side)."""
+    """Columns with features `side` (n_columns, n_side_features)."""
 
     state = ("mean", "precision", "B", "strength")
 
@@ -221,7 +221,7 @@ class NormalWishart:
 class Ridge:
     """Solves with S'S + strength I for any strength, by the spectrum of the smaller of S'S and S S'.
 
-    Costs O(min(n_levels, n_side)^3) once, then two dense products with the eigenvectors per solve.
+    Costs O(min(n_levels, n_side_features)^3) once, then two dense products with the eigenvectors per solve.
     """
 
     def __init__(self, S: sparse.csr_array) -> None:
@@ -231,7 +231,7 @@ class Ridge:
         self._values, self._vectors = np.linalg.eigh(gram.toarray())
 
     def solve(self, x: NDArray, strength: float) -> NDArray:
-        """(S'S + strength I)^-1 x, for x (n_side, d)."""
+        """(S'S + strength I)^-1 x, for x (n_side_features, d)."""
         if self._tall:
             return self._filter(x, strength)
         return (x - self.S.T @ self._filter(self.S @ x, strength)) / strength
@@ -241,20 +241,20 @@ class Ridge:
         return ((x / (self._values + strength)) @ self._vectors.T).T
 
     def fit(self, x: NDArray, strength: float) -> NDArray:
-        """(n_side, d): argmin over B of |x - S B|^2 + strength |B|^2."""
+        """(n_side_features, d): argmin over B of |x - S B|^2 + strength |B|^2."""
         return self.solve(self.S.T @ x, strength)
 
     def draw(self, x: NDArray, strength: float, root: NDArray, rng: np.random.Generator) -> NDArray:
         """B given x = S B + noise, rows of noise and of sqrt(strength) B being N(0, root root')."""
-        n_levels, n_side = self.S.shape
-        noise = rng.standard_normal((n_levels + n_side, len(root))) @ root.T
+        n_levels, n_side_features = self.S.shape
+        noise = rng.standard_normal((n_levels + n_side_features, len(root))) @ root.T
         return self.solve(
             self.S.T @ (x + noise[:n_levels]) + np.sqrt(strength) * noise[n_levels:], strength
         )
 
 
 def flat(theta: NDArray, B: NDArray, S: sparse.csr_array) -> NDArray:
-    """(n_levels + n_side, k + 1): coefficients of the columns (level, its features) that amount to `theta`.
+    """(n_levels + n_side_features, k + 1): coefficients of the columns (level, its features) that amount to `theta`.
 
     A level's own w is less what `fm.model` adds for pairs of its own columns.
     """

@@ -167,9 +167,9 @@ def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = Fa
     if not len(X):
         raise ValueError("the design has no rows")
     for block in X:
-        if block.side is not None and not np.isfinite(block.side.data).all():
-            raise ValueError(f"block {block.name!r}: side contains NaN or infinity")
-    blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side) for b in X]
+        if block.side_features is not None and not np.isfinite(block.side_features.data).all():
+            raise ValueError(f"block {block.name!r}: side_features contains NaN or infinity")
+    blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side_features) for b in X]
     if reset:
         estimator.blocks_, estimator.n_features_in_ = blocks, X.shape[1]
     elif X.shape[1] != estimator.n_features_in_ or estimator.blocks_ not in (None, blocks):

@@ -112,7 +112,7 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
                 raise RuntimeError(f"{self.train!r} wrote no model")
             self.model_ = Path(folder, "model").read_bytes()
         self.mean_ = float(y.mean())
-        self.blocks_ = [(block.name, block.n_levels, block.n_side) for block in X]
+        self.blocks_ = [(block.name, block.n_levels, block.n_side_features) for block in X]
         self.n_parameters_ = 1 + sum(map(n_seen_features, X))
         return self
 
@@ -122,7 +122,7 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         ValueError unless X has the blocks of `fit`; RuntimeError if the program failed.
         """
         if [
-            (block.name, block.n_levels, block.n_side) for block in check_design(X)
+            (block.name, block.n_levels, block.n_side_features) for block in check_design(X)
         ] != self.blocks_:
             raise ValueError(
                 f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}"
@@ -158,7 +158,7 @@ def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:
     texts, field, feature = [], 0, 0
     for block in X:
         texts.append(_level_texts(block, field, feature))
-        field += 1 + (block.side is not None)
+        field += 1 + (block.side_features is not None)
         feature += block.n_features
     for start in range(0, len(X), ROWS):
         rows = slice(start, start + ROWS)
@@ -171,8 +171,8 @@ def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:
 def _level_texts(block: Block, field: int, feature: int) -> NDArray[np.object_]:
     """(n_levels + 1,) a level's part of a line; last, where -1 finds it, that of no information."""
     texts = [f" {field}:{feature + level}:1" for level in range(block.n_levels)]
-    if block.side is not None:
-        side, first = block.side, feature + block.n_levels
+    if block.side_features is not None:
+        side, first = block.side_features, feature + block.n_levels
         parts = [
             f" {field + 1}:{first + j}:{v:.9g}"
             for j, v in zip(side.indices, side.data, strict=True)

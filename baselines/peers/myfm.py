@@ -114,7 +114,7 @@ class MyFMOrdered(MyFM):
 
 def group_shapes(X: Design) -> list[int]:
     """Columns of each group: of every block the levels, and what is known of them."""
-    return [size for block in X for size in (block.n_levels, block.n_side) if size]
+    return [size for block in X for size in (block.n_levels, block.n_side_features) if size]
 
 
 def relations(X: Design) -> list:
@@ -136,5 +136,5 @@ def _rows(block: Block) -> NDArray[np.intp]:
 def _levels(block: Block) -> sparse.csr_matrix:
     """(n_levels + 1, n_features): each level's own column and side columns, and an empty row."""
     own = sparse.eye_array(block.n_levels, format="csr")
-    columns = own if block.side is None else sparse.hstack([own, block.side])
+    columns = own if block.side_features is None else sparse.hstack([own, block.side_features])
     return sparse.csr_matrix(sparse.vstack([columns, sparse.csr_array((1, columns.shape[1]))]))

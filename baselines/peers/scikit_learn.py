@@ -224,8 +224,8 @@ def statistics(
     by_fold[:, -1] = 0
     sums, counts = map(_without_each, by_fold)
     columns = [_shrunk(sums, counts, smoothing), np.log1p(counts)]
-    if block.side is not None:
-        side = abs(block.side)
+    if block.side_features is not None:
+        side = abs(block.side_features)
         of_side = _shrunk(side.T @ sums[:-1], side.T @ counts[:-1], smoothing)
         total = side.sum(axis=1)
         shares = sparse.diags_array(1 / np.where(total > 0, total, 1)) @ side
@@ -247,4 +247,4 @@ def _shrunk(
 
 
 def _sizes(X: Design) -> list[tuple[str, int, int]]:
-    return [(block.name, block.n_levels, block.n_side) for block in X]
+    return [(block.name, block.n_levels, block.n_side_features) for block in X]

@@ -170,5 +170,7 @@ def _joined(block: Block, sides: list[Side]) -> Block:
             "that describe"
         )
     return replace(
-        block, side=sparse.hstack([s.matrix for s in sides], format="csr"), side_labels=labels
+        block,
+        side_features=sparse.hstack([s.matrix for s in sides], format="csr"),
+        side_feature_names=labels,
     )

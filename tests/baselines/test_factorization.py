@@ -133,7 +133,7 @@ def test_errors(model: Factorization, design: Design, y: np.ndarray) -> None:
         model.fit(design.to_csr(), y)
     with pytest.raises(ValueError, match=r"two blocks and without side features, got user$"):
         model.fit(Design([user]), y)
-    described = Block("item", item.levels, item.n_levels, side=np.ones((item.n_levels, 1)))
+    described = Block("item", item.levels, item.n_levels, side_features=np.ones((item.n_levels, 1)))
     with pytest.raises(ValueError, match=r"got user, item with side features$"):
         model.fit(Design([user, described]), y)
     with pytest.raises(ValueError, match=r"got user, item \(linear\)$"):

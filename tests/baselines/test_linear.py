@@ -38,12 +38,12 @@ def test_columns_of_any_size(rng: np.random.Generator) -> None:
 
 def test_side_features_are_columns(rng: np.random.Generator) -> None:
     side = rng.normal(size=(10, 2))
-    X = Design([Block("user", rng.integers(9, size=200), 10, side=side)])
+    X = Design([Block("user", rng.integers(9, size=200), 10, side_features=side)])
     y = 3 + side[X.blocks[0].levels, 0] + rng.normal(size=200)
     model = RidgeRegression(l2=1.0).fit(X, y)
     expected = normal_equations(X.to_csr().toarray(), y, 1.0)
     np.testing.assert_allclose([*model.coef_, model.intercept_], expected, atol=1e-7)
-    newcomer = Design([Block("user", [9], 10, side=side)])
+    newcomer = Design([Block("user", [9], 10, side_features=side)])
     np.testing.assert_allclose(
         model.predict(newcomer), model.intercept_ + side[9] @ model.coef_[-2:]
     )

@@ -83,7 +83,7 @@ def described() -> Design:
     return Design(
         (
             Block("user", [0, 1, UNKNOWN, UNKNOWN], 2),
-            Block("item", [1, UNKNOWN, 0, UNKNOWN], 3, side=side),
+            Block("item", [1, UNKNOWN, 0, UNKNOWN], 3, side_features=side),
         )
     )
 
@@ -171,7 +171,7 @@ def test_libfm_refuses_what_it_cannot_do(program) -> None:
 def test_statistics_leave_out_the_row_and_its_fold() -> None:
     """By hand: rows of level 0 in folds 0, 0, 1; of level 1 in fold 1; one of no level."""
     side = sparse.csr_array([[1.0, 1.0], [0.0, 2.0], [0.0, 0.0]])
-    block = Block("user", [0, 0, 0, 1, UNKNOWN], 3, side=side)
+    block = Block("user", [0, 0, 0, 1, UNKNOWN], 3, side_features=side)
     residual, fold = np.array([1.0, 2.0, 4.0, -3.0, 100.0]), np.array([0, 0, 1, 1, 0])
     table = statistics(block, residual, fold, n_folds=2, smoothing=2.0)
     assert table.shape == (4, 3, 3)

@@ -70,7 +70,7 @@ def test_more_products_than_memory_are_refused(
     with pytest.raises(ValueError, match="have 400 products"):
         QuadraticRegression().fit(design.to_csr(), y)
     user, item = design
-    described = Block("item", item.levels, item.n_levels, side=np.ones((item.n_levels, 2)))
+    described = Block("item", item.levels, item.n_levels, side_features=np.ones((item.n_levels, 2)))
     with pytest.raises(ValueError, match="have 2,400 products"):
         QuadraticRegression().fit(Design([user, described]), y)
 

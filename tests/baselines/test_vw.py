@@ -63,7 +63,12 @@ def test_names_keep_apart_what_differs() -> None:
     labels = np.array(["a b", "a%20b", "a:2", "a|b", "", "%", "é"])
     side = np.vstack([[1.0, 0.25], np.zeros((6, 2))])
     block = Block(
-        "user", np.arange(7), 7, side=side, labels=labels, side_labels=("a%20b", "age:18 to 24")
+        "user",
+        np.arange(7),
+        7,
+        side_features=side,
+        labels=labels,
+        side_feature_names=("a%20b", "age:18 to 24"),
     )
     lines = "".join(vw_lines(Design([block]))).splitlines()
     assert lines[0] == " |u a%20b @a%2520b:1 @age%3A18%20to%2024:0.25"
@@ -98,7 +103,7 @@ def test_finds_the_least_squares_solution(rng: np.random.Generator) -> None:
 
 def test_side_features_reach_vw(rng: np.random.Generator) -> None:
     side = rng.uniform(size=(200, 1))
-    X = Design([Block("user", np.arange(200), 200, side=side)])
+    X = Design([Block("user", np.arange(200), 200, side_features=side)])
     y = 1 + 3 * side[:, 0]
     model = fitted(X[:150], y[:150], passes=50)
     assert np.mean((model.predict(X[150:]) - y[150:]) ** 2) < 0.2 * np.var(y)

@@ -42,7 +42,7 @@ def test_levels_cover_ratings_and_tables(dataset: Dataset) -> None:
     assert user.levels.tolist() == [2, 0, 2, 3]
     assert item.labels.tolist() == ["a", "b", "c", "z"]
     assert item.levels.tolist() == [1, 0, 2, 1]
-    assert user.side is None
+    assert user.side_features is None
 
 
 def test_side_columns_say_what_the_tables_say(dataset: Dataset) -> None:
@@ -68,7 +68,7 @@ def test_numbers_of_many_values_are_binned_and_of_few_are_not() -> None:
     ratings = pd.DataFrame({"user": np.arange(n), "item": 0, "rating": 3.0})
     users = pd.DataFrame({"many": np.arange(n) ** 2, "flag": np.arange(n) % 2, "name": "text"})
     dataset = Dataset("tiny", ratings, (1.0, 5.0), "a test", {"user": users})
-    side = build_design(dataset, ["ids", "side"], NOTHING).block("user").side.toarray()
+    side = build_design(dataset, ["ids", "side"], NOTHING).block("user").side_features.toarray()
     assert side.shape == (n, 12)
     assert sorted(side.sum(axis=0)) == [20] * 10 + [100, 100]
 
@@ -84,12 +84,12 @@ def test_ids_come_first_whatever_the_order(dataset: Dataset) -> None:
 def test_every_planted_level_is_described() -> None:
     dataset = planted(60, 50, 1300)
     user, item = build_design(dataset, ["ids", "side"], NOTHING)
-    assert user.side.shape[0] == 60
-    assert (user.side.sum(axis=1) == 3).all()
-    year = [label.startswith("year") for label in item.side_labels]
-    assert (item.side[:, year].sum(axis=1) == 1).all()
+    assert user.side_features.shape[0] == 60
+    assert (user.side_features.sum(axis=1) == 3).all()
+    year = [label.startswith("year") for label in item.side_feature_names]
+    assert (item.side_features[:, year].sum(axis=1) == 1).all()
     genres = dataset.tables["item"].select_dtypes("bool")
-    assert np.array_equal(item.side[:, np.invert(year)].toarray(), genres)
+    assert np.array_equal(item.side_features[:, np.invert(year)].toarray(), genres)
 
 
 def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
@@ -138,18 +138,24 @@ def test_columns_by_name(dataset: Dataset) -> None:
     dataset.tables["item"]["since"] = pd.to_datetime(["1995-01-01", "1980-01-01"])
     names = ["ids", "user.zip", "user.age", "item.fun", "item.since"]
     user, item = build_design(dataset, names, NOTHING)
-    assert user.side_labels == ("zip:0", "zip:1", "zip:2", "age:20.0", "age:60.0")
-    assert user.side.toarray().tolist() == [
+    assert user.side_feature_names == ("zip:0", "zip:1", "zip:2", "age:20.0", "age:60.0")
+    assert user.side_features.toarray().tolist() == [
         [0, 0, 1, 0, 1],
         [0, 1, 0, 0, 0],
         [1, 0, 0, 1, 0],
         [0] * 5,
     ]
-    assert [label.partition(":")[0] for label in item.side_labels] == ["fun", "since", "since"]
-    assert item.side.toarray().tolist() == [[0] * 3, [1, 0, 1], [0] * 3, [0, 1, 0]]
+    assert [label.partition(":")[0] for label in item.side_feature_names] == [
+        "fun",
+        "since",
+        "since",
+    ]
+    assert item.side_features.toarray().tolist() == [[0] * 3, [1, 0, 1], [0] * 3, [0, 1, 0]]
     assert (
         "zip:0"
-        in build_design(dataset, ["ids", "side", "user.zip"], NOTHING).block("user").side_labels
+        in build_design(dataset, ["ids", "side", "user.zip"], NOTHING)
+        .block("user")
+        .side_feature_names
     )
 
 
@@ -176,8 +182,10 @@ def test_real_data(ml100k: Dataset) -> None:
     assert (user.n_levels, item.n_levels) == (943, 1682)
     assert np.array_equal(user.labels[user.levels], ml100k.rows["user"])
     assert np.array_equal(item.labels[item.levels], ml100k.rows["item"])
-    assert (user.side.sum(axis=1) == 4).all()
-    assert item.side.shape[1] == 19 + sum(label.startswith("year") for label in item.side_labels)
+    assert (user.side_features.sum(axis=1) == 4).all()
+    assert item.side_features.shape[1] == 19 + sum(
+        label.startswith("year") for label in item.side_feature_names
+    )
 
 
 def test_days_are_levels_and_need_timestamps(dataset: Dataset) -> None:
@@ -196,11 +204,11 @@ def test_implicit_features_are_of_training_rows_only(dataset: Dataset) -> None:
     user, item = build_design(dataset, ["ids", "implicit", "implicit_items"], np.array([0, 1, 2]))
     half = 0.5**0.5
     expected = [[1, 0, 0, 0], [0, 0, 0, 0], [0, half, half, 0], [0, 0, 0, 0]]
-    np.testing.assert_allclose(user.side.toarray(), expected)
+    np.testing.assert_allclose(user.side_features.toarray(), expected)
     np.testing.assert_allclose(
-        item.side.toarray(), [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+        item.side_features.toarray(), [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     )
-    assert user.side_labels[1] == "rated b" and item.side_labels[2] == "rated by 30"
+    assert user.side_feature_names[1] == "rated b" and item.side_feature_names[2] == "rated by 30"
 
 
 def test_sessions_are_a_users_spans_of_time_without_factors() -> None:

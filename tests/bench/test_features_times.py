@@ -68,7 +68,9 @@ def test_no_test_row_changes_what_another_is_encoded_as(
             assert partition(one) == partition(other)
         else:
             assert np.array_equal(one.levels, other.levels) and one.n_levels == other.n_levels
-            assert one.side is None or np.array_equal(one.side.toarray(), other.side.toarray())
+            assert one.side_features is None or np.array_equal(
+                one.side_features.toarray(), other.side_features.toarray()
+            )
 
 
 @given(rows, st.data())

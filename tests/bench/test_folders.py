@@ -79,8 +79,8 @@ def test_implicit_feedback_of_douban_is_of_training_rows(tmp_path: Path) -> None
     data = douban(tmp_path)
     users, items = build_design(data, ["ids", "implicit", "implicit_items"], np.arange(3)).blocks
     root = 0.5**0.5
-    assert np.allclose(users.side.toarray(), [[root, root], [1, 0], [0, 0]])
-    assert np.allclose(items.side.toarray(), [[root, root, 0], [1, 0, 0]])
+    assert np.allclose(users.side_features.toarray(), [[root, root], [1, 0], [0, 0]])
+    assert np.allclose(items.side_features.toarray(), [[root, root, 0], [1, 0, 0]])
 
 
 def test_ml1m_without_time_is_the_same_from_either_file(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
     levels = [rng.integers(0, n, 60) for n in (3, 2, 2)]
     X = Design(
         [
-            Block("user", levels[0], 3, side=np.eye(3)[:, :2], labels=USERS),
+            Block("user", levels[0], 3, side_features=np.eye(3)[:, :2], labels=USERS),
             Block("item", levels[1], 2, labels=ITEMS),
             Block("day", levels[2], 2, labels=DAYS),
         ]
@@ -54,7 +54,7 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
     }
     np.testing.assert_array_equal(load(tmp_path).predict(table), expected(X))
     unknown = {name: np.array([column.dtype.type(0)]) for name, column in table.items()}
-    nobody = Design([Block(b.name, [-1], b.n_levels, side=b.side) for b in X])
+    nobody = Design([Block(b.name, [-1], b.n_levels, side_features=b.side_features) for b in X])
     np.testing.assert_array_equal(load(tmp_path).predict(unknown), expected(nobody))
 
 

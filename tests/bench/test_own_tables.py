@@ -25,10 +25,13 @@ def test_own_tables_become_features(tmp_path: Path) -> None:
         "user"
     ].index.tolist() == [12, 7, 99]
     user, item = build_design(data, ["ids", "user.job", "item.year"], np.arange(4))
-    assert user.labels.tolist() == [3, 7, 12, 99] and user.side_labels == ("job:cook", "job:nurse")
-    assert user.side.toarray().tolist() == [[0, 0], [0, 0], [0, 1], [1, 0]]
+    assert user.labels.tolist() == [3, 7, 12, 99] and user.side_feature_names == (
+        "job:cook",
+        "job:nurse",
+    )
+    assert user.side_features.toarray().tolist() == [[0, 0], [0, 0], [0, 1], [1, 0]]
     assert item.labels.tolist() == ["a b", "tt01", "tt02", "tt9"]
-    assert item.side.toarray().tolist() == [[0, 0], [1, 0], [0, 0], [0, 1]]
+    assert item.side_features.toarray().tolist() == [[0, 0], [1, 0], [0, 0], [0, 1]]
 
 
 def test_own_tables_may_be_parquet_and_are_part_of_the_digest(tmp_path: Path) -> None:

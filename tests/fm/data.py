@@ -20,10 +20,10 @@ def random_coefficients(rng, n_features, k, n_blocks=0):
 def random_design(rng, n_rows=30, *, side=True, unknown=True):
     """Users, items and days, some of them unknown, users and days with side features."""
 
-    def block(name, n_levels, n_side=0):
+    def block(name, n_levels, n_side_features=0):
         features = (
-            sparse.random_array((n_levels, n_side), density=0.6, rng=rng)
-            if n_side and side
+            sparse.random_array((n_levels, n_side_features), density=0.6, rng=rng)
+            if n_side_features and side
             else None
         )
         return Block(name, rng.integers(-1 if unknown else 0, n_levels, n_rows), n_levels, features)

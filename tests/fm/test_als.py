@@ -110,10 +110,12 @@ def test_unpenalized_weights_reach_least_squares():
     np.testing.assert_allclose(predict(X, fit.coefficients), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("n_side", [3, 20], ids=["few features", "more features than levels"])
-def test_side_features_without_factors_are_columns(n_side):
+@pytest.mark.parametrize(
+    "n_side_features", [3, 20], ids=["few features", "more features than levels"]
+)
+def test_side_features_without_factors_are_columns(n_side_features):
     rng = np.random.default_rng(2)
-    side = sparse.random_array((8, n_side), density=0.5, rng=rng)
+    side = sparse.random_array((8, n_side_features), density=0.5, rng=rng)
     X = Design(
         (Block("user", rng.integers(-1, 8, 60), 8, side), Block("item", rng.integers(0, 5, 60), 5))
     )

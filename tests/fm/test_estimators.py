@@ -241,7 +241,12 @@ def test_unknown_and_unseen_levels_are_legal(estimator):
     y = target(estimator, rng.normal(3, 1, 60))
     estimator.fit(X, y)
     nothing = Design(
-        tuple(Block(b.name, np.full(3, -1), b.n_levels, b.side, b.labels, b.side_labels) for b in X)
+        tuple(
+            Block(
+                b.name, np.full(3, -1), b.n_levels, b.side_features, b.labels, b.side_feature_names
+            )
+            for b in X
+        )
     )
     assert np.isfinite(scores(estimator, nothing)).all()
     assert len(np.unique(scores(estimator, nothing), axis=0)) == 1
@@ -288,7 +293,7 @@ def test_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(ValueError, match=r"NaN|infinity"):
         model.fit(np.ones((4, 2)), [1, 2, 3, bad])
     side = Design((Block("user", [0, 1, 0, 1], 2, sparse.csr_array([[1.0], [bad]])),))
-    with pytest.raises(ValueError, match="block 'user': side contains NaN or infinity"):
+    with pytest.raises(ValueError, match="block 'user': side_features contains NaN or infinity"):
         model.fit(side, y)
 
 

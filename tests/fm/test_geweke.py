@@ -56,7 +56,7 @@ def from_the_prior(rng, X, prior, likelihood):
         mean, precision, root = normal_wishart(rng, prior, k)
         arrays |= {f"mean{g}": mean, f"precision{g}": precision}
         centre = mean
-        if isinstance(X, Design) and X.blocks[g].side is not None:
+        if isinstance(X, Design) and X.blocks[g].side_features is not None:
             strength = rng.gamma(prior.side[0]) / prior.side[1]
             B = rng.standard_normal((2, K + 1)) @ root.T / np.sqrt(strength)
             arrays |= {f"strength{g}": strength, f"B{g}": B}

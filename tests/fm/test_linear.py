@@ -141,9 +141,15 @@ def test_saved_continued_and_paired(tmp_path):
         ((levels, table),) = predict_pairs(halves, X, "user", "item")
         every = Design(
             (
-                Block("user", np.repeat(levels, 6), 5, X.blocks[0].side),
+                Block("user", np.repeat(levels, 6), 5, X.blocks[0].side_features),
                 Block("item", np.tile(np.arange(6), len(levels)), 6),
-                Block("session", np.full(table.size, UNKNOWN), 9, X.blocks[2].side, linear=True),
+                Block(
+                    "session",
+                    np.full(table.size, UNKNOWN),
+                    9,
+                    X.blocks[2].side_features,
+                    linear=True,
+                ),
             )
         )
         np.testing.assert_allclose(table.ravel(), halves.predict(every), atol=1e-12)

@@ -29,7 +29,7 @@ def every_pair(X, users, items):
     """The rows that `predict_pairs` speaks of."""
     user, item = np.array(list(product(users, items))).T
     levels = {"user": user, "item": item, "day": np.full(len(user), -1)}
-    return Design(tuple(Block(b.name, levels[b.name], b.n_levels, b.side) for b in X))
+    return Design(tuple(Block(b.name, levels[b.name], b.n_levels, b.side_features) for b in X))
 
 
 def predictions(estimator, X):
