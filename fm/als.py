@@ -32,7 +32,7 @@ from fm.linear import LinearBlock, explain
 from fm.model import Coefficients
 from fm.priors import Ridge, flat
 from fm.row_kernel import RowKernel
-from fm.rows import rows_of
+from fm.rows import digest, rows_of
 from fm.threads import mapping
 
 PROXIMAL = 1e-9
@@ -54,6 +54,7 @@ class ALSFit:
     linear : (n_levels, 1) w of the levels of each linear block.
     sides : coefficients (n_side_features, k + 1) of each block's side features, n_side_features being 0 where it has none.
     sums : what the row kernel keeps of each row.
+    rows : checksum of the rows that the sums are of.
     n_sweeps : sweeps done, those of `start` included.
     history : `objective`, `train_mse`, `seconds` (cumulative), each (sweeps of this call,).
     """
@@ -63,6 +64,7 @@ class ALSFit:
     linear: tuple[NDArray[np.float64], ...]
     sides: tuple[NDArray[np.float64], ...]
     sums: dict[str, NDArray]
+    rows: int
     n_sweeps: int
     history: dict[str, NDArray[np.float64]]
 
@@ -117,8 +119,9 @@ def als(
         )
         for block, w in zip(linear, start.linear, strict=True):
             block.theta = w
-        if isinstance(rows, RowKernel):
-            rows.resume(theta, **start.sums)
+        if start.rows == digest(X):  # else the kernel computes them
+            for name in rows.state:
+                setattr(rows, name, start.sums[name].copy())
     history = {"objective": [], "train_mse": [], "seconds": []}
     with mapping(n_jobs) as each:
         for n_sweeps in range(first + 1, first + n_iter + 1):
@@ -157,6 +160,7 @@ def als(
         tuple(block.theta for block in linear),
         tuple(sides),
         {name: getattr(rows, name) for name in rows.state},
+        digest(X),
         n_sweeps,
         {name: np.array(x) for name, x in history.items()},
     )

@@ -14,9 +14,10 @@ from fm.block_kernel import FACTORS, Residual
 from fm.design import Design
 from fm.likelihoods import Gaussian, OrderedProbit, Probit
 from fm.linear import LinearBlock, explain
+from fm.model import Coefficients, predict
 from fm.priors import Group, Prior, SideGroup
 from fm.row_kernel import RowKernel
-from fm.rows import rows_of
+from fm.rows import checksum, digest, rows_of
 from fm.scale_moves import scale_everything, scale_group
 from fm.threads import Map
 
@@ -40,11 +41,18 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class GibbsState:
-    """All that the next sweep depends on: arrays, and the generator's state (`bit_generator.state`)."""
+    """All that the next sweep depends on.
+
+    generator : `bit_generator.state`.
+    units : those of the columns of a matrix (`fm.rows.Rows`); None where they are known to be the same.
+    rows : checksums of X and of y, by which `gibbs` recognizes the rows; None where they are known to be the same.
+    """
 
     arrays: dict[str, NDArray]
     generator: dict
     n_sweeps: int
+    units: NDArray | None = None
+    rows: tuple[int, int] | None = None
 
 
 LATENT = {"probit": Probit, "ordered": OrderedProbit}
@@ -76,6 +84,7 @@ class Chain:
         prior: Prior | None,
         dtype: DTypeLike,
     ) -> None:
+        self._X, self._y = X, y
         gaussian = likelihood == "gaussian"
         self._prior = prior = prior or (Prior.of(y, weight) if gaussian else Prior())
         self._likelihood = (
@@ -248,17 +257,34 @@ class Chain:
 
     def state(self, n_sweeps: int) -> GibbsState:
         arrays = {name: np.asarray(getattr(owner, key)) for name, owner, key in self._state()}
-        return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps)
+        return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps, self._units, self._rows())
 
     def restore(self, state: GibbsState) -> None:
-        """Go on from `state`; the rows' sums are computed where it has none."""
+        """Go on from `state`. Of other rows than its own the sums are computed and latent targets drawn anew."""
         self._n_sweeps = state.n_sweeps
-        for name, owner, key in self._state():
-            if owner is not self._kernel or name in state.arrays:
-                setattr(owner, key, state.arrays[name].copy())
         bits = getattr(np.random, state.generator["bit_generator"])()
         bits.state = state.generator
         self.rng = np.random.Generator(bits)
+        same_X, same_y = (
+            (True, True)
+            if state.rows is None
+            else (a == b for a, b in zip(state.rows, self._rows(), strict=True))
+        )
+        for name, owner, key in self._state():
+            of_rows = owner is self._kernel or key == "target"
+            if name in state.arrays and (same_X or not of_rows) and (same_y or key != "target"):
+                setattr(owner, key, state.arrays[name].copy())
+        if state.units is not None:
+            self.theta *= (self._units / state.units)[:, None]
+        likelihood = self._likelihood
+        if "target" in likelihood.state and not (same_X and same_y):
+            f = predict(self._X, Coefficients(*self.current()[:4]))
+            likelihood.draw(
+                Residual(self._kernel, likelihood.target, None, likelihood.target - f), self.rng
+            )
+
+    def _rows(self) -> tuple[int, int]:
+        return digest(self._X), checksum(self._y)
 
     @property
     def train_mse(self) -> float:

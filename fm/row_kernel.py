@@ -175,20 +175,6 @@ class RowKernel:
         self.q = own.factors
         self.prediction = own.bias + own.pairs()
 
-    def resume(
-        self, theta: NDArray, q: NDArray | None = None, prediction: NDArray | None = None
-    ) -> None:
-        """Take over sums kept of these rows, or compute them where those are of other rows."""
-        self.load(theta)
-        if q is None or q.shape != self.q.shape:
-            return
-        tolerance = np.sqrt(np.finfo(self.q.dtype).eps)
-        size = 1 + np.abs(self.prediction).max()
-        if np.allclose(q, self.q, tolerance, tolerance) and np.allclose(
-            prediction, self.prediction, tolerance, tolerance * size
-        ):
-            self.q, self.prediction = q.copy(), prediction.copy()
-
     def sweep(
         self,
         target: NDArray,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -127,6 +128,23 @@ def _rows_of_design(
     )
     is_field = [bool(np.all(own >= 0)) for own in levels]
     return Rows(kernel, columns, counts, is_field, np.ones(len(counts)))
+
+
+def digest(X: Design | sparse.csr_array) -> int:
+    """Return a checksum of the rows, by which sums that were kept of them are recognized."""
+    if isinstance(X, Design):
+        parts = [block.levels for block in X.blocks]
+    else:
+        parts = [X.indptr, X.indices, X.data]
+    return checksum(np.array(X.shape), *parts)
+
+
+def checksum(*arrays: NDArray) -> int:
+    """Return one number for the bytes of all arrays, in their order."""
+    number = 0
+    for array in arrays:
+        number = crc32(np.ascontiguousarray(array).data.cast("B") if array.size else b"", number)
+    return number
 
 
 def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:

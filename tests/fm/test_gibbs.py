@@ -8,6 +8,7 @@ from fm.diagnostics import effective_sample_size, r_hat
 from fm.gibbs import gibbs
 from fm.model import averaged, predict
 from fm.priors import Prior
+from fm.rows import rows_of
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
 
@@ -276,3 +277,23 @@ def test_single_precision_is_near():
     )
     assert single.V.dtype == np.float32
     np.testing.assert_allclose(double.V, single.V, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["matrix", "design"])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_goes_on_with_other_rows(likelihood, kind):
+    """Neither sums nor latent targets of the old rows are taken for those of as many new ones."""
+    rng = np.random.default_rng(0)
+    old, new = (random_design(rng, 60, side=False, unknown=False) for _ in range(2))
+    if kind == "matrix":
+        old, new = (X.to_csr().multiply(rng.normal(size=(60, 1))).tocsr() for X in (old, new))
+    y = observed(rng.normal(size=60), likelihood)
+    given = {"k": 2, "likelihood": likelihood}
+    start = gibbs(old, y, n_iter=5, rng=np.random.default_rng(1), **given).state
+    state = gibbs(new, y[::-1].copy(), n_iter=1, rng=None, start=start, **given).state
+    if kind == "matrix":
+        theta = state.arrays["theta"]
+        units = rows_of(new, None, None, k=2, dtype=np.float64).units
+        np.testing.assert_allclose(state.arrays["q"], (new / units @ theta[:, 1:]).T, atol=1e-10)
+    if likelihood == "probit":
+        np.testing.assert_array_equal(state.arrays["target"] > 0, y[::-1] > 0)
