@@ -74,6 +74,7 @@ def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: 
         _say(f"model={model} is left out: {reason}")
     dataset = load_data(cfg)
     features_of(dataset, cfg.features.names)
+    asked = protocol(planned)  # refuses a model that is not for the data
     tracker: MLflowTracker = instantiate(cfg.tracking)
     tracker.prepare(experiment_of(cfg, dataset))
     context = _context(planned, overrides, multirun, dataset, tracker)
@@ -85,7 +86,7 @@ def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: 
     uploader = Uploader(context, tracker, results)
     scheduler = Scheduler(context, tracker, results, uploader, launch, processes)
     try:
-        scheduler.run(protocol(planned))
+        scheduler.run(asked)
     except BaseException as error:
         progress.close()
         if scheduler.computed:

@@ -44,7 +44,7 @@ class Trial:
     code : mapping of str to str
         Version of the code.
     system : str
-        What is compared: model, features and data.
+        What is compared: model, features, and data by name and digest.
     configuration : str
         Digest of everything that does not vary between repeats.
     limits : mapping of int to float
@@ -83,9 +83,8 @@ class Trials:
         self.overrides = combination.overrides
         if cfg.hydra.runtime.choices.data == "auto":  # which every node would decide for itself
             self.overrides = (*self.overrides, f"data={self.dataset.name}")
-        self.system = ", ".join(
-            f"{group}={self.names[group]}" for group in ("model", "features", "data")
-        )
+        parts = [f"{group}={self.names[group]}" for group in ("model", "features", "data")]
+        self.system = ", ".join([*parts, self.dataset.digest])  # one name may read several files
         model_of(cfg, self.names["model"], self.dataset.task)
         instantiate(cfg.split)(self.dataset)
         build_design(

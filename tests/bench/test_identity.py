@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import importlib
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from bench import identity
-from bench.identity import ROOT, closure, code_targets, job_digest
-from bench.tracking import MLflowTracker
+from bench.cli import main
+from bench.identity import closure, code_targets, job_digest
+from bench.sweep import plan
+from bench.sweep.protocol import protocol
+from bench.tracking import RunReader
 
 OWN_MODEL = """
 import numpy as np
@@ -30,17 +33,29 @@ class Constant(RegressorMixin, BaseEstimator):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model of one's own, in which alone files change while a test runs."""
     (tmp_path / "constant_model.py").write_text(OWN_MODEL)
     (tmp_path / "own_shift.py").write_text("SHIFT = 0.0\n")
     monkeypatch.syspath_prepend(tmp_path)
+    read, project = identity._read.__wrapped__, identity._read
+
+    def only_own_files_change(path: str, package: str) -> tuple[str, tuple[str, ...]]:
+        return (read if Path(path).is_relative_to(tmp_path) else project)(path, package)
+
+    monkeypatch.setattr(identity, "_read", only_own_files_change)
+    monkeypatch.setattr(identity, "_git", lambda *_: None)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files of one size and one second
     _forget()
     return tmp_path
 
 
 def _forget() -> None:
     """As a new process would begin."""
-    for function in (identity.closure, identity._read, identity._versions):
+    for function in (identity.closure, identity.code_version, identity._versions):
         function.cache_clear()
+    for name in ("constant_model", "own_shift"):
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
 
 
 def _source(name: str) -> str:
@@ -50,9 +65,13 @@ def _source(name: str) -> str:
 
 def test_code_is_what_the_run_and_the_model_import(own: Path) -> None:
     code = closure(("constant_model.Constant",))
-    assert {"constant_model", "own_shift", "bench.run", "bench.metrics", "bench.data.splits"} <= set(
-        code.modules
-    )
+    assert {
+        "constant_model",
+        "own_shift",
+        "bench.run",
+        "bench.metrics",
+        "bench.data.splits",
+    } <= set(code.modules)
     assert {"numpy", "scikit-learn", "python"} <= set(code.packages)
     outside = ("bench.report", "bench.tracking", "bench.studies", "bench.check", "bench.sweep")
     assert not [name for name in code.modules if name.startswith((*outside, "bench.cli"))]
@@ -107,18 +126,6 @@ def test_targets_are_found_wherever_they_stand() -> None:
     assert code_targets(config) == ("own.Bagging", "own.Part", "own.split")
 
 
-def _bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments, f"results={folder / 'results'}"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
-        timeout=200,
-    )
-
-
 RATINGS = "user,item,rating\n" + "".join(
     f"{user},{item},{1 + (user * item + again) % 5}\n"
     for user in range(12)
@@ -127,43 +134,29 @@ RATINGS = "user,item,rating\n" + "".join(
 )
 
 
-@pytest.mark.slow
 def test_each_way_to_read_a_file_is_a_run_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "ratings.csv").write_text(RATINGS)
-    done = _bench(
-        tmp_path,
-        "-m",
-        "data=file",
-        f"data.path={tmp_path / 'ratings.csv'}",
-        "data.duplicates=first,last,mean",
-        "split=random",
-        "model=linear",
-    )
-    assert done.returncode == 0, done.stderr
-    tracker = MLflowTracker(directory=str(tmp_path / "results"))
-    records = tracker.all_records("sweeps")
-    assert {r.params["data.duplicates"] for r in records} == {"first", "last", "mean"}
-    assert len({r.digest for r in records}) == len(records) == 3
-    assert len({r.metrics["test/mse_raw"] for r in records}) == 3
+    data = ["data=file", f"data.path={tmp_path / 'ratings.csv'}", "data.duplicates=first,last,mean"]
+    (batch,) = islice(protocol(plan([*data, "split=random", "model=linear"], multirun=True)), 1)
+    assert len({trial.digest for trial in batch}) == len(batch) == 3
 
 
 @pytest.mark.slow
-def test_an_edited_model_of_ones_own_is_computed_again(own: Path) -> None:
+def test_an_edited_model_of_ones_own_is_computed_again(
+    own: Path, capsys: pytest.CaptureFixture
+) -> None:
     (own / "ratings.csv").write_text(RATINGS)
     arguments = ["model=linear", "~model.l2", "model._target_=constant_model.Constant"]
     arguments += ["data=file", f"data.path={own / 'ratings.csv'}", "split=random"]
-    arguments += ["data.duplicates=first"]
+    arguments += ["data.duplicates=first", f"results={own / 'results'}"]
     shown = []
     for shift in ("0.0", "0.0", "2.0"):
         (own / "own_shift.py").write_text(f"SHIFT = {shift}\n")
-        done = _bench(own, *arguments)
-        assert done.returncode == 0, done.stderr
-        shown.append(done.stdout)
+        _forget()
+        assert main(arguments) == 0
+        shown.append(capsys.readouterr().out)
     assert "already computed" in shown[1] and "already computed" not in shown[2]
-    (record,) = [
-        r
-        for r in MLflowTracker(directory=str(own / "results")).all_records("sweeps")
-        if float(r.metrics["test/mse_raw"]) > 5
-    ]
-    covered = MLflowTracker(directory=str(own / "results")).code(record.run_id)
+    reader = RunReader(directory=str(own / "results"))
+    (record,) = [r for r in reader.all_records("sweeps") if r.metrics["test/mse_raw"] > 5]
+    covered = reader.code(record.run_id)
     assert "own_shift" in covered["modules"] and "numpy" in covered["packages"]

@@ -1,5 +1,7 @@
 """What a sweep asks for, batch by batch, without running anything."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
@@ -32,9 +34,9 @@ def record(
     )
 
 
-def gone_through(overrides: list[str], error) -> list[list[Trial]]:
+def gone_through(overrides: list[str], error, data: list[str] = TINY) -> list[list[Trial]]:
     """The batches of a protocol whose jobs end with the records that `error` gives."""
-    steps, records, batches = protocol(plan([*TINY, *overrides], multirun=True)), {}, []
+    steps, records, batches = protocol(plan([*data, *overrides], multirun=True)), {}, []
     batch = next(steps)
     while True:
         batches.append(batch)
@@ -95,6 +97,19 @@ def test_each_model_and_feature_set_is_chosen_for_itself() -> None:
         ["fm_als"] * 2,
         ["fm_als"],
     ]
+
+
+def test_each_data_set_is_chosen_on_by_itself(tmp_path: Path) -> None:
+    files = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for add, path in enumerate(files):
+        rows = [f"{u},{i},{1 + (u * i + add) % 5}" for u in range(9) for i in range(8)]
+        path.write_text("\n".join(["user,item,rating", *rows]))
+    data = ["data=file", f"data.path={files[0]},{files[1]}", "split=random"]
+    batches = gone_through(
+        ["model=linear", "model.l2=1,2", "select=true"], lambda t: record(t, 1.0), data
+    )
+    assert [len({t.data for t in batch}) for batch in batches] == [1, 1, 1, 1]
+    assert len({batch[0].data for batch in batches if batch[0].values["test"]}) == 2
 
 
 def test_a_search_spends_its_budget_then_tests_the_best() -> None:
