@@ -2,6 +2,7 @@
 
 from baselines.linear import RidgeRegression
 from baselines.logistic import BaseRate, LogisticRegression, QuadraticLogisticRegression
+from baselines.lookup import RowLookup
 from baselines.mf import MatrixFactorization
 from baselines.nmf import NonNegativeMatrixFactorization
 from baselines.quadratic import QuadraticRegression
@@ -15,6 +16,7 @@ __all__ = [
     "QuadraticLogisticRegression",
     "QuadraticRegression",
     "RidgeRegression",
+    "RowLookup",
     "VowpalWabbit",
     "VowpalWabbitClassifier",
 ]

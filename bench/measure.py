@@ -20,13 +20,15 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "vowpalwabbit", "myfm", "scikit-su
 
 
 class Measured:
-    """Wall seconds (`seconds`) and additional resident memory (`peak_memory`, bytes) of a block.
+    """Seconds (wall and CPU) and additional resident memory (`peak_memory`, bytes) of a block.
 
+    `cpu_seconds` are of this process and of those it waited for, on however many cores.
     BLAS and OpenMP run with `threads` threads inside it. Memory is the process's peak within the
     block over its size before it, from Linux's own accounting; None where there is none.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_memory: int | None
 
     def __init__(self, threads: int) -> None:
@@ -34,15 +36,22 @@ class Measured:
 
     def __enter__(self) -> Self:
         self._before = _reset_peak()
+        self._start_cpu = _cpu_seconds()
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._start
+        self.cpu_seconds = _cpu_seconds() - self._start_cpu
         self._limits.restore_original_limits()
         self.peak_memory = (
             None if self._before is None else max(0, _resident("VmHWM") - self._before)
         )
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of those it has waited for."""
+    return sum(os.times()[:4])
 
 
 def _reset_peak() -> int | None:

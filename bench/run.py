@@ -146,6 +146,7 @@ def run(job: Job) -> Result:
             X, model, cost = fit(settled, split.development, split.development[:0], {})
 
     metrics["time/fit_seconds"] = cost.seconds
+    metrics["time/fit_cpu_seconds"] = cost.cpu_seconds
     if hasattr(model, "n_parameters_"):
         metrics["size/parameters"] = float(model.n_parameters_)
     memory = getattr(model, "peak_memory_", cost.peak_memory)
