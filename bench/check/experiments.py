@@ -8,6 +8,8 @@ A file of checks maps names to experiments, each with `run` or `_target_`:
       _target_: my_module.evaluate          # f(seed=...) -> {metric: value}
       metrics: {accuracy: higher, loss: lower}
 
+`--config-dir FOLDER` in a command line adds configurations of your own, as it does anywhere.
+
 Options: `metrics`, what is compared, with its better direction (of a command line by default the
 headline metric of the task); `seeds`, of a second look (24; twice as many are recorded);
 `negligible`, a loss that does not matter (1e-4 of values up to 1, in proportion beyond).
@@ -77,7 +79,7 @@ class Experiment:
 
     @cached_property
     def _job(self) -> Job:
-        overrides = shlex.split(self.run)
+        overrides = _overrides(self.run)
         if self.data is not None:
             overrides = [o for o in overrides if not o.startswith("data=")] + [f"data={self.data}"]
         cfg = composed(overrides)
@@ -112,6 +114,18 @@ class Experiment:
         if missing:
             raise KeyError(f"{self.run} has no metric {missing[0]}; it has {', '.join(found)}")
         return {metric: float(found[metric]) for metric in self.metrics}
+
+
+def _overrides(run: str) -> list[str]:
+    """Return a command line with its folder of configuration as Hydra's search path."""
+    words = shlex.split(run)
+    if "--config-dir" not in words[:-1]:
+        return words
+    at = words.index("--config-dir")
+    folder = Path(words[at + 1]).absolute()
+    if not folder.is_dir():
+        raise UserError(f"--config-dir: there is no folder {folder}")
+    return [*words[:at], *words[at + 2 :], f"hydra.searchpath=[file://{folder}]"]
 
 
 def own_experiments(data: str | None = None) -> list[Experiment]:

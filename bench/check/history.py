@@ -148,13 +148,16 @@ def shown(checks: Sequence[Mapping[str, Any]]) -> str:
 class Bisection:
     """Search for the commit at which one result became worse.
 
-    Attributes ---------- checks : what stands after `find`: a file of checks, if not the
-    project's own, and an experiment. losses : of commits, by tree, as far as they have been
-    measured.
+    Attributes
+    ----------
+    checks : what stands after `find`: a file of checks, unless the project's own, and a name.
+    losses : of commits, by tree, as far as they have been measured.
+    reasons : why the runs of a commit fail, by tree.
     """
 
     checks: Sequence[str]
     losses: dict[str, list[float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -181,6 +184,12 @@ class Bisection:
         seeds = FIRST_SEEDS
         while True:
             before, after = (self.measured(commit, seeds) for commit in (good, bad))
+            if np.isinf(before).any():
+                raise UserError(
+                    f"{self.label} cannot be run in {good}: {self.reasons[_tree(good)]}"
+                )
+            if np.isinf(after).any():
+                return seeds, np.finfo(float).max
             step = np.mean(after) - np.mean(before)
             noise = max(np.std(before, ddof=1), np.std(after, ddof=1))
             # Half the step, as it may be overestimated by as much as its own standard error.
@@ -195,7 +204,7 @@ class Bisection:
 
     def measured(self, commit: str, seeds: int) -> list[float]:
         """Return the losses of a commit's first seeds; a run that fails is infinitely bad."""
-        tree = _git("rev-parse", f"{commit}^{{tree}}").strip()
+        tree = _tree(commit)
         if len(self.losses.get(tree, ())) < seeds:
             self.losses[tree] = self._run(commit, seeds)
         return self.losses[tree][:seeds]
@@ -205,13 +214,15 @@ class Bisection:
             done = subprocess.run(
                 [*COMMAND, *self.checks, "--values", str(seeds)],
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(folder)},
+                env=os.environ | {"PYTHONPATH": _path_first(folder)},
                 capture_output=True,
                 text=True,
                 check=False,
             )
         if done.returncode:
-            return [1e300] * seeds
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            self.reasons[_tree(commit)] = lines[-1][:300]
+            return [np.inf] * seeds
         metrics = json.loads(done.stdout.splitlines()[-1])[self.label]
         (better, values), *_ = metrics.values()
         return [DIRECTIONS[better] * value for value in values]
@@ -227,6 +238,15 @@ def worktree(commit: str):
             yield path
         finally:
             _git("worktree", "remove", "--force", str(path))
+
+
+def _path_first(folder: Path) -> str:
+    """Return the module search path with `folder` before what it has now."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
+def _tree(commit: str) -> str:
+    return _git("rev-parse", f"{commit}^{{tree}}").strip()
 
 
 def _git(*arguments: str) -> str:

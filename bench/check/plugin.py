@@ -58,10 +58,14 @@ class Accuracy:
     ) -> None:
         """Fail the test when a result is worse than chance explains.
 
-        Parameters ---------- name : of the experiment in the reference. evaluate : seed ->
-        {metric: value}. metrics : those that are compared -> "lower" or "higher", whichever is
-        better. seeds : of the second look; twice as many are recorded. negligible : a loss that
-        does not matter; by default 1e-4 of values up to 1, in proportion beyond.
+        Parameters
+        ----------
+        name : of the experiment in the reference.
+        evaluate : seed -> {metric: value}.
+        metrics : those that are compared -> "lower" or "higher", whichever is better.
+        seeds : of the second look; twice as many are recorded.
+        negligible : a loss that does not matter; by default 1e-4 of values up to 1, in proportion
+            beyond.
         """
         # Hydra and pandas are imported by tests that check accuracy only.
         from bench.check import reference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,34 @@ def test_the_template_runs_from_a_wheel_in_a_folder_of_its_own(site: Path, tmp_p
     (mine / "my_models.py").write_text(model.read_text().replace("return 1 +", "return"))
     own = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     assert subprocess.run(own, check=False, capture_output=True, cwd=mine).returncode == 0
+
+
+@pytest.mark.slow
+def test_the_tutorial_is_a_walk_in_an_empty_folder(site: Path, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
+    env = os.environ | {"PYTHONPATH": str(site)}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    for who in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{who}_NAME": "A reader", f"GIT_{who}_EMAIL": "reader@example.org"}
+    shown = ""
+    for language, code in re.findall(r"```(python|yaml|sh)\n(.*?)```", text, re.S):
+        if language != "sh":
+            path = tmp_path / re.match(r"# (\S+)\n", code)[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code, "utf-8")
+            continue
+        done = subprocess.run(
+            ["bash", "-ec", code],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=env,
+        )
+        assert done.returncode == int("# status 1" in code), f"{code}{done.stderr}{done.stdout}"
+        shown += done.stdout
+    assert re.search(r"^\| fm_gibbs +\|", shown, re.M) and "| same numbers " in shown
+    assert "| worse: fails " in shown and "Tidy up" in shown.partition("became worse in")[2]
 
 
 @pytest.mark.slow
