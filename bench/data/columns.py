@@ -16,7 +16,7 @@ from bench.data.dataset import Bag
 from bench.errors import UserError, quoted
 
 Place = Callable[[int], str]
-"""Says where a row (from 0) stands: `ratings.csv, line 7`."""
+"""Says where a row (from 0) is: `ratings.csv, line 7`."""
 LAST_SECOND = 2.0**53
 """Time stamps are below it: beyond, a double does not hold every second."""
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -25,11 +25,9 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def to_field(
     column: pa.ChunkedArray, name: str, place: Place, *, missing: bool = True
 ) -> NDArray[np.int64] | pd.Series:
-    """Return whole numbers if all values are, written in the usual way (7, never 007).
+    """Return whole numbers if all values are written in the usual way (7, never 007), else text.
 
-    Otherwise text.
-
-    `missing`: whether a missing value is allowed; it is then the level "".
+    A missing value is the level "", or refused where `missing` is False.
 
     Raises
     ------
@@ -40,29 +38,27 @@ def to_field(
             return column.cast(pa.int64()).to_numpy()
         except pa.ArrowInvalid:  # uint64 beyond int64: text, as it is from CSV
             column = column.cast(pa.string())
-    if not pa.types.is_dictionary(column.type):
-        column = _encoded(column, name, place)
-    column = column.unify_dictionaries().combine_chunks()
-    words = column.dictionary
-    code = column.indices.fill_null(-1).to_numpy()
-    text = _as_text(words, name, place)
-    empty = text.index("").as_py()
-    is_missing = (code < 0) | (code == empty)
-    if is_missing.any() and not missing:
+    words, codes = _encoded(column, name, place)
+    try:
+        text = words.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise _wrong_type(words.type, name, "numbers or text", place) from error
+    is_missing = (codes < 0) | (codes == text.index("").as_py())
+    if not missing and is_missing.any():
         raise UserError(f"{place(int(np.argmax(is_missing)))}: there is no {name}")
     if not is_missing.any():
         try:
             numbers = words.cast(pa.int64())
             if numbers.cast(words.type).equals(words):
-                return numbers.take(column.indices).to_numpy()
+                return numbers.to_numpy()[codes]
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             pass
-    codes, levels = np.where(code < 0, len(text), code), [*text.to_pylist(), ""]
-    names, where = np.unique(np.array(levels, dtype=object), return_inverse=True)
-    codes = where[codes]
-    seen = np.bincount(codes, minlength=len(names)) > 0
-    codes = (np.cumsum(seen) - 1)[codes]
-    return pd.Series(pd.Categorical.from_codes(codes, pd.Index(names[seen], dtype="str")))
+    codes = np.where(codes < 0, len(text), codes)
+    levels, level = np.unique(np.array([*text.to_pylist(), ""], object), return_inverse=True)
+    seen = np.zeros(len(levels), dtype=bool)
+    seen[level[codes]] = True
+    level = (np.cumsum(seen) - 1)[level]
+    return pd.Series(pd.Categorical.from_codes(level[codes], pd.Index(levels[seen], dtype="str")))
 
 
 def to_numbers(
@@ -74,9 +70,8 @@ def to_numbers(
     ------
     UserError : a value that is not a finite number.
     """
-    kind = column.type
-    if pa.types.is_temporal(kind) or pa.types.is_nested(kind):
-        raise UserError(f"{place(0)}: {name} has values of type {kind}, not numbers")
+    if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
+        raise _wrong_type(column.type, name, "numbers", place)
     numbers = _numbers(column)
     wrong = ~np.isfinite(numbers)
     if missing and wrong.any():
@@ -99,65 +94,55 @@ def to_seconds(column: pa.ChunkedArray, name: str, place: Place) -> NDArray[np.i
         _refuse(column.is_null().to_numpy(), column, name, expected, place)
         return column.cast(pa.int64()).to_numpy() // PER_SECOND[column.type.unit]
     if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
-        raise UserError(f"{place(0)}: {name} has values of type {column.type}, not {expected}")
+        raise _wrong_type(column.type, name, expected, place)
     if pa.types.is_integer(column.type) and not column.null_count:
         seconds = column.to_numpy()
     else:
         seconds = _numbers(column)
         if np.isnan(seconds[0]):
-            encoded = _encoded(column, name, place).unify_dictionaries().combine_chunks()
-            dates = np.array([_date(word) for word in encoded.dictionary.to_pylist()] + [np.nan])
-            seconds = dates[encoded.indices.fill_null(len(dates) - 1).to_numpy()]
-    wrong = ~(np.abs(seconds.astype(np.float64)) < LAST_SECOND)
-    _refuse(wrong, column, name, expected, place)
+            words, codes = _encoded(column, name, place)
+            seconds = np.array([*map(_date, words.to_pylist()), np.nan])[codes]
+    _refuse(~(np.abs(seconds.astype(np.float64)) < LAST_SECOND), column, name, expected, place)
     return np.floor(seconds).astype(np.int64)
 
 
 def to_bag(column: pa.ChunkedArray, name: str, place: Place, separator: str) -> Bag:
-    """Return a column of 0 and 1 for each level.
-
-    A row has the levels of its list, or those between separators.
+    """Return a column of 0 and 1 for each level of a row's list, or between its separators.
 
     Raises
     ------
     UserError : a list of other things than text and numbers.
     """
     if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
-        text = column.cast(pa.string()) if not pa.types.is_string(column.type) else column
-        column = pc.split_pattern(pc.fill_null(text, ""), separator)
-    column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0)
-    rows = pc.list_parent_indices(column).to_numpy()
-    levels = to_field(pa.chunked_array([pc.list_flatten(column)]), f"{name}'s level", place)
+        column = pc.split_pattern(pc.fill_null(column.cast(pa.string()), ""), separator)
+    lists = pa.concat_arrays(column.chunks)
+    rows = pc.list_parent_indices(lists).to_numpy()
+    levels = to_field(pa.chunked_array([pc.list_flatten(lists)]), f"{name}'s level", place)
     codes, labels = pd.factorize(pd.Series(levels), sort=True)
-    known = np.array([str(label).strip() != "" for label in labels], dtype=bool)[codes]
-    shape = len(column), len(labels)
-    matrix = sparse.coo_array((np.ones(known.sum()), (rows[known], codes[known])), shape).tocsr()
-    matrix.data[:] = 1  # a level named twice in a row counts once
-    used = np.flatnonzero(np.bincount(matrix.indices, minlength=len(labels)))
-    return Bag(sparse.csr_array(matrix[:, used]), tuple(str(labels[j]) for j in used))
+    words = np.array([str(label) for label in labels], dtype=object)
+    known = np.array([word.strip() != "" for word in words], dtype=bool)[codes]
+    used, codes = np.unique(codes[known], return_inverse=True)
+    ones = np.ones(len(codes))
+    matrix = sparse.coo_array((ones, (rows[known], codes)), (len(lists), len(used)))
+    return Bag(sparse.csr_array(matrix.tocsr().sign()), tuple(words[used]))
 
 
-def _encoded(column: pa.ChunkedArray, name: str, place: Place) -> pa.ChunkedArray:
-    """Return a column as a dictionary; UserError where its values are lists or the like."""
+def _encoded(
+    column: pa.ChunkedArray, name: str, place: Place
+) -> tuple[pa.Array, NDArray[np.integer]]:
+    """Return the values that occur, and the position of each row's among them, -1 for none."""
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.string())
     try:
-        if pa.types.is_null(column.type):
-            column = column.cast(pa.string())
-        return column.dictionary_encode()
+        column = column.dictionary_encode().unify_dictionaries()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserError(
-            f"{place(0)}: {name} has values of type {column.type}, not numbers or text"
-        ) from error
+        raise _wrong_type(column.type, name, "numbers or text", place) from error
+    array = column.combine_chunks()
+    return array.dictionary, array.indices.fill_null(-1).to_numpy()
 
 
-def _as_text(words: pa.Array, name: str, place: Place) -> pa.Array:
-    try:
-        return words.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UserError(
-            f"{place(0)}: {name} has values of type {words.type}, not numbers or text"
-        ) from error
+def _wrong_type(kind: pa.DataType, name: str, expected: str, place: Place) -> UserError:
+    return UserError(f"{place(0)}: {name} has values of type {kind}, not {expected}")
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -194,4 +179,6 @@ def _refuse(
 ) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise UserError(f"{place(row)}: {name} {quoted(column[row].as_py())} is not {expected}")
+        value = column[row].as_py()
+        shown = "''" if value is None else quoted(value)
+        raise UserError(f"{place(row)}: {name} {shown} is not {expected}")

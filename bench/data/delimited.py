@@ -1,4 +1,4 @@
-"""Text and Parquet files of named columns, read by pyarrow.
+"""Text and Parquet files of named columns, read by pyarrow a few megabytes at a time.
 
 What pyarrow cannot read is looked up line by line, to say where the file is wrong.
 """
@@ -9,14 +9,19 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from bench.data.dataset import Rows
 from bench.errors import UserError, quoted
 from fm.validation import nearest
 
@@ -27,6 +32,12 @@ UNIT_SEPARATOR = "\x1f"
 TEXT = pa.dictionary(pa.int32(), pa.string())
 SAMPLE = 1000
 """Rows that are looked at to infer what a column is."""
+BLOCK = 2**22
+"""Bytes of text parsed together."""
+PUBLISHED = "given"
+"""Name of the split that files for validation and test make."""
+
+Columns = dict[str, pa.ChunkedArray]
 
 
 def open_columns(
@@ -54,7 +65,7 @@ def open_columns(
 
 
 def locate(columns: Mapping[str, str | int], names: Sequence[str], place: str) -> dict[str, int]:
-    """Return the position of each of `columns`, which are known by name or position.
+    """Return the position of each of `columns`, which are given by name or position.
 
     Raises
     ------
@@ -81,6 +92,64 @@ def locate(columns: Mapping[str, str | int], names: Sequence[str], place: str) -
     return positions
 
 
+class Files:
+    """One file of rows, or several of the same columns for the parts of a split, read as one."""
+
+    def __init__(self, paths: Mapping[str, str | Path | None], form: Mapping[str, Any]) -> None:
+        self._files = {
+            part: open_columns(path, **form) for part, path in paths.items() if path is not None
+        }
+        if "validation" in self._files and "test" not in self._files:
+            raise UserError("validation_path needs test_path: rows that the chosen is judged on")
+        first = self._files["train"]
+        self.path, self.names, self.where = first.path, first.names, first.where
+        self.has_header, self.kinds = first.has_header, first.kinds()
+        for file in self._files.values():
+            if file.names != self.names and (self.has_header or len(file.names) != len(self.names)):
+                raise UserError(
+                    f"{file.where}: the columns are {quoted(', '.join(file.names))}, those of the "
+                    f"training file {quoted(', '.join(self.names))}"
+                )
+        self._ends: dict[str, int] = {}
+
+    def read(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> Columns:
+        """Return the columns at these positions, of all files one after another.
+
+        They are named as in `columns`. Those of text files are dictionaries of text, but have the
+        type in `types` where every cell is written so.
+
+        Raises
+        ------
+        UserError : a file without rows, or its first line that has too few cells, too many, is not
+            in this encoding or ends within quotes.
+        """
+        tables = []
+        for part, file in self._files.items():
+            tables.append(file.read(columns, types))
+            if not len(tables[-1]):
+                raise UserError(f"{file.path} is empty: there is no row in it")
+            self._ends[part] = sum(map(len, tables))
+        try:
+            table = pa.concat_tables(tables, promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            text = pa.schema([(name, pa.string()) for name in columns])
+            table = pa.concat_tables(table.cast(text) for table in tables)
+        return {name: table[name] for name in columns}
+
+    def place(self, row: int) -> str:
+        """Say where a row (from 0) of them all is."""
+        starts = [0, *self._ends.values()]
+        part = int(np.searchsorted(starts, row, side="right")) - 1
+        return list(self._files.values())[part].place(row - starts[part])
+
+    @property
+    def splits(self) -> dict[str, tuple[Rows, ...]]:
+        """What several files make: (train, test) or (train, validation, test) rows."""
+        starts = [0, *self._ends.values()]
+        parts = tuple(np.arange(a, b) for a, b in pairwise(starts))
+        return {PUBLISHED: parts} if len(parts) > 1 else {}
+
+
 class ParquetFile:
     """A Parquet file's columns."""
 
@@ -91,32 +160,31 @@ class ParquetFile:
         self.has_header = True
         self.where = str(path)
 
-    def read(
-        self, columns: Mapping[str, int], types: Mapping[str, pa.DataType] | None = None
-    ) -> pa.Table:
-        """Return the columns at these positions, named as in `columns`, with their own types."""
+    def read(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> pa.Table:
+        """Return columns with the types that they have in the file."""
+        names = [self.names[position] for position in columns.values()]
+        text = [
+            self.names[position]
+            for name, position in columns.items()
+            if name not in types and pa.types.is_string(self.schema.types[position])
+        ]
         try:
-            table = pyarrow.parquet.read_table(
-                self.path, columns=[self.names[position] for position in columns.values()]
-            )
+            table = pyarrow.parquet.read_table(self.path, columns=names, read_dictionary=text)
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{self.path} cannot be read: {quoted(str(error), 300)}") from error
         return table.rename_columns(list(columns))
 
     def place(self, row: int) -> str:
-        """Say where a row (from 0) stands."""
+        """Say where a row (from 0) is."""
         return f"{self.path}, row {row + 1}"
 
     def kinds(self) -> list[str]:
-        """Return for each column "list", "fraction", "whole" or "text"."""
+        """Return for each column "list", "fraction" or "other"."""
         kinds = []
         for kind in self.schema.types:
-            if pa.types.is_nested(kind):
-                kinds.append("list")
-            elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-                kinds.append("fraction")
-            else:
-                kinds.append("whole" if pa.types.is_integer(kind) else "text")
+            fraction = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+            other = "fraction" if fraction else "other"
+            kinds.append("list" if pa.types.is_nested(kind) else other)
         return kinds
 
 
@@ -142,102 +210,96 @@ class DelimitedFile:
         except LookupError as error:
             raise UserError(f"there is no encoding {quoted(encoding)}") from error
         if not first.strip():
-            raise UserError(f"{path} is empty: there is no rating in it")
+            raise UserError(f"{path} is empty: there is no row in it")
         self.separator = separator or next((s for s in SEPARATORS if s in first), ",")
         cells = next(self._lines())[1]
-        self.has_header = header if header is not None else not any(map(_is_number, cells))
+        named = _numbers(cells).isna().all() if header is None else header
+        self.has_header = bool(named)
         self.names = cells if self.has_header else [str(n) for n in range(len(cells))]
         self.width = len(cells)
         self.skipped = line if self.has_header else 0
         self.where = f"{path}, line {line}"
 
-    def read(
-        self, columns: Mapping[str, int], types: Mapping[str, pa.DataType] | None = None
-    ) -> pa.Table:
-        """Return the columns at these positions, named as in `columns`, as dictionaries of text.
-
-        Columns in `types` have that type where every cell is written so, otherwise they are text.
-
-        Raises
-        ------
-        UserError : the first line that has too few cells, too many, is not in this encoding or ends
-            within quotes.
-        """
-        types = dict(types or {})
+    def read(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> pa.Table:
+        """Return columns as dictionaries of text, or of the types given where they fit."""
         try:
-            content = self._content()
-            if _ends_in_quotes(content, self._delimiter, self._quotes):
-                raise UserError(f"{self.path}: the file ends within quotes; it has been cut off")
             try:
-                return self._parse(content, columns, types)
+                return self._parse(columns, types)
             except pa.ArrowInvalid:
-                return self._parse(content, columns, dict.fromkeys(types, pa.string()))
-        except UnicodeDecodeError as error:
-            raise UserError(self._first_fault() or f"{self.path}: {error}") from error
-        except (OSError, pa.ArrowException) as error:
+                return self._parse(columns, {})
+        except (UnicodeDecodeError, OSError, pa.ArrowException) as error:
             fault = self._first_fault() or f"{self.path} cannot be read: {quoted(str(error), 300)}"
             raise UserError(fault) from error
 
     def place(self, row: int) -> str:
-        """Say where a row (from 0) stands."""
+        """Say where a row (from 0) is."""
         line, _ = next(itertools.islice(self._lines(), row + bool(self.skipped), None))
         return f"{self.path}, line {line}"
 
     def kinds(self) -> list[str]:
-        """Return for each column "fraction", "whole" or "text", from the first rows."""
+        """Return for each column "fraction" or "other", from the first rows."""
         cells = []
         with suppress(UserError):  # what is wrong with a line, `read` says
             for _, line in itertools.islice(self._lines(), bool(self.skipped), SAMPLE):
                 if len(line) == self.width:
                     cells.append(line)
-        columns = zip(*cells, strict=True) if cells else [()] * self.width
-        return [_kind([cell for cell in column if cell]) for column in columns]
+        return [_kind([c for c in column if c]) for column in zip(*cells, strict=True)] or [
+            "other"
+        ] * self.width
+
+    def _parse(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> pa.Table:
+        names = [str(position) for position in range(self.width)]
+        kinds = {names[position]: types.get(role, TEXT) for role, position in columns.items()}
+        blocks = self._blocks()
+        with self._stream(blocks) as stream:
+            batches = pyarrow.csv.open_csv(
+                stream,
+                pyarrow.csv.ReadOptions(
+                    column_names=names, skip_rows=self.skipped, block_size=BLOCK
+                ),
+                pyarrow.csv.ParseOptions(
+                    delimiter=self.separator if self._quotes else UNIT_SEPARATOR,
+                    quote_char='"' if self._quotes else False,
+                    newlines_in_values=self._quotes,
+                ),
+                pyarrow.csv.ConvertOptions(
+                    include_columns=[names[position] for position in columns.values()],
+                    column_types=kinds,
+                    null_values=[""],
+                ),
+            )
+            table = pa.Table.from_batches(batches, batches.schema)
+        if blocks.within_quotes:
+            raise UserError(self._cut_off)
+        return table.rename_columns(list(columns))
 
     @property
     def _quotes(self) -> bool:
-        """`::` is written by programs that know no quotes."""
+        """Programs that write a separator of several characters know no quotes."""
         return len(self.separator) == 1
 
     @property
-    def _delimiter(self) -> str:
-        return self.separator if len(self.separator) == 1 else UNIT_SEPARATOR
+    def _cut_off(self) -> str:
+        return f"{self.path}: the file ends within quotes; it has been cut off"
 
-    def _content(self) -> pa.Buffer:
-        """Return the text as UTF-8 with a separator of one character."""
-        compressed = self.path.suffix in (".gz", ".bz2", ".zst", ".lz4", ".br")
-        stream = pa.input_stream(str(self.path)) if compressed else pa.memory_map(str(self.path))
-        with stream:
-            content = stream.read_buffer()
-        if self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
-            content = pa.py_buffer(content.to_pybytes().decode(self.encoding).encode())
-        if len(self.separator) > 1:
-            parts = self.separator.encode(), self._delimiter.encode()
-            content = pa.py_buffer(content.to_pybytes().replace(*parts))
-        return content
+    def _blocks(self) -> _Quotes | _Separators:
+        return (_Quotes if self._quotes else _Separators)(self.separator.encode())
 
-    def _parse(
-        self, content: pa.Buffer, columns: Mapping[str, int], types: Mapping[str, pa.DataType]
-    ) -> pa.Table:
-        names = [str(position) for position in range(self.width)]
-        kinds = {names[position]: types.get(role, TEXT) for role, position in columns.items()}
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(content),
-            pyarrow.csv.ReadOptions(column_names=names, skip_rows=self.skipped),
-            pyarrow.csv.ParseOptions(
-                delimiter=self._delimiter,
-                quote_char='"' if self._quotes else False,
-                newlines_in_values=self._quotes and _has_quotes(content),
-            ),
-            pyarrow.csv.ConvertOptions(
-                include_columns=[names[position] for position in columns.values()],
-                column_types=kinds,
-                null_values=[],
-            ),
-        )
-        return table.rename_columns(list(columns))
+    def _stream(self, blocks: _Quotes | _Separators) -> pa.NativeFile:
+        """Open the file as UTF-8 text that passes through `blocks`."""
+        stream = pa.input_stream(str(self.path))
+        if self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+            stream = pa.transcoding_input_stream(stream, self.encoding, "utf-8")
+        return pa.TransformInputStream(stream, blocks)
 
     def _first_fault(self) -> str | None:
+        blocks = self._blocks()
         try:
+            with suppress(UnicodeDecodeError), self._stream(blocks) as stream:
+                while stream.read(BLOCK):
+                    pass
+            if blocks.within_quotes:
+                return self._cut_off
             for line, cells in self._lines():
                 if len(cells) != self.width:
                     return (
@@ -256,7 +318,15 @@ class DelimitedFile:
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
         """Yield number and cells of each line that is not blank."""
         with self._text() as text:
-            yield from _split(text, self.separator, self.path)
+            if len(self.separator) > 1:
+                lines = enumerate((line.rstrip("\r\n") for line in text), start=1)
+                yield from ((number, line.split(self.separator)) for number, line in lines if line)
+                return
+            reader = csv.reader(text, delimiter=self.separator)
+            try:
+                yield from ((reader.line_num, cells) for cells in reader if cells)
+            except csv.Error as error:
+                raise UserError(f"{self.path}, line {reader.line_num}: {error}") from error
 
     def _text(self) -> io.TextIOWrapper:
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
@@ -264,40 +334,64 @@ class DelimitedFile:
         return io.TextIOWrapper(source, encoding, errors="replace", newline="")
 
 
-def _split(text: Iterable[str], separator: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    if len(separator) > 1:
-        lines = enumerate((line.rstrip("\r\n") for line in text), start=1)
-        yield from ((number, line.split(separator)) for number, line in lines if line)
-        return
-    reader = csv.reader(text, delimiter=separator)
-    try:
-        yield from ((reader.line_num, cells) for cells in reader if cells)
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: {error}") from error
+class _Separators:
+    """Replaces a separator of several bytes in text that comes in blocks."""
+
+    within_quotes = False
+
+    def __init__(self, separator: bytes) -> None:
+        self._separator = separator
+        self._begun = b""
+
+    def __call__(self, block: pa.Buffer) -> bytes:
+        if not len(block):
+            block, self._begun = self._begun, b""
+            return bytes(block)
+        text = (self._begun + bytes(block)).replace(self._separator, UNIT_SEPARATOR.encode())
+        begun = max(n for n in range(len(self._separator)) if text.endswith(self._separator[:n]))
+        self._begun = text[len(text) - begun :]
+        return text[: len(text) - begun]
 
 
-def _has_quotes(content: pa.Buffer) -> bool:
-    return re.search(b'"', memoryview(content)) is not None
+class _Quotes:
+    """Follows the quotes in text that comes in blocks, which it leaves as they are."""
+
+    def __init__(self, separator: bytes) -> None:
+        other = rb"[^" + re.escape(separator) + rb"\r\n]*+"
+        opened = rb'"(?:[^"]++|"")*+'
+        cell = rb"(?:" + opened + rb'"' + other + rb'|(?!")' + other + rb")"
+        self._ends = tuple(bytes([byte]) for byte in separator + b"\r\n")
+        self._opened = re.compile(opened)
+        self._cells = re.compile(rb"(?:" + cell + rb"[" + re.escape(separator) + rb"\r\n])*+")
+        self._last = b""  # stands for what was read of the last cell
+
+    @property
+    def within_quotes(self) -> bool:
+        return self._last == b'"'
+
+    def __call__(self, block: pa.Buffer) -> pa.Buffer:
+        text = bytes(block)
+        if b'"' not in text and not self.within_quotes:
+            self._last = b"" if text.endswith(self._ends) else b"x"
+            return block
+        text = self._last + text.removeprefix(b"\xef\xbb\xbf")
+        whole = self._cells.match(text)
+        last = text[whole.end() if whole else 0 :]
+        opened = self._opened.match(last)
+        if opened is None:
+            self._last = last[:1]
+        else:  # open, or closed by its last byte, or closed with more text behind
+            self._last = b'"' + b'"x'[: len(last) - opened.end()]
+        return block
 
 
-def _ends_in_quotes(content: pa.Buffer, delimiter: str, quotes: bool) -> bool:
-    """Whether a quoted cell is still open at the end."""
-    if not quotes or not _has_quotes(content):
-        return False
-    start = re.escape(delimiter.encode()) + rb"\r\n"
-    cell = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[" + start + rb'])"(?:[^"]++|"")*+("?)')
-    return any(not match[1] for match in cell.finditer(memoryview(content)))
+def _numbers(cells: Sequence[str]) -> pd.Series:
+    """NaN where a cell is no number."""
+    return pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
 
 
 def _kind(cells: Sequence[str]) -> str:
-    if not cells or not all(map(_is_number, cells)):
-        return "text"
-    return "whole" if all(re.fullmatch(r"[+-]?\d+", cell) for cell in cells) else "fraction"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    if not cells or _numbers(cells).isna().any():
+        return "other"
+    whole = all(re.fullmatch(r"[+-]?\d+", cell) for cell in cells)
+    return "other" if whole else "fraction"

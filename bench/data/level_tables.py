@@ -7,18 +7,20 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_integer_dtype
 
-from bench.data.delimited import SEPARATORS, UNIT_SEPARATOR
+from bench.data.delimited import SEPARATORS
 from bench.errors import UserError, quoted
 
 
-def level_table(path: str | Path, name: str, levels: pd.Series) -> pd.DataFrame:
-    """Read a table indexed by the id in its first column, of the type that `levels` have.
+def level_table(path: str | Path, name: str, rows: pd.DataFrame) -> pd.DataFrame:
+    """Read a table indexed by the id in its first column, of the type that `rows[name]` has.
 
     Raises
     ------
-    UserError : no such file or none that can be read, no column beside the id, an id that is
-        missing or there twice, or no id that occurs among the rows.
+    UserError : no such field or file, or none that can be read; no column beside the id, an id that
+        is missing or there twice, or no id that occurs among the rows.
     """
+    if name not in rows:
+        raise UserError(f"tables: there is no field {quoted(name)}; there are {', '.join(rows)}")
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"there is no file {path}")
@@ -30,13 +32,11 @@ def level_table(path: str | Path, name: str, levels: pd.Series) -> pd.DataFrame:
         raise UserError(
             f"{path}: there must be a column beside the {name} id, got {', '.join(table.columns)}"
         )
-    index = _as(levels, table.iloc[:, 0], f"{path}: {name} id")
+    index = _ids(table.iloc[:, 0], rows[name], f"{path}: {name} id")
     if index.has_duplicates:
-        raise UserError(
-            f"{path}: {name} id {quoted(str(index[index.duplicated()][0]))[1:-1]} occurs "
-            "more than once"
-        )
-    if not index.isin(levels.unique()).any():
+        repeated = quoted(str(index[index.duplicated()][0]))[1:-1]
+        raise UserError(f"{path}: {name} id {repeated} occurs more than once")
+    if not index.isin(rows[name].unique()).any():
         raise UserError(
             f"{path}: no {name} of the rows is in it; its ids are "
             f"{', '.join(map(str, index[:3]))}, ..."
@@ -45,23 +45,23 @@ def level_table(path: str | Path, name: str, levels: pd.Series) -> pd.DataFrame:
 
 
 def _read_text(path: Path) -> pd.DataFrame:
-    """Ids are left as they are written."""
-    first = pd.read_csv(path, sep=UNIT_SEPARATOR, nrows=0).columns[0]
+    """Read a table, and its ids as they are written."""
+    first = pd.read_csv(path, sep="\x1f", nrows=0).columns[0]
     separator = next((s for s in SEPARATORS if s in first), ",")
     form = {"sep": separator, "engine": "python" if len(separator) > 1 else None}
     names = pd.read_csv(path, nrows=0, **form).columns
     return pd.read_csv(path, dtype={names[0]: "str"}, **form)
 
 
-def _as(levels: pd.Series, written: pd.Series, what: str) -> pd.Index:
+def _ids(written: pd.Series, levels: pd.Series, label: str) -> pd.Index:
     if written.isna().any():
-        raise UserError(f"{what} is missing in row {1 + int(written.isna().argmax())}")
+        raise UserError(f"{label} is missing in row {1 + int(written.isna().argmax())}")
     if not is_integer_dtype(levels):
         return pd.Index(written.astype("str"), name=levels.name)
     numbers = pd.to_numeric(written, errors="coerce")
     wrong = numbers.isna() | (numbers % 1 != 0)
     if wrong.any():
         raise UserError(
-            f"{what} {quoted(written[wrong].iloc[0])} is no whole number, as those of the rows are"
+            f"{label} {quoted(written[wrong].iloc[0])} is no whole number, as those of the rows are"
         )
     return pd.Index(numbers.astype("int64"), name=levels.name)

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from bench.data.dataset import LazySplits, Rows
-from bench.data.delimited import open_columns
-from bench.data.ratings import parse_ratings
+from bench.data.delimited import Files, open_columns
+from bench.data.ratings import ROLES
+from bench.data.table import read_table
 from bench.errors import UserError
 
-COLUMNS = {"user": 0, "item": 1, "rating": 2, "timestamp": 3}
 SPLITS_100K = ("ua", "ub", "u1", "u2", "u3", "u4", "u5")
 SPLITS_10M = ("ra", "rb", "r1", "r2", "r3", "r4", "r5")
 OCCUPATIONS_1M = [
@@ -50,10 +50,8 @@ NO_GENRE = "(no genres listed)"
 
 def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
     """Read a table of ratings whose columns are user, item, rating and time stamp."""
-    file = open_columns(path, separator=separator, header=header)
-    whole = {"user": pa.int64(), "item": pa.int64(), "timestamp": pa.int64()}
-    read = file.read(COLUMNS, whole | {"rating": pa.float64()})
-    return pd.DataFrame(parse_ratings(read, file.place), copy=False)
+    files = Files({"train": path}, {"separator": separator, "header": header})
+    return read_table(files, ROLES, "rating").rows
 
 
 def titles(
@@ -178,7 +176,7 @@ def _text(
 ) -> pd.DataFrame:
     """Columns of text, indexed by the first one's whole numbers."""
     file = open_columns(path, separator=separator, header=header, encoding=encoding)
-    table = file.read(columns)
+    table = file.read(columns, {})
     frame = pd.DataFrame({name: table[name].cast(pa.string()).to_pandas() for name in columns})
     first = next(iter(columns))
     return frame.assign(**{first: frame[first].astype("int64")}).set_index(first)

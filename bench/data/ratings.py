@@ -1,19 +1,18 @@
-"""Ratings from a file of one's own: the case of a table whose fields are `user` and `item`."""
+"""Ratings: the case of a table whose fields are `user` and `item` and whose target is `rating`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from bench.data.columns import Place, to_field, to_numbers, to_seconds
+from bench.data.columns import Place
 from bench.data.dataset import Dataset
-from bench.data.delimited import locate
-from bench.data.table import TIME_NAMES, Column, Files, level_tables, rating_scale
+from bench.data.delimited import Files, locate
+from bench.data.table import TIME_NAMES, Column, Role, read_table
 from bench.errors import UserError, checked, quoted
 from fm.validation import check_choice
 
@@ -25,10 +24,17 @@ NAMES = {
     "rating": ("rating", "stars", "score"),
     "timestamp": TIME_NAMES,
 }
-"""What a header may call a role, in lower case and without `_`.
+"""What a header may call a column, in lower case and without `_`.
 
-The roles are in the order of files without names.
+The columns are in the order of files without names.
 """
+ROLES = {
+    "user": Role("field", 0, "user id", missing=False),
+    "item": Role("field", 1, "item id", missing=False),
+    "rating": Role("target", 2, "rating"),
+    "timestamp": Role("time", 3, "time stamp"),
+}
+"""Of a file without names."""
 
 
 def ratings_file(
@@ -64,61 +70,23 @@ def ratings_file(
     ------
     UserError : whatever is wrong with the file, with its line and value.
     """
-    chosen = {role: column for role, column in (columns or {}).items() if column is not None}
+    chosen = {name: column for name, column in (columns or {}).items() if column is not None}
     with checked():
         check_choice("duplicates", duplicates, DUPLICATES)
-        for role in chosen:
-            check_choice("columns", role, NAMES)
+        for name in chosen:
+            check_choice("columns", name, NAMES)
     if header is None and any(isinstance(column, str) for column in chosen.values()):
         header = True
     form = {"separator": separator, "header": header, "encoding": encoding}
     files = Files({"train": path}, form)
     positions = _positions(files, chosen)
-    others = _others(files, set(positions.values()))
-    numbers = {name: pa.float64() for name, kind in others.items() if kind == "fraction"}
-    read = files.read(
-        positions | {name: files.names.index(name) for name in others},
-        {"rating": pa.float64(), "timestamp": pa.int64()} | numbers,
-    )
-    place = files.place
-    parsed = parse_ratings(read, place)
-    for name in others:
-        parsed[name] = (
-            to_numbers(read[name], name, place, missing=True)
-            if name in numbers
-            else to_field(read[name], name, place)
-        )
-    rows = pd.DataFrame(parsed, copy=False)
-    bounds = rating_scale(parsed["rating"], scale, place)
-    rows = drop_duplicates(rows, duplicates, place)
-    described = {who: file for who, file in (("user", users), ("item", items)) if file is not None}
-    return Dataset(
-        name=Path(path).stem,
-        rows=rows,
-        scale=bounds,
-        source=f"{len(rows):,} ratings of {path}",
-        tables=level_tables(described, rows),
-        fields=("user", "item", *(name for name in others if name not in numbers)),
-        numeric=tuple(numbers),
-        ids=("user", "item"),
-        time="timestamp" if "timestamp" in rows else None,
-    )
-
-
-def parse_ratings(read: pa.Table, place: Place) -> dict[str, NDArray | pd.Series]:
-    """Return `user`, `item`, `rating` and, where there is one, `timestamp` from raw columns.
-
-    Raises
-    ------
-    UserError : a missing id, a rating that is not a finite number, a time stamp that is none.
-    """
-    parsed = {
-        who: to_field(read[who], f"{who} id", place, missing=False) for who in ("user", "item")
-    }
-    parsed["rating"] = to_numbers(read["rating"], "rating", place)
-    if "timestamp" in read.column_names:
-        parsed["timestamp"] = to_seconds(read["timestamp"], "time stamp", place)
-    return parsed
+    roles = {name: ROLES[name]._replace(position=positions[name]) for name in positions}
+    tables = {name: file for name, file in (("user", users), ("item", items)) if file is not None}
+    roles |= _others(files, set(positions.values()))
+    data = read_table(files, roles, "rating", scale=scale, tables=tables)
+    rows = drop_duplicates(data.rows, duplicates, files.place)
+    source = f"{len(rows):,} ratings of {path}"
+    return replace(data, rows=rows, source=source, ids=("user", "item"))
 
 
 def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.DataFrame:
@@ -128,7 +96,7 @@ def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.Data
     ------
     UserError : under the policy "error", for the first rating that repeats a pair.
     """
-    user, item = (pd.factorize(ratings[role])[0] for role in ("user", "item"))
+    user, item = (pd.factorize(ratings[name])[0] for name in ("user", "item"))
     pair = user * (1 + item.max()) + item
     # Sorting is ten times faster than hashing, and most files have no duplicates.
     ordered = np.sort(pair)
@@ -143,7 +111,7 @@ def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.Data
     if policy == "error":
         row = int(np.argmax(repeated))
         first = int(np.argmax(pair == pair[row]))
-        user_id, item_id = (quoted(str(ratings[who][row]))[1:-1] for who in ("user", "item"))
+        user_id, item_id = (quoted(str(ratings[name][row]))[1:-1] for name in ("user", "item"))
         raise UserError(
             f"{place(row)}: user {user_id} has rated item {item_id} before, in {place(first)}; "
             "duplicates=first, last or mean keeps one rating"
@@ -152,35 +120,32 @@ def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.Data
 
 
 def _positions(files: Files, chosen: Mapping[str, Column]) -> dict[str, int]:
-    """Return where each role's column is.
-
-    As chosen, by its name in a header, or at the role's own place.
-    """
-    given = {role: column for role, column in chosen.items() if column is not False}
+    """Return where each column is: as chosen, by its name in a header, or at its own place."""
+    given = {name: column for name, column in chosen.items() if column is not False}
     positions = locate(given, files.names, files.where)
     plain = [name.lower().replace("_", "") for name in files.names] if files.has_header else []
-    for role, names in NAMES.items():
-        found = [plain.index(name) for name in names if name in plain]
-        if role not in chosen and found and found[0] not in positions.values():
-            positions[role] = found[0]
-    for position, role in enumerate(NAMES):
-        if role in positions or role in chosen:
+    for name, names in NAMES.items():
+        found = [plain.index(other) for other in names if other in plain]
+        if name not in chosen and found and found[0] not in positions.values():
+            positions[name] = found[0]
+    for position, name in enumerate(NAMES):
+        if name in positions or name in chosen:
             continue
-        if role == "timestamp" and (files.has_header or position >= len(files.names)):
+        if name == "timestamp" and (files.has_header or position >= len(files.names)):
             continue
         if position in positions.values():
             raise UserError(
-                f"{files.where}: which column is the {role}? There are {', '.join(files.names)}: "
-                f"give data.columns.{role}=..."
+                f"{files.where}: which column is the {name}? There are {', '.join(files.names)}: "
+                f"give data.columns.{name}=..."
             )
-        positions |= locate({role: position}, files.names, files.where)
-    return {role: positions[role] for role in NAMES if role in positions}
+        positions |= locate({name: position}, files.names, files.where)
+    return {name: positions[name] for name in NAMES if name in positions}
 
 
-def _others(files: Files, taken: set[int]) -> dict[str, str]:
-    """Return name and kind of each other column that a header names once, unlike any role."""
+def _others(files: Files, taken: set[int]) -> dict[str, Role]:
+    """Return a role for each other column that a header names once, unlike any of `NAMES`."""
     return {
-        name: kind
+        name: Role("numeric" if kind == "fraction" else "field", position, name)
         for position, (name, kind) in enumerate(zip(files.names, files.kinds, strict=True))
         if files.has_header
         and position not in taken

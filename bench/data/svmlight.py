@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.data.dataset import TASKS, Bag, Dataset
-from bench.data.table import PUBLISHED
+from bench.data.delimited import PUBLISHED
 from bench.errors import UserError, checked, quoted
 from fm.svmlight import read_svmlight
 from fm.validation import check_choice

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.data.columns import Place, to_bag, to_field, to_numbers, to_seconds
-from bench.data.dataset import TASKS, Dataset, Rows
-from bench.data.delimited import locate, open_columns
+from bench.data.dataset import TASKS, Dataset
+from bench.data.delimited import PUBLISHED, Files, locate
 from bench.data.level_tables import level_table
 from bench.errors import UserError, checked, quoted
 from fm.validation import check_choice, check_number
@@ -25,8 +24,21 @@ TIME_NAMES = ("timestamp", "time", "datetime", "date")
 """Columns of these names are times unless they are given another role."""
 TWO_CLASSES = ({"0", "1"}, {"-1", "1"}, {"0.0", "1.0"}, {"-1.0", "1.0"})
 """Numbers that stand for two classes."""
-PUBLISHED = "given"
-"""Name of the split that files for validation and test make."""
+TYPES = {"numeric": pa.float64(), "weight": pa.float64(), "time": pa.int64()}
+
+
+class Role(NamedTuple):
+    """What a column of a file is in the data set.
+
+    kind : "target", "field", "numeric", "bag", "time" or "weight".
+    label : what error messages call it.
+    missing : whether a field may have missing values.
+    """
+
+    kind: str
+    position: int
+    label: str
+    missing: bool = True
 
 
 def table_file(
@@ -55,8 +67,8 @@ def table_file(
     with fractions are numeric, a column named like a time is the time, and all others are fields.
     Where `fields`, `numeric` or `bags` is given, columns without a role are left out.
 
-    A missing value of a field is a level of its own; of a numeric column it is NaN; of a bag, no
-    level. A missing target, time or weight is refused.
+    A missing value of a field is a level of its own, ""; of a numeric column it is NaN; of a bag,
+    no level. A missing target, time or weight is refused.
 
     Parameters
     ----------
@@ -81,97 +93,79 @@ def table_file(
             check_choice("task", task, TASKS)
     single = {"target": target, "time": time, "weight": weight}
     several = {"field": fields, "numeric": numeric, "bag": bags}
-    given = {role: [c] for role, c in single.items() if c is not None}
-    given |= {role: list(columns) for role, columns in several.items() if columns is not None}
+    given = {kind: [c] for kind, c in single.items() if c is not None}
+    given |= {kind: list(columns) for kind, columns in several.items() if columns is not None}
     if header is None and any(isinstance(c, str) for columns in given.values() for c in columns):
         header = True
-    form: dict[str, Any] = {"separator": separator, "header": header, "encoding": encoding}
-    parts = {"train": path, "validation": validation_path, "test": test_path}
-    files = Files({part: file for part, file in parts.items() if file is not None}, form)
-    roles = _roles(files, given)
-    numbers = {name: pa.float64() for name, role in roles.items() if role in ("numeric", "weight")}
-    times = {name: pa.int64() for name, role in roles.items() if role == "time"}
-    read = files.read({name: files.names.index(name) for name in roles}, numbers | times)
-    named = {role: tuple(n for n, r in roles.items() if r == role) for role in roles.values()}
-    [name] = named["target"]
-    y, task, classes = _target(read[name], name, task, positive, scale, files.place)
-    columns = {
-        n: _column(read[n], n, role, files.place)
-        for n, role in roles.items()
-        if role in ("field", "numeric", "time", "weight")
+    files = Files(
+        {"train": path, "validation": validation_path, "test": test_path},
+        {"separator": separator, "header": header, "encoding": encoding},
+    )
+    roles = {
+        files.names[position]: Role(kind, position, files.names[position])
+        for position, kind in _kinds(files, given).items()
     }
-    rows = pd.DataFrame({name: y} | columns, copy=False)
+    return read_table(files, roles, task, positive, scale, tables or {}, bag_separator)
+
+
+def read_table(
+    files: Files,
+    roles: Mapping[str, Role],
+    task: str | None = None,
+    positive: str | None = None,
+    scale: Sequence[float] | None = None,
+    tables: Mapping[str, str | Path] | None = None,
+    bag_separator: str = "|",
+) -> Dataset:
+    """Read the columns that have a role, by their names in the data set.
+
+    Parameters
+    ----------
+    task, positive, scale, tables, bag_separator : as in `table_file`.
+
+    Raises
+    ------
+    UserError : whatever is wrong with a file, with its line and value.
+    """
+    if task is None and scale is not None:
+        task = "rating"
+    types = TYPES if task in (None, "binary") else TYPES | {"target": pa.float64()}
+    read = files.read(
+        {name: role.position for name, role in roles.items()},
+        {name: types[role.kind] for name, role in roles.items() if role.kind in types},
+    )
+    named = {
+        kind: tuple(name for name, role in roles.items() if role.kind == kind)
+        for kind in dict.fromkeys(role.kind for role in roles.values())
+    }
+    place = files.place
+    [target] = named["target"]
+    y, task, classes = _target(read.pop(target), roles[target].label, task, positive, place)
+    # Each column is released once it is converted: memory holds the rows about once.
+    bags = {n: to_bag(read.pop(n), n, place, bag_separator) for n in named.get("bag", ())}
+    columns = {
+        name: y if name == target else _column(read.pop(name), role, place)
+        for name, role in roles.items()
+        if name not in bags
+    }
+    rows = pd.DataFrame(columns, copy=False)
     return Dataset(
-        name=Path(path).stem,
+        name=files.path.stem,
         rows=rows,
-        scale=(0.0, 1.0) if task == "binary" else rating_scale(y, scale, files.place),
-        source=f"{len(rows):,} rows of {path}: {_said(named, task, y, classes)}",
-        tables=level_tables(tables or {}, rows),
+        scale=(0.0, 1.0) if task == "binary" else rating_scale(y, scale, place),
+        source=f"{len(rows):,} rows of {files.path}: {_summary(named, task, y, classes)}",
+        tables={of: level_table(path, of, rows) for of, path in (tables or {}).items()},
         task=task,
-        target=name,
+        target=target,
         fields=named.get("field", ()),
         numeric=named.get("numeric", ()),
         time=named.get("time", (None,))[0],
         weight=named.get("weight", (None,))[0],
-        bags={n: to_bag(read[n], n, files.place, bag_separator) for n in named.get("bag", ())},
+        bags=bags,
         classes=classes,
         splits=files.splits,
         default_split=PUBLISHED if files.splits else None,
     )
-
-
-class Files:
-    """One file of rows, or several of the same columns for the parts of a split, read as one."""
-
-    def __init__(self, paths: Mapping[str, str | Path], form: Mapping[str, Any]) -> None:
-        self._files = {part: open_columns(path, **form) for part, path in paths.items()}
-        first = self._files["train"]
-        self.names, self.has_header, self.where = first.names, first.has_header, first.where
-        for file in self._files.values():
-            if file.names != self.names and (self.has_header or len(file.names) != len(self.names)):
-                raise UserError(
-                    f"{file.where}: the columns are {quoted(', '.join(file.names))}, those of the "
-                    f"training file {quoted(', '.join(self.names))}"
-                )
-        self.kinds = first.kinds()
-        self._ends: dict[str, int] = {}
-
-    def read(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> pa.Table:
-        """Return the columns at these positions, of all files one after another."""
-        read = {}
-        for part, file in self._files.items():
-            read[part] = file.read(columns, types)
-            if not len(read[part]):
-                raise UserError(f"{file.path} is empty: there is no row in it")
-            self._ends[part] = sum(map(len, read.values()))
-        try:
-            return pa.concat_tables(read.values(), promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            as_text = [
-                t.cast(pa.schema([(name, pa.string()) for name in columns])) for t in read.values()
-            ]
-            return pa.concat_tables(as_text)
-
-    def place(self, row: int) -> str:
-        """Say where a row (from 0) of them all stands."""
-        start = 0
-        for part, end in self._ends.items():
-            if row < end:
-                return self._files[part].place(row - start)
-            start = end
-        raise IndexError(row)
-
-    @property
-    def splits(self) -> dict[str, tuple[Rows, ...]]:
-        """What the files make: (train, test) or (train, validation, test) rows."""
-        if "test" not in self._ends:
-            if "validation" in self._ends:
-                raise UserError(
-                    "validation_path needs test_path: rows that the chosen is judged on"
-                )
-            return {}
-        starts = [0, *self._ends.values()]
-        return {PUBLISHED: tuple(np.arange(a, b) for a, b in pairwise(starts))}
 
 
 def rating_scale(
@@ -198,70 +192,52 @@ def rating_scale(
     return float(low), float(high)
 
 
-def level_tables(files: Mapping[str, str | Path], rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Read a table that describes the levels of each field in `files`."""
-    for name in files:
-        if name not in rows:
-            raise UserError(
-                f"tables: there is no field {quoted(name)}; there are {', '.join(rows)}"
-            )
-    return {name: level_table(file, name, rows[name]) for name, file in files.items()}
-
-
-def _roles(files: Files, given: Mapping[str, Sequence[Column]]) -> dict[str, str]:
-    """Return the role of each column that has one, in the file's order."""
-    roles: dict[int, str] = {}
-    for role, columns in given.items():
+def _kinds(files: Files, given: Mapping[str, Sequence[Column]]) -> dict[int, str]:
+    """Return the kind of each position that has a role: the target's first, then in order."""
+    kinds: dict[int, str] = {}
+    for kind, columns in given.items():
         for column in columns:
-            position = locate({role: column}, files.names, files.where)[role]
-            if position in roles:
+            position = locate({kind: column}, files.names, files.where)[kind]
+            if position in kinds:
                 raise UserError(
-                    f"column {quoted(files.names[position])} is {roles[position]} and {role}: "
+                    f"column {quoted(files.names[position])} is {kinds[position]} and {kind}: "
                     "leave one of the two out"
                 )
-            roles[position] = role
-    if len(set(files.names)) < len(files.names):
-        locate(dict.fromkeys(["a column"], _repeated(files.names)), files.names, files.where)
+            kinds[position] = kind
+    repeated = [name for name in files.names if files.names.count(name) > 1]
+    if repeated:
+        locate({"a column": repeated[0]}, files.names, files.where)
     if not {"field", "numeric", "bag"} & given.keys():
-        for position, (name, kind) in enumerate(zip(files.names, files.kinds, strict=True)):
-            if name.lower() in TIME_NAMES and "time" not in roles.values():
-                roles.setdefault(position, "time")
-            inferred = {"list": "bag", "fraction": "numeric"}.get(kind, "field")
-            roles.setdefault(position, inferred)
-    if not {"field", "numeric", "bag"} & set(roles.values()):
+        for position, (name, written) in enumerate(zip(files.names, files.kinds, strict=True)):
+            if name.lower() in TIME_NAMES and "time" not in kinds.values():
+                kinds.setdefault(position, "time")
+            inferred = {"list": "bag", "fraction": "numeric"}.get(written, "field")
+            kinds.setdefault(position, inferred)
+    if not {"field", "numeric", "bag"} & set(kinds.values()):
         raise UserError(f"{files.where}: there is no column beside the target to predict it from")
-    return {files.names[position]: roles[position] for position in sorted(roles)}
-
-
-def _repeated(names: Sequence[str]) -> str:
-    return next(name for name in names if list(names).count(name) > 1)
+    return dict(sorted(kinds.items(), key=lambda item: (item[1] != "target", item[0])))
 
 
 def _column(
-    column: pa.ChunkedArray, name: str, role: str, place: Place
+    column: pa.ChunkedArray, role: Role, place: Place
 ) -> NDArray[np.float64] | NDArray[np.int64] | pd.Series:
-    if role == "field":
-        return to_field(column, name, place)
-    if role == "time":
-        return to_seconds(column, name, place)
-    numbers = to_numbers(column, name, place, missing=role == "numeric")
-    if role == "weight" and (numbers < 0).any():
+    if role.kind == "field":
+        return to_field(column, role.label, place, missing=role.missing)
+    if role.kind == "time":
+        return to_seconds(column, role.label, place)
+    numbers = to_numbers(column, role.label, place, missing=role.kind == "numeric")
+    if role.kind == "weight" and (numbers < 0).any():
         row = int(np.argmax(numbers < 0))
         raise UserError(f"{place(row)}: weight {numbers[row]} is below 0")
     return numbers
 
 
 def _target(
-    column: pa.ChunkedArray,
-    name: str,
-    task: str | None,
-    positive: str | None,
-    scale: Sequence[float] | None,
-    place: Place,
+    column: pa.ChunkedArray, name: str, task: str | None, positive: str | None, place: Place
 ) -> tuple[NDArray[np.float64], str, tuple[str, str] | None]:
     """Return the target as numbers, its task, and the names of its classes if it has two."""
-    if task == "regression" or scale is not None or task == "rating":
-        return to_numbers(column, name, place), task or "rating", None
+    if task in ("regression", "rating"):
+        return to_numbers(column, name, place), task, None
     levels = column.cast(pa.string()) if pa.types.is_boolean(column.type) else column
     values = pd.Series(to_field(levels, name, place, missing=False)).astype("category")
     words = [str(word) for word in values.cat.categories]
@@ -283,7 +259,7 @@ def _target(
     return to_numbers(column, name, place), "regression", None
 
 
-def _said(
+def _summary(
     named: Mapping[str, Sequence[str]],
     task: str,
     y: NDArray[np.float64],
@@ -293,8 +269,8 @@ def _said(
     share = f", {y.mean():.1%} are {classes[1]}" if classes else ""
     words = {"field": "fields", "bag": "bags"}
     parts = [
-        f"{words.get(role, role)} {', '.join(columns)}"
-        for role, columns in named.items()
-        if role != "target"
+        f"{words.get(kind, kind)} {', '.join(columns)}"
+        for kind, columns in named.items()
+        if kind != "target"
     ]
     return f"target {named['target'][0]} ({task}{share}), {'; '.join(parts)}"

@@ -179,7 +179,7 @@ def test_digest_is_that_of_what_was_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("", {}, "is empty: there is no rating in it"),
+        ("", {}, "is empty: there is no row in it"),
         ("\n\n", {}, "is empty"),
         ("user,item,rating\n", {}, "is empty"),
         ("1,2\n", {}, "line 1: there is no column 2 for rating, only 0 to 1"),
@@ -228,7 +228,7 @@ def test_faults_are_named(
 def test_faults_of_parquet_are_named(tmp_path: Path) -> None:
     table = TABLE.assign(rating=[1.0, 2.0, np.nan, 3.0])
     with pytest.raises(
-        UserError, match=r"ratings.parquet, row 3: rating None is not a finite number"
+        UserError, match=r"ratings.parquet, row 3: rating '' is not a finite number"
     ):
         ratings_file(written(tmp_path, "parquet", table))
     with pytest.raises(UserError, match="there is no column 'stars' for rating"):
@@ -335,7 +335,7 @@ def test_large_and_binary_ids_of_parquet_are_text(tmp_path: Path) -> None:
         ({"user": pa.array([1, None])}, "row 2: there is no user id"),
         ({"rating": pa.array([0, 1], pa.timestamp("ns"))}, "rating has values of type timestamp"),
         ({"rating": pa.array([[1.0], [2.0]])}, "rating has values of type list"),
-        ({"timestamp": pa.array([1, None], pa.timestamp("s"))}, "row 2: time stamp None is not"),
+        ({"timestamp": pa.array([1, None], pa.timestamp("s"))}, "row 2: time stamp '' is not"),
         ({"timestamp": pa.array([1, 2], pa.duration("s"))}, "time stamp has values of type dur"),
         ({"timestamp": pa.array([2**63, 5], pa.uint64())}, "is not seconds since 1970"),
     ],

@@ -2,6 +2,7 @@
 sentence.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data import table_file
+from bench.data.delimited import _Quotes, _Separators
+from bench.data.fuzzing import _ends_quoted
 from bench.data.splits import default
 from bench.errors import UserError
 from bench.features import build_design
@@ -177,3 +180,24 @@ def test_features_of_a_table(tmp_path: Path) -> None:
         UserError, match=r"clicks has no feature 'devise' \(did you mean 'device'\?\)"
     ):
         build_design(data, ["devise"], np.arange(4))
+
+
+@given(text=st.text('",;\nab', max_size=30), cuts=st.lists(st.integers(0, 30), max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_quotes_are_followed_across_blocks(text: str, cuts: list[int]) -> None:
+    """Against the reading of one character at a time."""
+    bounds = [0, *sorted(cuts), len(text)]
+    blocks = _Quotes(b",")
+    for start, end in pairwise(bounds):
+        if text[start:end]:
+            blocks(text[start:end].encode())
+    assert blocks.within_quotes == _ends_quoted(text, ",")
+
+
+@given(text=st.text(":ab", max_size=20), cuts=st.lists(st.integers(0, 20), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_separators_are_replaced_across_blocks(text: str, cuts: list[int]) -> None:
+    bounds = [0, *sorted(cuts), len(text)]
+    blocks = _Separators(b"::")
+    parts = [text[a:b].encode() for a, b in pairwise(bounds) if a < b]
+    assert b"".join(map(blocks, [*parts, b""])).decode() == text.replace("::", "\x1f")
