@@ -7,6 +7,7 @@ STUDIES = (
     "accuracy_check",
     "general",
     "noise_floor",
+    "published_results",
     "reliability",
     "scale",
     "speed",

@@ -1,0 +1,238 @@
+"""How far an FM goes on data sets that neural models are measured on: tracked runs and papers.
+
+The runs are sweeps of the harness: those that are finished are not made again.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import yaml
+
+from bench.identity import ROOT
+from bench.report.model_selection import Configuration, comparisons
+from bench.report.paired_gaps import Predictions
+from bench.studies.published_values import (
+    BENCHMARKS,
+    BOTH_WAYS,
+    DOUBAN,
+    FIELDS,
+    FRAPPE,
+    IDS,
+    ML1M,
+    ML100K,
+    Benchmark,
+    Published,
+)
+from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean_std
+from bench.tables import MISSING, markdown_table, number, seconds
+from bench.tracking import RunReader
+
+SWEEP = "experiment=contexts"
+NOT_MEASURED = "not measured"
+AVERAGED = "mean of"
+DRAWN = ("fm_gibbs", "fm_ordinal")
+"""Models whose predictions are means over a chain of draws, so that chains can be averaged."""
+BARS = (
+    (DOUBAN, "fm_ordinal", BOTH_WAYS, "test/rmse_clipped", "Douban RMSE, ratings alone", 0.7190),
+    (ML1M, "fm_ordinal", BOTH_WAYS, "test/rmse_clipped", "ML-1M RMSE, ratings alone", 0.8150),
+    (ML100K, "fm_ordinal", BOTH_WAYS, "test/rmse_clipped", "u1 RMSE, ratings alone", 0.8830),
+    (FRAPPE, "fm_gibbs", IDS, "test/log_loss", "Frappe log loss", 0.140),
+    (FRAPPE, "fm_gibbs", IDS, "test/auc", "Frappe AUC", 0.984),
+)
+"""Data set, model, features, metric, what it is called, and the value to be reached."""
+
+
+def measure(benchmark: Benchmark, _: Context) -> list[dict[str, Any]]:
+    """Make the runs of a benchmark, and return a row for each tested configuration."""
+    if benchmark.variable and not os.environ.get(benchmark.variable):
+        raise FileNotFoundError(f"{benchmark.variable} names no folder of this data set")
+    reader, found = _tracked(benchmark.commands, benchmark.name)
+    rows = []
+    for configuration in found:
+        rows.append(_row(configuration, list(benchmark.metrics)))
+        if configuration.model in DRAWN:
+            rows += _mean_of_chains(configuration, list(benchmark.metrics), reader)
+    return rows
+
+
+def measure_contexts(_: Context) -> list[dict[str, Any]]:
+    """Return the log loss, and the lowest possible, of each model with few fields and with many."""
+    _, found = _tracked([SWEEP], "contexts_simulated")
+    metrics = ["test/log_loss", "test/oracle_log_loss"]
+    n_fields = [int(c.records[0].params["data.n_fields"]) for c in found]
+    return [
+        _row(configuration, metrics) | {"n_fields": n}
+        for configuration, n in zip(found, n_fields, strict=True)
+    ]
+
+
+def _tracked(commands: Sequence[str], experiment: str) -> tuple[RunReader, list[Configuration]]:
+    """Run commands; return the tested configurations that are tracked in their experiment."""
+    for command in commands:
+        words = [sys.executable, "-m", "bench", *shlex.split(command)]
+        subprocess.run(words, check=True, cwd=ROOT)
+    reader = RunReader(directory=str(ROOT / "results"))
+    compared = comparisons(reader.records(reader.experiment(experiment)))
+    chosen = [row.chosen for comparison in compared for row in comparison.shown]
+    return reader, [configuration for configuration in chosen if configuration.tested]
+
+
+def _row(configuration: Configuration, metrics: Sequence[str]) -> dict[str, Any]:
+    tested = configuration.tested
+    params = configuration.params
+    return {
+        "model": configuration.model,
+        "features": ", ".join(yaml.safe_load(params["features.names"])),
+        "k": params.get("model.k"),
+        "sweeps": params.get("model.n_iter"),
+        "over": configuration.over(),
+        "values": {m: [r.metrics[m] for r in tested] for m in metrics},
+        "seconds": [r.metrics["time/fit_seconds"] for r in tested],
+        "cpu": [r.metrics["time/fit_cpu_seconds"] for r in tested],
+        "code": sorted({r.tags["code.source"][:12] for r in tested}),
+    }
+
+
+def _mean_of_chains(
+    configuration: Configuration, metrics: Sequence[str], reader: RunReader
+) -> list[dict[str, Any]]:
+    """Return the row of the mean over seeds' predictions, where all have the same test rows."""
+    tested, predictions = configuration.tested, Predictions(reader)
+    frames = [predictions.of(record) for record in tested]
+    if len(frames) < 2 or not all(f.index.equals(frames[0].index) for f in frames):
+        return []
+    mean = np.mean([frame["prediction"] for frame in frames], axis=0)
+    scale = reader.data(tested[0].run_id).scale
+    evaluated = configuration.task.evaluate(frames[0]["target"], mean, scale)
+    row = _row(configuration, metrics)
+    return [
+        row
+        | {
+            "over": f"{AVERAGED} {len(frames)} chains",
+            "values": {m: [evaluated[m.removeprefix("test/")]] for m in metrics},
+            "seconds": [sum(row["seconds"])],
+            "cpu": [sum(row["cpu"])],
+        }
+    ]
+
+
+def sections(benchmark: Benchmark, values: Values) -> list[Section]:
+    """Return a table for each kind of information: published values, then measured ones."""
+    rows = values[benchmark.name]
+    kinds = [_information(benchmark, row) for row in rows]
+    given = [published.information for published in benchmark.published]
+    text = [benchmark.about, _commands(benchmark.commands)]
+    for kind in dict.fromkeys((*given, *kinds)):
+        published = [p for p in benchmark.published if p.information == kind]
+        measured = [row for row, of in zip(rows, kinds, strict=True) if of == kind]
+        text += [f"### From {kind}", table(benchmark, published, measured)]
+    return [Section(benchmark.title, "\n\n".join(text), list(_bars(benchmark, rows)))]
+
+
+def table(
+    benchmark: Benchmark, published: Sequence[Published], measured: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return published and measured values of the same information, lowest measured last."""
+    first, *others = benchmark.metrics
+    best = min((p.values[first] for p in published if first in p.values), default=None)
+    lines = [
+        [
+            f"[{p.name}]({p.link})",
+            *(number(p.values.get(metric)) for metric in benchmark.metrics),
+            *[MISSING] * 6,
+            "; ".join(["published", *filter(None, [p.protocol])]),
+        ]
+        for p in published
+    ]
+    for row in sorted(measured, key=lambda row: -np.mean(row["values"][first])):
+        mean = float(np.mean(row["values"][first]))
+        lines.append(
+            [
+                f"`{row['model']}`, {row['features']}",
+                *(mean_std(row["values"][metric]) for metric in benchmark.metrics),
+                MISSING if best is None else f"{mean - best:+.4f}",
+                str(len(row["values"][first])),
+                row["k"] or MISSING,
+                row["sweeps"] or MISSING,
+                seconds(float(np.mean(row["seconds"]))),
+                seconds(float(np.mean(row["cpu"]))),
+                row["over"],
+            ]
+        )
+    if not measured:
+        lines.append([NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 7)])
+    headings = [benchmark.metrics[metric] for metric in (first, *others)]
+    header = ["", *headings, "− best published", "n", "k", "sweeps", "fit s", "CPU s", "over"]
+    return markdown_table(header, lines)
+
+
+def contexts(values: Values) -> list[Section]:
+    """Return how far each model is above the lowest possible log loss, by number of fields."""
+    rows = values["contexts"]
+    fields = sorted({row["n_fields"] for row in rows})
+    cells = {(row["model"], row["n_fields"]): row for row in rows}
+    lines = [
+        [f"`{model}`", *(_above(cells.get((model, n))) for n in fields)]
+        for model in dict.fromkeys(row["model"] for row in rows)
+    ]
+    possible = {row["n_fields"]: np.mean(row["values"]["test/oracle_log_loss"]) for row in rows}
+    lines.insert(0, ["lowest possible log loss", *(f"{possible[n]:.4f}" for n in fields)])
+    text = f"""\
+Simulated clicks, drawn from a known FM; each model as configured in `conf/model`, nothing chosen,
+one draw. Log loss above that of the true probabilities on the same test rows, and CPU seconds of a
+fit.
+
+{markdown_table(["", *(f"{n} fields" for n in fields)], lines)}
+
+{_commands([SWEEP])}"""
+    return [Section("Few contexts and many: how close to the lowest possible?", text)]
+
+
+def _above(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return MISSING
+    losses, possible = (np.array(of) for of in row["values"].values())
+    return f"+{np.mean(losses - possible):.4f} ({seconds(float(np.mean(row['cpu'])))} s)"
+
+
+def _information(benchmark: Benchmark, row: Mapping[str, Any]) -> str:
+    return benchmark.information.get(row["features"], FIELDS)
+
+
+def _bars(benchmark: Benchmark, rows: Sequence[Mapping[str, Any]]) -> Iterator[Bar]:
+    """Yield the bars of a benchmark, one for each run that is held against them."""
+    for of, model, features, metric, what, bound in BARS:
+        for row in rows:
+            same = of is benchmark and (row["model"], row["features"]) == (model, features)
+            if same and not row["over"].startswith(AVERAGED):
+                side = "low" if metric in benchmark.higher else "high"
+                yield Bar(what, np.array(row["values"][metric]), **{side: bound})
+
+
+def _commands(commands: Sequence[str]) -> str:
+    return "\n".join(["Runs:", "", *(f"- `python -m bench {command}`" for command in commands)])
+
+
+STUDY = Study(
+    "published_results",
+    "Beside what is published",
+    "an FM on the data sets of the last ten years' papers (hours)",
+    "Only values from the same information are compared. Ours: fitted on all rows that are not "
+    "test, tested once, nothing chosen by test rows; mean ± standard deviation (ddof = 1) over n "
+    "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
+    "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
+    "of one core. *Mean of chains*: the seeds' predictions averaged, their times added. What is "
+    "missing was not measured; no value is copied from elsewhere.",
+    (
+        *(Part(b.title, {b.name: partial(measure, b)}, partial(sections, b)) for b in BENCHMARKS),
+        Part("Contexts", {"contexts": measure_contexts}, contexts),
+    ),
+)
