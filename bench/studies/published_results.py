@@ -65,7 +65,7 @@ def measure(benchmark: Benchmark, _: Context) -> list[dict[str, Any]]:
 
 def measure_contexts(_: Context) -> list[dict[str, Any]]:
     """Return the log loss, and the lowest possible, of each model with few fields and with many."""
-    _, found = _tracked([SWEEP], "contexts_simulated")
+    found = _tracked([SWEEP], "contexts_simulated")[1]
     metrics = ["test/log_loss", "test/oracle_log_loss"]
     n_fields = [int(c.records[0].params["data.n_fields"]) for c in found]
     return [
