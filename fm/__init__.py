@@ -3,15 +3,15 @@
     from fm import FMRegressor
     FMRegressor(k=8).fit(X, y).predict(X_new)
 
-Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, or as a `Design` of `Block`s.
+Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, as a DataFrame, or as a
+`Design` of `Block`s.
 """
 
 from fm.design import UNKNOWN, Block, Design
-from fm.diagnostics import effective_sample_size, r_hat
 from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
 from fm.io import load, save
-from fm.recommendation import predict_pairs, recommend
-from fm.similarity import similar
+from fm.posterior import effective_sample_size, r_hat
+from fm.recommendation import predict_pairs, recommend, similar
 from fm.svmlight import read_svmlight, write_svmlight
 
 __version__ = "0.1.0"

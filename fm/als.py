@@ -26,9 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.block_kernel import FACTORS, BlockKernel
+from fm.block_kernel import FACTORS, BlockKernel, LinearBlock, update_linear
 from fm.design import Design
-from fm.linear import LinearBlock, explain
 from fm.model import Coefficients
 from fm.priors import Ridge, flat
 from fm.row_kernel import RowKernel
@@ -134,7 +133,7 @@ def als(
             n_sets = len(rows.columns)
             target = y - sum(block.effect() for block in linear) if linear else y
             residual = rows.sweep(target, w0, theta, priors[:n_sets], 1.0, None, each)
-            residual = explain(linear, residual, priors[n_sets:], 1.0, None)
+            residual = update_linear(linear, residual, priors[n_sets:], 1.0, None)
             for s, (own, ridge) in enumerate(
                 zip(_thetas(rows, theta, linear), ridges, strict=True)
             ):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fm.als import als
+from fm.arrays import FloatArray, RealArray
 from fm.batches import default_n_iter
 from fm.design import Design
-from fm.draws import Draws, RunningMean
 from fm.gibbs import Draw, gibbs
 from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
+from fm.posterior import Draws, RunningMean
 from fm.sgd import sgd
 from fm.validation import (
     check_groups,
@@ -103,7 +104,7 @@ class FactorizationMachine(BaseEstimator):
     def _learn_classes(self, labels: ArrayLike) -> None:
         """Nothing to learn where y is a number."""
 
-    def _value(self, expectation: NDArray) -> NDArray[np.float64]:
+    def _value(self, expectation: RealArray) -> FloatArray:
         return expectation
 
     def _fit(
@@ -161,16 +162,18 @@ class FactorizationMachine(BaseEstimator):
             _, self.n_iter_, self.machine_ = monitor.best
         return self
 
-    def _sgd(self, X: Matrix, y: NDArray, **settings) -> tuple:
+    def _sgd(self, X: Matrix, y: RealArray, **settings) -> tuple:
         fit = sgd(X, y, loss=self._sgd_loss, **settings)
         return fit.state.n_epochs, fit.coefficients, fit.state, {"seconds": fit.seconds}
 
-    def _als(self, X: Matrix, y: NDArray, **settings) -> tuple:
+    def _als(self, X: Matrix, y: RealArray, **settings) -> tuple:
         fit = als(_blocks_or_csr(X), y, **settings)
         curve = {name: fit.history[name] for name in ("train_mse", "seconds")}
         return fit.n_sweeps, fit.coefficients, fit, curve
 
-    def _gibbs(self, X: Matrix, y: NDArray, *, sample_weight: NDArray | None, **settings) -> tuple:
+    def _gibbs(
+        self, X: Matrix, y: RealArray, *, sample_weight: RealArray | None, **settings
+    ) -> tuple:
         start, earlier = settings["start"], None
         if start is not None:
             earlier, settings["rng"] = self.machine_, None
@@ -215,7 +218,7 @@ class FactorizationMachine(BaseEstimator):
         )
         return self.callback(epoch, self)
 
-    def _expect(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def _expect(self, X: Design | ArrayLike) -> FloatArray:
         """The expectation of the encoded y in each row."""
         check_is_fitted(self, "machine_")
         X = check_X(self, X)

@@ -83,10 +83,10 @@ def segment(batch_size: int) -> int:
 def arrangement(
     rows: MatrixFeatures | OneHotFeatures, n_rows: int, segment: int
 ) -> NDArray[np.integer]:
-    """Row numbers: each `segment` of them a random sample of all rows, within which neighbours stay neighbours."""
+    """Row numbers: each `segment` of them a random sample of all rows, within which neighbors stay neighbors."""
     of_row = np.repeat(np.arange(-(-n_rows // segment), dtype=np.uint16), segment)[:n_rows]
     np.random.default_rng(0).shuffle(of_row)
-    return rows.neighbours()[np.argsort(of_row, kind="stable")]
+    return rows.neighbors()[np.argsort(of_row, kind="stable")]
 
 
 def shuffled_batches(

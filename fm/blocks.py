@@ -4,8 +4,9 @@ With (w_b, q_b) the bias and factors of a row's level in block b, and q the sum 
 
     yhat = w0 + sum_b w_b + sum_{b<c} <q_b, q_c>
 
-so one table lookup per block, added up one after the other, gives a row's prediction; without the lookup
-in the block being updated, the row's regressors (1, q) and what the rest of the model says of it.
+so one table look-up per block, added up one after the other, gives a row's prediction; without the
+look-up in the block being updated, the row's regressors (1, q) and what the rest of the model
+predicts.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 from scipy import sparse
 
+from fm.arrays import AnyArray, FloatArray, IndexArray, IntArray, RealArray
 from fm.design import UNKNOWN
+from fm.model import factor_mask, pieces, sum_lookups
 
 
 class Blocks:
@@ -26,18 +29,23 @@ class Blocks:
 
     Parameters
     ----------
-    levels : each block's (n_rows,) level per row, -1 where the row has none.
-    columns : each block's (n_levels,) columns among the coefficients.
-    weight : (n_rows,) of the squared errors, or None for 1.
-    k : the largest number of factors that will be loaded.
-    dtype : of the regressors.
+    levels : sequence of (n_rows,) int
+        Each block's level per row, -1 where the row has none.
+    columns : sequence of (n_levels,) int
+        Each block's columns among the coefficients.
+    weight : (n_rows,) or None
+        Of the squared errors; None for 1.
+    k : int
+        The largest number of factors that will be loaded.
+    dtype
+        Of the regressors.
     """
 
     def __init__(
         self,
-        levels: Sequence[NDArray[np.integer]],
-        columns: Sequence[NDArray[np.intp]],
-        weight: NDArray | None,
+        levels: Sequence[IntArray],
+        columns: Sequence[IndexArray],
+        weight: FloatArray | None,
         *,
         k: int,
         dtype: DTypeLike,
@@ -48,36 +56,38 @@ class Blocks:
             levels, sizes = [*levels, np.zeros_like(levels[0])], [*sizes, 1]
         self._sizes = sizes
         self._levels = levels
-        self.layouts, self._elsewhere = [], []
+        self.layouts: list[Layout] = []
+        self._elsewhere: list[dict[int, IntArray]] = []
         for b in range(len(columns)):
             self._sort(b, slab_slots(k))
-        # Of a block with n levels table row n is 0, for no row, and the last, -1, that of the unknown level.
-        self._tables = [np.empty(0)] * len(sizes)
+        # Of n levels table row n is 0, for no row, and the last, -1, that of the unknown level.
+        self._tables: list[RealArray] = [np.empty(0)] * len(sizes)
         self._dtype = np.dtype(dtype)
         self._scratch_size = slab_slots(k) * (k + 2)
         self._of_thread = threading.local()
         self.weight = weight
         self._scale = None if weight is None else np.sqrt(np.append(weight, 0)).astype(dtype)
-        self._target, self._targets = None, []
+        self._target: RealArray | None = None
+        self._targets: list[RealArray] = []
 
     def _sort(self, b: int, slab: int) -> None:
-        """The layout of block b, and in its slots the level in each other block."""
+        """Lay out the rows of block b, and in its slots the levels in the other blocks."""
         layout, elsewhere = None, {}
         for c, size in enumerate(self._sizes):
-            if c == b:
-                continue
-            there = self._levels[c].astype(index_type(size))
-            rows, there, starts = by_level(self._levels[b], self._sizes[b], there)
-            layout = layout or Layout.of_sorted(starts, slab)
-            elsewhere[c] = in_slots(there[: starts[-1]], layout.slots, size)
+            if c != b:
+                there = self._levels[c].astype(sparse.get_index_dtype(maxval=size))
+                rows, there, starts = by_level(self._levels[b], self._sizes[b], there)
+                layout = layout or Layout.of_sorted(starts, slab)
+                elsewhere[c] = in_slots(there[: starts[-1]], layout.slots, size)
+        assert layout is not None  # there are two blocks at least
         slots = in_slots(rows[: starts[-1]], layout.slots, len(rows))
         self.layouts.append(replace(layout, slots=slots))
         self._elsewhere.append(elsewhere)
 
-    def load(self, w0: float, theta: NDArray) -> None:
+    def load(self, w0: float, theta: RealArray) -> None:
         """Take over w0 and [w V] = `theta` (n_columns, at most k + 1)."""
         width, share = theta.shape[1] + 1, 1 / (len(self._sizes) - 1)
-        self._factors = np.array([0] + [1] * (width - 2) + [0], self._dtype)
+        self._factors = factor_mask(width, slice(1, -1), self._dtype)
         self._w0_share = share * w0
         for b, size in enumerate(self._sizes):
             self._tables[b] = np.zeros((size + 2, width), self._dtype)
@@ -87,19 +97,22 @@ class Blocks:
         for b, columns in enumerate(self.columns):
             self.absorb(b, theta[columns])
 
-    def absorb(self, b: int, theta: NDArray) -> None:
+    def absorb(self, b: int, theta: RealArray) -> None:
         """Take over new coefficients of block b."""
         self._tables[b][:-2, 1:-1] = theta[:, 1:]
         self._tables[b][:-2, -1] = theta[:, 0] + self._w0_share
 
-    def explain(self, target: NDArray) -> None:
+    def explain(self, target: RealArray) -> None:
         """Have the rows sum to `target` (n_rows,)."""
         if target is not self._target:
             self._target = target
             self._targets = [in_slots(target, layout.slots, 0) for layout in self.layouts]
 
-    def regressors(self, b: int, slab: Slab) -> NDArray:
-        """As `fm.block_kernel` wants them, for block b; the array is used again by the thread's next call."""
+    def regressors(self, b: int, slab: Slab) -> RealArray:
+        """Return a slab's regressors for block b, as `fm.block_kernel` defines them.
+
+        The array is used again by the thread's next call.
+        """
         target = slab.chunks(self._targets[b])
         lookups = [(c, rows[slab.slots]) for c, rows in self._elsewhere[b].items()]
         x = self._sum(lookups).reshape(*target.shape, -1)
@@ -109,41 +122,29 @@ class Blocks:
         return x
 
     def in_every_row(self, b: int) -> bool:
-        """Whether block b has a level, of value 1, in every row."""
-        return self.layouts[b].counts.sum() == len(self._levels[b])
+        """Return whether block b has a level, of value 1, in every row."""
+        return bool(self.layouts[b].counts.sum() == len(self._levels[b]))
 
-    def prediction(self) -> NDArray[np.float64]:
-        """(n_rows,) what the loaded coefficients sum to."""
+    def prediction(self) -> FloatArray:
+        """Return (n_rows,) what the loaded coefficients sum to."""
         total = np.empty(len(self._levels[0]))
-        step = self._scratch_size // self._tables[0].shape[1]
-        for start in range(0, len(total), step):
-            rows = slice(start, min(start + step, len(total)))
-            total[rows] = self._sum([(b, levels[rows]) for b, levels in enumerate(self._levels)])[
-                :, -1
-            ]
+        for rows in pieces(len(total), self._tables[0].shape[1], self._scratch_size):
+            lookups = [(b, levels[rows]) for b, levels in enumerate(self._levels)]
+            total[rows] = self._sum(lookups)[:, -1]
         return total - self._w0_share
 
-    def _scratch(self) -> NDArray:
-        """Three arrays for the regressors of a slab, the same ones at each call in a thread."""
+    def _sum(self, lookups: Sequence[tuple[int, IntArray]]) -> RealArray:
+        """Return (n, k + 2): (1, q, w0 + biases + pairs of factors), for all blocks but one.
+
+        Zeros for no row. Every block brings an equal share of the 1 and of w0; for all blocks the
+        sum has a share too much. The array is used again by the thread's next call.
+        """
+        shape = len(lookups[0][1]), self._tables[0].shape[1]
         if not hasattr(self._of_thread, "scratch"):
             self._of_thread.scratch = np.empty((3, self._scratch_size), self._dtype)
-        return self._of_thread.scratch
-
-    def _sum(self, lookups: Sequence[tuple[int, NDArray]]) -> NDArray:
-        """(n, k + 2): (1, q, w0 + biases + pairs of factors) of each row, for all blocks but one; 0 for no row.
-
-        Every block brings an equal share of the 1 and of w0; for all blocks the sum has a share too much.
-        """
-        (b, rows), *others = lookups
-        shape = len(rows), self._tables[b].shape[1]
-        total, term, product = self._scratch()[:, : shape[0] * shape[1]].reshape(3, *shape)
-        self._tables[b].take(rows, axis=0, out=total, mode="wrap")
-        for b, rows in others:
-            self._tables[b].take(rows, axis=0, out=term, mode="wrap")
-            np.multiply(total, term, out=product)
-            total += term
-            total[:, -1] += product @ self._factors
-        return total
+        scratch = self._of_thread.scratch[:, : shape[0] * shape[1]].reshape(3, *shape)
+        tables = [(self._tables[b], levels) for b, levels in lookups]
+        return sum_lookups(tables, self._factors, scratch, scratch[0, :, -1])
 
 
 CHUNKS = np.array([8, *range(16, 129, 16)])
@@ -156,9 +157,9 @@ BATCH_LEVELS = 4096
 """Levels solved at a time, at most: 4.3 MB of linear systems at k = 10."""
 
 BATCH_ROWS = 2**19
-"""Rows of a batch, beyond which it gets no further level. Batches are what threads share out: of smaller ones, whose
-arrays are small, threads wait for the interpreter (two threads 1.45 times as fast as one with a quarter of both, 1.7 with
-these; 10^7 rows, k = 16)."""
+"""Rows of a batch, beyond which it gets no further level. Batches are what threads share out: of
+smaller ones, whose arrays are small, threads wait for the interpreter (two threads 1.45 times as
+fast as one with a quarter of both, 1.7 with these; 10^7 rows, k = 16)."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,10 @@ class Slab:
 
     slots: slice
     length: int
-    owner: NDArray[np.intp]
+    owner: IndexArray
 
-    def chunks(self, values: NDArray) -> NDArray:
-        """(chunks, length), a view of `values` (n_slots,)."""
+    def chunks(self, values: AnyArray) -> AnyArray:
+        """Return (chunks, length), a view of `values` (n_slots,)."""
         return values[self.slots].reshape(-1, self.length)
 
 
@@ -186,7 +187,7 @@ class Batch:
     add : (levels, chunks of all slabs), 1 where the level owns the chunk.
     """
 
-    levels: NDArray[np.intp]
+    levels: IndexArray
     slabs: tuple[Slab, ...]
     add: sparse.csr_array
 
@@ -199,16 +200,18 @@ class Layout:
     counts : (n_levels,) rows of each level.
     """
 
-    slots: NDArray[np.integer]
-    counts: NDArray[np.intp]
+    slots: IntArray
+    counts: IndexArray
     batches: tuple[Batch, ...]
 
     @classmethod
-    def of_sorted(cls, starts: NDArray[np.integer], slab: int) -> Layout:
-        """Of entries sorted by level, those of level j being `starts[j]` to `starts[j + 1]`, which stand for the rows.
-        A slab has `slab` slots at most."""
+    def of_sorted(cls, starts: IntArray, slab: int) -> Layout:
+        """Lay out entries sorted by level, those of level j being `starts[j]` to `starts[j + 1]`.
+
+        Entries stand for the rows. A slab has `slab` slots at most.
+        """
         counts = np.diff(starts).astype(np.intp)
-        index = index_type(starts[-1])
+        index = sparse.get_index_dtype(maxval=int(starts[-1]))
         slots, batches, n_slots = [np.empty(0, index)], [], 0
         by_count = np.argsort(counts, kind="stable")
         for levels in np.split(by_count, _cuts(counts[by_count])):
@@ -231,48 +234,48 @@ class Layout:
 
 
 def by_level(
-    levels: NDArray[np.integer], n_levels: int, values: NDArray | None = None
-) -> tuple[NDArray[np.integer], NDArray, NDArray[np.integer]]:
-    """Row numbers and `values` (n_rows,), both sorted by level, those of level -1 last; and where each level starts and the
-    last one ends."""
+    levels: IntArray, n_levels: int, values: AnyArray | None = None
+) -> tuple[IntArray, AnyArray, IntArray]:
+    """Sort row numbers and `values` (n_rows,) by level, level -1 last.
+
+    Returns
+    -------
+    rows, values, starts : (n_rows,), (n_rows,), (n_levels + 1,)
+        Level j has the places `starts[j]` to `starts[j + 1]`.
+    """
     n_rows = len(levels)
-    index = index_type(max(n_rows, n_levels))
+    index = sparse.get_index_dtype(maxval=max(n_rows, n_levels))
     column = levels.astype(index)
     column[column < 0] = n_levels
     values = np.empty(n_rows, np.int8) if values is None else values
     by_row = (values, column, np.arange(n_rows + 1, dtype=index))
-    found = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
-    return found.indices, found.data, found.indptr[:-1]
+    by_column = sparse.csr_array(by_row, shape=(n_rows, n_levels + 1)).tocsc()
+    return by_column.indices, by_column.data, by_column.indptr[:-1]
 
 
-def in_slots(values: NDArray, slots: NDArray[np.integer], empty: int) -> NDArray:
-    """The value of the row, or entry, in each slot; `empty` where there is none."""
+def in_slots(values: AnyArray, slots: IntArray, empty: int) -> AnyArray:
+    """Return the value of the row, or entry, in each slot; `empty` where there is none."""
     values = np.append(values, np.array(empty, values.dtype))
-    found = np.empty(len(slots), values.dtype)
-    for at in range(0, len(slots), SLAB):  # `take` copies the numbers, which is to stay in cache
-        values.take(slots[at : at + SLAB], out=found[at : at + SLAB], mode="clip")
-    return found
+    taken = np.empty(len(slots), values.dtype)
+    for part in pieces(len(slots), 1, SLAB):  # `take` copies the numbers, which is to stay in cache
+        values.take(slots[part], out=taken[part], mode="clip")
+    return taken
 
 
 def slab_slots(k: int) -> int:
-    """Slots whose regressors, k + 2 numbers each, make a slab."""
+    """Return the number of slots whose regressors, k + 2 numbers each, make a slab."""
     return max(SLAB // (k + 2), int(CHUNKS[-1]))
 
 
-def index_type(n: int) -> type[np.integer]:
-    """The narrowest of int32 and int64 that holds 0..n."""
-    return np.int32 if n <= np.iinfo(np.int32).max else np.int64
-
-
-def _cuts(counts: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Where batches of levels with so many rows begin, but for the first."""
+def _cuts(counts: IndexArray) -> IndexArray:
+    """Return where batches of levels with so many rows begin, but for the first."""
     ends = np.cumsum(counts)
     by_rows = np.searchsorted(ends, np.arange(BATCH_ROWS, ends[-1:].sum(), BATCH_ROWS)) + 1
     return np.union1d(by_rows, np.arange(BATCH_LEVELS, len(counts), BATCH_LEVELS))
 
 
-def _chunks(counts: NDArray[np.intp]) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.intp]]]:
-    """Of each length: the level that owns each chunk, and the chunk's first row among the level's `counts`."""
+def _chunks(counts: IndexArray) -> Iterator[tuple[int, IndexArray, IndexArray]]:
+    """Yield, for each length, each chunk's owner and first row among the owner's `counts`."""
     longest = CHUNKS[-1]
     n_longest, rest = np.divmod(counts, longest)
     last = np.where(rest > 0, CHUNKS[np.searchsorted(CHUNKS, rest)], 0)

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 
-from fm.block_kernel import FACTORS, Residual
+from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.likelihoods import Gaussian, OrderedProbit, Probit
-from fm.linear import LinearBlock, explain
 from fm.model import Coefficients, predict
 from fm.priors import Group, Prior, SideGroup
 from fm.row_kernel import RowKernel
@@ -158,7 +157,7 @@ class Chain:
         if moves:
             self._move_scales(residual)
         priors = [(group.means(), group.precision) for group in self._groups[self._n_interacting :]]
-        residual = explain(self._linear, residual, priors, likelihood.alpha, rng)
+        residual = update_linear(self._linear, residual, priors, likelihood.alpha, rng)
         likelihood.draw(residual, rng)
         thetas = self._thetas()
         for g, in_every_row in enumerate(self._in_every_row):

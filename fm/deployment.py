@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import is_classifier
 
+from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Block, Design
 from fm.io import load as load_estimator
@@ -44,9 +45,7 @@ class Served:
     blocks: Sequence[Block]
     sources: Sequence[Source]
 
-    def predict(
-        self, table: Mapping[str, ArrayLike], params: Mapping | None = None
-    ) -> NDArray[np.float64]:
+    def predict(self, table: Mapping[str, ArrayLike], params: Mapping | None = None) -> FloatArray:
         """Return what the model predicts of each row of `table`, which has the sources' columns.
 
         Of two classes that is the probability of the second. An id that was not known when the model was
@@ -111,7 +110,7 @@ def load(folder: str | os.PathLike[str]) -> Served:
     return Served(model, blocks, sources)
 
 
-def _block(arrays: Mapping[str, NDArray], b: int) -> tuple[Block, Source]:
+def _block(arrays: Mapping[str, RealArray], b: int) -> tuple[Block, Source]:
     side = None
     if f"{b}/side/data" in arrays:
         parts = tuple(arrays[f"{b}/side/{part}"] for part in ("data", "indices", "indptr"))
@@ -127,7 +126,7 @@ def _block(arrays: Mapping[str, NDArray], b: int) -> tuple[Block, Source]:
 _load_pyfunc = load
 
 
-def _levels(labels: ArrayLike, column: ArrayLike, unit: int) -> NDArray[np.intp]:
+def _levels(labels: ArrayLike, column: ArrayLike, unit: int) -> IndexArray:
     """Return the number of the label that each entry equals, or `UNKNOWN`."""
     labels, values = np.asarray(labels), np.asarray(column)
     if not len(labels):

@@ -6,18 +6,19 @@ from collections.abc import Callable
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit, ndtr, ndtri
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import ClassifierTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
+from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.base import FactorizationMachine
 from fm.design import Design
-from fm.draws import class_probabilities
 from fm.gibbs import Draw
 from fm.model import Coefficients, Matrix
+from fm.posterior import class_probabilities
 from fm.validation import as_numbers, check_X, class_numbers, resolve_hyperparameters
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
@@ -156,9 +157,9 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     coefficients_ : fm.model.Coefficients
         w0, w and V; from gibbs those of the machine with S k factors that predicts the mean of S
         draws.
-    machine_ : fm.model.Coefficients or fm.draws.Draws
+    machine_ : fm.model.Coefficients or fm.posterior.Draws
         What predicts.
-    draws_ : fm.draws.Draws
+    draws_ : fm.posterior.Draws
         The kept draws of the posterior (gibbs).
     history_, trace_ : dict of arrays
         Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep
@@ -195,7 +196,7 @@ class FMRegressor(RegressorMixin, _ManySolvers):
 
     def predict(
         self, X: Design | ArrayLike, return_std: bool = False
-    ) -> NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
         """f(x) of each row, (n_rows,), averaged over draws if there are any.
 
         return_std : also the standard deviation of y given the data, noise included
@@ -211,20 +212,20 @@ class FMRegressor(RegressorMixin, _ManySolvers):
 
     def predict_quantiles(
         self, X: Design | ArrayLike, quantiles: ArrayLike = (0.05, 0.5, 0.95)
-    ) -> NDArray[np.float64]:
+    ) -> FloatArray:
         """Quantiles of y given the data, noise included, (n_rows, n_quantiles) (`solver="gibbs"`)."""
         quantiles = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if not np.all((quantiles > 0) & (quantiles < 1)):
             raise ValueError(f"quantiles must lie between 0 and 1, got {quantiles}")
         return self.draws_.quantiles(check_X(self, X), quantiles)
 
-    def _encode(self, y: NDArray) -> NDArray[np.float64]:
+    def _encode(self, y: RealArray) -> FloatArray:
         return as_numbers(y)
 
-    def _expectation(self, f: NDArray, coefficients: Coefficients | Draw) -> NDArray[np.float64]:
+    def _expectation(self, f: RealArray, coefficients: Coefficients | Draw) -> FloatArray:
         return f
 
-    def _loss(self, y: NDArray, expectation: NDArray) -> float:
+    def _loss(self, y: RealArray, expectation: RealArray) -> float:
         error = y - expectation
         return float(error @ error) / len(y)
 
@@ -272,16 +273,16 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
         """
         return self._epoch(X, y, sample_weight, classes)
 
-    def decision_function(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def decision_function(self, X: Design | ArrayLike) -> FloatArray:
         """Phi^-1(P(second class)), positive where that class is the likelier one."""
         return ndtri(np.clip(self._expect(X), *OPEN_UNIT_INTERVAL))
 
-    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: Design | ArrayLike) -> FloatArray:
         """(n_rows, 2), columns in the order of `classes_`."""
         p = self._expect(X)
         return np.column_stack([1 - p, p])
 
-    def predict(self, X: Design | ArrayLike) -> NDArray:
+    def predict(self, X: Design | ArrayLike) -> RealArray:
         """The likelier class of each row."""
         second = self._expect(X) > 0.5
         return self.classes_[second.astype(np.intp)]
@@ -294,13 +295,13 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
                 f"Only binary classification is supported; y has {len(self.classes_)} class(es)"
             )
 
-    def _encode(self, y: NDArray) -> NDArray[np.float64]:
+    def _encode(self, y: RealArray) -> FloatArray:
         return class_numbers(y, self.classes_).astype(np.float64)
 
-    def _expectation(self, f: NDArray, coefficients: Coefficients | Draw) -> NDArray[np.float64]:
+    def _expectation(self, f: RealArray, coefficients: Coefficients | Draw) -> FloatArray:
         return ndtr(f) if isinstance(coefficients, Draw) else expit(f)
 
-    def _loss(self, y: NDArray, expectation: NDArray) -> float:
+    def _loss(self, y: RealArray, expectation: RealArray) -> float:
         p = np.clip(expectation, *OPEN_UNIT_INTERVAL)
         return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
 
@@ -358,15 +359,17 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         tags.classifier_tags = ClassifierTags()
         return tags
 
-    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def predict(self, X: Design | ArrayLike) -> FloatArray:
         """The expectation of y, (n_rows,): classes weighted by their probabilities."""
         return self._value(self._expect(X))
 
-    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: Design | ArrayLike) -> FloatArray:
         """(n_rows, n_classes), columns in the order of `classes_`."""
         return self._expect(X)
 
-    def _gibbs(self, X: Matrix, y: NDArray, *, sample_weight: NDArray | None, **settings) -> tuple:
+    def _gibbs(
+        self, X: Matrix, y: RealArray, *, sample_weight: RealArray | None, **settings
+    ) -> tuple:
         empty = np.bincount(y, sample_weight, minlength=len(self.classes_)) == 0
         if sample_weight is not None and empty.any():
             raise ValueError(
@@ -378,14 +381,14 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     def _learn_classes(self, labels: ArrayLike) -> None:
         self.classes_ = np.unique(as_numbers(labels))
 
-    def _encode(self, y: NDArray) -> NDArray[np.intp]:
+    def _encode(self, y: RealArray) -> IndexArray:
         return class_numbers(as_numbers(y), self.classes_)
 
-    def _expectation(self, f: NDArray, coefficients: Draw) -> NDArray[np.float64]:
+    def _expectation(self, f: RealArray, coefficients: Draw) -> FloatArray:
         return class_probabilities(f, coefficients)
 
-    def _loss(self, y: NDArray, expectation: NDArray) -> float:
+    def _loss(self, y: RealArray, expectation: RealArray) -> float:
         return float(np.mean((self.classes_[y] - self._value(expectation)) ** 2))
 
-    def _value(self, expectation: NDArray) -> NDArray[np.float64]:
+    def _value(self, expectation: RealArray) -> FloatArray:
         return expectation @ self.classes_

@@ -20,13 +20,13 @@ from uuid import uuid4
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from fm.arrays import AnyArray
 from fm.base import FactorizationMachine
-from fm.draws import Draws
 from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
 from fm.model import Coefficients
+from fm.posterior import Draws
 
 FORMAT = "fm"
 VERSION = 1
@@ -98,7 +98,7 @@ def load(path: str | os.PathLike[str]) -> FactorizationMachine:
         raise ValueError(f"{name} is damaged: {str(error)[:200]}") from error
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, AnyArray]:
     """Return the arrays of an `.npz` file that `numpy.savez` wrote.
 
     Members must be stored, not compressed, and declare exactly the bytes that they have: the arrays together
@@ -126,7 +126,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             ) from error
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
     if member.compress_type != zipfile.ZIP_STORED or not member.filename.endswith(".npy"):
         raise ValueError(f"{member.filename} is not a stored array")
     with archive.open(member) as file:
@@ -136,11 +136,11 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
         content = file.read()
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"{member.filename} does not have the size that it declares")
-    flat: NDArray[Any] = np.frombuffer(bytearray(content), dtype)
+    flat: AnyArray = np.frombuffer(bytearray(content), dtype)
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _restored(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FactorizationMachine:
+def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> FactorizationMachine:
     """Return the estimator of a file's header and arrays, which must agree with each other."""
     estimator: FactorizationMachine = ESTIMATORS[header["estimator"]](**header["params"])
     estimator.check_params()
@@ -177,7 +177,7 @@ def _restored(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factor
 
 
 def _check_machine(
-    fields: Mapping[str, NDArray[Any]],
+    fields: Mapping[str, AnyArray],
     estimator: FactorizationMachine,
     draws: bool,
     n_blocks: int,
@@ -235,19 +235,19 @@ def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is no number in JSON")
 
 
-def _named(prefix: str, arrays: Mapping[str, object]) -> dict[str, NDArray[Any]]:
+def _named(prefix: str, arrays: Mapping[str, object]) -> dict[str, AnyArray]:
     return {
         f"{prefix}/{name}": np.asarray(array) for name, array in arrays.items() if array is not None
     }
 
 
-def _with_prefix(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _with_prefix(prefix: str, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
     """Take the arrays whose names begin with `prefix` out of `arrays`."""
     names = [name for name in arrays if name.startswith(f"{prefix}/")]
     return {name.removeprefix(f"{prefix}/"): arrays.pop(name) for name in names}
 
 
-def _plain_labels(labels: NDArray[Any]) -> NDArray[Any]:
+def _plain_labels(labels: AnyArray) -> AnyArray:
     """Return labels as numbers or strings that keep their type without pickling."""
     if labels.dtype != object:
         return labels

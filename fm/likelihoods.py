@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.block_kernel import Residual
 from fm.priors import Prior
 
@@ -38,7 +38,7 @@ class Gaussian:
     state = ("w0", "alpha")
     expands = False
 
-    def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
+    def __init__(self, y: RealArray, weight: RealArray | None, prior: Prior) -> None:
         self._n = len(y) if weight is None else weight.sum()
         self._prior = prior
         self.target = y
@@ -78,7 +78,7 @@ class Latent(Gaussian):
     """y = number of cut points below z, for y in 0..n_classes - 1, and z = eta + noise of precision 1."""
 
     def __init__(
-        self, y: NDArray, weight: NDArray | None, cut_points: NDArray, prior: Prior
+        self, y: RealArray, weight: RealArray | None, cut_points: RealArray, prior: Prior
     ) -> None:
         super().__init__(y, weight, prior)
         self._order = np.argsort(y, kind="stable")
@@ -88,14 +88,14 @@ class Latent(Gaussian):
         noise = between_cut_points(cut_points, self._by_class(np.zeros(len(y)), cut_points))
         self.target[self._order] = np.concatenate([rows.mean() for rows in noise])
 
-    def _by_class(self, eta: NDArray, cut_points: NDArray) -> list[NDArray]:
+    def _by_class(self, eta: RealArray, cut_points: RealArray) -> list[RealArray]:
         """Of the rows of each class; a class may have none."""
         return np.split(
             eta[self._order], np.searchsorted(self._classes, np.arange(1, len(cut_points) + 1))
         )
 
     def _draw_target(
-        self, eta: list[NDArray], noise: list[TruncatedNormal], rng: np.random.Generator
+        self, eta: list[RealArray], noise: list[TruncatedNormal], rng: np.random.Generator
     ) -> float:
         """z = eta + noise; the weighted sum of the noise."""
         if self._weight is None:
@@ -115,7 +115,7 @@ class Probit(Latent):
 
     state = ("w0", "target")
 
-    def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
+    def __init__(self, y: RealArray, weight: RealArray | None, prior: Prior) -> None:
         super().__init__(y, weight, np.zeros(1), prior)
         self.expands = weight is None
 
@@ -136,7 +136,7 @@ class OrderedProbit(Latent):
 
     state = ("cut_points", "target")
 
-    def __init__(self, y: NDArray, weight: NDArray | None, prior: Prior) -> None:
+    def __init__(self, y: RealArray, weight: RealArray | None, prior: Prior) -> None:
         shares = np.cumsum(np.bincount(y.astype(np.intp), weight))
         cut_points = ndtri(shares[:-1] / shares[-1])
         super().__init__(y, weight, cut_points, prior)
@@ -170,18 +170,18 @@ class Expansion:
     newton : maximum of the quadratic; root : lower Cholesky factor of H.
     """
 
-    cut_points: NDArray
+    cut_points: RealArray
     log_density: float
-    newton: NDArray
-    root: NDArray
+    newton: RealArray
+    root: RealArray
     noise: list[TruncatedNormal]
 
     @classmethod
     def at(
         cls,
-        c: NDArray,
-        eta: Sequence[NDArray],
-        weight: Sequence[NDArray] | None,
+        c: RealArray,
+        eta: Sequence[RealArray],
+        weight: Sequence[RealArray] | None,
         precision: float,
     ) -> Expansion:
         noise = between_cut_points(c, eta)
@@ -211,11 +211,11 @@ class Expansion:
             noise,
         )
 
-    def propose(self, rng: np.random.Generator) -> NDArray:
+    def propose(self, rng: np.random.Generator) -> RealArray:
         step = np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
         return self.newton + step / np.sqrt(rng.chisquare(DF) / DF)
 
-    def log_proposal(self, c: NDArray) -> float:
+    def log_proposal(self, c: RealArray) -> float:
         """Log density of proposing c from here, up to a constant."""
         scaled = self.root.T @ (c - self.newton)
         tail = np.log1p(np.dot(scaled, scaled) / DF)
@@ -223,12 +223,12 @@ class Expansion:
 
 
 def draw_cut_points(
-    c: NDArray,
-    eta: Sequence[NDArray],
-    weight: Sequence[NDArray] | None,
+    c: RealArray,
+    eta: Sequence[RealArray],
+    weight: Sequence[RealArray] | None,
     precision: float,
     rng: np.random.Generator,
-) -> tuple[NDArray, list[TruncatedNormal]]:
+) -> tuple[RealArray, list[TruncatedNormal]]:
     """The next cut points (n_classes - 1,), and the distribution of z - eta given them.
 
     eta, weight : predictions and weights of each class's rows; None for weights of 1.
@@ -262,7 +262,7 @@ class TruncatedNormal:
         tail the difference keeps its digits; beyond 37 standard deviations it is `TINY`.
     """
 
-    def __init__(self, lower: NDArray | float, upper: NDArray | float) -> None:
+    def __init__(self, lower: RealArray | float, upper: RealArray | float) -> None:
         self.lower, self.upper = lower, upper
         if np.ndim(lower) and np.ndim(upper):
             self._sign = np.copysign(1.0, -(lower + upper))
@@ -275,24 +275,22 @@ class TruncatedNormal:
         self._below = ndtr(self._low)
         self.mass = np.maximum(ndtr(self._high) - self._below, TINY)
 
-    def at_lower(self) -> NDArray[np.float64]:
+    def at_lower(self) -> FloatArray:
         """(n,): density of the distribution at its lower bound."""
         return density(self.lower) / self.mass
 
-    def at_upper(self) -> NDArray[np.float64]:
+    def at_upper(self) -> FloatArray:
         return density(self.upper) / self.mass
 
-    def mean(self) -> NDArray[np.float64]:
+    def mean(self) -> FloatArray:
         """(n,)."""
         return self.at_lower() - self.at_upper()
 
-    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+    def draw(self, rng: np.random.Generator) -> FloatArray:
         """Return one draw of each, (n,), by inversion of the distribution function."""
         return self._quantiles(rng.random(len(self.mass)))
 
-    def draw_means(
-        self, weight: NDArray[np.float64], rng: np.random.Generator
-    ) -> NDArray[np.float64]:
+    def draw_means(self, weight: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return of each the mean of `weight` draws, (n,); 0 where the weight is 0.
 
         A weight that is no whole number rounds to the number of draws, whose mean is then spread to the
@@ -307,9 +305,7 @@ class TruncatedNormal:
         spread = np.sqrt(copies / np.where(weight > 0, weight, 1))
         return np.where(weight > 0, mean + (drawn / copies - mean) * spread, 0.0)
 
-    def _quantiles(
-        self, p: NDArray[np.float64], chosen: NDArray[np.intp] | slice = slice(None)
-    ) -> NDArray[np.float64]:
+    def _quantiles(self, p: FloatArray, chosen: IndexArray | slice = slice(None)) -> FloatArray:
         """Return the quantiles p of the `chosen` distributions."""
         sign, low, high = (
             x if np.ndim(x) == 0 else x[chosen] for x in (self._sign, self._low, self._high)
@@ -318,7 +314,7 @@ class TruncatedNormal:
         return sign * np.clip(ndtri(np.maximum(p, TINY)), low, high)
 
 
-def between_cut_points(c: NDArray, eta: Sequence[NDArray]) -> list[TruncatedNormal]:
+def between_cut_points(c: RealArray, eta: Sequence[RealArray]) -> list[TruncatedNormal]:
     """Of each class's rows, `eta` (n,) being their predictions: z - eta ~ N(0, 1) given that z lies between the
     class's cut points among `c` (n_classes - 1,)."""
     first = (
@@ -329,6 +325,6 @@ def between_cut_points(c: NDArray, eta: Sequence[NDArray]) -> list[TruncatedNorm
     return [TruncatedNormal(*bounds) for bounds in zip(lower, upper, strict=True)]
 
 
-def density(x: NDArray | float) -> NDArray:
+def density(x: RealArray | float) -> RealArray:
     """phi(x)."""
     return np.exp(-0.5 * x * x) * (1 / np.sqrt(2 * np.pi))

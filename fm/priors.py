@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
+
+from fm.arrays import BoolArray, IndexArray, RealArray
 
 FIRST_PRECISION = 5.0, 20.0
 """Of w and of each factor, in units of y's spread, before anything has been learned."""
@@ -28,9 +29,7 @@ class Group:
 
     state = ("mean", "precision")
 
-    def __init__(
-        self, columns: NDArray[np.intp], seen: NDArray[np.bool_], k: int, prior: Prior
-    ) -> None:
+    def __init__(self, columns: IndexArray, seen: BoolArray, k: int, prior: Prior) -> None:
         w, v = FIRST_PRECISION
         scale = np.array([prior.unit**2] + [prior.unit] * k)
         self.columns = columns
@@ -41,33 +40,33 @@ class Group:
         self.mean = np.zeros(k + 1)
         self.precision = np.diag(np.array([w] + [v] * k) / scale)
 
-    def means(self) -> NDArray:
+    def means(self) -> RealArray:
         """Prior mean of each column's theta, (n_columns, k + 1) or, the same for all, (k + 1,)."""
         return self.mean
 
-    def unknown(self) -> NDArray:
+    def unknown(self) -> RealArray:
         """(k + 1,): expected theta of a column of which nothing is known."""
         return self.mean
 
-    def flat(self, theta: NDArray) -> NDArray:
+    def flat(self, theta: RealArray) -> RealArray:
         """The coefficients that stand for `theta` (n_columns, k + 1) in `fm.model`."""
         return theta
 
-    def draw(self, theta: NDArray, rng: np.random.Generator) -> None:
+    def draw(self, theta: RealArray, rng: np.random.Generator) -> None:
         """All parameters given the columns' theta."""
         self.mean, self.precision = self._hyperprior.given(theta[self._seen]).draw(rng)
 
-    def shift(self, theta: NDArray, c: NDArray) -> None:
+    def shift(self, theta: RealArray, c: RealArray) -> None:
         """Add c (k + 1,) to every column's theta."""
         theta += c
         self.mean = self.mean + c
 
-    def shift_prior(self) -> tuple[NDArray, NDArray]:
+    def shift_prior(self) -> tuple[RealArray, RealArray]:
         """(P, g) of the log prior of `shift(c)`, const + g'c - c'Pc / 2: only the prior of the mean depends on c."""
         P = self._hyperprior.strength * self.precision
         return P, -P @ self.mean
 
-    def shear(self, theta: NDArray, c: NDArray) -> None:
+    def shear(self, theta: RealArray, c: RealArray) -> None:
         """Take <c, v> from every column's w, c (k,), and have mean and precision follow."""
         T = np.eye(len(c) + 1)
         T[0, 1:] = -c
@@ -76,12 +75,12 @@ class Group:
         inverse = 2 * np.eye(len(T)) - T
         self.precision = inverse.T @ self.precision @ inverse
 
-    def shear_prior(self) -> tuple[NDArray, NDArray]:
+    def shear_prior(self) -> tuple[RealArray, RealArray]:
         """(P, g) as in `shift_prior`, of `shear(c)`: only the Wishart prior depends on c, by its diagonal scale."""
         scale = np.diag(self._hyperprior.scatter)[1:]
         return np.diag(scale * self.precision[0, 0]), -scale * self.precision[0, 1:]
 
-    def rescale(self, scale: NDArray) -> None:
+    def rescale(self, scale: RealArray) -> None:
         """Follow theta that was multiplied by `scale` (k + 1,)."""
         self.mean = self.mean * scale
         self.precision = self.precision / np.outer(scale, scale)
@@ -101,8 +100,8 @@ class SideGroup(Group):
 
     def __init__(
         self,
-        columns: NDArray[np.intp],
-        seen: NDArray[np.bool_],
+        columns: IndexArray,
+        seen: BoolArray,
         k: int,
         prior: Prior,
         side: sparse.csr_array,
@@ -115,31 +114,31 @@ class SideGroup(Group):
         self.strength = 1.0
         self._known = None, None
 
-    def means(self) -> NDArray:
+    def means(self) -> RealArray:
         return self.mean + self._effect()
 
-    def _effect(self) -> NDArray:
+    def _effect(self) -> RealArray:
         """S B (n_columns, k + 1), kept until B is another array."""
         if self._known[0] is not self.B:
             self._known = self.B, self._side @ self.B
         return self._known[1]
 
-    def unknown(self) -> NDArray:
+    def unknown(self) -> RealArray:
         return self.means()[self._seen].mean(axis=0)
 
-    def flat(self, theta: NDArray) -> NDArray:
+    def flat(self, theta: RealArray) -> RealArray:
         return flat(theta, self.B, self._side)
 
-    def shear(self, theta: NDArray, c: NDArray) -> None:
+    def shear(self, theta: RealArray, c: RealArray) -> None:
         super().shear(theta, c)
         self.B = self.B.copy()
         self.B[:, 0] -= self.B[:, 1:] @ c
 
-    def rescale(self, scale: NDArray) -> None:
+    def rescale(self, scale: RealArray) -> None:
         super().rescale(scale)
         self.B = self.B * scale
 
-    def draw(self, theta: NDArray, rng: np.random.Generator) -> None:
+    def draw(self, theta: RealArray, rng: np.random.Generator) -> None:
         """mu, Lambda given B; B given these; strength given all."""
         theta = theta[self._seen]
         prior = self._hyperprior
@@ -181,7 +180,7 @@ class Prior:
     side: tuple[float, float] = (1.0, 1.0)
 
     @classmethod
-    def of(cls, y: NDArray, weight: NDArray | None) -> Prior:
+    def of(cls, y: RealArray, weight: RealArray | None) -> Prior:
         """In the unit of `y`, or 1 if it is constant."""
         centre = np.average(y, weights=weight)
         return cls(centre, np.sqrt(np.average((y - centre) ** 2, weights=weight)) or 1.0)
@@ -191,12 +190,12 @@ class Prior:
 class NormalWishart:
     """mean m (d,), strength > 0, df > d - 1, and scatter W^-1 (d, d)."""
 
-    mean: NDArray
+    mean: RealArray
     strength: float
     df: float
-    scatter: NDArray
+    scatter: RealArray
 
-    def given(self, x: NDArray) -> NormalWishart:
+    def given(self, x: RealArray) -> NormalWishart:
         """The posterior after observing the rows of `x` (n, d)."""
         n = len(x)
         if n == 0:
@@ -208,7 +207,7 @@ class NormalWishart:
         scatter += np.outer(off, off) * (self.strength * n / strength)
         return NormalWishart(self.mean + off * (n / strength), strength, self.df + n, scatter)
 
-    def draw(self, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    def draw(self, rng: np.random.Generator) -> tuple[RealArray, RealArray]:
         """(mu, Lambda), by Bartlett's decomposition of the Wishart."""
         d = len(self.mean)
         bartlett = np.tril(rng.standard_normal((d, d)), -1)
@@ -230,21 +229,23 @@ class Ridge:
         gram = S.T @ S if self._tall else S @ S.T
         self._values, self._vectors = np.linalg.eigh(gram.toarray())
 
-    def solve(self, x: NDArray, strength: float) -> NDArray:
+    def solve(self, x: RealArray, strength: float) -> RealArray:
         """(S'S + strength I)^-1 x, for x (n_side_features, d)."""
         if self._tall:
             return self._filter(x, strength)
         return (x - self.S.T @ self._filter(self.S @ x, strength)) / strength
 
-    def _filter(self, x: NDArray, strength: float) -> NDArray:
+    def _filter(self, x: RealArray, strength: float) -> RealArray:
         x = x.T @ self._vectors  # few rows: much faster than as many columns
         return ((x / (self._values + strength)) @ self._vectors.T).T
 
-    def fit(self, x: NDArray, strength: float) -> NDArray:
+    def fit(self, x: RealArray, strength: float) -> RealArray:
         """(n_side_features, d): argmin over B of |x - S B|^2 + strength |B|^2."""
         return self.solve(self.S.T @ x, strength)
 
-    def draw(self, x: NDArray, strength: float, root: NDArray, rng: np.random.Generator) -> NDArray:
+    def draw(
+        self, x: RealArray, strength: float, root: RealArray, rng: np.random.Generator
+    ) -> RealArray:
         """B given x = S B + noise, rows of noise and of sqrt(strength) B being N(0, root root')."""
         n_levels, n_side_features = self.S.shape
         noise = rng.standard_normal((n_levels + n_side_features, len(root))) @ root.T
@@ -253,7 +254,7 @@ class Ridge:
         )
 
 
-def flat(theta: NDArray, B: NDArray, S: sparse.csr_array) -> NDArray:
+def flat(theta: RealArray, B: RealArray, S: sparse.csr_array) -> RealArray:
     """(n_levels + n_side_features, k + 1): coefficients of the columns (level, its features) that amount to `theta`.
 
     A level's own w is less what `fm.model` adds for pairs of its own columns.

@@ -1,27 +1,29 @@
-"""Predictions for every pair of levels of two blocks, such as every user with every item, and the best of them.
+"""Predictions for every pair of levels of two blocks, the best of them, and levels that are alike.
 
-With q_u, q_i the factors of two levels and a_u, a_i what they add by themselves (`fm.model.level_tables`),
+With q_u, q_i the factors of two levels and a_u, a_i what they add by themselves
+(`fm.model.level_tables`),
 
     f(u, i) = w0 + a_u + a_i + <q_u, q_i>
 
-so that a slice of users costs one matrix product. All other blocks, whose levels are unknown here, are first
-made part of the item.
+so that a slice of users costs one matrix product. All other blocks, whose levels are unknown here,
+are first made part of the item.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
+from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Design
-from fm.draws import Draws
-from fm.model import Coefficients, level_tables
-from fm.validation import check_integer, check_X
+from fm.model import Machine, level_tables
+from fm.posterior import Draws
+from fm.validation import check_choice, check_integer, check_X, nearest
 
 SLICE = 2**20
 """Pairs predicted at a time: 8 MiB of float64."""
@@ -33,14 +35,29 @@ def predict_pairs(
     rows: str,
     columns: str,
     levels: ArrayLike | None = None,
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Slices (levels of block `rows`, their predictions for all levels of block `columns`).
+) -> Iterator[tuple[IndexArray, FloatArray]]:
+    """Predict all pairs of levels of two blocks, the other blocks being unknown.
 
-    A prediction is that of `predict`, or for a classifier the probability of the second class; the other
-    blocks are at level -1. The slices, (n_levels of the slice, n_levels of `columns`), hold at most about
-    `SLICE` numbers. `design` says what the blocks are; its rows play no part.
+    Parameters
+    ----------
+    estimator : fitted FMRegressor, FMClassifier or FMOrdinal
+    design : Design
+        Has the blocks; its rows play no part.
+    rows, columns : str
+        Names of two blocks.
+    levels : array of int, optional
+        Levels of block `rows`; by default all.
 
-    levels : levels of block `rows`, all if None.
+    Yields
+    ------
+    levels, predictions : (n,), (n, n_levels of `columns`)
+        Predictions of `predict`, or for a classifier probabilities of the second class, in slices
+        of about 2^20 numbers.
+
+    Raises
+    ------
+    KeyError, ValueError
+        No such block, or no such levels.
     """
     check_is_fitted(estimator, "machine_")
     check_X(estimator, design)
@@ -48,7 +65,7 @@ def predict_pairs(
     if rows == columns:
         raise ValueError(f"rows and columns must be different blocks, both are {rows!r}")
     levels = np.arange(row_block.n_levels) if levels is None else np.asarray(levels, dtype=np.intp)
-    if levels.size and not (0 <= levels.min() and levels.max() < row_block.n_levels):
+    if levels.size and not (levels.min() >= 0 and levels.max() < row_block.n_levels):
         raise ValueError(f"levels of {rows!r} must lie in [0, {row_block.n_levels})")
     machine = estimator.machine_
     machines = list(machine.each()) if isinstance(machine, Draws) else [machine]
@@ -56,8 +73,7 @@ def predict_pairs(
     for first in range(0, len(levels), step):
         chosen = levels[first : first + step]
         mean = sum(
-            estimator._expectation(_pairs(design, c, row_block.name, column_block.name, chosen), c)
-            for c in machines
+            estimator._expectation(_pairs(design, m, rows, columns, chosen), m) for m in machines
         ) / len(machines)
         yield chosen, estimator._value(mean).reshape(len(chosen), column_block.n_levels)
 
@@ -71,18 +87,27 @@ def recommend(
     items: str = "item",
     levels: ArrayLike | None = None,
     seen: Design | None = None,
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The n items with the highest predictions for each user, best first.
+) -> tuple[IndexArray, FloatArray]:
+    """Return the n items with the highest predictions for each user, best first.
 
     Parameters
     ----------
-    users, items : names of the blocks.
-    levels : for which users, all if None.
-    seen : pairs that occur in its rows are left out; usually the training rows.
+    estimator : fitted FMRegressor, FMClassifier or FMOrdinal
+    design : Design
+        Has the blocks; its rows play no part.
+    n : int, default=10
+        Items per user.
+    users, items : str
+        Names of the blocks.
+    levels : array of int, optional
+        The users; by default all.
+    seen : Design, optional
+        Rows whose pairs are left out; usually the training rows.
 
     Returns
     -------
-    items, predictions : both (n_users, n). Where a user has fewer than n items left, -1 and -infinity.
+    items, predictions : (n_users, n)
+        Where a user has fewer than n items left, -1 and -infinity.
     """
     check_integer("n", n, low=1)
     n = min(n, design.block(items).n_levels)
@@ -92,21 +117,75 @@ def recommend(
         if known is not None:
             scores[known[chosen].nonzero()] = -np.inf
         top = np.argpartition(-scores, n - 1, axis=1)[:, :n]
+        order = np.lexsort((top, -np.take_along_axis(scores, top, axis=1)))
+        top = np.take_along_axis(top, order, axis=1)
         top_scores = np.take_along_axis(scores, top, axis=1)
-        order = np.lexsort((top, -top_scores))
-        top, top_scores = (np.take_along_axis(a, order, axis=1) for a in (top, top_scores))
         best.append((np.where(np.isfinite(top_scores), top, UNKNOWN), top_scores))
-    found, scores = zip(*best, strict=True)
-    return np.vstack(found), np.vstack(scores)
+    best_items, predictions = zip(*best, strict=True)
+    return np.vstack(best_items), np.vstack(predictions)
+
+
+def similar(
+    estimator: FactorizationMachine,
+    feature: int | str,
+    n: int = 10,
+    *,
+    design: Design | None = None,
+    measure: str = "cosine",
+) -> list[tuple[int | str, float]]:
+    """Return the n features whose factors are most like the given one's, best first.
+
+    Factors are determined up to a rotation only; inner products and cosines are what a rotation
+    leaves alone. Those of draws from a posterior are averaged over the draws.
+
+    Parameters
+    ----------
+    estimator : fitted FMRegressor, FMClassifier or FMOrdinal
+    feature : int or str
+        A column; with a design the name of a level as in `design.feature_names()` (`"item=50"`).
+    n : int, default=10
+        How many.
+    design : Design, optional
+        Compare the levels of the feature's block only, each with its side features.
+    measure : {"cosine", "inner"}
+        The inner product favors features with large effects.
+
+    Returns
+    -------
+    list of (feature, similarity)
+
+    Raises
+    ------
+    KeyError
+        No such feature.
+    ValueError
+        `n` or `measure` is out of range, k = 0, or the feature is a level of a linear block.
+    """
+    check_integer("n", n, low=1)
+    check_choice("measure", measure, ("cosine", "inner"))
+    if design is None:
+        V = estimator.coefficients_.V
+        names: Sequence[int | str] = range(len(V))
+    else:
+        names, V = _levels_of_block(estimator, design, feature)
+    if feature not in names:
+        raise KeyError(f"no feature {feature!r}; there are columns 0 to {len(names) - 1}")
+    if V.shape[1] == 0:
+        raise ValueError("a model with k=0 has no factors to compare")
+    if measure == "cosine":
+        lengths = np.linalg.norm(V, axis=1, keepdims=True)
+        V = np.divide(V, lengths, out=np.zeros_like(V), where=lengths > 0)
+    given = names.index(feature)
+    similarity = V @ V[given]
+    order = np.argsort(-similarity, kind="stable")
+    return [(names[j], float(similarity[j])) for j in order[order != given][:n]]
 
 
 def _pairs(
-    design: Design, coefficients: Coefficients, rows: str, columns: str, levels: NDArray
-) -> NDArray[np.float64]:
-    """f of each pair, (len(levels) * n_columns,)."""
-    tables = dict(
-        zip((block.name for block in design), level_tables(design, coefficients), strict=True)
-    )
+    design: Design, machine: Machine, rows: str, columns: str, levels: IndexArray
+) -> FloatArray:
+    """Return f of each pair, (len(levels) * n_columns,)."""
+    tables = dict(zip((block.name for block in design), level_tables(design, machine), strict=True))
     left, right = tables.pop(rows)[levels], tables.pop(columns)[:-1].copy()
     k = right.shape[1] - 1
     for table in tables.values():
@@ -114,7 +193,7 @@ def _pairs(
         right[:, k] += alone + right[:, : len(q)] @ q
         right[:, : len(q)] += q
     f = left[:, :k] @ right[:, :k].T
-    f += left[:, k, None] + (right[:, k] + coefficients.w0)
+    f += left[:, k, None] + (right[:, k] + machine.w0)
     return f.ravel().astype(np.float64, copy=False)
 
 
@@ -125,3 +204,20 @@ def _occurring_pairs(design: Design, rows: str, columns: str) -> sparse.csr_arra
     return sparse.csr_array(
         (np.ones(known.sum(), bool), pairs), shape=(left.n_levels, right.n_levels)
     )
+
+
+def _levels_of_block(
+    estimator: FactorizationMachine, design: Design, level: int | str
+) -> tuple[list[str], RealArray]:
+    """Return names and factors of the levels of the block that has this one."""
+    every: list[str] = []
+    for block, table in zip(design, level_tables(design, estimator.coefficients_), strict=True):
+        names = block.feature_names()[: block.n_levels]
+        if level in names:
+            if block.linear:
+                raise ValueError(
+                    f"{level!r} has no factors to compare: block {block.name!r} is linear"
+                )
+            return names, table[:-1, :-1]
+        every += names
+    raise KeyError(f"no level {level!r}{nearest(level, every)}")

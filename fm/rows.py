@@ -55,7 +55,7 @@ def rows_of(
     """Prepare the rows of `X`.
 
     Columns are those of `X`, of a design only the levels of its interacting blocks (features of levels are left
-    to the prior, linear blocks to `fm.linear`). A design's groups are its blocks. A matrix's are the columns of
+    to the prior, linear blocks to `LinearBlock`). A design's groups are its blocks. A matrix's are the columns of
     equal number in `groups` (n_features,); if that is None, each field that is discovered is a group, and the
     remaining columns are one.
 

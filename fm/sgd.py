@@ -63,9 +63,9 @@ from fm.batches import (
     shuffled_batches,
 )
 from fm.design import Design
-from fm.features import MatrixFeatures, OneHotFeatures, chunks, features
+from fm.features import CHUNK, MatrixFeatures, OneHotFeatures, features
 from fm.memory import reuse_freed_memory
-from fm.model import Coefficients
+from fm.model import Coefficients, pieces
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
 
@@ -333,7 +333,7 @@ class _Objective(NamedTuple):
     def _pieces(
         self, pull: NDArray, shrink: NDArray, theta: NDArray
     ) -> Iterator[tuple[slice, NDArray]]:
-        for columns in chunks(*theta.shape):
+        for columns in pieces(*theta.shape, CHUNK):
             own = theta[columns]
             piece = own * shrink[columns, None]
             np.multiply(own[:, 0], self.penalty_w[columns], out=piece[:, 0])

@@ -13,14 +13,15 @@ from itertools import count, islice
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 
+from fm.arrays import AnyArray, FloatArray
 from fm.design import Design
 from fm.io import written_aside
 from fm.validation import LARGEST, check_integer
 
-Rows = tuple[sparse.csr_array, NDArray[np.float64]]
+Rows = tuple[sparse.csr_array, FloatArray]
 """X (n_rows, n_features) and y (n_rows,)."""
 
 
@@ -137,7 +138,7 @@ def _parse(lines: list[bytes], n_features: int | None) -> Rows:
     return sparse.csr_array(X), y
 
 
-def _check_magnitude(what: str, numbers: NDArray[Any]) -> None:
+def _check_magnitude(what: str, numbers: AnyArray) -> None:
     wrong = ~(np.abs(numbers) <= LARGEST)
     if wrong.any():
         raise ValueError(

@@ -11,11 +11,12 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
+from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.design import Design
 from fm.model import Matrix
 from fm.sgd import SCHEDULES
@@ -180,7 +181,7 @@ def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = Fa
     return X
 
 
-def check_target(y: ArrayLike, X: Matrix) -> NDArray:
+def check_target(y: ArrayLike, X: Matrix) -> RealArray:
     """Y as a one-dimensional array of finite numbers or of labels, one for each row of X."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
@@ -192,7 +193,7 @@ def check_target(y: ArrayLike, X: Matrix) -> NDArray:
     return y
 
 
-def as_numbers(y: NDArray) -> NDArray[np.float64]:
+def as_numbers(y: RealArray) -> FloatArray:
     """Y as finite float64, numbers in strings too; ValueError for what is none."""
     try:
         numbers = y.astype(np.float64)
@@ -204,7 +205,7 @@ def as_numbers(y: NDArray) -> NDArray[np.float64]:
     return numbers
 
 
-def _check_magnitude(name: str, numbers: NDArray) -> None:
+def _check_magnitude(name: str, numbers: RealArray) -> None:
     """Refuse finite numbers whose squares are not."""
     largest = max(-float(numbers.min(initial=0)), float(numbers.max(initial=0)))
     if largest > LARGEST:
@@ -214,7 +215,7 @@ def _check_magnitude(name: str, numbers: NDArray) -> None:
         )
 
 
-def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
+def class_numbers(y: RealArray, classes: RealArray) -> IndexArray:
     """Places of the labels y in the sorted `classes`."""
     outside = ~np.isin(y, classes)
     if outside.any():
@@ -224,14 +225,14 @@ def class_numbers(y: NDArray, classes: NDArray) -> NDArray[np.intp]:
     return np.searchsorted(classes, y)
 
 
-def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> NDArray[np.float64] | None:
+def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> FloatArray | None:
     """Finite, not negative, (n_rows,), not all zero."""
     if sample_weight is None:
         return None
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def check_groups(groups: ArrayLike | None, X: Matrix) -> NDArray | None:
+def check_groups(groups: ArrayLike | None, X: Matrix) -> RealArray | None:
     """(n_features,) whole numbers; a Design's groups are its blocks."""
     if groups is None:
         return None

@@ -20,9 +20,9 @@ def regressors(slab):
 
 def exact(level):
     """Mean and covariance of a level's theta."""
-    h, r = H[LEVELS == level], R[LEVELS == level]
-    covariance = np.linalg.inv(ALPHA * h.T @ h + PRECISION)
-    return covariance @ (ALPHA * h.T @ r + LINEAR[level]), covariance
+    h, r = H[level == LEVELS], R[level == LEVELS]
+    covariance = np.linalg.inv(h.T @ h * ALPHA + PRECISION)
+    return covariance @ (h.T @ r * ALPHA + LINEAR[level]), covariance
 
 
 def test_mean():

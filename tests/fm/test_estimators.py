@@ -55,7 +55,10 @@ def expected_failures(estimator):
     """Checks that cannot pass, and why."""
     reasons = {}
     if not isinstance(estimator, FMRegressor) and estimator.solver == "gibbs":
-        reason = "latent targets are drawn row by row: the check's rows give the same distribution, not the same bits"
+        reason = (
+            "a latent target is drawn per row: weights and repeated rows agree in distribution, "
+            "not in bits"
+        )
         reasons |= {
             f"check_sample_weight_equivalence_on_{kind}_data": reason
             for kind in ("dense", "sparse")
@@ -135,7 +138,7 @@ def test_warm_start_goes_on_with_the_same_model_only(change, data):
 def test_a_chain_goes_on_with_the_same_rows_only(data):
     X, y = data
     model = FMRegressor(n_iter=4, warm_start=True).fit(X, y)
-    with pytest.raises(ValueError, match="'n_rows': 800.*'n_rows': 700"):
+    with pytest.raises(ValueError, match=r"'n_rows': 800.*'n_rows': 700"):
         model.fit(X[:700], y[:700])
 
 
@@ -319,7 +322,7 @@ def test_shapes_that_do_not_fit_are_refused(data):
         model.fit(X, y, sample_weight=np.ones(3))
     with pytest.raises(ValueError, match="non-zero"):
         model.fit(X, y, sample_weight=np.zeros(len(y)))
-    with pytest.raises(ValueError, match="[Nn]egative"):
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
         model.fit(X, y, sample_weight=-np.ones(len(y)))
 
 

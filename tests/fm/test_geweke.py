@@ -1,7 +1,8 @@
 """Geweke's joint distribution test (JASA 2004): parameters and data drawn together in two ways.
 
-Either all from the prior and the likelihood, or by turns the data given the parameters and the parameters
-by a Gibbs sweep given the data. If every step of the sweep is right, both have the same distribution.
+Either all from the prior and the likelihood, or by turns the data given the parameters and the
+parameters by a Gibbs sweep given the data. If every step of the sweep is right, both have the same
+distribution.
 """
 
 import numpy as np
@@ -10,9 +11,9 @@ from scipy import sparse, stats
 
 from fm.chain import GibbsState
 from fm.design import Block, Design
-from fm.diagnostics import effective_sample_size
 from fm.gibbs import gibbs
 from fm.model import Coefficients, predict
+from fm.posterior import effective_sample_size
 from fm.priors import Prior, flat
 from fm.row_kernel import RowKernel
 
@@ -131,9 +132,17 @@ def test_joint_distribution(X, likelihood):
         y = observe(rng, X, state.arrays, likelihood)
         start = GibbsState(state.arrays, rng.bit_generator.state, 0)
         state = gibbs(
-            X, y, k=K, n_iter=1, rng=None, burn_in=1, likelihood=likelihood, prior=prior, start=start,
+            X,
+            y,
+            k=K,
+            n_iter=1,
+            rng=None,
+            burn_in=1,
+            likelihood=likelihood,
+            prior=prior,
+            start=start,
             groups=None if isinstance(X, Design) else np.zeros(3, int),
-        ).state  # fmt: skip
+        ).state
         rng.bit_generator.state = state.generator
         chain.append(statistics(state.arrays))
     if not isinstance(X, Design):  # the sums that all sweeps kept are those of the last theta

@@ -4,9 +4,9 @@ from scipy import sparse, stats
 from threadpoolctl import threadpool_limits
 
 from fm.design import Block, Design
-from fm.diagnostics import effective_sample_size, r_hat
 from fm.gibbs import gibbs
 from fm.model import averaged, predict
+from fm.posterior import effective_sample_size, r_hat
 from fm.priors import Prior
 from fm.rows import rows_of
 from tests.fm.data import random_design, ratings
@@ -85,9 +85,14 @@ def test_exact_posterior_of_probit():
     """One intercept: P(w0 | y) is proportional to its prior times Phi(w0)^a Phi(-w0)^b."""
     y = np.repeat([1.0, 0.0], [12, 4])
     fit = gibbs(
-        sparse.csr_array((16, 1)), y, k=0, n_iter=20_000, rng=np.random.default_rng(1), likelihood="probit",
+        sparse.csr_array((16, 1)),
+        y,
+        k=0,
+        n_iter=20_000,
+        rng=np.random.default_rng(1),
+        likelihood="probit",
         prior=Prior(location=0.3),
-    )  # fmt: skip
+    )
     grid = np.linspace(-3, 4, 2001)
     density = np.exp(-0.15 * grid**2) * stats.norm.cdf(grid) ** 12 * stats.norm.cdf(-grid) ** 4
     mean = np.average(grid, weights=density)

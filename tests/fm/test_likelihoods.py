@@ -5,9 +5,9 @@ import pytest
 from scipy import sparse, stats
 from scipy.optimize import approx_fprime, minimize
 
-from fm.diagnostics import effective_sample_size
 from fm.gibbs import gibbs
 from fm.likelihoods import Expansion, TruncatedNormal, between_cut_points, draw_cut_points
+from fm.posterior import effective_sample_size
 
 TRUTH = np.array([-1.0, 0.2, 1.1])
 
@@ -47,7 +47,7 @@ def test_expansion_against_finite_differences():
 
 @pytest.mark.parametrize("n", [12, 500])
 def test_draws_have_the_right_distribution(n):
-    """Given eta: against a grid, in the tail-heavy case of few rows and in the nearly Gaussian one of many."""
+    """Given eta: against a grid, with few rows (heavy tails) and with many (nearly Gaussian)."""
     rng = np.random.default_rng(1)
     eta = rng.normal(size=n)
     y = np.concatenate([np.arange(4), ordered(rng, eta[4:])])
@@ -89,7 +89,7 @@ def test_chain_mixes_when_there_are_many_rows():
 
 
 def test_against_maximum_likelihood_on_a_model_without_factors():
-    """Two numeric features; the prior is weak against 3000 rows, so the posterior is centred at the maximum."""
+    """Against 3000 rows the prior is weak, so that the posterior's center is the maximum."""
     rng = np.random.default_rng(3)
     X = rng.normal(size=(3000, 2))
     y = ordered(rng, X @ [0.8, -0.5])

@@ -28,7 +28,7 @@ def test_sets_are_free_of_conflict_and_complete(X):
 
 
 def fields(rng, n_rows=4000, n_fields=20, n_levels=60):
-    """One-hot fields with long-tailed levels: (n_rows, n_fields) columns of a matrix, field after field."""
+    """One-hot fields with long-tailed levels: (n_rows, n_fields) columns of a matrix."""
     levels = np.minimum(rng.zipf(1.5, (n_rows, n_fields)), n_levels) - 1
     return levels + n_levels * np.arange(n_fields)
 
@@ -104,7 +104,7 @@ def test_a_weight_is_a_number_of_rows_for_units_too():
 
 
 def kernels_of_one_design(monkeypatch, solve):
-    """What `solve` makes of the same one-hot data by the block kernel, then by the row kernel, twice."""
+    """What `solve` makes of one-hot data by the block kernel, then by the row kernel, twice."""
     rng = np.random.default_rng(0)
     blocks = [Block(name, rng.integers(0, n, 300), n) for name, n in (("a", 6), ("b", 9), ("c", 3))]
     X = Design(blocks)
@@ -120,8 +120,9 @@ def kernels_of_one_design(monkeypatch, solve):
 def test_als_reaches_the_same_by_both_kernels(monkeypatch, k, n_iter, l2_w, atol):
     """After each sweep where k = 0, as then both are exact in each level, and else at the minimum.
 
-    With factors one kernel solves for a level's coordinates jointly, the other one by one, so that they meet
-    only where the penalty leaves one minimum to reach: with l2 = 0.5 they end in different ones.
+    With factors one kernel solves for a level's coordinates jointly, the other one by one, so that
+    they meet only where the penalty leaves one minimum to reach: with l2 = 0.5 they end in
+    different ones.
     """
 
     def solve(X, y):

@@ -315,13 +315,13 @@ def test_many_rows_are_visited_once_an_epoch_each(monkeypatch):
     np.testing.assert_array_equal(np.sort(np.concatenate(whole)), np.arange(1000))
 
 
-def test_segments_are_samples_of_all_rows_in_the_order_of_neighbours():
+def test_segments_are_samples_of_all_rows_in_the_order_of_neighbors():
     X, _ = ratings(np.random.default_rng(0))
     rows = features(X, np.float64)
     order = arrangement(rows, len(X), 70)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(X)))
     place = np.empty(len(X), int)
-    place[rows.neighbours()] = np.arange(len(X))
+    place[rows.neighbors()] = np.arange(len(X))
     for segment in np.split(place[order], range(70, len(X), 70)):
         assert np.all(np.diff(segment) > 0) and np.ptp(segment) > len(X) / 2
 

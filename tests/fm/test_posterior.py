@@ -1,17 +1,17 @@
-"""What draws from a posterior say of new rows, against the sums and integrals that define it."""
+"""Predictions from draws, against the sums and integrals that define them, and diagnostics."""
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from fm import FMOrdinal, FMRegressor
-from fm.draws import Draws, RunningMean, class_probabilities
 from fm.model import predict
+from fm.posterior import Draws, RunningMean, class_probabilities, effective_sample_size, r_hat
 from tests.fm.data import random_coefficients, random_design, ratings
 
 
-@pytest.fixture
-def X():
+@pytest.fixture(name="X")
+def some_design():
     return random_design(np.random.default_rng(1), 12)
 
 
@@ -35,7 +35,7 @@ def test_quantiles_invert_the_distribution_of_the_mixture(X, draws, monkeypatch)
     levels = np.array([0.01, 0.3, 0.5, 0.95])
     f = np.array([predict(X, draw) for draw in draws.each()])
     for chunk in (10**6, 17):
-        monkeypatch.setattr("fm.draws.CHUNK", chunk)
+        monkeypatch.setattr("fm.posterior.CHUNK", chunk)
         quantiles = draws.quantiles(X, levels)
         for s, level in zip(quantiles.T, levels, strict=True):
             below = norm.cdf(s, f, 1 / np.sqrt(draws.alpha)[:, None]).mean(axis=0)
@@ -126,7 +126,7 @@ def test_no_draw_left_by_burn_in():
 
 
 def test_a_weight_of_two_is_two_rows_for_classes():
-    """The posterior is the same, the random numbers are not; weights that are ignored are noticed."""
+    """The posterior is the same, the random numbers are not; ignored weights would be noticed."""
     X, y = ratings(np.random.default_rng(0), n_rows=200)
     y, times = np.clip(np.round(y), 2, 4), np.random.default_rng(1).integers(0, 3, 200)
     rows = np.repeat(np.arange(200), times)
@@ -138,3 +138,60 @@ def test_a_weight_of_two_is_two_rows_for_classes():
     repeated = fitted(rows, None, 10)
     weighted, ignored = (fitted(np.arange(200), weight, 0) for weight in (times, None))
     assert np.abs(weighted - repeated).mean() < np.abs(ignored - repeated).mean() / 2
+
+
+def autoregressive(rng, phi, shape):
+    """Stationary AR(1) of unit variance, whose integrated autocorrelation time is (1 + phi) / (1 -
+    phi).
+    """
+    x = rng.standard_normal(shape)
+    for t in range(1, shape[1]):
+        x[:, t] = phi * x[:, t - 1] + np.sqrt(1 - phi**2) * x[:, t]
+    return x
+
+
+@pytest.mark.parametrize("phi", [-0.5, 0.0, 0.5, 0.9])
+def test_effective_sample_size_of_an_autoregressive_chain(phi):
+    n = 4 * 20_000
+    x = autoregressive(np.random.default_rng(1), phi, (4, n // 4))
+    assert effective_sample_size(x) == pytest.approx(n * (1 - phi) / (1 + phi), rel=0.1)
+
+
+def test_effective_sample_size_sees_chains_that_disagree():
+    rng = np.random.default_rng(2)
+    assert effective_sample_size(rng.standard_normal((4, 500)) + np.arange(4)[:, None]) < 10
+
+
+def test_r_hat_is_one_for_independent_draws():
+    assert r_hat(np.random.default_rng(3).standard_normal((4, 1000))) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "distort",
+    [
+        lambda x: np.add(x, [[0], [0], [0], [1]]),
+        lambda x: x * [[1], [1], [1], [3]],
+        lambda x: x + np.linspace(0, 2, x.shape[1]),
+    ],
+    ids=["location", "spread", "trend"],
+)
+def test_r_hat_sees_what_has_not_converged(distort):
+    assert r_hat(distort(np.random.default_rng(4).standard_normal((4, 1000)))) > 1.05
+
+
+def test_r_hat_does_not_depend_on_the_scale_of_the_trace():
+    x = np.random.default_rng(5).standard_normal((2, 100))
+    assert r_hat(np.exp(x)[:, :50]) == pytest.approx(r_hat(np.exp(3 * x)[:, :50]), abs=0.02)
+
+
+def test_one_chain_is_a_row():
+    x = np.random.default_rng(6).standard_normal(100)
+    assert r_hat(x) == r_hat(x[None])
+    assert effective_sample_size(x) == effective_sample_size(x[None])
+
+
+@pytest.mark.parametrize("measure", [r_hat, effective_sample_size])
+def test_too_few_or_constant_draws(measure):
+    with pytest.raises(ValueError, match="at least 4"):
+        measure([1.0, 2.0, 3.0])
+    assert np.isnan(measure(np.ones((2, 10))))
