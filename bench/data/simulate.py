@@ -4,27 +4,20 @@
     r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5 (of 0.5, 1, ..., 5;
     of 1/1024)
 
-Biases and factors of a user are in part linear in her age, gender and occupation, those of an item
-in its genres and year: the FM with these as features, their terms folded into the levels'. Popular
-items are better, as films are. Time has no effect.
-
-Stars exceed the edge e (1.5, ..., 4.5) with probability S_e = Phi((m - e) / noise): their
-conditional mean is exactly 1 + sum_e S_e, and their variance follows from the same numbers. A real
-rating has mean m and variance noise^2 + 1024^-2 / 12. The mean of these variances is the noise
-floor, below which no model's MSE is but by luck.
+Biases and factors are in part linear in what the tables say of users and items; popular items are
+better, as films are; time has no effect. Stars exceed the edge e (1.5, ..., 4.5) with probability
+S_e = Phi((m - e) / noise): their conditional mean is 1 + sum_e S_e, and their variance follows from
+the same numbers. A real rating has mean m and variance noise^2 + 1024^-2 / 12. The mean of these
+variances is the noise floor, below which no model's MSE is but by luck.
 
 The same seed gives the same table on every machine: what is kept are whole numbers and multiples of
-1/1024, drawn from integer streams (PCG64), and arithmetic in double precision, whose last place may
-differ between machines, enters only by comparisons with such draws. For one of 100,000 ratings to
-differ it takes a draw within 1e-15 of an edge, less than once in 10^5 seeds; of 25 million ratings,
-less than once in 10^3.
-
-Beside the table itself, 48 bytes a rating with what is known of it, drawing takes memory for a few
-columns more.
+1/1024, and arithmetic in double precision, whose last place may differ between machines, enters
+only by comparisons with draws from integer streams (PCG64).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -33,7 +26,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bench.data.dataset import Dataset, LazySplits, Rows
-from bench.data.longtail import MIN_RATINGS, activity, distinct_items, popularity, timestamps
 from bench.errors import UserError, checked
 from bench.seeds import derive_rng
 from fm.validation import check_choice, check_integer, check_number
@@ -53,6 +45,14 @@ SHAPES = {"user": (943, 6040, 69_878, 162_541), "item": (1682, 3706, 10_677, 59_
 """Users and rated films of the MovieLens with about so many ratings."""
 CHUNK = 2**20
 """Ratings drawn together."""
+MIN_RATINGS = 20
+"""Of every user, as in MovieLens."""
+CHUNK_CELLS = 2**22
+"""User-item pairs kept track of together."""
+CHUNK_USERS = 2**13
+"""Users whose time stamps are drawn together."""
+START, DURATION = 874_724_710, 18_561_928
+"""First time stamp and the range of all, in seconds: seven months, as MovieLens-100K."""
 
 OCCUPATIONS = [f"occupation {number}" for number in range(1, 22)]
 GENRES = [f"genre {number}" for number in range(1, 19)]
@@ -87,9 +87,19 @@ def planted(
     with checked():
         check_integer("n_ratings", n_ratings, low=1)
         check_choice("values", values, STEPS)
-    n_users = usual(n_ratings, "user") if n_users is None else n_users
-    n_items = usual(n_ratings, "item") if n_items is None else n_items
-    _check(n_users, n_items, n_ratings, k, noise, seed)
+        n_users = usual(n_ratings, "user") if n_users is None else n_users
+        n_items = usual(n_ratings, "item") if n_items is None else n_items
+        check_integer("n_users", n_users, low=1)
+        check_integer("n_items", n_items, low=2 * MIN_RATINGS)
+        check_integer("k", k, low=0)
+        check_number("noise", noise, above=0)
+        check_integer("seed", seed, low=0)
+    low, high = MIN_RATINGS * n_users, n_users * n_items // 2
+    if not low <= n_ratings <= high:
+        raise UserError(
+            f"n_ratings must be from {low} ({MIN_RATINGS} a user) to {high} (half of all pairs) "
+            f"for {n_users} users and {n_items} items, got {n_ratings}"
+        )
     rng = derive_rng(seed, "users")
     users = _user_table(rng, n_users)
     b, *P = _latent(rng, users, 1 + k)
@@ -147,10 +157,9 @@ def planted(
 
 
 def usual(n_ratings: int, whose: str) -> int:
-    """Users or items of a MovieLens of so many ratings.
+    """Return the users or items of a MovieLens of so many ratings.
 
-    Power laws between its sizes, and beyond them the one from
-    100K to 1M.
+    By power laws between its sizes, and beyond them the one from 100K to 1M.
     """
     sizes, shapes = np.log(SIZES), np.log(SHAPES[whose])
     slope = (shapes[1] - shapes[0]) / (sizes[1] - sizes[0])
@@ -158,44 +167,28 @@ def usual(n_ratings: int, whose: str) -> int:
     return round(float(np.exp(np.interp(np.log(n_ratings), sizes, shapes) + slope * beyond)))
 
 
-def _check(n_users: int, n_items: int, n_ratings: int, k: int, noise: float, seed: int) -> None:
-    with checked():
-        check_integer("n_users", n_users, low=1)
-        check_integer("n_items", n_items, low=2 * MIN_RATINGS)
-        check_integer("k", k, low=0)
-        check_number("noise", noise, above=0)
-        check_integer("seed", seed, low=0)
-    low, high = MIN_RATINGS * n_users, n_users * n_items // 2
-    if not low <= n_ratings <= high:
-        raise UserError(
-            f"n_ratings must be from {low} ({MIN_RATINGS} a user) to {high} (half of all pairs) "
-            f"for {n_users} users and {n_items} items, got {n_ratings}"
-        )
-
-
-Drawn = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""Ratings, their conditional means and variances."""
-
-
 def draw_stars(
     rng: np.random.Generator, mean: NDArray[np.float64], noise: float, step: float = 1.0
-) -> Drawn:
-    """Draw normal numbers about `mean`, rounded to `step`, 2 `step`, ..., 5 stars."""
+) -> tuple[NDArray[np.float64], ...]:
+    """Draw normal numbers about `mean`, rounded to `step`, 2 `step`, ..., 5 stars.
+
+    Returns them with their conditional means and variances.
+    """
     edges = np.arange(1.5 * step, HIGHEST, step)
     exceeds = ndtr((mean[:, None] - edges) / noise)
     rating = step * (1.0 + np.count_nonzero(rng.random((len(mean), 1)) < exceeds, axis=1))
     above = exceeds.sum(axis=1)
-    squared = exceeds @ np.arange(
-        1.0, 2 * len(edges), 2.0
-    )  # E n^2 of the number n of edges exceeded
+    # E n^2 of the number n of edges exceeded.
+    squared = exceeds @ np.arange(1.0, 2 * len(edges), 2.0)
     return rating, step * (1 + above), step**2 * (squared - above**2)
 
 
-def draw_real(rng: np.random.Generator, mean: NDArray[np.float64], noise: float) -> Drawn:
-    """Draw normal numbers about `mean`, rounded to multiples of 1/1024.
+def draw_real(
+    rng: np.random.Generator, mean: NDArray[np.float64], noise: float
+) -> tuple[NDArray[np.float64], ...]:
+    """Draw as `draw_stars`, rounded to multiples of 1/1024.
 
-    Rounding leaves the mean as it is and adds a uniform variance (exactly in double precision, for
-    all but the smallest noise).
+    Rounding leaves the mean as it is and adds a uniform variance.
     """
     step = STEPS["real"]
     rating = step * np.rint((mean + noise * rng.standard_normal(len(mean))) / step)
@@ -233,10 +226,9 @@ def _standard(columns: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _splits(user: NDArray[np.int64], item: NDArray[np.int64], seed: int) -> LazySplits:
-    """`ua` and `ub` test ten ratings of each user, `u1..u5` a fifth of all.
+    """`ua` and `ub` test ten ratings of each user, `u1..u5` a fifth of all, as MovieLens-100K's.
 
-    No row is tested twice in
-    either family. Rows are ordered by user, then item, as MovieLens' files are.
+    Rows are ordered by user, then item.
     """
 
     @cache
@@ -257,3 +249,71 @@ def _splits(user: NDArray[np.int64], item: NDArray[np.int64], seed: int) -> Lazy
         return order[~is_test], order[is_test]
 
     return LazySplits(("ua", "ub", "u1", "u2", "u3", "u4", "u5"), make, f"drawn with seed {seed}")
+
+
+def activity(
+    rng: np.random.Generator, n_users: int, n_items: int, n_ratings: int
+) -> NDArray[np.int64]:
+    """Return each user's number of ratings: 20 and a log-normal one, `n_ratings` in all."""
+    room = 3 * n_items // 4 - MIN_RATINGS
+    extra = n_ratings - MIN_RATINGS * n_users
+    weight = np.exp(rng.standard_normal(n_users).clip(None, 2.7))
+    # With the j heaviest users at the limit, the others share what is left in proportion to weight.
+    heaviest = np.sort(weight)[::-1]
+    left = extra - room * np.arange(n_users)
+    scale = left / heaviest[::-1].cumsum()[::-1]
+    j = np.argmax(scale * heaviest <= room)
+    ends = np.cumsum(MIN_RATINGS + np.minimum(scale[j] * weight, room))
+    return np.diff(np.rint(ends).astype(np.int64), prepend=0)
+
+
+def popularity(rank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight of an item whose rank is `rank` (0 the most popular, 1 the least)."""
+    return np.exp(-5.5 * rank) * (1 + np.exp(-50 * rank))
+
+
+def distinct_items(
+    rng: np.random.Generator, counts: NDArray[np.int64], weight: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return `counts[u]` different items of each user u, drawn in proportion to `weight`.
+
+    An item that its user already has is drawn again.
+    """
+    bound = weight.cumsum()
+    items = np.empty(counts.sum(), dtype=np.int64)
+    end = 0
+    for chunk in _chunks(counts, max(1, CHUNK_CELLS // len(weight))):
+        row = np.repeat(np.arange(len(chunk)) * len(weight), chunk)
+        owner = np.full(len(chunk) * len(weight), -1, dtype=np.int32)
+        drawn = items[end : end + len(row)]
+        end += len(row)
+        pending = np.arange(len(row), dtype=np.int32)
+        while len(pending):
+            item = bound.searchsorted(rng.random(len(pending)) * bound[-1], side="right")
+            cell = row[pending] + item
+            free = owner[cell] < 0
+            owner[cell[free]] = pending[free]
+            won = owner[cell] == pending
+            drawn[pending[won]] = item[won]
+            pending = pending[~won]
+    return items
+
+
+def timestamps(rng: np.random.Generator, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return seconds since 1970: most users come once, for an hour, some for months."""
+    start = rng.random(len(counts)) * DURATION
+    span = np.minimum(np.exp(8 + 3.2 * rng.standard_normal(len(counts))), DURATION - start)
+    seconds = np.empty(counts.sum(), dtype=np.int64)
+    end = 0
+    for chunk, first, length in zip(
+        *(_chunks(values, CHUNK_USERS) for values in (counts, start, span)), strict=True
+    ):
+        part = seconds[end : end + chunk.sum()]
+        end += len(part)
+        part[:] = np.repeat(first, chunk) + np.repeat(length, chunk) * rng.random(len(part))
+    seconds += START
+    return seconds
+
+
+def _chunks(values: NDArray, size: int) -> Iterator[NDArray]:
+    return (values[first : first + size] for first in range(0, len(values), size))

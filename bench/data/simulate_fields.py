@@ -1,18 +1,15 @@
 """Rows of many fields drawn from a known factorization machine: the best possible error is known.
 
-    s = w0 + sum_f w_f + sum_(f < g) <v_f, v_g>     w_f and v_f: weight and k factors of the row's
-    level of field f click ~ Bernoulli(1 / (1 + exp(-s)))            `planted_clicks`
+    s = w0 + sum_f w_f + sum_(f < g) <v_f, v_g>     weights and k factors of the row's levels
+    click ~ Bernoulli(1 / (1 + exp(-s)))            `planted_clicks`
     value ~ Normal(s, noise^2)                      `planted_values`
 
-Fields differ in their number of levels, and levels of a field in how often they occur, by Zipf's
-law: a few levels have most rows, and most levels few. The true probability (or mean) of each row is
-kept beside it. The same seed gives the same rows, up to draws within rounding error of a
-probability.
+Levels of a field occur by Zipf's law: a few have most rows, and most few. The true probability (or
+mean) of each row is kept beside it. The same seed gives the same rows, up to draws within rounding
+error of a probability.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,11 +31,6 @@ CHUNK = 2**17
 """Rows whose scores are computed together."""
 
 
-class _Drawn(NamedTuple):
-    columns: dict[str, NDArray[np.int32]]
-    score: NDArray[np.float64]
-
-
 def planted_clicks(
     n_rows: int = 100_000, n_fields: int = 10, *, rate: float = 0.2, k: int = 4, seed: int = 0
 ) -> Dataset:
@@ -57,20 +49,20 @@ def planted_clicks(
     """
     with checked():
         check_number("rate", rate, above=0, high=1)
-    drawn = _draw(n_rows, n_fields, k, seed)
-    sample = drawn.score[:CHUNK]
+    columns, score = _draw(n_rows, n_fields, k, seed)
+    sample = score[:CHUNK]
     w0 = brentq(lambda w: expit(sample + w).mean() - rate, -60.0, 60.0)
-    p = expit(drawn.score + w0)
+    p = expit(score + w0)
     clicks = (derive_rng(seed, "clicks").random(n_rows) < p).astype(np.float64)
     return Dataset(
         name="planted_clicks",
-        rows=pd.DataFrame({"click": clicks, **drawn.columns}, copy=False),
+        rows=pd.DataFrame({"click": clicks, **columns}, copy=False),
         scale=(0.0, 1.0),
         source=f"{n_rows:,} simulated clicks of {n_fields} fields, {clicks.mean():.1%} are 1, "
         f"seed {seed}",
         task="binary",
         target="click",
-        fields=tuple(drawn.columns),
+        fields=tuple(columns),
         classes=("0", "1"),
         simulated=True,
         expected=p,
@@ -107,7 +99,9 @@ def planted_values(
     )
 
 
-def _draw(n_rows: int, n_fields: int, k: int, seed: int) -> _Drawn:
+def _draw(
+    n_rows: int, n_fields: int, k: int, seed: int
+) -> tuple[dict[str, NDArray[np.int32]], NDArray[np.float64]]:
     """Levels of each field, as whole numbers from 1, and the score of each row without w0."""
     with checked():
         check_integer("n_rows", n_rows, low=20)
@@ -136,7 +130,7 @@ def _draw(n_rows: int, n_fields: int, k: int, seed: int) -> _Drawn:
     for first in range(0, n_rows, CHUNK):
         rows = slice(first, first + CHUNK)
         score[rows] = _scores([column[rows] - 1 for column in columns.values()], theta)
-    return _Drawn(columns, score)
+    return columns, score
 
 
 def _scores(levels: list[NDArray], theta: list[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -1,9 +1,8 @@
 """Which rows a model is fitted on, chosen on, and judged on.
 
 Every protocol first sets test rows apart; validation is then drawn out of the rest from its own
-stream of random numbers: rows uniformly, or as test was drawn: whole users or items, or some rows
-of each user. Rows keep their order: the published file's for published splits, the data set's for
-all others.
+stream of random numbers. Rows keep their order: the published file's for published splits, the data
+set's for all others.
 """
 
 from __future__ import annotations
@@ -91,8 +90,7 @@ def published(dataset: Dataset, name: str, *, validation: float = 0.1, seed: int
 def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0) -> Split:
     """As `published`; validation are `n` ratings of each user, drawn uniformly.
 
-    So were the test rows of MovieLens-100K's `ua` and `ub` drawn, ten of each user: there as here,
-    users with few ratings have as much weight as those with many. A user with no more than `n`
+    So were the test rows of MovieLens-100K's `ua` and `ub` drawn. A user with no more than `n`
     ratings gives none.
     """
     with checked():
@@ -124,12 +122,8 @@ def kfold(
     dataset: Dataset, *, fold: int, n_folds: int = 5, validation: float = 0.1, seed: int = 0
 ) -> Split:
     """Fold `fold` (0 to `n_folds - 1`) is test; the folds of one seed partition the ratings."""
-    with checked():
-        check_integer("n_folds", n_folds, low=2)
-        check_integer("fold", fold, low=0)
-        check_number("fold", fold, high=n_folds - 1)
-    n = len(dataset)
-    folds = derive_rng(seed, "folds").permutation(n) % n_folds
+    _check_part("fold", fold, "n_folds", n_folds, low=2)
+    folds = derive_rng(seed, "folds").permutation(len(dataset)) % n_folds
     return _of_mask(f"fold {fold} of {n_folds}", folds == fold, validation, seed)
 
 
@@ -168,10 +162,7 @@ def rolling(
     equal times the later in the file is later.
     """
     del seed  # nothing is drawn
-    with checked():
-        check_integer("n_origins", n_origins, low=1)
-        check_integer("origin", origin, low=0)
-        check_number("origin", origin, high=n_origins - 1)
+    _check_part("origin", origin, "n_origins", n_origins, low=1)
     _check_fraction("validation", validation)
     order = np.argsort(_times(dataset), kind="stable")
     start, end = (len(order) * (origin + i) // (n_origins + 1) for i in (1, 2))
@@ -191,30 +182,19 @@ def by(
     Validation are all those of a fraction of the other levels, so that what is chosen on it is
     chosen for levels without a training row.
     """
-    return _of_new_levels(f"new {field}s", dataset, field, test, validation, seed)
-
-
-def _of_new_levels(
-    name: str, dataset: Dataset, field: str, test: float, validation: float, seed: int
-) -> Split:
-    who, names = pd.factorize(_field(dataset, field))
+    name = f"new {field}s"
+    level, names = pd.factorize(_field(dataset, field))
     is_test = _drawn(len(names), "test", test, derive_rng(seed, "test", name))
-    is_validation = np.zeros(len(names), dtype=bool)
-    drawn = _drawn(
-        int(np.count_nonzero(~is_test)),
-        "validation",
-        validation,
-        derive_rng(seed, "validation", name),
-    )
-    is_validation[~is_test] = drawn
-    development = np.flatnonzero(~is_test[who])
-    return Split(name, development, is_validation[who[development]], np.flatnonzero(is_test[who]))
+    others = np.flatnonzero(~is_test)
+    drawn = _drawn(len(others), "validation", validation, derive_rng(seed, "validation", name))
+    development = np.flatnonzero(~is_test[level])
+    is_validation = np.isin(level[development], others[drawn])
+    return Split(name, development, is_validation, np.flatnonzero(is_test[level]))
 
 
 def _of_mask(name: str, is_test: NDArray[np.bool_], validation: float, seed: int) -> Split:
-    return _with_validation(
-        name, np.flatnonzero(~is_test), np.flatnonzero(is_test), validation, seed
-    )
+    development, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    return _with_validation(name, development, test, validation, seed)
 
 
 def _with_validation(
@@ -225,10 +205,7 @@ def _with_validation(
 
 
 def _last_of_each(users: NDArray[np.intp], order: NDArray[np.intp], n: int) -> NDArray[np.bool_]:
-    """Mask of the last `n` rows of each user in `order`, which is sorted by user.
-
-    None where there are no more.
-    """
+    """Mask of the last `n` rows of each user with more, in `order`, which is sorted by user."""
     n_ratings = np.bincount(users)
     from_end = np.cumsum(n_ratings)[users[order]] - np.arange(len(order))
     mask = np.zeros(len(order), dtype=bool)
@@ -242,6 +219,13 @@ def _drawn(n: int, what: str, fraction: float, rng: np.random.Generator) -> NDAr
     mask = np.zeros(n, dtype=bool)
     mask[rng.permutation(n)[: round(fraction * n)]] = True
     return mask
+
+
+def _check_part(name: str, part: int, number: str, n: int, low: int) -> None:
+    with checked():
+        check_integer(number, n, low=low)
+        check_integer(name, part, low=0)
+        check_number(name, part, high=n - 1)
 
 
 def _check_fraction(what: str, fraction: float) -> None:

@@ -5,10 +5,17 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bench.data import longtail, planted, simulate
+from bench.data import planted, simulate
 from bench.data.dataset import Dataset
-from bench.data.longtail import activity, distinct_items, popularity
-from bench.data.simulate import STEPS, draw_real, draw_stars, usual
+from bench.data.simulate import (
+    STEPS,
+    activity,
+    distinct_items,
+    draw_real,
+    draw_stars,
+    popularity,
+    usual,
+)
 from bench.errors import UserError
 from bench.features import build_design
 
@@ -61,8 +68,8 @@ def test_memory_is_that_of_what_is_returned_and_a_few_columns(
 ) -> None:
     for module, name, size in (
         (simulate, "CHUNK", 2**12),
-        (longtail, "CHUNK_CELLS", 2**15),
-        (longtail, "CHUNK_USERS", 2**5),
+        (simulate, "CHUNK_CELLS", 2**15),
+        (simulate, "CHUNK_USERS", 2**5),
     ):
         monkeypatch.setattr(module, name, size)
     n = 100_000
@@ -225,7 +232,7 @@ def test_activity_adds_up(density: float) -> None:
 def test_items_are_distinct_across_chunks_and_as_popular_as_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bench.data.longtail.CHUNK_CELLS", 700)
+    monkeypatch.setattr("bench.data.simulate.CHUNK_CELLS", 700)
     rng = np.random.default_rng(0)
     weight = popularity(np.arange(100) / 100)
     counts = rng.integers(1, 76, size=50)
