@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -22,18 +21,15 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.data.dataset import Rows
+from bench.data.text_blocks import UNIT_SEPARATOR, Quotes, Separators
 from bench.errors import UserError, quoted
 from fm.validation import nearest
 
 SEPARATORS = ("::", "\t", ",", ";", "|", " ")
 """In the order in which a file's first line is searched for them."""
-UNIT_SEPARATOR = "\x1f"
-"""Stands for a separator of several characters, at which pyarrow cannot split."""
 TEXT = pa.dictionary(pa.int32(), pa.string())
-SAMPLE = 1000
-"""Rows that are looked at to infer what a column is."""
 BLOCK = 2**22
-"""Bytes of text parsed together."""
+"""Bytes of text parsed together; of the first ones it is inferred what a column is."""
 PUBLISHED = "given"
 """Name of the split that files for validation and test make."""
 
@@ -103,7 +99,7 @@ class Files:
             raise UserError("validation_path needs test_path: rows that the chosen is judged on")
         first = self._files["train"]
         self.path, self.names, self.where = first.path, first.names, first.where
-        self.has_header, self.kinds = first.has_header, first.kinds()
+        self.has_header, self.types = first.has_header, first.types()
         for file in self._files.values():
             if file.names != self.names and (self.has_header or len(file.names) != len(self.names)):
                 raise UserError(
@@ -178,14 +174,8 @@ class ParquetFile:
         """Say where a row (from 0) is."""
         return f"{self.path}, row {row + 1}"
 
-    def kinds(self) -> list[str]:
-        """Return for each column "list", "fraction" or "other"."""
-        kinds = []
-        for kind in self.schema.types:
-            fraction = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-            other = "fraction" if fraction else "other"
-            kinds.append("list" if pa.types.is_nested(kind) else other)
-        return kinds
+    def types(self) -> list[pa.DataType]:
+        return self.schema.types
 
 
 class DelimitedFile:
@@ -213,8 +203,8 @@ class DelimitedFile:
             raise UserError(f"{path} is empty: there is no row in it")
         self.separator = separator or next((s for s in SEPARATORS if s in first), ",")
         cells = next(self._lines())[1]
-        named = _numbers(cells).isna().all() if header is None else header
-        self.has_header = bool(named)
+        numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
+        self.has_header = bool(numbers.isna().all()) if header is None else header
         self.names = cells if self.has_header else [str(n) for n in range(len(cells))]
         self.width = len(cells)
         self.skipped = line if self.has_header else 0
@@ -236,42 +226,48 @@ class DelimitedFile:
         line, _ = next(itertools.islice(self._lines(), row + bool(self.skipped), None))
         return f"{self.path}, line {line}"
 
-    def kinds(self) -> list[str]:
-        """Return for each column "fraction" or "other", from the first rows."""
-        cells = []
-        with suppress(UserError):  # what is wrong with a line, `read` says
-            for _, line in itertools.islice(self._lines(), bool(self.skipped), SAMPLE):
-                if len(line) == self.width:
-                    cells.append(line)
-        return [_kind([c for c in column if c]) for column in zip(*cells, strict=True)] or [
-            "other"
-        ] * self.width
+    def types(self) -> list[pa.DataType]:
+        """Return what the first rows of each column are written as."""
+        try:
+            with self._stream(self._blocks()) as stream:
+                return self._batches(
+                    stream, pyarrow.csv.ConvertOptions(null_values=[""])
+                ).schema.types
+        except (UnicodeDecodeError, OSError, pa.ArrowException):  # `read` says what is wrong
+            return [pa.string()] * self.width
 
     def _parse(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> pa.Table:
-        names = [str(position) for position in range(self.width)]
-        kinds = {names[position]: types.get(role, TEXT) for role, position in columns.items()}
+        options = pyarrow.csv.ConvertOptions(
+            include_columns=[str(position) for position in columns.values()],
+            column_types={str(p): types.get(name, TEXT) for name, p in columns.items()},
+            null_values=[""],
+        )
         blocks = self._blocks()
         with self._stream(blocks) as stream:
-            batches = pyarrow.csv.open_csv(
-                stream,
-                pyarrow.csv.ReadOptions(
-                    column_names=names, skip_rows=self.skipped, block_size=BLOCK
-                ),
-                pyarrow.csv.ParseOptions(
-                    delimiter=self.separator if self._quotes else UNIT_SEPARATOR,
-                    quote_char='"' if self._quotes else False,
-                    newlines_in_values=self._quotes,
-                ),
-                pyarrow.csv.ConvertOptions(
-                    include_columns=[names[position] for position in columns.values()],
-                    column_types=kinds,
-                    null_values=[""],
-                ),
-            )
+            batches = self._batches(stream, options)
             table = pa.Table.from_batches(batches, batches.schema)
         if blocks.within_quotes:
             raise UserError(self._cut_off)
         return table.rename_columns(list(columns))
+
+    def _batches(
+        self, stream: pa.NativeFile, options: pyarrow.csv.ConvertOptions
+    ) -> pyarrow.csv.CSVStreamingReader:
+        """Parse a stream; columns are named by position."""
+        return pyarrow.csv.open_csv(
+            stream,
+            pyarrow.csv.ReadOptions(
+                column_names=list(map(str, range(self.width))),
+                skip_rows=self.skipped,
+                block_size=BLOCK,
+            ),
+            pyarrow.csv.ParseOptions(
+                delimiter=self.separator if self._quotes else UNIT_SEPARATOR,
+                quote_char='"' if self._quotes else False,
+                newlines_in_values=self._quotes,
+            ),
+            options,
+        )
 
     @property
     def _quotes(self) -> bool:
@@ -282,10 +278,10 @@ class DelimitedFile:
     def _cut_off(self) -> str:
         return f"{self.path}: the file ends within quotes; it has been cut off"
 
-    def _blocks(self) -> _Quotes | _Separators:
-        return (_Quotes if self._quotes else _Separators)(self.separator.encode())
+    def _blocks(self) -> Quotes | Separators:
+        return (Quotes if self._quotes else Separators)(self.separator.encode())
 
-    def _stream(self, blocks: _Quotes | _Separators) -> pa.NativeFile:
+    def _stream(self, blocks: Quotes | Separators) -> pa.NativeFile:
         """Open the file as UTF-8 text that passes through `blocks`."""
         stream = pa.input_stream(str(self.path))
         if self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
@@ -332,66 +328,3 @@ class DelimitedFile:
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         source = pa.input_stream(str(self.path))
         return io.TextIOWrapper(source, encoding, errors="replace", newline="")
-
-
-class _Separators:
-    """Replaces a separator of several bytes in text that comes in blocks."""
-
-    within_quotes = False
-
-    def __init__(self, separator: bytes) -> None:
-        self._separator = separator
-        self._begun = b""
-
-    def __call__(self, block: pa.Buffer) -> bytes:
-        if not len(block):
-            block, self._begun = self._begun, b""
-            return bytes(block)
-        text = (self._begun + bytes(block)).replace(self._separator, UNIT_SEPARATOR.encode())
-        begun = max(n for n in range(len(self._separator)) if text.endswith(self._separator[:n]))
-        self._begun = text[len(text) - begun :]
-        return text[: len(text) - begun]
-
-
-class _Quotes:
-    """Follows the quotes in text that comes in blocks, which it leaves as they are."""
-
-    def __init__(self, separator: bytes) -> None:
-        other = rb"[^" + re.escape(separator) + rb"\r\n]*+"
-        opened = rb'"(?:[^"]++|"")*+'
-        cell = rb"(?:" + opened + rb'"' + other + rb'|(?!")' + other + rb")"
-        self._ends = tuple(bytes([byte]) for byte in separator + b"\r\n")
-        self._opened = re.compile(opened)
-        self._cells = re.compile(rb"(?:" + cell + rb"[" + re.escape(separator) + rb"\r\n])*+")
-        self._last = b""  # stands for what was read of the last cell
-
-    @property
-    def within_quotes(self) -> bool:
-        return self._last == b'"'
-
-    def __call__(self, block: pa.Buffer) -> pa.Buffer:
-        text = bytes(block)
-        if b'"' not in text and not self.within_quotes:
-            self._last = b"" if text.endswith(self._ends) else b"x"
-            return block
-        text = self._last + text.removeprefix(b"\xef\xbb\xbf")
-        whole = self._cells.match(text)
-        last = text[whole.end() if whole else 0 :]
-        opened = self._opened.match(last)
-        if opened is None:
-            self._last = last[:1]
-        else:  # open, or closed by its last byte, or closed with more text behind
-            self._last = b'"' + b'"x'[: len(last) - opened.end()]
-        return block
-
-
-def _numbers(cells: Sequence[str]) -> pd.Series:
-    """NaN where a cell is no number."""
-    return pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce")
-
-
-def _kind(cells: Sequence[str]) -> str:
-    if not cells or _numbers(cells).isna().any():
-        return "other"
-    whole = all(re.fullmatch(r"[+-]?\d+", cell) for cell in cells)
-    return "other" if whole else "fraction"

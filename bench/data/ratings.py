@@ -12,7 +12,7 @@ import pandas as pd
 from bench.data.columns import Place
 from bench.data.dataset import Dataset
 from bench.data.delimited import Files, locate
-from bench.data.table import TIME_NAMES, Column, Role, read_table
+from bench.data.table import TIME_NAMES, Column, Role, inferred_kind, read_table
 from bench.errors import UserError, checked, quoted
 from fm.validation import check_choice
 
@@ -145,12 +145,12 @@ def _positions(files: Files, chosen: Mapping[str, Column]) -> dict[str, int]:
 def _others(files: Files, taken: set[int]) -> dict[str, Role]:
     """Return a role for each other column that a header names once, unlike any of `NAMES`."""
     return {
-        name: Role("numeric" if kind == "fraction" else "field", position, name)
-        for position, (name, kind) in enumerate(zip(files.names, files.kinds, strict=True))
+        name: Role(inferred_kind(written), position, name)
+        for position, (name, written) in enumerate(zip(files.names, files.types, strict=True))
         if files.has_header
         and position not in taken
         and name.strip()
         and files.names.count(name) == 1
         and name not in NAMES
-        and kind != "list"
+        and inferred_kind(written) != "bag"
     }

@@ -141,13 +141,13 @@ def read_table(
     place = files.place
     [target] = named["target"]
     y, task, classes = _target(read.pop(target), roles[target].label, task, positive, place)
-    # Each column is released once it is converted: memory holds the rows about once.
     bags = {n: to_bag(read.pop(n), n, place, bag_separator) for n in named.get("bag", ())}
-    columns = {
-        name: y if name == target else _column(read.pop(name), role, place)
-        for name, role in roles.items()
-        if name not in bags
-    }
+    columns = {}
+    for name, role in roles.items():
+        if name not in bags:
+            columns[name] = y if name == target else _column(read.pop(name), role, place)
+        # What is converted is given back at once: memory holds the rows about once.
+        pa.default_memory_pool().release_unused()
     rows = pd.DataFrame(columns, copy=False)
     return Dataset(
         name=files.path.stem,
@@ -166,6 +166,14 @@ def read_table(
         splits=files.splits,
         default_split=PUBLISHED if files.splits else None,
     )
+
+
+def inferred_kind(written: pa.DataType) -> str:
+    """Return what a column without a given role is, by the type that its values have."""
+    if pa.types.is_nested(written):
+        return "bag"
+    fraction = pa.types.is_floating(written) or pa.types.is_decimal(written)
+    return "numeric" if fraction else "field"
 
 
 def rating_scale(
@@ -208,11 +216,10 @@ def _kinds(files: Files, given: Mapping[str, Sequence[Column]]) -> dict[int, str
     if repeated:
         locate({"a column": repeated[0]}, files.names, files.where)
     if not {"field", "numeric", "bag"} & given.keys():
-        for position, (name, written) in enumerate(zip(files.names, files.kinds, strict=True)):
+        for position, (name, written) in enumerate(zip(files.names, files.types, strict=True)):
             if name.lower() in TIME_NAMES and "time" not in kinds.values():
                 kinds.setdefault(position, "time")
-            inferred = {"list": "bag", "fraction": "numeric"}.get(written, "field")
-            kinds.setdefault(position, inferred)
+            kinds.setdefault(position, inferred_kind(written))
     if not {"field", "numeric", "bag"} & set(kinds.values()):
         raise UserError(f"{files.where}: there is no column beside the target to predict it from")
     return dict(sorted(kinds.items(), key=lambda item: (item[1] != "target", item[0])))

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.data import table_file
-from bench.data.delimited import _Quotes, _Separators
 from bench.data.fuzzing import _ends_quoted
 from bench.data.splits import default
+from bench.data.text_blocks import Quotes, Separators
 from bench.errors import UserError
 from bench.features import build_design
 
@@ -187,7 +187,7 @@ def test_features_of_a_table(tmp_path: Path) -> None:
 def test_quotes_are_followed_across_blocks(text: str, cuts: list[int]) -> None:
     """Against the reading of one character at a time."""
     bounds = [0, *sorted(cuts), len(text)]
-    blocks = _Quotes(b",")
+    blocks = Quotes(b",")
     for start, end in pairwise(bounds):
         if text[start:end]:
             blocks(text[start:end].encode())
@@ -198,6 +198,6 @@ def test_quotes_are_followed_across_blocks(text: str, cuts: list[int]) -> None:
 @settings(max_examples=100, deadline=None)
 def test_separators_are_replaced_across_blocks(text: str, cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(text)]
-    blocks = _Separators(b"::")
+    blocks = Separators(b"::")
     parts = [text[a:b].encode() for a, b in pairwise(bounds) if a < b]
     assert b"".join(map(blocks, [*parts, b""])).decode() == text.replace("::", "\x1f")
