@@ -5,7 +5,8 @@ rule.py          when a loss is more than chance explains
 simulation.py    how often the rule is wrong, and how small a loss it notices
 reference.py     what was recorded, when and why
 checking.py      running experiments, judging and recording them
-outcome.py       the table, the sentences, JUnit XML and JSON
-history.py       past checks, and which commit made a result worse
+outcome.py       the table, the sentences, JSON, and a check beside another
+history.py       checks as tracked runs
+bisection.py     which commit made a result worse
 plugin.py        the same within pytest: the fixture `accuracy`
 """

@@ -8,21 +8,28 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bench.check import history, reference, simulation
+from bench.check import bisection, history, reference, simulation
 from bench.check.checking import check, n_results, record
 from bench.check.experiments import Experiment, own_experiments, read_experiments
-from bench.check.outcome import junit, summary
+from bench.check.outcome import compared, summary
 from bench.check.rule import FALSE_ALARMS
-from bench.errors import UserError, checked, exit_status
+from bench.errors import UserError, checked, exit_status, sentence
 from bench.files import write_text
 from bench.tables import MISSING, markdown_table, number
 from fm.validation import check_choice
 
+COMMANDS = {"history": history.main, "find": bisection.main}
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line of a check."""
-    parser = argparse.ArgumentParser(prog="python -m bench.check", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.check",
+        description=f"{__doc__} Also: history, each result over commits; find NAME, the commit "
+        "that made it worse.",
+    )
     add = parser.add_argument
     add(
         "checks",
@@ -34,28 +41,22 @@ def parser() -> argparse.ArgumentParser:
     add("--record", action="store_true", help="make what is measured the reference")
     add("--reason", help="why the reference changes; goes with --record")
     add("--power", type=float, metavar="LOSS", help="how many seeds would notice such a loss")
-    add(
-        "--values",
-        type=int,
-        metavar="N",
-        help="print the results of N seeds as JSON; judge nothing",
-    )
-    add("--data", help="data set, in place of what the experiments name")
-    add("--threads", type=int, default=1, help="BLAS threads (default: 1)")
-    add("--first-seed", type=int, default=0, help="other seeds than the recorded ones")
-    add("--junit", type=Path, help="also write JUnit XML")
+    add("--values", type=int, metavar="N", help="print results of N seeds as JSON; judge nothing")
+    add("--data", help="data set of experiments that name none")
     add("--json", type=Path, help="also write JSON")
-    add("--history", type=Path, help="also append to this file of past checks")
-    add("--max-slowdown", type=float, help="also fail at so many times the recorded time")
+    add("--base", type=Path, help="the JSON of another check, to stand beside this one")
+    add("--comment", type=Path, help="also write a short table as Markdown, the base beside it")
+    add("--results", default="results", help="folder of the store that the check is tracked in")
+    add("--no-track", action="store_true", help="do not track it")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check, record, or show what would be noticed; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments and arguments[0] in history.COMMANDS:
-        return exit_status(lambda: history.main(arguments))
-    asked = parser().parse_args(arguments)
+    if arguments and arguments[0] in COMMANDS:
+        return exit_status(lambda: COMMANDS[arguments[0]](arguments[1:]))
+    asked = parser().parse_intermixed_args(arguments)
     return exit_status(lambda: _run(asked))
 
 
@@ -65,7 +66,7 @@ def _run(asked: argparse.Namespace) -> int:
         print(_power(experiments, path, asked.power))
         return 0
     if asked.values is not None:
-        print(json.dumps(_values(experiments, names, asked)))
+        print(json.dumps(_values(experiments, names, asked.values)))
         return 0
     if asked.record != bool(asked.reason):
         raise UserError('a reference is recorded with its reason: --record --reason "..."')
@@ -73,24 +74,30 @@ def _run(asked: argparse.Namespace) -> int:
     print(f"Accuracy check on {data}", flush=True)
     if asked.record:
         return _record(experiments, names, path, asked.reason)
-    options = {"only": names, "first_seed": asked.first_seed, "threads": asked.threads}
-    outcomes = list(check(experiments, path, **options))
+    base = _outcomes(asked.base) if asked.base else []
+    outcomes = list(check(experiments, path, only=names))
     text = summary(outcomes, data)
     print(f"\n{text}")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(page, "a", encoding="utf-8") as file:
             file.write(text)
-    if asked.junit:
-        write_text(asked.junit, junit(outcomes))
     if asked.json:
         write_text(asked.json, json.dumps([o.as_json() for o in outcomes], indent=1))
-    if asked.history:
-        history.append(asked.history, outcomes)
-    limit = asked.max_slowdown or float("inf")
-    slow = [o.name for o in outcomes if (o.slowdown or 0) > limit]
-    if slow:
-        print(f"Slower than {limit:g} times the recorded time: {', '.join(dict.fromkeys(slow))}")
-    return int(bool(slow) or any(o.failure for o in outcomes))
+    if asked.comment:
+        write_text(asked.comment, compared([o.as_json() for o in outcomes], base))
+    if not asked.no_track:
+        try:
+            history.track(outcomes, text, asked.results)
+        except Exception as error:  # the verdict counts, whatever became of the store
+            print(f"The check could not be tracked in {asked.results}: {sentence(error)}")
+    return int(any(o.failure for o in outcomes))
+
+
+def _outcomes(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the outcome {path} of a check: {sentence(error)}") from error
 
 
 def _asked(asked: argparse.Namespace) -> tuple[list[Experiment], list[str], Path]:
@@ -101,7 +108,8 @@ def _asked(asked: argparse.Namespace) -> tuple[list[Experiment], list[str], Path
         raise UserError(f"one file of checks at a time, got {', '.join(map(str, files))}")
     if files:
         sys.path.insert(0, os.getcwd())  # where functions of one's own lie
-        experiments, path = read_experiments(files[0], asked.data), _beside(files[0])
+        experiments = read_experiments(files[0], asked.data)
+        path = files[0].with_name(f"{files[0].stem}.reference.yaml")
     else:
         experiments, path = own_experiments(asked.data), reference.OWN
     with checked():
@@ -110,26 +118,22 @@ def _asked(asked: argparse.Namespace) -> tuple[list[Experiment], list[str], Path
     return experiments, names, asked.reference or path
 
 
-def _beside(checks: Path) -> Path:
-    return checks.with_name(f"{checks.stem}.reference.yaml")
-
-
 def _record(experiments: Sequence[Experiment], names: list[str], path: Path, reason: str) -> int:
-    rows = []
+    rows, loose, total = [], [], 0.0
+    bound = FALSE_ALARMS / n_results(experiments)
     for name, entry in record(experiments, path, reason, names):
         for metric, of in entry["metrics"].items():
             figures = [number(of["mean"], 5), number(of["std"], 5), str(of["n"])]
             rows.append(
                 [name, metric, *figures, f"{of['false_alarms']:.1e}", f"{of['catches']:.5f}"]
             )
+            total += of["false_alarms"]
+            loose += [name] * (of["false_alarms"] > bound)
     header = ["experiment", "metric", "mean", "std", "seeds", "false alarms", "catches"]
-    print(f"\n{markdown_table(header, rows, left=2)}\n")
-    bound = FALSE_ALARMS / n_results(experiments)
-    loose = [row[0] for row in rows if float(row[5]) > bound]
     print(
-        "Simulated from the recorded seeds. Of checks of unchanged code "
-        f"{sum(float(r[5]) for r in rows):.1e} fail (promised: at most {FALSE_ALARMS:g}); a loss"
-        f" of *catches* fails {simulation.SURE:.0%} of them."
+        f"\n{markdown_table(header, rows, left=2)}\n\nSimulated from the recorded seeds. Of checks "
+        f"of unchanged code {total:.1e} fail (promised: at most {FALSE_ALARMS:g}); a loss of "
+        f"*catches* fails {simulation.SURE:.0%} of them."
     )
     if loose:
         print(f"More than promised by {', '.join(loose)}: record with more `seeds`.")
@@ -138,19 +142,18 @@ def _record(experiments: Sequence[Experiment], names: list[str], path: Path, rea
 
 
 def _values(
-    experiments: Sequence[Experiment], names: list[str], asked: argparse.Namespace
+    experiments: Sequence[Experiment], names: list[str], n_seeds: int
 ) -> dict[str, dict[str, tuple[str, list[float]]]]:
     """Return experiment -> metric -> the better direction, and a value a seed."""
-    found = {}
+    values = {}
     for experiment in experiments:
         if not names or experiment.name in names:
-            seeds = range(asked.first_seed, asked.first_seed + asked.values)
-            runs = [experiment.measure(seed, asked.threads)[0] for seed in seeds]
-            found[experiment.name] = {
+            runs = [experiment.measure(seed)[0] for seed in range(n_seeds)]
+            values[experiment.name] = {
                 metric: (better, [run[metric] for run in runs])
                 for metric, better in experiment.metrics.items()
             }
-    return found
+    return values
 
 
 def _power(experiments: Sequence[Experiment], path: Path, loss: float) -> str:
@@ -161,12 +164,9 @@ def _power(experiments: Sequence[Experiment], path: Path, loss: float) -> str:
         entry = reference.entry_of(experiment, path)
         for metric, of in entry["metrics"].items():
             recorded, losses = reference.recorded_of(entry, metric)
-            if recorded.std == 0:
-                needed = "1" if loss > recorded.room else MISSING
-            else:
-                found = simulation.seeds_needed(losses, loss, n, recorded)
-                needed = MISSING if found is None else str(found)
-            rows.append([experiment.name, metric, str(of["seeds"]), f"{of['catches']:.5f}", needed])
+            needed = simulation.seeds_needed(losses, loss, n, recorded)
+            seeds = MISSING if needed is None else str(needed)
+            rows.append([experiment.name, metric, str(of["seeds"]), f"{of['catches']:.5f}", seeds])
     header = ["experiment", "metric", "seeds", "catches", f"seeds to catch {loss:g}"]
     most = max(simulation.SEEDS_TRIED)
     return (

@@ -21,7 +21,7 @@ Measured = tuple[Metrics, float]
 
 def n_results(experiments: Sequence[Experiment]) -> int:
     """Return the number of results that one check judges."""
-    return sum(len(experiment.metrics) for experiment in experiments)
+    return sum(experiment.n_results for experiment in experiments)
 
 
 def check(
@@ -33,13 +33,14 @@ def check(
     threads: int = 1,
     others: int = 0,
 ) -> Iterator[Outcome]:
-    """Yield an outcome a metric, as it is found.
+    """Yield an outcome a metric as soon as there is one.
 
     Parameters
     ----------
     experiments : of the whole check, whose number the share of false alarms depends on.
     path : of the reference.
     only : names of those to run; by default all.
+    first_seed, threads : other seeds than the recorded ones; BLAS threads.
     others : results that are judged elsewhere under the same promise.
 
     Raises
@@ -48,20 +49,19 @@ def check(
     """
     chosen = [e for e in experiments if not only or e.name in only]
     entries = {e.name: reference.entry_of(e, path) for e in chosen}
+    n = others + n_results(experiments)
     speed = calibrate()
     for number, experiment in enumerate(chosen, 1):
         say(f"[{number}/{len(chosen)}] {experiment.name}")
         measured = _Seeds(experiment, first_seed, threads)
         for metric in experiment.metrics:
-            outcome = _checked(
-                metric, entries[experiment.name], measured, others + n_results(experiments), speed
-            )
+            outcome = _checked(metric, entries[experiment.name], measured, n, speed)
             say()
             yield outcome
 
 
 class _Seeds:
-    """What an experiment gave for each seed, measured when it is first asked for."""
+    """Results of an experiment by seed, measured when they are first asked for."""
 
     def __init__(self, experiment: Experiment, first: int, threads: int) -> None:
         self.experiment, self.first, self.threads = experiment, first, threads
@@ -82,20 +82,15 @@ def _checked(
     metric: str, entry: reference.Entry, seeds: _Seeds, n_results: int, speed: float
 ) -> Outcome:
     recorded, losses = reference.recorded_of(entry, metric)
-    sign = DIRECTIONS[seeds.experiment.metrics[metric]]
+    better = seeds.experiment.metrics[metric]
     known = losses[seeds.first :]
 
     def unchanged(now: Sequence[float]) -> int:
         pairs = zip(now, known, strict=False)
         return sum(abs(a - b) <= SAME * max(1.0, abs(b)) for a, b in pairs)
 
-    outcome = partial(
-        Outcome,
-        name=seeds.experiment.name,
-        metric=metric,
-        reference=sign * recorded.mean,
-        better=seeds.experiment.metrics[metric],
-    )
+    name = seeds.experiment.name
+    outcome = partial(Outcome, name, metric, DIRECTIONS[better] * recorded.mean, better)
     try:
         judged = judge(
             recorded,
@@ -105,11 +100,8 @@ def _checked(
         )
     except Exception as error:
         return outcome(error=first_line(error))
-    return outcome(
-        judged=judged,
-        unchanged=unchanged(judged.losses),
-        slowdown=seeds.seconds / speed / entry["time"] if entry["time"] else None,
-    )
+    slowdown = seeds.seconds / speed / entry["time"] if entry["time"] else None
+    return outcome(judged=judged, unchanged=unchanged(judged.losses), slowdown=slowdown)
 
 
 def record(
@@ -126,24 +118,20 @@ def record(
             continue
         say(experiment.name)
         try:
-            measured = measured_for_record(experiment)
+            measured = _measured(experiment)
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"{experiment.name} failed: {first_line(error)}") from error
+        n = others + n_results(experiments)
         entry = reference.record(
-            experiment,
-            measured,
-            path,
-            calibration=speed,
-            reason=reason,
-            n_results=others + n_results(experiments),
+            experiment, measured, path, calibration=speed, reason=reason, n_results=n
         )
         say()
         yield experiment.name, entry
 
 
-def measured_for_record(experiment: Experiment) -> list[Measured]:
+def _measured(experiment: Experiment) -> list[Measured]:
     """Return two seeds where they give the same numbers, else twice those of a second look."""
     first = [experiment.measure(seed) for seed in range(2)]
     if first[0][0] == first[1][0]:

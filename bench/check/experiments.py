@@ -11,14 +11,16 @@ A file of checks maps names to experiments, each with `run` or `_target_`:
 `--config-dir FOLDER` in a command line adds configurations of your own, as it does anywhere.
 
 Options: `metrics`, what is compared, with its better direction (of a command line by default the
-headline metric of the task); `seeds`, of a second look (24; twice as many are recorded);
-`negligible`, a loss that does not matter (1e-4 of values up to 1, in proportion beyond).
+headline metric of its task); `slices` of a command line, names of parts of the test rows with what
+selects them (`new users: user_ratings < 5`), whose headline losses are compared too; `seeds`, of a
+second look (24; twice as many are recorded); `negligible`, a loss that does not matter (1e-4 of
+values up to 1, in proportion beyond).
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -31,14 +33,14 @@ from bench.check.rule import SEEDS
 from bench.errors import UserError, checked, sentence
 from bench.identity import ROOT
 from bench.measure import Measured
-from bench.metrics import HEADLINE_METRIC
-from bench.run import Job, run
+from bench.metrics import TASKS
+from bench.run import Job, Result, run
 from bench.sweep import composed, job_of, load_data
 from fm.validation import check_choice, check_integer, check_number
 
 OWN = ROOT / "conf" / "check"
 """The project's own experiments, a file each."""
-KEYS = ("run", "_target_", "metrics", "seeds", "negligible")
+KEYS = ("run", "_target_", "metrics", "slices", "seeds", "negligible")
 DIRECTIONS = {"lower": 1.0, "higher": -1.0}
 FUNCTION = "function"
 """In place of a data set's name, of an experiment that is a function."""
@@ -54,19 +56,21 @@ class Experiment:
     ----------
     name : in tables and in the reference.
     run : a command line of the harness, or the function's name: what a reference is of.
-    metrics : name -> "lower" or "higher", whichever is better.
+    given : metric -> "lower" or "higher", whichever is better; empty: the task's headline metric.
     seeds : of the second look.
     negligible : a loss that does not matter; None: 1e-4 of values up to 1, in proportion beyond.
     function : seed -> metrics; None of a command line.
-    data : the choice of `data=` that a command line is run on, in place of its own.
+    slices : name -> which test rows, in words of their columns (`device == "phone"`).
+    data : the choice of `data=` of a command line that names none.
     """
 
     name: str
     run: str
-    metrics: Mapping[str, str] = field(default_factory=lambda: {HEADLINE_METRIC: "lower"})
+    given: Mapping[str, str] = field(default_factory=dict)
     seeds: int = SEEDS
     negligible: float | None = None
     function: Evaluate | None = None
+    slices: Mapping[str, str] = field(default_factory=dict)
     data: str | None = None
 
     def __post_init__(self) -> None:
@@ -74,14 +78,28 @@ class Experiment:
             check_integer(f"{self.name}: seeds", self.seeds, low=2)
             if self.negligible is not None:
                 check_number(f"{self.name}: negligible", self.negligible, low=0)
-            for metric, better in self.metrics.items():
+            for metric, better in self.given.items():
                 check_choice(f"{self.name}: metrics: {metric}", better, DIRECTIONS)
+
+    @property
+    def n_results(self) -> int:
+        """How many results one run of it has."""
+        return max(1, len(self.given)) + len(self.slices)
+
+    @cached_property
+    def metrics(self) -> Mapping[str, str]:
+        """What is compared -> "lower" or "higher", slices included."""
+        if self.function is not None:
+            return self.given
+        headline = TASKS[self._job.dataset.task].headline_metric
+        sliced = {f"{headline} of {name}": "lower" for name in self.slices}
+        return (self.given or {headline: "lower"}) | sliced
 
     @cached_property
     def _job(self) -> Job:
         overrides = _overrides(self.run)
-        if self.data is not None:
-            overrides = [o for o in overrides if not o.startswith("data=")] + [f"data={self.data}"]
+        if self.data is not None and not any(o.startswith("data=") for o in overrides):
+            overrides.append(f"data={self.data}")
         cfg = composed(overrides)
         return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
 
@@ -99,21 +117,44 @@ class Experiment:
         """Return the metrics of one seed, and the seconds of its fit and prediction."""
         if self.function is not None:
             with Measured(threads) as cost:
-                found = self.function(seed)
-            return self._chosen(found), cost.seconds
+                values = self.function(seed)
+            return self._chosen(values), cost.seconds
         model = clone(self._job.model)
         if "random_state" in model.get_params():
             model.set_params(random_state=seed)
-        found = run(replace(self._job, model=model, threads=threads)).metrics
-        return self._chosen(found), found["time/fit_seconds"] + found["time/predict_seconds"]
+        result = run(replace(self._job, model=model, threads=threads))
+        values = result.metrics
+        seconds = values["time/fit_seconds"] + values["time/predict_seconds"]
+        return self._chosen(values | self._of_slices(result)), seconds
 
-    def _chosen(self, found: Metrics) -> Metrics:
-        if not isinstance(found, Mapping):
-            raise TypeError(f"{self.run} must return {{metric: value}}, got {str(found)[:80]!r}")
-        missing = [metric for metric in self.metrics if metric not in found]
+    def _of_slices(self, result: Result) -> dict[str, float]:
+        dataset = self._job.dataset
+        task = TASKS[dataset.task]
+        rows = dataset.rows.iloc[result.rows].reset_index(drop=True)
+        rows = rows.assign(**result.row_statistics)
+        losses = task.row_losses(dataset.y[result.rows], result.prediction, dataset.scale)
+        values = {}
+        for name, condition in self.slices.items():
+            try:
+                inside = rows.eval(condition).to_numpy(dtype=bool)
+            except Exception as error:
+                columns = ", ".join(map(str, rows.columns))
+                raise UserError(
+                    f"{self.name}: slice {name}: {condition[:80]!r} selects no rows "
+                    f"({sentence(error)[:200]}); their columns are {columns[:400]}"
+                ) from error
+            if not inside.any():
+                raise UserError(f"{self.name}: slice {name}: no test row has {condition[:80]!r}")
+            values[f"{task.headline_metric} of {name}"] = float(losses[inside].mean())
+        return values
+
+    def _chosen(self, values: Metrics) -> Metrics:
+        if not isinstance(values, Mapping):
+            raise TypeError(f"{self.run} must return {{metric: value}}, got {str(values)[:80]!r}")
+        missing = [metric for metric in self.metrics if metric not in values]
         if missing:
-            raise KeyError(f"{self.run} has no metric {missing[0]}; it has {', '.join(found)}")
-        return {metric: float(found[metric]) for metric in self.metrics}
+            raise KeyError(f"{self.run} has no metric {missing[0]}; it has {', '.join(values)}")
+        return {metric: float(values[metric]) for metric in self.metrics}
 
 
 def _overrides(run: str) -> list[str]:
@@ -153,16 +194,22 @@ def _experiment(name: str, of: object, where: str, data: str | None) -> Experime
     with checked():
         for key in of:
             check_choice(f"{where}: key of {name}", key, KEYS)
-    options = {key: of[key] for key in ("metrics", "seeds", "negligible") if key in of}
-    if isinstance(options.get("metrics"), Sequence) and not isinstance(options["metrics"], str):
-        options["metrics"] = dict.fromkeys(options["metrics"], "lower")
-    if not isinstance(options.get("metrics", {}), Mapping):
-        raise UserError(f"{where}: metrics of {name} must map each to lower or higher")
+    options = {key: of[key] for key in ("seeds", "negligible") if key in of}
+    metrics, slices = of.get("metrics", {}), of.get("slices", {})
+    if isinstance(metrics, list):
+        metrics = dict.fromkeys(metrics, "lower")
+    for key, value in (("metrics", metrics), ("slices", slices)):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: {key} of {name} must map names to what they are")
     if "run" in of:
-        return Experiment(name, str(of["run"]), data=data, **options)
-    if not options.get("metrics"):
-        raise UserError(f"{where}: {name} is a function: say its metrics, each lower or higher")
-    return Experiment(name, of["_target_"], function=_imported(of["_target_"], name), **options)
+        return Experiment(name, str(of["run"]), metrics, slices=slices, data=data, **options)
+    if not metrics or slices:
+        raise UserError(
+            f"{where}: {name} is a function: say its metrics, each lower or higher, and no slices"
+        )
+    return Experiment(
+        name, of["_target_"], metrics, function=_imported(of["_target_"], name), **options
+    )
 
 
 def _imported(target: str, name: str) -> Evaluate:

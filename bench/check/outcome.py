@@ -1,11 +1,10 @@
-"""The outcome of a check: as a table, for a job's summary page, as JUnit XML and as JSON."""
+"""The outcome of a check: as a table, for a job's summary page, beside another's, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 
@@ -103,17 +102,13 @@ class Outcome:
         }
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Return a row a result, as Markdown."""
-    return markdown_table(HEADER, [o.row for o in outcomes], left=3)
-
-
 def summary(outcomes: Sequence[Outcome], title: str) -> str:
     """Return Markdown: the verdict, the table, how to read it, what to do."""
     failed = [o for o in outcomes if o.failure]
     better = [o.name for o in outcomes if o.judged and o.judged.verdict is Verdict.BETTER]
     verdict = f"{len(failed)} of {len(outcomes)} results FAILED" if failed else "nothing got worse"
-    lines = [f"## Accuracy check, {title}: {verdict}", "", table(outcomes), ""]
+    table = markdown_table(HEADER, [o.row for o in outcomes], left=3)
+    lines = [f"## Accuracy check, {title}: {verdict}", "", table, ""]
     lines += [f"- **{o.name}**: {o.failure}" for o in failed]
     if better:
         names = ", ".join(better)
@@ -121,25 +116,34 @@ def summary(outcomes: Sequence[Outcome], title: str) -> str:
     lines.append(
         f"Unchanged code fails at most one check in {1 / FALSE_ALARMS:,.0f}. *Same*: seeds that "
         "gave the recorded number. *Time*: of fit and prediction, times that of the recording, "
-        "the machine's speed taken out by a calibration workload; it never fails the check "
-        "unless asked."
+        "the machine's speed taken out by a calibration workload; it never fails the check."
     )
     return "\n".join(lines) + "\n"
 
 
-def junit(outcomes: Sequence[Outcome]) -> str:
-    """Return a test case a result, as CI systems read it."""
-    suite = ElementTree.Element(
-        "testsuite",
-        name="bench.check",
-        tests=str(len(outcomes)),
-        failures=str(sum(o.failure is not None for o in outcomes)),
-        errors="0",
-    )
-    for o in outcomes:
-        name = f"{o.name}: {o.metric}"
-        case = ElementTree.SubElement(suite, "testcase", classname="bench.check", name=name)
-        if o.failure:
-            ElementTree.SubElement(case, "failure", message=o.failure)
-        ElementTree.SubElement(case, "system-out").text = " | ".join(o.row)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+def compared(head: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return a row a result: what it is, was at the base, and was when it was recorded."""
+    before = {(of["experiment"], of["metric"]): now(of) for of in base}
+    failed = [of for of in head if of["failure"]]
+    verdict = f"{len(failed)} of {len(head)} results got worse" if failed else "nothing got worse"
+    rows = [
+        [
+            of["experiment"],
+            of["metric"],
+            of["verdict"] or "failed",
+            number(of["reference"], 5),
+            number(before.get((of["experiment"], of["metric"])), 5),
+            number(now(of), 5),
+            MISSING if of["slowdown"] is None else f"{of['slowdown']:.2f}",
+        ]
+        for of in head
+    ]
+    header = ["experiment", "metric", "verdict", "recorded", "base", "here", "time, × recorded"]
+    reasons = [f"- **{of['experiment']}**: {of['failure']}" for of in failed]
+    parts = [f"### Accuracy: {verdict}", markdown_table(header, rows, left=3), "\n".join(reasons)]
+    return "\n\n".join(parts).rstrip()
+
+
+def now(outcome: Mapping[str, Any]) -> float | None:
+    """Return the result of a check, None where the experiment failed."""
+    return None if outcome["change"] is None else outcome["reference"] + outcome["change"]

@@ -11,7 +11,7 @@ from bench.check import reference, simulation
 from bench.check.__main__ import main
 from bench.check.checking import check, record
 from bench.check.experiments import Experiment, own_experiments, read_experiments
-from bench.check.outcome import Outcome, junit, summary
+from bench.check.outcome import Outcome, summary
 from bench.check.rule import FALSE_ALARMS, Judged, Recorded, Verdict, judge, looks_of
 from bench.errors import UserError
 from bench.studies.accuracy_check import Mutant, mutants
@@ -21,7 +21,7 @@ N = 9
 
 @pytest.fixture(autouse=True)
 def fewer_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "N_CHECKS", 20_000)
+    monkeypatch.setattr(simulation, "N_CHECKS", 10_000)
 
 
 FIRST, SECOND = looks_of(24)
@@ -113,13 +113,12 @@ def outcome(verdict: Verdict, loss: float, better: str = "lower") -> Outcome:
     return Outcome("fm", "mse", 0.9, better, judged, 1, 2.0)
 
 
-def test_summary_and_junit_say_what_failed_and_what_to_do() -> None:
+def test_a_summary_says_what_failed_and_what_to_do() -> None:
     broken = Outcome("broken", "mse", 0.9, error="ValueError: | no")
     outcomes = [outcome(Verdict.WORSE, 0.01), outcome(Verdict.BETTER, -0.01), broken]
     text = summary(outcomes, "ml100k")
     assert "2 of 3 results FAILED" in text and "mse 0.91000" in text and "ValueError" in text
     assert "better than the reference. Record it?" in text and "worse: fails" in text
-    assert 'failures="1"' in junit(outcomes[:1]) and outcomes[0].failure in junit(outcomes)
     assert "nothing got worse" in summary(outcomes[1:2], "ml100k")
     higher = outcome(Verdict.WORSE, 0.01, "higher")
     assert higher.as_json()["change"] == -0.01 and "mse 0.89000" in higher.failure
@@ -194,35 +193,66 @@ def evaluate(seed):
 """
 
 
-def test_the_command_on_ones_own_file(tmp_path, monkeypatch, capsys) -> None:
+def test_the_command_on_ones_own_file(tmp_path, store, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("own_model.py").write_text(MODULE)
     Path("shift.json").write_text("0")
-    planted = "model=linear data=planted data.n_users=40 data.n_items=50 data.n_ratings=1000"
-    checks = {
-        "mine": {"_target_": "own_model.evaluate", "metrics": {"score": "higher"}, "seeds": 8},
-        "line": {"run": planted, "metrics": ["test/mae_clipped"]},
-    }
-    Path("checks.yaml").write_text(yaml.safe_dump(checks))
-    assert main(["checks.yaml"]) == 2
+    mine = {"_target_": "own_model.evaluate", "metrics": {"score": "higher"}, "seeds": 8}
+    Path("checks.yaml").write_text(yaml.safe_dump({"mine": mine}))
+    here = ["checks.yaml", "--results", str(tmp_path)]
+    assert main(here) == 2
     assert "record it" in capsys.readouterr().err
-    assert main(["checks.yaml", "--record"]) == 2
-    assert main(["checks.yaml", "--record", "--reason", "a start"]) == 0
+    assert main([*here, "--record"]) == 2
+    assert main([*here, "--record", "--reason", "a start"]) == 0
     assert "false alarms" in capsys.readouterr().out and Path("checks.reference.yaml").exists()
-    assert main(["checks.yaml", "--history", "h.jsonl", "--junit", "o.xml"]) == 0
-    assert capsys.readouterr().out.count("same numbers") == 2
-    assert main(["checks.yaml", "--power", "0.05"]) == 0
+    assert main(here) == 0
+    assert capsys.readouterr().out.count("same numbers") == 1
+    assert main([*here, "--power", "0.05"]) == 0
     assert "seeds to catch 0.05" in capsys.readouterr().out
     Path("shift.json").write_text("-0.1")
-    assert main(["checks.yaml", "mine", "--history", "h.jsonl", "--json", "o.json"]) == 1
+    assert main([*here, "mine", "--json", "o.json"]) == 1
     assert "worse: fails" in capsys.readouterr().out
     assert json.loads(Path("o.json").read_text())[0]["verdict"] == "worse: fails"
-    assert main(["history", "h.jsonl"]) == 0
+    assert main(["history", "--results", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert shown.count("| step |") == 1 and "mine, score" in shown
+    (failed, passed) = store.search([store.experiment_id("checks")], "tags.role = 'check'")
+    assert (failed.info.status, passed.info.status) == ("FAILED", "FINISHED")
+    assert failed.data.metrics["mine/score"] < passed.data.metrics["mine/score"] - 0.05
+    assert "code.source" in passed.data.tags
     assert main(["checks.yaml", "mime"]) == 2
     assert "mine" in capsys.readouterr().err
+
+
+def test_the_verdict_does_not_depend_on_the_store(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("checks.yaml").write_text("a: {_target_: builtins.float, metrics: [x]}")
+    monkeypatch.setattr("bench.check.__main__.check", lambda *_, **__: [outcome(Verdict.SAME, 0.0)])
+    Path("results").write_text("not a folder")
+    assert main(["checks.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "nothing got worse" in said and "could not be tracked in results" in said
+
+
+CLICKS = "data=planted_clicks data.n_rows=800 data.n_fields=3 split=random model=logistic"
+
+
+def test_slices_are_losses_of_some_test_rows_and_count_as_results() -> None:
+    conditions = {"first": "field_1 == 1", "rare": "field_3_rows < 30"}
+    own = Experiment("line", CLICKS, slices=conditions)
+    values, _ = own.measure(0)
+    assert list(values) == ["test/log_loss", "test/log_loss of first", "test/log_loss of rare"]
+    assert own.n_results == 3 and set(own.metrics.values()) == {"lower"}
+    levels = {f"level {n}": f"field_1 == {n}" for n in range(1, 6)}
+    shares = {name: own._job.dataset.rows.eval(of).mean() for name, of in levels.items()}
+    assert abs(sum(shares.values()) - 1) < 1e-9
+    for condition, message in (
+        ("field_1 == 99", "no test row"),
+        ("none > 1", "their columns are"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Experiment("line", CLICKS, slices={"of": condition}).measure(0)
 
 
 def test_reference_refuses_what_it_is_not_of(tmp_path) -> None:
@@ -241,15 +271,18 @@ def test_reference_refuses_what_it_is_not_of(tmp_path) -> None:
 def test_the_projects_reference_is_of_its_experiments() -> None:
     found = reference.load(reference.OWN)
     own = {e.name: e for e in own_experiments()}
-    assert len(own) == 11 and found.keys() == {"ml100k", "planted"}
-    for section in found.values():
-        assert section["experiments"].keys() == own.keys()
+    clicks = {name for name, e in own.items() if "data=planted_clicks" in e.run}
+    assert len(own) == 14 and len(clicks) == 3
+    assert found.keys() == {"ml100k", "planted", "planted_clicks"}
+    for data, section in found.items():
+        expected = clicks if data == "planted_clicks" else own.keys() - clicks
+        assert section["experiments"].keys() == expected
         for name, entry in section["experiments"].items():
-            (of,) = entry["metrics"].values()
-            recorded = Recorded.of(of["values"])
             assert entry["run"] == own[name].run
-            assert of["mean"] == pytest.approx(recorded.mean, abs=1e-6)
-            assert of["std"] == pytest.approx(recorded.std, abs=1e-6)
+            for of in entry["metrics"].values():
+                recorded = Recorded.of(of["values"])
+                assert of["mean"] == pytest.approx(recorded.mean, abs=1e-6)
+                assert of["std"] == pytest.approx(recorded.std, abs=1e-6)
         alarms = sum(
             of["false_alarms"]
             for e in section["experiments"].values()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.check import history
+from bench.check import bisection
 from bench.errors import UserError
 
 
@@ -31,32 +31,26 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def losses(self: history.Bisection, commit: str, seeds: int) -> list[float]:
+def losses(self: bisection.Bisection, commit: str, seeds: int) -> list[float]:
     import random
 
-    with history.worktree(commit) as folder:
+    with bisection.worktree(commit) as folder:
         n, shift = json.loads((folder / "loss.json").read_text())
     return [random.Random(100 * n + seed).gauss(1 + shift, 0.01) for seed in range(seeds)]
 
 
 def test_the_first_bad_commit_is_found(commits, monkeypatch) -> None:
-    monkeypatch.setattr(history.Bisection, "_run", losses)
-    bisection = history.Bisection(["mine"])
-    assert bisection.first_bad(commits[0], commits[-1]) == commits[8]
-    assert len(bisection.losses) <= 6
+    monkeypatch.setattr(bisection.Bisection, "_run", losses)
+    search = bisection.Bisection(["mine"])
+    assert search.first_bad(commits[0], commits[-1]) == commits[8]
+    assert len(search.losses) <= 6
     with pytest.raises(UserError, match="not worse"):
-        history.Bisection(["mine"]).first_bad(commits[0], commits[5])
+        bisection.Bisection(["mine"]).first_bad(commits[0], commits[5])
     with pytest.raises(UserError, match="no commit between"):
-        bisection.first_bad(commits[5], commits[5])
+        search.first_bad(commits[5], commits[5])
     with pytest.raises(UserError, match="git rev-list"):
-        bisection.first_bad("nothing", "HEAD")
+        search.first_bad("nothing", "HEAD")
     assert (
         len(subprocess.run(["git", "worktree", "list"], capture_output=True).stdout.splitlines())
         == 1
     )
-
-
-def test_a_damaged_history_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "h").write_text("{")
-    with pytest.raises(UserError, match="cannot read the history"):
-        history.read(tmp_path / "h")

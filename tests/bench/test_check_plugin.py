@@ -1,8 +1,8 @@
-"""The fixture `accuracy`, in a pytest of its own."""
+"""The fixture `accuracy`, in a session of its own."""
 
-import subprocess
-import sys
 from pathlib import Path
+
+import pytest
 
 TEST = """
 import random
@@ -17,24 +17,19 @@ def test_accuracy(accuracy):
 """
 
 
-def test_record_check_break(tmp_path: Path) -> None:
+def test_record_check_break(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "test_own.py").write_text(TEST)
 
-    def pytest(shift: str, *arguments: str) -> subprocess.CompletedProcess:
+    def run(shift: str, *arguments: str) -> tuple[int, str]:
         (tmp_path / "shift").write_text(shift)
-        plugin = ["-p", "bench.check.plugin", "-p", "no:cacheprovider", "-q", *arguments]
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", *plugin, "test_own.py"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        plugins = ["-p", "bench.check.plugin", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+        status = pytest.main([*plugins, "-q", *arguments, str(tmp_path / "test_own.py")])
+        return status, capsys.readouterr().out
 
-    missing = pytest("0")
-    assert missing.returncode == 1 and "record it: pytest --accuracy-record" in missing.stdout
-    assert pytest("0", "--accuracy-record", "a start").returncode == 0
+    status, said = run("0")
+    assert status == 1 and "record it: pytest --accuracy-record" in said
+    assert run("0", "--accuracy-record", "a start")[0] == 0
     assert (tmp_path / "accuracy.reference.yaml").exists()
-    assert pytest("0").returncode == 0
-    broken = pytest("0.1")
-    assert broken.returncode == 1 and "worse: fails" in broken.stdout
+    assert run("0")[0] == 0
+    status, said = run("0.1")
+    assert status == 1 and "worse: fails" in said

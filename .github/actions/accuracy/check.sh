@@ -1,24 +1,27 @@
 #!/usr/bin/env bash
-# The check of an action, and anywhere: CHECKS, REFERENCE, BASE and PULL_REQUEST may be empty.
+# The check of an action, and anywhere: CHECKS, REFERENCE, BASE and PULL_REQUEST may be empty,
+# and RESULTS, the folder of the store that the check is tracked in.
 # Its table is written to the job's summary, and with the base branch beside it to the pull request.
 set -euo pipefail
 mark="<!-- fm-bench accuracy -->"
 out="$(mktemp -d)"
 arguments=(${CHECKS:+"$CHECKS"} ${REFERENCE:+--reference "$REFERENCE"})
-status=0
-python -m bench.check "${arguments[@]}" --json "$out/head.json" || status=$?
-[ -s "$out/head.json" ] || exit "$status" # what was wrong has been said
 
-files=("$out/head.json")
+base=()
 if [ -n "${BASE:-}" ]; then
     git cat-file -e "$BASE" 2>/dev/null || git fetch --quiet --depth=1 origin "$BASE"
     git worktree add --detach --quiet "$out/base" "$BASE"
     (cd "$out/base" && env -u GITHUB_STEP_SUMMARY PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" \
-        python -m bench.check "${arguments[@]}" --json "$out/base.json" >/dev/null) || true
+        python -m bench.check "${arguments[@]}" --no-track --json "$out/base.json" >/dev/null) || true
     git worktree remove --force "$out/base"
-    [ -s "$out/base.json" ] && files+=("$out/base.json")
+    [ ! -s "$out/base.json" ] || base=(--base "$out/base.json")
 fi
-{ echo "$mark"; python -m bench.check compare "${files[@]}"; } >"$out/comment.md"
+tracked=(--no-track)
+[ -z "${RESULTS:-}" ] || tracked=(--results "$RESULTS")
+status=0
+python -m bench.check "${arguments[@]}" "${tracked[@]}" "${base[@]}" --comment "$out/table.md" || status=$?
+[ -s "$out/table.md" ] || exit "$status" # what was wrong has been said
+{ echo "$mark"; cat "$out/table.md"; } >"$out/comment.md"
 
 if [ -n "${PULL_REQUEST:-}" ]; then
     comments="repos/$GITHUB_REPOSITORY/issues/$PULL_REQUEST/comments"

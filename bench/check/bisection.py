@@ -1,0 +1,158 @@
+"""Which commit made a result worse: `python -m bench.check find [CHECKS.yaml] NAME --good REV`.
+
+Each commit is checked out into a worktree of its own, and its results are compared with those of
+the good and the bad one, with so many seeds that each commit is decided wrongly at most once in a
+hundred times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from scipy import stats
+
+from bench.check.experiments import DIRECTIONS
+from bench.errors import UserError
+from bench.progress import say
+
+ERROR = 0.01
+"""Of deciding one commit."""
+FIRST_SEEDS, MOST_SEEDS = 4, 96
+COMMAND = (sys.executable, "-W", "ignore", "-m", "bench.check")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the commit that made a result worse; return 0."""
+    parser = argparse.ArgumentParser("python -m bench.check find", description=__doc__)
+    parser.add_argument(
+        "checks", nargs="+", help="a file of checks, if not the project's own; NAME"
+    )
+    parser.add_argument("--good", required=True, help="a revision before it")
+    parser.add_argument("--bad", default="HEAD", help="a revision after it (default: HEAD)")
+    asked = parser.parse_args(arguments)
+    bisection = Bisection(asked.checks)
+    commit = bisection.first_bad(asked.good, asked.bad)
+    print(f"{bisection.label} became worse in\n\n{_git('log', '-1', '--stat', commit)}")
+    return 0
+
+
+@dataclass
+class Bisection:
+    """Search for the commit at which one result became worse.
+
+    Attributes
+    ----------
+    checks : what stands after `find`: a file of checks, unless the project's own, and a name.
+    losses : of commits, by tree, as far as they have been measured.
+    reasons : why the runs of a commit fail, by tree.
+    """
+
+    checks: Sequence[str]
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        return self.checks[-1]
+
+    def first_bad(self, good: str, bad: str) -> str:
+        """Return the first commit after `good` whose results are like those of `bad`."""
+        commits = _git("rev-list", "--reverse", "--first-parent", f"{good}..{bad}").split()
+        if not commits:
+            raise UserError(f"there is no commit between {good} and {bad}")
+        seeds, threshold = self._decision(good, commits[-1])
+        low, high = 0, len(commits) - 1
+        while low < high:
+            middle = (low + high) // 2
+            say(f"{commits[middle][:12]}: {high - low + 1} commits left")
+            worse = np.mean(self.measured(commits[middle], seeds)) > threshold
+            low, high = (low, middle) if worse else (middle + 1, high)
+        say()
+        return commits[low]
+
+    def _decision(self, good: str, bad: str) -> tuple[int, float]:
+        """Return the seeds needed, and the mean loss above which a commit is like `bad`."""
+        z = stats.norm.isf(ERROR)
+        seeds = FIRST_SEEDS
+        while True:
+            before, after = (self.measured(commit, seeds) for commit in (good, bad))
+            if np.isinf(before).any():
+                raise UserError(
+                    f"{self.label} cannot be run in {good}: {self.reasons[_tree(good)]}"
+                )
+            if np.isinf(after).any():
+                return seeds, np.finfo(float).max
+            step = np.mean(after) - np.mean(before)
+            noise = max(np.std(before, ddof=1), np.std(after, ddof=1))
+            # Half the step, as it may be overestimated by as much as its own standard error.
+            if step / 2 > z * noise * np.sqrt(2 / seeds):
+                return seeds, float(np.mean([np.mean(before), np.mean(after)]))
+            if seeds >= MOST_SEEDS:
+                raise UserError(
+                    f"{self.label} is not worse in {bad[:12]} than in {good[:12]}, as far as "
+                    f"{seeds} seeds tell: {step:+.5f}"
+                )
+            seeds *= 2
+
+    def measured(self, commit: str, seeds: int) -> list[float]:
+        """Return the losses of a commit's first seeds; a run that fails is infinitely bad."""
+        tree = _tree(commit)
+        if len(self.losses.get(tree, ())) < seeds:
+            self.losses[tree] = self._run(commit, seeds)
+        return self.losses[tree][:seeds]
+
+    def _run(self, commit: str, seeds: int) -> list[float]:
+        with worktree(commit) as folder:
+            done = subprocess.run(
+                [*COMMAND, *self.checks, "--values", str(seeds)],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": _path_first(folder)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            self.reasons[_tree(commit)] = lines[-1][:300]
+            return [np.inf] * seeds
+        metrics = json.loads(done.stdout.splitlines()[-1])[self.label]
+        (better, values), *_ = metrics.values()
+        return [DIRECTIONS[better] * value for value in values]
+
+
+@contextmanager
+def worktree(commit: str) -> Iterator[Path]:
+    """Check out `commit` beside the repository; gone when the body ends."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "tree")
+        _git("worktree", "add", "--detach", "--quiet", str(path), commit)
+        try:
+            yield path
+        finally:
+            _git("worktree", "remove", "--force", str(path))
+
+
+def _path_first(folder: Path) -> str:
+    """Return the module search path with `folder` before what it has now."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
+def _tree(commit: str) -> str:
+    return _git("rev-parse", f"{commit}^{{tree}}").strip()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"git {arguments[0]}: {done.stderr.strip()[:200]}")
+    return done.stdout
