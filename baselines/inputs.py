@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from sklearn.base import ClassifierMixin
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from fm.design import Block, Design
@@ -45,3 +48,31 @@ def n_seen_features(block: Block) -> int:
     return len(levels) + (
         0 if block.side_features is None else len(np.unique(block.side_features[levels].indices))
     )
+
+
+class BinaryClassifier(ClassifierMixin):
+    """Mixin of classifiers that give the probability of the second of two classes.
+
+    Attributes
+    ----------
+    classes_ : the two classes.
+    """
+
+    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows, 2), columns in the order of `classes_`."""
+        p = self._probability(X)
+        return np.column_stack([1 - p, p])
+
+    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        """(n_rows,) the more probable class."""
+        return self.classes_[(self._probability(X) > 0.5).astype(np.intp)]
+
+    def _probability(self, X: Any) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def _codes(self, X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
+        """Set `classes_`, and return y as 0 and 1; ValueError unless there are two."""
+        self.classes_, codes = np.unique(check_target(X, y), return_inverse=True)
+        if len(self.classes_) != 2:
+            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
+        return codes.astype(np.float64)

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression as Solver
 
-from baselines.inputs import as_csr, check_target
+from baselines.inputs import BinaryClassifier, as_csr
 from baselines.quadratic import pair_products
 from fm.design import Design
 from fm.validation import check_integer, check_number
@@ -28,27 +28,14 @@ HASH = 0x9E3779B97F4A7C15
 """Odd, 2^64 over the golden ratio: multiplied by it, neighboring numbers fall far apart."""
 
 
-class BinaryClassifier(ClassifierMixin, BaseEstimator):
-    """Base of classifiers of two classes that give log-odds of the second."""
+class LogOdds(BinaryClassifier, BaseEstimator):
+    """Base of classifiers that give log-odds of the second class."""
 
-    def _classes(self, X: sparse.csr_array | Design, y: ArrayLike) -> NDArray[np.float64]:
-        """Set `classes_`, and return y as 0 and 1; ValueError unless there are two."""
-        self.classes_, codes = np.unique(check_target(X, y), return_inverse=True)
-        if len(self.classes_) != 2:
-            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
-        return codes.astype(np.float64)
-
-    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
-        """(n_rows, 2), columns in the order of `classes_`."""
-        p = expit(self.decision_function(X))
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
-        """(n_rows,) the more probable class."""
-        return self.classes_[(self.decision_function(X) > 0).astype(np.intp)]
+    def _probability(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+        return expit(self.decision_function(X))
 
 
-class BaseRate(BinaryClassifier):
+class BaseRate(LogOdds):
     """The share of the second class among training rows, for every row alike.
 
     Attributes
@@ -62,7 +49,7 @@ class BaseRate(BinaryClassifier):
         self, X: Design | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Fit to y; X is not looked at. ValueError unless y has two classes."""
-        codes = self._classes(as_csr(X), y)
+        codes = self._codes(as_csr(X), y)
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
         rate = np.average(codes, weights=weights)
         self.intercept_ = float(np.log(rate / (1 - rate)))
@@ -73,7 +60,7 @@ class BaseRate(BinaryClassifier):
         return np.full(as_csr(X).shape[0], self.intercept_)
 
 
-class LogisticRegression(BinaryClassifier):
+class LogisticRegression(LogOdds):
     """Linear logistic regression, solved by scikit-learn's L-BFGS.
 
     Parameters
@@ -104,7 +91,7 @@ class LogisticRegression(BinaryClassifier):
         """
         self.check_params()
         matrix = self._features(X)
-        codes = self._classes(matrix, y)
+        codes = self._codes(matrix, y)
         solver = Solver(C=1 / self.l2, max_iter=self.max_iter)
         self.model_ = solver.fit(matrix, codes, sample_weight=sample_weight)
         self.n_parameters_ = np.count_nonzero(self.model_.coef_) + 1

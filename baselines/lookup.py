@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
 from baselines.inputs import check_design
-from baselines.logistic import BinaryClassifier
+from baselines.logistic import LogOdds
 from fm.design import Design
 
 
-class RowLookup(BinaryClassifier):
+class RowLookup(LogOdds):
     """Two rates: of rows whose levels were seen with the second class, and of all others.
 
     Attributes
@@ -33,7 +33,7 @@ class RowLookup(BinaryClassifier):
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """TypeError, ValueError : X is no Design or has too many levels, y not of two classes."""
-        codes = self._classes(check_design(X), y)
+        codes = self._codes(check_design(X), y)
         self._n_levels = [block.n_levels + 1 for block in X]
         if math.prod(self._n_levels) >= 2**63:
             raise ValueError("X has more combinations of levels than 2^63: give it fewer blocks")

@@ -29,19 +29,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 
-from baselines.inputs import check_design, check_target, n_seen_features
+from baselines.inputs import BinaryClassifier, check_design, check_target, n_seen_features
 from baselines.program import LOG_SHOWN, read_predictions, run_program
-from baselines.vw_format import namespaces, vw_lines
+from baselines.row_text import namespaces, vw_lines
 from fm.design import Design
 from fm.validation import check_integer
 
 _FILES = (
-    "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions"
+    "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions "
+    "-c --cache --cache_file -k --kill_cache -t --testonly --readable_model --invert_hash -P "
+    "--progress --quiet"
 )
-_FILES += " -c --cache --cache_file -k --kill_cache -t --testonly --readable_model"
-_FILES += " --invert_hash -P --progress --quiet"
 _OWNERS = {
     **dict.fromkeys(_FILES.split(), "the adapter passes it"),
     **dict.fromkeys(("-b", "--bit_precision"), "set bits"),
@@ -200,7 +200,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         )[0]
 
 
-class VowpalWabbitClassifier(ClassifierMixin, VowpalWabbit):
+class VowpalWabbitClassifier(BinaryClassifier, VowpalWabbit):
     """Logistic regression by Vowpal Wabbit; see `VowpalWabbit` for its parameters.
 
     Attributes
@@ -210,28 +210,16 @@ class VowpalWabbitClassifier(ClassifierMixin, VowpalWabbit):
     """
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Learn from the rows in their order.
-
-        Errors as of `VowpalWabbit`, and other than two classes.
-        """
-        target = check_target(check_design(X), y)
-        self.classes_, codes = np.unique(target, return_inverse=True)
-        if len(self.classes_) != 2:
-            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
-        self.fit_numbers(X, 2 * codes.astype(np.float64) - 1, ["--loss_function=logistic"])
+        """Learn from the rows in their order; errors as there, and other than two classes."""
+        codes = self._codes(check_design(X), y)
+        self.fit_numbers(X, 2 * codes - 1, ["--loss_function=logistic"])
         self.history_ = {
             name.replace("mse", "log_loss"): losses for name, losses in self.history_.items()
         }
         return self
 
-    def predict_proba(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows, 2), columns in the order of `classes_`; errors as of `VowpalWabbit.predict`."""
-        p = expit(super().predict(X))
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,) the more probable class."""
-        return self.classes_[(self.predict_proba(X)[:, 1] > 0.5).astype(np.intp)]
+    def _probability(self, X: Design) -> NDArray[np.float64]:
+        return expit(VowpalWabbit.predict(self, X))
 
 
 def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:

@@ -2,8 +2,7 @@
 
     y(x) = w0 + <w, x> + sum_{i<j} <v_i,field(j), v_j,field(i)> x_i x_j
 
-A line a row, `RATING FIELD:FEATURE:VALUE ...`; a block's levels are a field, and so are its side
-features. The two commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
+The two commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
 
 What it can't do: LIBFFM's own `ffm-train` knows two classes alone, above zero or not, and no
 rating. How many numbers a program keeps of each feature is its affair, so that `n_parameters_`
@@ -27,11 +26,9 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from baselines.inputs import check_design, check_target, n_seen_features
 from baselines.peers.installed import Program
 from baselines.program import read_predictions, run_program
-from fm.design import Block, Design
+from baselines.row_text import ffm_lines
+from fm.design import Design
 from fm.validation import check_integer, check_number
-
-ROWS = 4096
-"""Lines made at once."""
 
 
 class FieldAware(Program, RegressorMixin, BaseEstimator):
@@ -151,38 +148,6 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 def _known_rows(X: Design) -> NDArray[np.intp]:
     """Rows that have a level: xLearn takes no line without a feature."""
     return np.flatnonzero(np.max([block.levels for block in X], axis=0) >= 0)
-
-
-def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:
-    """Yield a line for each row, `ROWS` lines at once; level -1 has nothing of that block."""
-    texts, field, feature = [], 0, 0
-    for block in X:
-        texts.append(_level_texts(block, field, feature))
-        field += 1 + (block.side_features is not None)
-        feature += block.n_features
-    for start in range(0, len(X), ROWS):
-        rows = slice(start, start + ROWS)
-        lines = np.array([f"{value:.9g}" for value in y[rows]], dtype=object)
-        for block, of_level in zip(X, texts, strict=True):
-            lines = lines + of_level[block.levels[rows]]
-        yield "".join(f"{line}\n" for line in lines.tolist())
-
-
-def _level_texts(block: Block, field: int, feature: int) -> NDArray[np.object_]:
-    """(n_levels + 1,) a level's part of a line; last, where -1 finds it, that of no information."""
-    texts = [f" {field}:{feature + level}:1" for level in range(block.n_levels)]
-    if block.side_features is not None:
-        side, first = block.side_features, feature + block.n_levels
-        parts = [
-            f" {field + 1}:{first + j}:{v:.9g}"
-            for j, v in zip(side.indices, side.data, strict=True)
-        ]
-        ends = side.indptr.tolist()
-        texts = [
-            text + "".join(parts[i:j])
-            for text, i, j in zip(texts, ends[:-1], ends[1:], strict=True)
-        ]
-    return np.array([*texts, ""], dtype=object)
 
 
 def _write(folder: str, lines: Iterator[str]) -> None:

@@ -19,9 +19,9 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 
-from baselines.inputs import check_design, check_target
+from baselines.inputs import BinaryClassifier, check_design, check_target
 from baselines.peers.installed import Program
 from baselines.peers.myfm import group_shapes
 from baselines.program import read_predictions, run_program
@@ -111,26 +111,9 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
     def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
         """Learn from the rows of `fit`; return predictions for X and the peak memory."""
         (program,) = self.located()
-        command = [
-            program,
-            "-task",
-            self._task,
-            "-train",
-            "train",
-            "-test",
-            "test",
-            "-out",
-            "predictions",
-        ]
-        command += [
-            "-dim",
-            f"1,1,{self.k}",
-            "-iter",
-            f"{self.n_iter}",
-            "-seed",
-            f"{self.random_state}",
-        ]
-        command += ["-meta", "groups", *shlex.split(self.arguments)]
+        options = f"-task {self._task} -train train -test test -out predictions -meta groups"
+        options += f" -dim 1,1,{self.k} -iter {self.n_iter} -seed {self.random_state}"
+        command = [program, *options.split(), *shlex.split(self.arguments)]
         with TemporaryDirectory() as folder:
             write_svmlight(Path(folder, "train"), self.X_, self.y_)
             write_svmlight(Path(folder, "test"), X, np.zeros(len(X)))
@@ -140,28 +123,14 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
             return read_predictions(Path(folder, "predictions"), len(X), "libFM"), peak
 
 
-class LibFMClassifier(ClassifierMixin, LibFM):
-    """Classification of two classes by libFM; see `LibFM` for its parameters.
-
-    Attributes
-    ----------
-    classes_ : the two classes.
-    """
+class LibFMClassifier(BinaryClassifier, LibFM):
+    """Classification of two classes by libFM; see `LibFM` for its parameters."""
 
     _task = "c"
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Run libFM on classes -1 and 1; errors as of `LibFM`, and other than two classes."""
-        self.classes_, codes = np.unique(check_target(check_design(X), y), return_inverse=True)
-        if len(self.classes_) != 2:
-            raise ValueError(f"y must have two classes, got {len(self.classes_)}")
-        return super().fit(X, 2.0 * codes - 1)
+        return super().fit(X, 2 * self._codes(check_design(X), y) - 1)
 
-    def predict_proba(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows, 2), columns in the order of `classes_`; errors as of `LibFM.predict`."""
-        p = super().predict(X)
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,) the more probable class."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def _probability(self, X: Design) -> NDArray[np.float64]:
+        return LibFM.predict(self, X)

@@ -14,10 +14,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from baselines.inputs import check_design, check_target
+from baselines.inputs import BinaryClassifier, check_design, check_target
 from baselines.peers.installed import Package
 from fm.design import Block, Design
 from fm.validation import check_integer
@@ -50,7 +50,7 @@ class MyFM(Package, RegressorMixin, BaseEstimator):
         with redirect_stderr(io.StringIO()):  # its progress bar is drawn in a pipe too
             self.model_ = model.fit(
                 None,
-                self._encode(check_target(X, y)),
+                self._encode(X, y),
                 X_rel=relations(X),
                 n_iter=self.n_iter,
                 n_kept_samples=self.n_iter - self.n_iter // 10,
@@ -67,34 +67,23 @@ class MyFM(Package, RegressorMixin, BaseEstimator):
     def _model(self, myfm: ModuleType):
         return myfm.MyFMGibbsRegressor(rank=self.k, random_seed=self.random_state)
 
-    def _encode(self, y: NDArray) -> NDArray:
-        return y
+    def _encode(self, X: Design, y: ArrayLike) -> NDArray:
+        return check_target(X, y)
 
 
-class MyFMClassifier(ClassifierMixin, MyFM):
-    """Probit; predicts the probability of the second of two classes, averaged over draws.
+class MyFMClassifier(BinaryClassifier, MyFM):
+    """Probit; the probability is averaged over draws."""
 
-    Attributes
-    ----------
-    classes_ : the two classes.
-    """
-
-    def predict_proba(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows, 2), columns in the order of `classes_`."""
+    def _probability(self, X: Design) -> NDArray[np.float64]:
         check_is_fitted(self, "model_")
-        p = np.asarray(self.model_.predict_proba(None, relations(check_design(X))), np.float64)
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,) the more probable class."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        p = self.model_.predict_proba(None, relations(check_design(X)))
+        return np.asarray(p, dtype=np.float64)
 
     def _model(self, myfm: ModuleType):
         return myfm.MyFMGibbsClassifier(rank=self.k, random_seed=self.random_state)
 
-    def _encode(self, y: NDArray) -> NDArray:
-        self.classes_, classes = np.unique(y, return_inverse=True)
-        return classes
+    def _encode(self, X: Design, y: ArrayLike) -> NDArray:
+        return self._codes(X, y).astype(np.intp)
 
 
 class MyFMOrdered(MyFM):
@@ -107,8 +96,8 @@ class MyFMOrdered(MyFM):
     def _model(self, myfm: ModuleType):
         return myfm.MyFMOrderedProbit(rank=self.k, random_seed=self.random_state)
 
-    def _encode(self, y: NDArray) -> NDArray:
-        self.classes_, classes = np.unique(y, return_inverse=True)
+    def _encode(self, X: Design, y: ArrayLike) -> NDArray:
+        self.classes_, classes = np.unique(check_target(X, y), return_inverse=True)
         return classes
 
 

@@ -22,11 +22,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from baselines.inputs import check_design, check_target, n_seen_features
+from baselines.inputs import BinaryClassifier, check_design, check_target, n_seen_features
 from fm.design import Block, Design
 from fm.validation import check_integer, check_number
 
@@ -167,32 +167,18 @@ class BoostingOnTargetStatistics(OnTargetStatistics):
         return self.model_.n_iter_ * self.n_leaves
 
 
-class BoostingClassifierOnTargetStatistics(ClassifierMixin, BoostingOnTargetStatistics):
-    """Gradient-boosted trees of classes 0 and 1 on the statistics.
+class BoostingClassifierOnTargetStatistics(BinaryClassifier, BoostingOnTargetStatistics):
+    """Gradient-boosted trees of two classes on the statistics.
 
-    `HistGradientBoostingClassifier`.
-
-    Parameters as of `BoostingOnTargetStatistics`.
-
-    Attributes
-    ----------
-    classes_ : 0 and 1.
+    `HistGradientBoostingClassifier`; parameters as of `BoostingOnTargetStatistics`.
     """
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
-        """TypeError, ValueError : X is no Design, y is other than 0 and 1 or of another length."""
-        self.classes_ = np.unique(check_target(check_design(X), y))
-        if self.classes_.tolist() != [0, 1]:
-            raise ValueError(f"classes must be 0 and 1, got {self.classes_[:3]}")
-        return super().fit(X, y)
+        """TypeError, ValueError : X is no Design, y is not of two classes or of another length."""
+        return super().fit(X, self._codes(check_design(X), y))
 
-    def predict_proba(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows, 2). ValueError unless X has the blocks of `fit`."""
-        return self.model_.predict_proba(self._columns(X))
-
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,) the more probable class."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+    def _probability(self, X: Design) -> NDArray[np.float64]:
+        return self.model_.predict_proba(self._columns(X))[:, 1]
 
     def _model(self) -> HistGradientBoostingClassifier:
         return HistGradientBoostingClassifier(**self._settings())

@@ -21,13 +21,12 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.data.dataset import Rows
-from bench.data.text_blocks import UNIT_SEPARATOR, Quotes, Separators
+from bench.data.text_blocks import TEXT, UNIT_SEPARATOR, Quotes, Separators, joined
 from bench.errors import UserError, quoted
 from fm.validation import nearest
 
 SEPARATORS = ("::", "\t", ",", ";", "|", " ")
 """In the order in which a file's first line is searched for them."""
-TEXT = pa.dictionary(pa.int32(), pa.string())
 BLOCK = 2**22
 """Bytes of text parsed together; of the first ones it is inferred what a column is."""
 PUBLISHED = "given"
@@ -245,10 +244,10 @@ class DelimitedFile:
         blocks = self._blocks()
         with self._stream(blocks) as stream:
             batches = self._batches(stream, options)
-            table = pa.Table.from_batches(batches, batches.schema)
+            table = joined(batches, list(columns))
         if blocks.within_quotes:
             raise UserError(self._cut_off)
-        return table.rename_columns(list(columns))
+        return table
 
     def _batches(
         self, stream: pa.NativeFile, options: pyarrow.csv.ConvertOptions

@@ -142,12 +142,12 @@ def read_table(
     [target] = named["target"]
     y, task, classes = _target(read.pop(target), roles[target].label, task, positive, place)
     bags = {n: to_bag(read.pop(n), n, place, bag_separator) for n in named.get("bag", ())}
-    columns = {}
-    for name, role in roles.items():
-        if name not in bags:
-            columns[name] = y if name == target else _column(read.pop(name), role, place)
-        # What is converted is given back at once: memory holds the rows about once.
-        pa.default_memory_pool().release_unused()
+    # Each column is released once it is converted: memory holds the rows about once.
+    columns = {
+        name: y if name == target else _column(read.pop(name), role, place)
+        for name, role in roles.items()
+        if name not in bags
+    }
     rows = pd.DataFrame(columns, copy=False)
     return Dataset(
         name=files.path.stem,

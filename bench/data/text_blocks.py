@@ -1,11 +1,15 @@
-"""Text in blocks of bytes, cut anywhere: each class is called with one after another."""
+"""Text in blocks of bytes, cut anywhere, and the batches of rows that are parsed from them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 
+TEXT = pa.dictionary(pa.int32(), pa.string())
 UNIT_SEPARATOR = "\x1f"
 """Stands for a separator of several characters, at which pyarrow cannot split."""
 
@@ -59,3 +63,41 @@ class Quotes:
         else:  # open, or closed by its last byte, or closed with more text behind
             self._last = b'"' + b'"x'[: len(last) - opened.end()]
         return block
+
+
+def joined(batches: pyarrow.csv.CSVStreamingReader, names: Sequence[str]) -> pa.Table:
+    """Join batches to a table whose columns of text are in one piece, to be released one by one."""
+    parts: list[_Codes | list[pa.Array]]
+    parts = [_Codes() if kind == TEXT else [] for kind in batches.schema.types]
+    for batch in batches:
+        for part, array in zip(parts, batch.columns, strict=True):
+            part.append(array)
+    arrays = [
+        part.array() if isinstance(part, _Codes) else pa.chunked_array(part, kind)
+        for part, kind in zip(parts, batches.schema.types, strict=True)
+    ]
+    return pa.table(arrays, names=list(names))
+
+
+class _Codes:
+    """A column of text that grows by dictionary arrays."""
+
+    def __init__(self) -> None:
+        self._codes = np.empty(0, dtype=np.int32)
+        self._n_rows = self._n_words = 0
+        self._words: list[pa.Array] = [pa.array([], pa.string())]
+
+    def append(self, array: pa.DictionaryArray) -> None:
+        start, self._n_rows = self._n_rows, self._n_rows + len(array)
+        if self._n_rows > len(self._codes):
+            self._codes.resize(self._n_rows + self._n_rows // 8, refcheck=False)
+        codes = self._codes[start : self._n_rows]
+        np.add(array.indices.to_numpy(), np.int32(self._n_words), out=codes)
+        self._words.append(array.dictionary)
+        self._n_words += len(array.dictionary)
+
+    def array(self) -> pa.DictionaryArray:
+        words = pa.concat_arrays(self._words).dictionary_encode()
+        codes = words.indices.to_numpy()[self._codes[: self._n_rows]]
+        self._codes = np.empty(0, dtype=np.int32)
+        return pa.DictionaryArray.from_arrays(codes, words.dictionary)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from baselines.peers.ffm import FieldAware, ffm_lines
+from baselines.peers.ffm import FieldAware
 from baselines.peers.installed import Package
 from baselines.peers.libfm import LibFM
 from baselines.peers.scikit_learn import (
@@ -19,6 +19,7 @@ from baselines.peers.scikit_learn import (
     statistics,
 )
 from baselines.peers.surprise import SVD, Baseline, SVDpp
+from baselines.row_text import ffm_lines
 from fm.design import UNKNOWN, Block, Design
 
 LIBFM = """

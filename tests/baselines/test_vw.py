@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines import RidgeRegression, VowpalWabbit, program, vw, vw_format
-from baselines.vw_format import namespaces, vw_lines
+from baselines import RidgeRegression, VowpalWabbit, program, row_text, vw
+from baselines.row_text import namespaces, vw_lines
 from fm.design import UNKNOWN, Block, Design
 
 RANK = "-q ui --rank 3 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0"
@@ -39,7 +39,7 @@ def test_lines_come_in_pieces(
     design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = list(vw_lines(design, y))
-    monkeypatch.setattr(vw_format, "ROWS", 150)
+    monkeypatch.setattr(row_text, "ROWS", 150)
     pieces = list(vw_lines(design, y))
     assert [piece.count("\n") for piece in pieces] == [150, 150, 100]
     assert ["".join(pieces)] == whole
