@@ -14,6 +14,7 @@ from scipy import sparse
 from bench.data.dataset import TASKS, Bag, Dataset
 from bench.data.delimited import PUBLISHED
 from bench.errors import UserError, checked, quoted
+from fm.rows import conflict_free_sets
 from fm.svmlight import read_svmlight
 from fm.validation import check_choice
 
@@ -31,9 +32,9 @@ def svmlight_file(
 ) -> Dataset:
     """Read rows in the text format of libFM, columns numbered from 0.
 
-    Where all values are 1 and neighboring columns form groups of which no row has two, the groups
-    are fields and the columns their levels; `Dataset.source` says how many. Otherwise the columns
-    stay as they are, in the bag "columns".
+    Where all values are 1 and columns form groups of which no row has two, the groups are fields
+    and the columns their levels; `Dataset.source` says how many. Groups of neighbors go before any
+    others. Otherwise the columns stay as they are, in the bag "columns".
 
     Parameters
     ----------
@@ -61,14 +62,14 @@ def svmlight_file(
     ]
     X = sparse.csr_array(sparse.vstack(resized, format="csr"))
     y, task, classes = _target(np.concatenate([y for _, y in parts]), task)
-    cuts = _groups(X)
-    if field_names is not None and len(cuts) != len(field_names):
+    levels = _fields(X)
+    if field_names is not None and len(levels) != len(field_names):
         raise UserError(
-            f"{paths[0]}: there are {len(cuts)} groups of columns for the {len(field_names)} "
+            f"{paths[0]}: there are {len(levels)} groups of columns for the {len(field_names)} "
             f"fields {quoted(', '.join(field_names))}"
         )
-    names = tuple(field_names or (f"field_{f}" for f in range(1, len(cuts) + 1)))
-    fields = dict(zip(names, _levels(X, cuts), strict=True))
+    names = field_names or [f"field_{f}" for f in range(1, len(levels) + 1)]
+    fields = dict(zip(names, levels, strict=True))
     ends = np.cumsum([0, *(len(y) for _, y in parts)])
     rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
     what = f"{len(fields)} fields recognized" if fields else f"{width:,} columns"
@@ -112,34 +113,39 @@ def _target(
     return (y == values[1]).astype(np.float64), "binary", (f"{values[0]:g}", f"{values[1]:g}")
 
 
-def _groups(X: sparse.csr_array) -> list[int]:
-    """First column of each of the fewest groups of neighbors of which no row has two.
+def _fields(X: sparse.csr_array) -> list[NDArray[np.int64]]:
+    """Column that each row has of each group, or `MISSING`; none where there are no groups.
 
-    None where values differ
-    from 1, or where groups are more than twice as many as a row has columns on average.
+    Of a group no row has two columns. There are none where values differ from 1, or where it takes
+    more than twice as many groups as a row has columns on average.
     """
-    if not X.nnz or (X.data != 1).any():
+    n_rows, n_columns = X.shape
+    most = max(2, 2 * X.nnz // n_rows)
+    if not X.nnz or (X.data != 1).any() or np.diff(X.indptr).max() > most:
         return []
-    allowed = max(2, 2 * X.nnz // X.shape[0])
-    same_row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    neighbors = same_row[1:] == same_row[:-1]
-    left, right = X.indices[:-1][neighbors], X.indices[1:][neighbors]
+    row = np.repeat(np.arange(n_rows), np.diff(X.indptr))
+    groups = _neighbors(X, row, most)
+    if groups is None:
+        groups = np.empty(n_columns, dtype=np.intp)
+        for number, members in enumerate(conflict_free_sets(sparse.csc_array(X))):
+            groups[members] = number
+    n_groups = int(groups.max()) + 1
+    if n_groups > most:
+        return []
+    levels = np.full((n_groups, n_rows), MISSING, dtype=np.int64)
+    levels[groups[X.indices], row] = X.indices
+    return list(levels)
+
+
+def _neighbors(X: sparse.csr_array, row: NDArray[np.intp], most: int) -> NDArray[np.intp] | None:
+    """Group each column with its neighbors; None where that takes more than `most` groups."""
+    same_row = row[1:] == row[:-1]
+    left, right = X.indices[:-1][same_row], X.indices[1:][same_row]
     starts = [0]
     while len(left):
         starts.append(int(right.min()))
-        if len(starts) > allowed:
-            return []
+        if len(starts) > most:
+            return None
         kept = left >= starts[-1]
         left, right = left[kept], right[kept]
-    return starts
-
-
-def _levels(X: sparse.csr_array, starts: list[int]) -> list[NDArray[np.int64]]:
-    """Column that each row has of each group, or `MISSING`."""
-    if not starts:
-        return []
-    row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-    group = np.searchsorted(starts, X.indices, side="right") - 1
-    levels = np.full((len(starts), X.shape[0]), MISSING, dtype=np.int64)
-    levels[group, row] = X.indices
-    return list(levels)
+    return np.searchsorted(starts, np.arange(X.shape[1]), side="right") - 1

@@ -22,7 +22,12 @@ from bench.metrics import Task
 from bench.tables import quoted, short
 from bench.tracking import Record, flatten
 
-REPEATED = {"seed": "seeds", "data_seed": "data seeds", "split.fold": "folds"}
+REPEATED = {
+    "seed": "seeds",
+    "data_seed": "data seeds",
+    "split.fold": "folds",
+    "split.origin": "origins",
+}
 """What may vary between repeats, beside published parts -> what several of them are called."""
 RUN_ONLY = {*REPEATED, "model.random_state", "split.seed", "split.name", "test"}
 """Parameters that are no part of a configuration."""

@@ -105,10 +105,11 @@ class Predictions:
                 yield mine[key], other[key]
 
     def _by_test_set(self, configuration: Configuration) -> dict[tuple, list[pd.DataFrame]]:
-        """Return frames by (data, split, its seed and fold)."""
+        """Return frames by (data, split, its seed, fold and origin)."""
         found: dict[tuple, list[pd.DataFrame]] = {}
         for r in configuration.tested:
-            drawn = tuple(str(r.params.get(key)) for key in ("data_seed", "split.fold"))
+            keys = ("data_seed", "split.fold", "split.origin")
+            drawn = tuple(str(r.params.get(key)) for key in keys)
             key = (r.data, r.tags.get("split", ""), *drawn)
             found.setdefault(key, []).append(self.of(r))
         return found

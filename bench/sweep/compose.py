@@ -48,7 +48,7 @@ COMPUTED = (
 )
 """What a run computes is said by these keys; the identity of `data` is that of what was read."""
 
-REPEATS = ("seed", "data_seed", "split", "split.fold", "split.seed")
+REPEATS = ("seed", "data_seed", "split", "split.fold", "split.origin", "split.seed")
 """What may vary between the repeats of one configuration."""
 
 

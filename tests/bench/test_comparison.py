@@ -51,6 +51,22 @@ def test_chosen_is_the_lowest_mean_validation_error_not_test() -> None:
     assert choice.seconds == 8.0
 
 
+def test_rolling_origins_are_repeats() -> None:
+    """Of one configuration, as folds are."""
+    tags = {"split": "rolling", "features": "ids"}
+    runs = [
+        replace(
+            record(0, 4, 0.8 + origin / 10, 0.9),
+            params={"model.k": "4", "seed": "0", "split.origin": str(origin)},
+            tags=tags | {"digest": str(origin)},
+        )
+        for origin in range(3)
+    ]
+    (choice,) = choices(runs)
+    assert choice.chosen.over() == "3 origins"
+    np.testing.assert_allclose(choice.chosen.mean(SELECTION_METRIC), 0.9)
+
+
 def test_configuration_with_a_missing_repeat_is_not_chosen() -> None:
     runs = [record(0, 4, 0.1, 0.1), record(0, 8, 0.8, 0.9), record(1, 8, 0.8, 0.9)]
     assert choices(runs)[0].settings() == "k=8"

@@ -23,6 +23,20 @@ def test_one_hot_groups_become_fields_again(tmp_path: Path) -> None:
     assert [b.levels.tolist() for b in back] == [b.levels.tolist() for b in X]
 
 
+def test_groups_are_found_in_any_order_of_the_columns(tmp_path: Path) -> None:
+    """Fields are then named by their first column, and each row has the same levels together."""
+    clicks = planted_clicks(n_rows=2000, n_fields=4, seed=1)
+    X = build_design(clicks, ["all"], np.arange(2000)).to_csr()
+    order = np.random.default_rng(0).permutation(X.shape[1])
+    write_svmlight(tmp_path / "rows.svm", sparse.csr_array(X[:, order]), clicks.y)
+    data = svmlight_file(tmp_path / "rows.svm")
+    assert data.source.endswith(f"{len(data.fields)} fields recognized")
+    assert 4 <= len(data.fields) <= 8
+    back = build_design(data, ["all"], np.arange(2000)).to_csr()
+    assert (back.sum(axis=1) == 4).all()
+    assert len(np.unique(back.toarray(), axis=0)) == len(np.unique(X.toarray(), axis=0))
+
+
 def test_a_row_without_a_column_of_a_group_misses_that_field(tmp_path: Path) -> None:
     (tmp_path / "rows.svm").write_text("1 0:1 3:1\n0 1:1\n1 1:1 2:1\n0 0:1 2:1\n")
     data = svmlight_file(tmp_path / "rows.svm")
