@@ -88,7 +88,13 @@ def build_design(
     blocks = [_joined(block, [s for s in sides if s.block == block.name]) for block in blocks]
     if not columns:
         return Design(tuple(blocks))
-    flat = [block.to_csr() for block in blocks if not block.linear]
+    linear = [block.name for block in blocks if block.linear]
+    if linear:
+        raise UserError(
+            f"features {', '.join(features)}: {', '.join(linear)} have weights without factors, "
+            "which cannot be beside a bag or a standardized number"
+        )
+    flat = [block.to_csr() for block in blocks]
     return sparse.csr_array(sparse.hstack([*flat, *columns], format="csr"))
 
 
@@ -115,7 +121,7 @@ def _expanded(dataset: Dataset, name: str) -> list[str]:
         return others
     timed = dataset.time is not None
     given = {"ids": True, "day": timed, "side": bool(dataset.tables)}
-    given |= {"implicit": True, "implicit_items": True, "sessions": timed}
+    given |= {"implicit": True, "implicit_items": True, "sessions": timed and not dataset.bags}
     others = [other for other in others if other not in ("user", "item")]
     return [feature for feature, there in given.items() if there] + others
 

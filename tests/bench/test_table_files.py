@@ -2,6 +2,7 @@
 sentence.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baselines import RidgeRegression
 from bench.data import table_file
 from bench.data.fuzzing import _ends_quoted
 from bench.data.splits import default
 from bench.data.text_blocks import Quotes, Separators
 from bench.errors import UserError
 from bench.features import build_design
+from fm.design import UNKNOWN, Design
 
 CLICKS = """\
 click,user,device,price,tags,when
@@ -150,6 +153,89 @@ def test_faults_are_named(tmp_path: Path, content: str, options: dict, message: 
 
 
 cells = st.text("ab,\"' é|", max_size=3)
+rows_of_a_table = st.fixed_dictionaries(
+    {
+        "y": st.integers(0, 1),
+        "who": st.integers(-3, 3),
+        "word": cells,
+        "price": st.none() | st.floats(-1e6, 1e6),
+        "tags": st.lists(st.sampled_from(["x", "y", "z z"]), max_size=3),
+    }
+)
+
+
+@given(
+    rows=st.lists(rows_of_a_table, min_size=2, max_size=12),
+    order=st.permutations(["y", "who", "word", "price", "tags"]),
+    kind=st.sampled_from(["csv", "tsv", "no header", "parquet"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_types_missing_values_and_any_order_of_columns(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict], order: list[str], kind: str
+) -> None:
+    folder = tmp_path_factory.mktemp("table")
+    frame = pd.DataFrame(rows)[order]
+    path = folder / ("t.parquet" if kind == "parquet" else "t.csv")
+    if kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        text = frame.assign(tags=frame["tags"].map("|".join))
+        form = {"sep": "\t" if kind == "tsv" else ",", "header": kind != "no header"}
+        text.to_csv(path, index=False, **form)
+    named = {name: order.index(name) if kind == "no header" else name for name in order}
+    data = table_file(
+        path,
+        named["y"],
+        task="regression",
+        fields=[named["who"], named["word"]],
+        numeric=[named["price"]],
+        bags=[named["tags"]],
+        header=False if kind == "no header" else None,
+        separator=None if kind == "parquet" else form["sep"],
+    )
+    column = {name: str(place) for name, place in named.items()}
+    assert data.y.tolist() == frame["y"].tolist()
+    assert data.rows[column["who"]].tolist() == frame["who"].tolist()
+    assert data.rows[column["word"]].tolist() == frame["word"].tolist()
+    price = frame["price"].to_numpy(np.float64)
+    np.testing.assert_array_equal(data.rows[column["price"]], price)
+    bag = data.bags[column["tags"]]
+    held = [{bag.labels[j] for j in np.flatnonzero(row)} for row in bag.matrix.toarray()]
+    assert held == [set(row["tags"]) for row in rows]
+    design = build_design(data, ["all"], np.arange(1))
+    assert design.shape[0] == len(rows) and np.isfinite(design.toarray()).all()
+
+
+@given(levels=st.lists(st.sampled_from("abcd"), min_size=4, max_size=12), n_train=st.integers(2, 9))
+@settings(max_examples=30, deadline=None)
+def test_a_level_without_training_rows_carries_no_information(
+    tmp_path_factory: pytest.TempPathFactory, levels: list[str], n_train: int
+) -> None:
+    """Whatever it is called, a model predicts the same of it as of no level at all."""
+    n_train = min(n_train, len(levels) - 1)
+    y = np.arange(len(levels)) % 3
+    text = "y,level\n" + "".join(f"{a},{b}\n" for a, b in zip(y, levels, strict=True))
+    data = table_file(write(tmp_path_factory.mktemp("table"), text), "y", task="regression")
+    train, test = np.arange(n_train), np.arange(n_train, len(levels))
+    X = build_design(data, ["level"], train)
+    unseen = ~np.isin(levels, levels[:n_train])[test]
+    unknown = replace(X.blocks[0], levels=np.full(len(test), UNKNOWN))
+    model = RidgeRegression().fit(X[train], data.y[train])
+    expected = model.predict(Design((unknown,)))
+    np.testing.assert_array_equal(model.predict(X[test])[unseen], expected[unseen])
+    rare = build_design(data, ["level"], train, min_count=2).blocks[0].levels
+    counts = pd.Series(levels[:n_train]).value_counts()
+    often = counts.reindex(levels, fill_value=0).to_numpy() >= 2
+    assert (rare == UNKNOWN).tolist() == (~often).tolist()
+
+
+def test_a_linear_block_beside_a_bag_is_refused(tmp_path: Path) -> None:
+    text = "rating,user,item,tags,time\n1,a,x,p|q,5\n2,b,y,q,6\n"
+    roles = {"fields": ["user", "item"], "bags": ["tags"], "time": "time"}
+    data = table_file(write(tmp_path, text), "rating", scale=(1, 5), **roles)
+    assert build_design(data, ["all"], np.arange(2)).shape[0] == 2
+    with pytest.raises(UserError, match="second, minute, half_hour have weights without factors"):
+        build_design(data, ["ids", "sessions", "tags"], np.arange(2))
 
 
 @given(rows=st.lists(st.tuples(st.booleans(), cells, st.integers(-9, 9)), min_size=2, max_size=12))
