@@ -93,7 +93,7 @@ class Experiment:
             return self.given
         headline = TASKS[self._job.dataset.task].headline_metric
         sliced = {f"{headline} of {name}": "lower" for name in self.slices}
-        return (self.given or {headline: "lower"}) | sliced
+        return {**(self.given or {headline: "lower"}), **sliced}
 
     @cached_property
     def _job(self) -> Job:

@@ -43,7 +43,8 @@ def track(outcomes: Sequence[Outcome], text: str, results: str) -> None:
     failed = sum(outcome.failure is not None for outcome in outcomes)
     name = f"{failed} of {len(outcomes)} got worse" if failed else f"{len(outcomes)} results"
     client = tracker.client
-    run = client.create_run(tracker.experiment_id(CHECKS.name), tags=tags, run_name=name)
+    experiment_id = tracker.experiment_id(CHECKS.name) or ""  # it was made above
+    run = client.create_run(experiment_id, tags=tags, run_name=name)
     run_id = run.info.run_id
     for outcome in outcomes:
         if np.isfinite(outcome.change):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -88,7 +89,9 @@ def gains(runs: pd.DataFrame, losses: Callable[[Record], pd.Series]) -> str:
 
     `losses` returns the squared errors of a run's test rows; they are averaged over seeds.
     """
-    whole = {key: of for key, of in runs.groupby(KEY) if set(FOLDS) <= set(of["split"])}
+    whole: dict[tuple, pd.DataFrame] = {
+        key: of for key, of in runs.groupby(KEY) if set(FOLDS) <= set(of["split"])
+    }
     errors = {key: _fold_errors(of, losses) for key, of in whole.items()}
     lines = [
         [
@@ -102,14 +105,13 @@ def gains(runs: pd.DataFrame, losses: Callable[[Record], pd.Series]) -> str:
     return markdown_table(header, lines)
 
 
-def steps(rows: Mapping[Hashable, object]) -> Iterator[tuple[str, tuple, tuple]]:
+def steps(rows: Iterable[tuple]) -> Iterator[tuple[str, tuple, tuple]]:
     """Yield (what was added, key without it, key with it): a feature, or ordered probit."""
-    for before in rows:
-        for after in rows:
-            if added := _added(after, before):
-                yield f"{added}, `{MODELS[after[0]]}`", before, after
-            if (before[0], after[0]) == (0, 1) and before[1:] == after[1:]:
-                yield f"ordered probit, {after[-1]}", before, after
+    for before, after in itertools.permutations(rows, 2):
+        if added := _added(after, before):
+            yield f"{added}, `{MODELS[after[0]]}`", before, after
+        if (before[0], after[0]) == (0, 1) and before[1:] == after[1:]:
+            yield f"ordered probit, {after[-1]}", before, after
 
 
 def _added(row: tuple, before: tuple | None) -> str | None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -148,7 +148,7 @@ def sections(values: Values) -> list[Section]:
     for key, of in values.items():
         kind, _, name = key.partition(": ")
         kinds.setdefault(kind, {})[name] = of
-    written = {
+    written: dict[str, tuple[str, Callable[[Any], str]]] = {
         "rates": ("The rule", _rule),
         "mutants": ("Bugs", _bugs),
         "harmless": ("Coarser rounding, which is not to fail", _quiet),

@@ -21,7 +21,17 @@ from bench.studies.fits import (
     sweep_seconds,
     watched,
 )
-from bench.studies.study import Bar, Context, Part, Section, Study, Values, line_plot, spread
+from bench.studies.study import (
+    Bar,
+    Context,
+    Numbers,
+    Part,
+    Section,
+    Study,
+    Values,
+    line_plot,
+    spread,
+)
 from bench.tables import MISSING, markdown_table
 from fm.design import Block, Design
 
@@ -123,12 +133,14 @@ outside the time; `gibbs` predicts there what a fit of so many sweeps predicts."
     return [Section("Against Vowpal Wabbit", text, bars, (plot,))]
 
 
-def measure_sampler(name: str, context: Context) -> Mapping[int, Sequence[tuple[float, float]]]:
+def measure_sampler(
+    name: str, context: Context
+) -> Mapping[int, Sequence[tuple[float, float | None]]]:
     """Return, for each k and repeat, the seconds of our Gibbs sweep and of the other sampler's."""
     theirs = configured(f"peer_{name.lower()}", n_iter=SWEEPS)
     ours, rows = configured("fm_gibbs", n_iter=SWEEPS), rows_of(UA)
     few = Rows(rows.X, rows.y, rows.held_out[:100], rows.truth[:100], rows.scale)
-    pairs: dict[int, list[tuple[float, float]]] = {k: [] for k in RATIOS[name]}
+    pairs: dict[int, list[tuple[float, float | None]]] = {k: [] for k in RATIOS[name]}
     for seed in range(context.repeats + 1):  # the first is to warm up
         for k, of in pairs.items():
             for model in (ours, theirs):
@@ -139,7 +151,8 @@ def measure_sampler(name: str, context: Context) -> Mapping[int, Sequence[tuple[
 
 def against_samplers(values: Values) -> list[Section]:
     """Compare the times of a sweep."""
-    rows, bars, lines = [], [], {}
+    rows, bars = [], []
+    lines: dict[str, tuple[Numbers, Numbers]] = {}
     missing = [of for of in values.values() if isinstance(of, str)]
     for name, of in values.items():
         if isinstance(of, str):
