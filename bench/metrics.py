@@ -206,9 +206,13 @@ def calibration_error(
 
     Bins are between quantiles of `p` (n_rows,), equal predictions sharing one.
     """
-    edges = np.quantile(p, np.linspace(0, 1, n_bins + 1))[1:-1]
-    bins = np.searchsorted(edges, p)
-    return float(np.abs(np.bincount(bins, p - y)).sum() / len(y))
+    return float(np.abs(np.bincount(quantile_bins(p, n_bins), p - y)).sum() / len(y))
+
+
+def quantile_bins(values: ArrayLike, n_bins: int) -> NDArray[np.intp]:
+    """Return the bin of each of (n_rows,) values, between their quantiles; equal ones share one."""
+    edges = np.quantile(values, np.linspace(0, 1, n_bins + 1))[1:-1]
+    return np.searchsorted(edges, values)
 
 
 def _checked(y: ArrayLike, prediction: ArrayLike) -> tuple[Losses, Losses]:

@@ -2,7 +2,6 @@
 
 from bench.report.model_selection import comparisons
 from bench.report.page import Report, sweep_folder, write
-from bench.report.run_lines import failures, outcome
-from bench.report.sweep_summary import summary
+from bench.report.sweep_summary import failures, outcome, summary
 
 __all__ = ["Report", "comparisons", "failures", "outcome", "summary", "sweep_folder", "write"]

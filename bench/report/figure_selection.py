@@ -22,6 +22,8 @@ from bench.tracking import RunReader
 
 N_LINES = 5
 """Models whose errors are drawn row by row: the reference and the best by validation."""
+N_FIELDS = 3
+"""Fields, those of the rarest levels, by whose counts errors are drawn."""
 N_TUNED = 3
 """Models, the best by validation, of which a figure shows every learning rate and L2."""
 K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
@@ -39,7 +41,7 @@ def draw(
 ) -> list[Block]:
     """Draw each figure into `directory`; return heading and image of each, or why there is none.
 
-    File names end in `suffix`, which tells the figures of several comparisons apart.
+    File names end in `suffix`, which differs between the comparisons of a report.
     """
     named = _named(comparison)
     styles = figures.looks(named)
@@ -81,10 +83,7 @@ def _tuning(
     for name in tuned[:N_TUNED]:
         row = named[name]
         title = f"Which learning rate and which L2 for {escaped(name)}?"
-        if cells := _cells(row):
-            heat_map = partial(figures.heat_map, name, cells, label=label)
-            yield Drawing(title, f"heat_map_{_file(name)}", heat_map)
-        elif len((points := _tried(row)).rates):
+        if len(points := _tried(row)):
             tried = partial(figures.tried, name, points, label=label)
             yield Drawing(title, f"tried_{_file(name)}", tried)
 
@@ -145,29 +144,23 @@ def _rows(
     }
     if fields:
         label = comparison.task.headline.label
-        counts = dict(list(fields.items())[:3])
+        rarest = sorted(fields, key=lambda field: frames[best][fields[field]].median())
+        counts = {field: fields[field] for field in rarest[:N_FIELDS]}
         by_count = partial(figures.error_by_count, frames, counts, styles=styles, label=label)
         yield Drawing("Where is there little to learn from?", "error_by_count", by_count)
-    if comparison.task.name == "binary":
-        yield from _classes(frames, styles)
-        return
-    calibration = partial(figures.predicted_and_observed, best, frames[best])
-    title = f"Do the predictions of {escaped(best)} mean what they say?"
-    yield Drawing(title, "predicted_and_observed", calibration)
-
-
-def _classes(
-    frames: Mapping[str, pd.DataFrame], styles: Mapping[str, figures.Look]
-) -> Iterator[Drawing]:
-    reliability = partial(figures.reliability, frames, styles=styles)
-    yield Drawing("Do probabilities mean what they say?", "reliability", reliability)
-    if all(0 < frame["target"].mean() < 1 for frame in frames.values()):
+    yield Drawing(
+        "Do predictions mean what they say?",
+        "reliability",
+        partial(figures.reliability, frames, styles=styles),
+    )
+    binary = comparison.task.name == "binary"
+    if binary and all(0 < frame["target"].mean() < 1 for frame in frames.values()):
         curves = partial(figures.roc_and_precision_recall, frames, styles=styles)
-        yield Drawing("How well are the classes told apart?", "roc_and_precision_recall", curves)
+        yield Drawing("How well are ones ranked above zeros?", "roc_and_precision_recall", curves)
 
 
 def _named(comparison: Comparison) -> dict[str, Choice]:
-    """Return rows by the shortest name that tells them apart."""
+    """Return rows by model, and features where these differ."""
     named: dict[str, Choice] = {}
     for row in comparison.shown:
         name = f"{row.model} {row.chosen.features}" if comparison.several_features else row.model
@@ -195,44 +188,19 @@ def _by_k(row: Choice) -> figures.ByK | None:
     )
 
 
-def _cells(row: Choice) -> dict[int, figures.Cells] | None:
-    """Return by k, where each learning rate was tried with each L2, the best over all else."""
-    grouped: dict[int, dict[tuple[float, float], list[float]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for c, l2, rate in _with_rate_and_l2(row):
-        k = c.params.get(K, "")
-        grouped[int(k) if k.isdecimal() else 0][l2, rate].append(_measured(c.validation_error))
-    pairs = [pair for of in grouped.values() for pair in of]
-    if not pairs:
-        return None
-    l2s, rates = (sorted(set(values)) for values in zip(*pairs, strict=True))
-    if any(len(of) < len(l2s) * len(rates) for of in grouped.values()):
-        return None
-    return {
-        k: figures.Cells(
-            rates, l2s, np.array([[np.fmin.reduce(of[a, b]) for b in rates] for a in l2s])
-        )
-        for k, of in sorted(grouped.items())
-    }
+def _tried(row: Choice) -> pd.DataFrame:
+    """Return k, learning rate, L2 and error of configurations, the best over all else.
 
-
-def _tried(row: Choice) -> figures.Tried:
-    points = [(rate, l2, _measured(c.validation_error)) for c, l2, rate in _with_rate_and_l2(row)]
-    return (
-        figures.Tried(*map(list, zip(*points, strict=True)))
-        if points
-        else figures.Tried([], [], [])
-    )
-
-
-def _with_rate_and_l2(row: Choice) -> Iterator[tuple[Configuration, float, float]]:
-    """Yield configurations with both; a run that was cut off may have neither."""
-    for c in row.of:
-        try:
-            yield c, float(c.params[L2]), float(c.params[RATE])
-        except (KeyError, ValueError):
-            continue
+    A run that was cut off may lack some of them.
+    """
+    columns = {"k": K, "rate": RATE, "l2": L2}
+    points = [
+        {name: pd.to_numeric(c.params.get(key, "nan"), "coerce") for name, key in columns.items()}
+        | {"error": _measured(c.validation_error)}
+        for c in row.of
+    ]
+    frame = pd.DataFrame(points).fillna({"k": 0}).dropna(subset=["rate", "l2"])
+    return frame.groupby(list(columns), as_index=False).min()
 
 
 def _measured(error: float | None) -> float:

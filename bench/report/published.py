@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from bench.report.figure_selection import draw_one
 from bench.report.figures import Drawing
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
-from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
+from bench.tables import MISSING, code, escaped, number, seconds, signed
 from bench.tracking import Record
 
 FIRST = "test/mse_first_8192_rows"
@@ -68,7 +68,7 @@ class Gap:
     @property
     def reference(self) -> str:
         """The system that every other is held against."""
-        return self.question["reference"]
+        return self.question.get("reference", "linear")
 
     @property
     def simulated(self) -> bool:
@@ -96,7 +96,7 @@ class Gap:
     def interval(self, name: str, reference: str) -> str:
         """Return the MSE of one minus that of the other, with its interval, for a cell."""
         if self.predictions is None or not {name, reference} <= self.found.keys():
-            return MISSING
+            return _less(self.metric(name, WHOLE), self.metric(reference, WHOLE))
         gap = self.predictions.gap(self.found[name], self.found[reference])
         return MISSING if gap is None else signed(*gap[:3])
 
@@ -114,18 +114,8 @@ def article_table(question: Mapping[str, Any], found: Sequence[Comparison]) -> l
     names = [name for name in gap.systems if gap.published(name) is not None]
     if not names or not set(names) <= gap.found.keys():
         return []
-    measures = (
-        gap.published,
-        lambda name: gap.metric(name, FIRST),
-        lambda name: gap.metric(name, WHOLE),
-    )
-    rows = [[name, *(number(measure(name)) for measure in measures)] for name in names]
-    for worse, better in gap.pairs:
-        if {worse, better} <= set(names):
-            cells = [_less(measure(worse), measure(better)) for measure in measures]
-            rows.append([f"gain of {better} over {worse}", *cells])
-    header = ["MSE", "article", "here, its 8,192 rows", "here, whole test"]
-    return ["The article's numbers beside ours:", "", markdown_table(header, rows)]
+    tables = (table(gap, names), gaps_table(gap))
+    return ["The article's numbers beside ours:", "", "\n\n".join(t.markdown() for t in tables)]
 
 
 def article_comparison(
@@ -138,15 +128,15 @@ def article_comparison(
     return next(iter([*same, *found]), None)
 
 
-def table(gap: Gap) -> Table:
-    """Return a row for each planned system: failed and missing ones say so."""
+def table(gap: Gap, names: Iterable[str] | None = None) -> Table:
+    """Return a row for each planned system, or `names`: failed and missing ones say so."""
     header = [
         "system, simulated data" if gap.simulated else "system",
         "published",
         "first 8,192 rows",
     ]
     header += ["whole test", "raw", "validation", f"MSE − {code(gap.reference)} [95 %]", "fit s"]
-    return Table(header, [_row(gap, name) for name in gap.systems])
+    return Table(header, [_row(gap, name) for name in names or gap.systems])
 
 
 def _row(gap: Gap, name: str) -> list[str]:

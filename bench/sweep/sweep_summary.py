@@ -70,7 +70,7 @@ def _send(
     compared = report.comparisons([r for r in results.records.values() if r.run_id])
     best = compared[0].best if len(compared) == 1 else None  # never one across data sets or splits
     try:
-        page = report.write(reader, uploader.parent, Path(cfg.results)).html
+        page = report.write(reader, uploader.parent, Path(cfg.results), cfg.report.by).html
         metrics = best.metrics if best else {}
         tracker.log_sweep(uploader.parent, metrics, [page], best.run_id if best else None)
     except Exception as error:  # the results are there, and are shown

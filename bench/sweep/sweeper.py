@@ -45,6 +45,7 @@ HOW = (
     "job_seconds",
     "sweep_seconds",
     "tracking.uri",
+    "report.by",
 )
 """Keys that say how to compute, not what."""
 

@@ -13,7 +13,7 @@ import pytest
 from bench import report
 from bench.metrics import TASKS
 from bench.report.comparison import slices
-from bench.report.figure_selection import _cells, _tried
+from bench.report.figure_selection import _tried
 from bench.report.figures import tried
 from bench.report.model_selection import Choice, choices, comparisons
 from bench.report.page import Report, sweep_folder, write
@@ -149,7 +149,7 @@ def test_runs_that_were_cut_off_leave_the_figures_of_others(tmp_path: Path) -> N
     ]
     cut_off = record(0, 4, None, None, status="KILLED", run_id="cut", params={})
     made = written(tmp_path, [*grid, cut_off])
-    assert "heat_map_fm.png" in {path.name for path in made.figures}
+    assert "tried_fm.png" in {path.name for path in made.figures}
     assert "Could not" not in made.page.read_text()
 
 
@@ -236,17 +236,13 @@ def tuned(*tried: tuple[float, float, float | None]) -> Choice:
     )[0]
 
 
-def test_a_grid_is_a_heat_map() -> None:
-    found = _cells(tuned((0.1, 1, 0.8), (0.1, 2, 0.7), (0.3, 1, None), (0.3, 2, 0.9)))
-    assert found[0].rates == [0.1, 0.3] and found[0].l2 == [1, 2]
-    np.testing.assert_array_equal(found[0].error, [[0.8, np.nan], [0.7, 0.9]])
-
-
-def test_a_search_is_points(tmp_path: Path) -> None:
-    row = tuned((0.1, 1, 0.8), (0.2, 2, 0.7), (0.3, 3, None))
-    assert _cells(row) is None
-    points = _tried(row)
-    found = sorted(zip(points.rates, points.l2, points.error, strict=True))
-    np.testing.assert_array_equal(found, [(0.1, 1, 0.8), (0.2, 2, 0.7), (0.3, 3, np.nan)])
-    tried("fm_sgd", points, tmp_path / "tried")
-    assert (tmp_path / "tried.png").stat().st_size > 1000
+def test_configurations_that_were_tried_are_points(tmp_path: Path) -> None:
+    points = _tried(tuned((0.1, 1, 0.8), (0.1, 1, None), (0.3, 1, None), (0.2, 2, 0.9)))
+    columns = points[["k", "rate", "l2", "error"]].to_numpy()
+    np.testing.assert_array_equal(
+        columns, [(0, 0.1, 1, 0.8), (0, 0.2, 2, 0.9), (0, 0.3, 1, np.nan)]
+    )
+    by_k = pd.concat([points, points.assign(k=8)], ignore_index=True)
+    for name, of in (("one", points), ("panels", by_k), ("failed", points[2:])):
+        tried("fm_sgd", of, tmp_path / name)
+        assert (tmp_path / f"{name}.png").stat().st_size > 1000

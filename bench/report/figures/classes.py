@@ -1,4 +1,4 @@
-"""How well models tell two classes apart, and whether their probabilities mean what they say."""
+"""ROC and precision-recall curves, and the gain over the base rate."""
 
 from __future__ import annotations
 
@@ -10,46 +10,20 @@ import pandas as pd
 
 from bench.report.figures.style import GREY, Look, drawn, looks
 
-BINS = 15
 POINTS = 400
 """Of a curve that has a point for each row."""
-
-
-def reliability(
-    models: Mapping[str, pd.DataFrame], path: Path, *, styles: Mapping[str, Look] | None = None
-) -> None:
-    """Draw the share of ones against the predicted probability, in bins of equally many rows.
-
-    Frames have `target` (0 or 1) and `prediction` (probability of 1); bars are 95 % intervals.
-    """
-    styles = styles or looks(models)
-    with drawn(path, (6.6, 4.4)) as figure:
-        axes = figure.add_subplot(
-            title="Do probabilities mean what they say?",
-            xlabel="predicted probability",
-            ylabel="observed share",
-        )
-        highest = 0.0
-        for model, rows in models.items():
-            bins = pd.qcut(rows["prediction"], BINS, duplicates="drop")
-            means = rows.groupby(bins, observed=True)[["prediction", "target"]].mean()
-            error = rows.groupby(bins, observed=True)["target"].sem().fillna(0)
-            predicted, observed = means["prediction"], means["target"]
-            axes.errorbar(
-                predicted, observed, 1.96 * error, capsize=2, label=model, **styles[model]
-            )
-            highest = max(highest, predicted.max(), observed.max())
-        axes.plot([0, highest], [0, highest], "--", color=GREY, label="as predicted", zorder=0)
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
 
 
 def roc_and_precision_recall(
     models: Mapping[str, pd.DataFrame], path: Path, *, styles: Mapping[str, Look] | None = None
 ) -> None:
-    """Draw the ROC curve and precision against recall, for frames as in `reliability`."""
+    """Draw the ROC curve and precision against recall.
+
+    Frames have `target` (0 or 1) and `prediction` (probability of 1).
+    """
     styles = styles or looks(models)
     with drawn(path, (9.4, 4.2)) as figure:
-        figure.suptitle("How well are the classes told apart?")
+        figure.suptitle("How well are ones ranked above zeros?")
         roc, precision = figure.subplots(1, 2)
         roc.set(xlabel="false positive rate", ylabel="true positive rate")
         precision.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))

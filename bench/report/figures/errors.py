@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from bench.report.figures.style import BLUE, GREY, ORANGE, Look, drawn, looks
+from bench.metrics import quantile_bins
+from bench.report.figures.style import GREY, Look, drawn, looks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BINS = 8
+RELIABILITY_BINS = 15
 TICKS = (0, *(digit * 10**power for power in range(7) for digit in (1, 3)))
 LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 """Nominal coverage of the intervals that are looked at."""
@@ -58,45 +64,40 @@ def error_by_count(
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
 
 
-def predicted_and_observed(model: str, rows: pd.DataFrame, path: Path) -> None:
-    """Draw the mean target of rows that were predicted alike, and the coverage of intervals.
+def reliability(
+    models: Mapping[str, pd.DataFrame], path: Path, *, styles: Mapping[str, Look] | None = None
+) -> None:
+    """Draw the mean target against the prediction, in bins of equally many rows.
 
-    The latter where the frame has `std`, beside `target` and `prediction`.
+    Frames have `target` and `prediction`, of a binary task 0 or 1 and the probability of 1; bars
+    are 95 % intervals. Where a frame has `std`, the coverage of its intervals is drawn too.
     """
-    with_intervals = "std" in rows
-    with drawn(path, (9 if with_intervals else 5, 4.4)) as figure:
-        figure.suptitle(f"Do the predictions of {model} mean what they say?")
-        panels = figure.subplots(1, 2 if with_intervals else 1, squeeze=False)[0]
-        axes = panels[0]
-        grouped = rows.groupby(pd.qcut(rows["prediction"], 20, duplicates="drop"), observed=True)
-        predicted, observed = grouped["prediction"].mean(), grouped["target"].agg(["mean", "sem"])
-        ends = [predicted.min(), predicted.max()]
-        axes.plot(ends, ends, color=GREY, linestyle="--", label="as predicted")
-        axes.errorbar(
-            predicted,
-            observed["mean"],
-            1.96 * observed["sem"],
-            fmt="o",
-            color=BLUE,
-            capsize=2,
-            label="20 equal bins, 95 %",
-        )
+    styles = styles or looks(models)
+    with_std = {model: rows for model, rows in models.items() if "std" in rows}
+    with drawn(path, (10 if with_std else 6.6, 4.4)) as figure:
+        figure.suptitle("Do predictions mean what they say?")
+        axes, *coverage = figure.subplots(1, 2 if with_std else 1, squeeze=False)[0]
+        ends: list[float] = []
+        for model, rows in models.items():
+            grouped = rows.groupby(quantile_bins(rows["prediction"], RELIABILITY_BINS))
+            predicted, observed = grouped["prediction"].mean(), grouped["target"].mean()
+            error = 1.96 * grouped["target"].sem().fillna(0)
+            axes.errorbar(predicted, observed, error, capsize=2, label=model, **styles[model])
+            ends += [predicted.min(), predicted.max()]
+        line = [min(ends), max(ends)]
+        axes.plot(line, line, "--", color=GREY, label="as predicted", zorder=0)
         axes.set(xlabel="predicted", ylabel="mean observed")
-        axes.legend(frameon=False)
-        if with_intervals:
-            _coverage(panels[1], rows)
+        for panel in coverage:
+            _coverage(panel, with_std, styles)
+        figure.legend(
+            *axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9
+        )
 
 
-def _coverage(axes, rows: pd.DataFrame) -> None:
-    off = np.abs(rows["target"] - rows["prediction"]) / rows["std"]
-    inside = np.array([np.mean(off <= norm.ppf((1 + level) / 2)) for level in LEVELS])
-    axes.plot(
-        [100 * LEVELS[0], 100],
-        [100 * LEVELS[0], 100],
-        color=GREY,
-        linestyle="--",
-        label="as stated",
-    )
-    axes.plot(100 * LEVELS, 100 * inside, "o-", color=ORANGE, label="observed")
+def _coverage(axes: Axes, models: Mapping[str, pd.DataFrame], styles: Mapping[str, Look]) -> None:
+    for model, rows in models.items():
+        off = np.abs(rows["target"] - rows["prediction"]) / rows["std"]
+        inside = [np.mean(off <= norm.ppf((1 + level) / 2)) for level in LEVELS]
+        axes.plot(100 * LEVELS, 100 * np.array(inside), **styles[model])
+    axes.plot([100 * LEVELS[0], 100], [100 * LEVELS[0], 100], "--", color=GREY)
     axes.set(xlabel="stated coverage of the interval, %", ylabel="rows within it, %")
-    axes.legend(frameon=False)

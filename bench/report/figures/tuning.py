@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from bench.report.figures.style import BLACK, IN_LEGEND, ORANGE, Look, drawn, looks
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+
+PANELS = 4
+"""Numbers of factors, at most, that have a panel each."""
+FEW = 6
+"""Values, at most, of a grid."""
+LABELLED = 3
+"""Points of a panel, the best, whose errors are written beside them."""
+CENTERED: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
+RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 3}
 
 
 @dataclass(frozen=True)
@@ -60,108 +73,60 @@ def error_by_k(
             figure.legend(loc="outside right upper", frameon=False, fontsize=9)
 
 
-@dataclass(frozen=True)
-class Cells:
-    """A panel of `heat_map`: validation error (n_l2, n_rates), NaN where it failed."""
+def tried(model: str, points: pd.DataFrame, path: Path, *, label: str = "MSE") -> None:
+    """Draw validation error over learning rate and L2 as color; the best has a ring.
 
-    rates: Sequence[float]
-    l2: Sequence[float]
-    error: NDArray[np.float64]
-
-
-def heat_map(model: str, by_k: Mapping[int, Cells], path: Path, *, label: str = "MSE") -> None:
-    """Draw validation error over learning rate and L2, a panel a k; the best cell is framed."""
-    from matplotlib.patches import Rectangle
-
-    with drawn(path, (1.6 + 3.1 * len(by_k), 3.6)) as figure:
-        figure.suptitle(f"Which learning rate and which L2 for {model}?")
-        panels = figure.subplots(1, len(by_k), squeeze=False)[0]
-        errors = np.concatenate([cells.error.ravel() for cells in by_k.values()])
-        low, high = np.nanmin(errors), np.nanmax(errors)
-        for axes, (k, cells) in zip(panels, by_k.items(), strict=True):
-            image = axes.imshow(
-                cells.error, cmap="cividis", vmin=low, vmax=high, origin="lower", aspect="auto"
-            )
-            axes.grid(visible=False)
-            axes.set_title(f"k = {k}", fontsize=10)
+    `points` has a row for each configuration: `k`, `rate`, `l2` and `error`, NaN where it failed.
+    There is a panel for each k, or one for all where there are many; few values are evenly spaced.
+    """
+    points = points.assign(x=_places(points["rate"]), y=_places(points["l2"]))
+    panels = list(points.groupby("k")) if points["k"].nunique() <= PANELS else [(None, points)]
+    colors = {"cmap": "cividis", "vmin": points["error"].min(), "vmax": points["error"].max()}
+    finite = points["error"].dropna()
+    best = None if finite.empty else points.loc[finite.idxmin()]
+    with drawn(path, (1.9 + 3.3 * len(panels), 3.8)) as figure:
+        figure.suptitle(f"Which learning rate and which L2 for {model}?", fontsize=11)
+        all_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+        scales = {"xscale": _scale(points["rate"]), "yscale": _scale(points["l2"])}
+        all_axes[0].set(**scales)
+        _mark(all_axes[0].xaxis, points["rate"])
+        _mark(all_axes[0].yaxis, points["l2"])
+        for axes, (k, of) in zip(all_axes, panels, strict=True):
             axes.set_xlabel("learning rate")
-            axes.set_xticks(range(len(cells.rates)), [f"{rate:g}" for rate in cells.rates])
-            axes.set_yticks(range(len(cells.l2)), [f"{l2:g}" for l2 in cells.l2])
-            for (row, column), error in np.ndenumerate(cells.error):
-                light = not error < (low + high) / 2
-                text = "failed" if np.isnan(error) else f"{error:.3f}"
-                axes.text(
-                    column,
-                    row,
-                    text,
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color=BLACK if light else "white",
-                )
-            if np.isfinite(cells.error).any():
-                row, column = np.unravel_index(np.nanargmin(cells.error), cells.error.shape)
-                frame = Rectangle(
-                    (column - 0.47, row - 0.47),
-                    0.94,
-                    0.94,
-                    fill=False,
-                    edgecolor=ORANGE,
-                    linewidth=3,
-                )
-                axes.add_patch(frame)
-        panels[0].set_ylabel("L2 penalty on factors")
-        figure.colorbar(image, ax=panels, label=f"validation {label}")
+            axes.set_title("" if k is None else f"k = {k}", fontsize=10)
+            failed = of[of["error"].isna()]
+            axes.plot(failed["x"], failed["y"], "x", color=BLACK, label="failed")
+            shown = axes.scatter(of["x"], of["y"], 60, of["error"], zorder=2, **colors)
+            if best is not None and k in (None, best["k"]):
+                axes.plot(best["x"], best["y"], "o", markersize=13, color=ORANGE, **RING)
+            for point in of.dropna().nsmallest(LABELLED, "error").itertuples():
+                place = (point.x, point.y)
+                axes.annotate(f"{point.error:.3f}", place, (0, 11), **CENTERED)
+            axes.margins(0.2)
+        all_axes[0].set_ylabel("L2 penalty on factors")
+        if points["error"].isna().any():
+            all_axes[0].legend(frameon=False, fontsize=9)
+        figure.colorbar(shown, ax=all_axes, label=f"validation {label}")
 
 
-@dataclass(frozen=True)
-class Tried:
-    """What `tried` draws, each (n,): learning rates, L2, and validation error (NaN: failed)."""
-
-    rates: Sequence[float]
-    l2: Sequence[float]
-    error: Sequence[float]
+def _scale(values: pd.Series) -> str:
+    return "linear" if values.nunique() <= FEW else "log"
 
 
-def tried(model: str, points: Tried, path: Path, *, label: str = "MSE") -> None:
-    """Draw each configuration of a search, colored by validation error; the best has a ring."""
+def _places(values: pd.Series) -> pd.Series:
+    """Return where values stand: those of a grid at 0, 1, 2 ..., many where they are."""
+    grid = sorted(set(values))
+    return values.map(grid.index) if len(grid) <= FEW else values
+
+
+def _mark(axis: Axis, values: pd.Series) -> None:
+    """Label the values of a grid, else 1, 2 and 5 times powers of ten on a logarithmic scale."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    rates, l2, error = (
-        np.array(values, np.float64) for values in (points.rates, points.l2, points.error)
-    )
-    failed = np.isnan(error)
-    with drawn(path, (5.2, 3.8)) as figure:
-        figure.suptitle(f"Which learning rate and which L2 for {model}?", fontsize=11)
-        axes = figure.add_subplot(
-            xlabel="learning rate", ylabel="L2 penalty on factors", xscale="log", yscale="log"
-        )
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_locator(NullLocator())
-        axes.plot(rates[failed], l2[failed], "x", color=BLACK, label="failed")
-        shown = axes.scatter(
-            rates[~failed], l2[~failed], 60, error[~failed], cmap="cividis", zorder=2
-        )
-        if not failed.all():
-            best = np.nanargmin(error)
-            axes.plot(
-                rates[best],
-                l2[best],
-                "o",
-                markersize=13,
-                fillstyle="none",
-                color=ORANGE,
-                markeredgewidth=3,
-            )
-            axes.annotate(
-                f"{error[best]:.3f}",
-                (rates[best], l2[best]),
-                (0, 11),
-                textcoords="offset points",
-                ha="center",
-            )
-        if failed.any():
-            axes.legend(frameon=False, fontsize=9)
-        figure.colorbar(shown, ax=axes, label=f"validation {label}")
+    grid = sorted(set(values))
+    if len(grid) <= FEW:
+        axis.set_ticks(range(len(grid)), [f"{value:g}" for value in grid])
+        return
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
