@@ -24,7 +24,7 @@ from fm.sgd import SCHEDULES
 DEFAULTS = {
     "sgd": {
         "n_iter": None,  # by `fm.batches.default_n_iter`
-        "learning_rate": 0.1,
+        "learning_rate": None,  # by `fm.sgd`
         "l2": None,  # learned
         "l2_w": None,
         "batch_size": None,

@@ -5,15 +5,11 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from fm.batches import (
-    CompressedBatches,
-    arrangement,
-    default_batch_size,
-    shuffled_batches,
-)
+from fm.batches import arrangement, default_batch_size, shuffled_batches
+from fm.descent import RESIDUALS, OwnColumns, Rows, compressed
 from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients, predict
-from fm.sgd import RESIDUALS, SCHEDULES, sgd
+from fm.sgd import FIRST_PENALTIES, SCHEDULES, sgd
 from tests.fm.data import random_design, ratings
 from tests.oracles import numerical_gradient
 
@@ -361,14 +357,39 @@ def fields(rng, n=4000, n_fields=6, levels=40):
 
 def test_compressed_batches_hold_every_row_once_in_its_own_columns():
     X, _ = fields(np.random.default_rng(0), n=700)
-    batches = CompressedBatches.of(MatrixFeatures.of(X), 100)
-    chosen = np.concatenate([part[0] for part in batches.parts])
+    batches = list(compressed(X, 100))
+    chosen = np.concatenate([batch.rows for batch in batches])
     np.testing.assert_array_equal(np.sort(chosen), np.arange(700))
-    times = np.zeros(X.shape[1])
-    for chosen, columns, x in batches.parts:
-        np.testing.assert_array_equal(x.rows.toarray(), X[chosen].toarray()[:, columns])
-        times[columns] += 1
-    np.testing.assert_array_equal(batches.times, times)
+    for batch in batches:
+        np.testing.assert_array_equal(batch.x.toarray(), X[batch.rows].toarray()[:, batch.columns])
+        assert batch.x.sum(axis=0).min() > 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("values", ["real", "ones"])
+def test_gradient_of_a_compressed_batch(values, loss):
+    """That of its mean loss plus the columns' penalties, by finite differences."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((12, 5), density=0.4, rng=rng, format="csr")
+    if values == "ones":
+        X.data[:] = 1
+    y, weight = rng.integers(0, 2, 12).astype(float), rng.uniform(0.5, 2, 12)
+    descent = OwnColumns(Rows(MatrixFeatures.of(X), y, weight, loss), 12, None)
+    (batch,) = descent.batches
+    theta, shrink = rng.normal(size=(len(batch.columns), 3)), rng.random((len(batch.columns), 2))
+
+    def objective(w0, theta):
+        f = predict(batch.x, Coefficients(w0, theta[:, 0], theta[:, 1:]))
+        own = shrink[:, :1] * theta[:, :1] ** 2, shrink[:, 1:] * theta[:, 1:] ** 2
+        return np.mean(weight[batch.rows] * LOSSES[loss](f, y[batch.rows])) + sum(
+            np.sum(part) / 2 for part in own
+        )
+
+    _, slope, gradient = descent.gradient(batch, shrink, 0.7, theta)
+    expected = numerical_gradient(lambda t: objective(0.7, t), theta)
+    np.testing.assert_allclose(gradient, expected, atol=1e-7)
+    at_w0 = numerical_gradient(lambda w0: objective(w0, theta), np.array(0.7))
+    np.testing.assert_allclose(slope, at_w0, atol=1e-7)
 
 
 def test_compressed_steps_end_at_ridge_regression():
@@ -380,17 +401,34 @@ def test_compressed_steps_end_at_ridge_regression():
     np.testing.assert_allclose(found.coefficients.w, w, atol=1e-5)
 
 
-def test_penalties_are_learned_from_the_data():
-    """True weights have a standard deviation of .5 beside noise of 1: l2_w near 1 / .5^2 = 4."""
-    X, y = fields(np.random.default_rng(0), n=20_000)
-    found = fit(X, y, k=2, l2=None, l2_w=None, n_iter=10)
-    assert 2 < found.state.penalties[0] < 8  # whatever the unit of y: noise and weights share it
+@pytest.mark.parametrize("loss", LOSSES)
+def test_penalties_are_learned_from_rows_set_aside(loss):
+    """As good as the best of a grid of penalties on rows that the fits never saw, and unlike the worst."""
+    rng = np.random.default_rng(0)
+    X, f = fields(rng, n=6000, levels=200)
+    y = f if loss == "squared" else (f > 0).astype(float)
+    train, test = slice(4000), slice(4000, None)
+
+    def loss_of(**penalties):
+        found = fit(X[train], y[train], loss=loss, n_iter=15, **penalties)
+        return np.mean(LOSSES[loss](predict(X[test], found.coefficients), y[test]))
+
+    learned = loss_of(l2=None, l2_w=None, learning_rate=None)
+    grid = [loss_of(l2=10 * l2_w, l2_w=l2_w) for l2_w in (0.1, 1.0, 10.0, 100.0)]
+    assert learned < 1.02 * min(grid) < 0.9 * max(grid)
+
+
+def test_few_rows_leave_none_to_set_aside():
+    X, y = fields(np.random.default_rng(0), n=100)
+    found = fit(X, y, l2=None, l2_w=None)
+    assert found.state.penalties == FIRST_PENALTIES[0]
+    assert np.isfinite(found.coefficients.w).all()
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_learned_penalties_have_no_unit(scale):
     X, y = fields(np.random.default_rng(0))
-    free = {"l2": None, "l2_w": None, "k": 2}
+    free = {"l2": None, "l2_w": None, "k": 2, "learning_rate": None}
     one = predict(X, fit(X, y, **free).coefficients)
     np.testing.assert_allclose(
         predict(X, fit(X, scale * y, **free).coefficients), scale * one, rtol=1e-5
