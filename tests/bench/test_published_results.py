@@ -88,11 +88,13 @@ def test_only_rows_of_the_same_information_are_compared() -> None:
     assert bar.high == 0.7190 and np.array_equal(bar.measured, [0.7, 0.71])
 
 
-def test_a_bar_of_auc_is_a_lower_bound_and_averaged_chains_meet_none() -> None:
+def test_a_bar_of_auc_is_a_lower_bound_and_averaged_chains_have_their_own() -> None:
     values = {"log_loss": [0.13], "auc": [0.985]}
     rows = [row("fm_gibbs", "ids", **values), row("fm_gibbs", "ids", "mean of 3 chains", **values)]
     (section,) = sections(FRAPPE, {"frappe": [*rows, row("lookup", "user, item", **values)]})
-    assert [(bar.low, bar.high) for bar in section.bars] == [(-np.inf, 0.140), (0.984, np.inf)]
+    bounds = [(bar.low, bar.high) for bar in section.bars]
+    assert bounds == [(-np.inf, 0.140)] * 2 + [(0.984, np.inf)] * 2
+    assert [bar.what.endswith("mean of 3 chains") for bar in section.bars] == [False, True] * 2
     assert section.text.index("### From user and app alone") > section.text.index("FinalNet")
 
 
