@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from bench.check.checking import check
 from bench.check.experiments import own_experiments
 from bench.errors import UserError
 from bench.identity import ROOT
+from bench.seeds import derive_rng
 from bench.studies.study import Context, Measure, Part, Section, Study, Values
 from bench.tables import MISSING, markdown_table, number
 
@@ -31,6 +33,8 @@ CHECKS = 10
 """Of unchanged code, for each number of threads."""
 STRIDE = 1000
 """Between the seeds of one check of unchanged code and the next: none is a recorded one."""
+COMMITS = 32
+"""Of the histories in which bugs are to be found."""
 PLATFORMS = {
     "OpenBLAS for Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
     "OpenBLAS for Sandy Bridge": {"OPENBLAS_CORETYPE": "Sandybridge"},
@@ -78,11 +82,45 @@ def mutants() -> dict[str, list[Mutant]]:
 def check_mutant(mutant: Mutant, _: Context) -> Outcomes:
     """Return the outcomes of a check of a copy of the code with the bug."""
     with TemporaryDirectory() as folder:
-        for name in COPIED:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, Path(folder, name), ignore=ignored)
+        _copy_code(Path(folder))
         Path(folder, mutant.path).write_text(mutant.patched(), "utf-8")
         return run_check(Path(folder), {}, mutant.touches)
+
+
+def find_mutant(mutant: Mutant, _: Context) -> Mapping[str, int | None]:
+    """Return where the bug was planted in a history of commits, and where `find` says it was."""
+    planted = int(derive_rng(0, "history", mutant.bug).integers(1, COMMITS))
+    with TemporaryDirectory() as folder:
+        _copy_code(Path(folder))
+
+        def git(*words: str) -> str:
+            return subprocess.run(
+                ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+
+        git("init", "--quiet")
+        for position in range(COMMITS):
+            Path(folder, "NOTES").write_text(f"{position}\n", "utf-8")
+            if position == planted:
+                Path(folder, mutant.path).write_text(mutant.patched(), "utf-8")
+            git("add", "--all")
+            git("commit", "--quiet", "--message", f"commit {position}")
+        first = git("rev-list", "--max-parents=0", "HEAD").strip()
+        command = [sys.executable, "-m", "bench.check", "find", mutant.touches[0], "--good", first]
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": folder},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    named = re.search(r"commit (\d+)$", done.stdout, re.MULTILINE)
+    return {"planted": planted, "named": int(named[1]) if named else None}
 
 
 def run_check(
@@ -106,6 +144,12 @@ def run_check(
         if not path.exists():
             raise UserError(f"the check did not end as it should: {done.stderr[-1000:]}")
         return json.loads(path.read_text("utf-8"))
+
+
+def _copy_code(folder: Path) -> None:
+    for name in COPIED:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
 
 
 def check_platform(environment: Mapping[str, str], _: Context) -> Outcomes:
@@ -133,6 +177,8 @@ def measures() -> dict[str, Measure]:
     of_code: dict[str, Measure] = {
         f"{kind}: {m.bug}": partial(check_mutant, m) for kind, of in mutants().items() for m in of
     }
+    for mutant in mutants()["mutants"]:
+        of_code[f"history: {mutant.bug}"] = partial(find_mutant, mutant)
     for name, environment in PLATFORMS.items():
         of_code[f"platform: {name}"] = partial(check_platform, environment)
     for threads in THREADS:
@@ -154,6 +200,7 @@ def sections(values: Values) -> list[Section]:
         "harmless": ("Coarser rounding, which is not to fail", _quiet),
         "platform": ("Other platforms, which are not to fail", _quiet),
         "unchanged": ("Unchanged code", _unchanged),
+        "history": ("Which commit made it worse?", _history),
     }
     return [Section(title, write(kinds[k])) for k, (title, write) in written.items() if k in kinds]
 
@@ -220,6 +267,16 @@ def _unchanged(checks: Mapping[str, Outcomes]) -> str:
     return (
         f"Of {len(checks)} checks with other seeds, by {_listed(map(str, THREADS))} threads, "
         f"{len(outcomes)} verdicts in all, {false} are false alarms."
+    )
+
+
+def _history(bugs: Mapping[str, Mapping[str, int | None]]) -> str:
+    right = sum(of["planted"] == of["named"] for of in bugs.values())
+    missed = _listed(bug for bug, of in bugs.items() if of["planted"] != of["named"])
+    return (
+        f"Each bug planted at a random place in a history of {COMMITS} commits, of which one is "
+        f"named by `python -m bench.check find`: the right one for {right} of {len(bugs)} bugs"
+        + (f"; not for: {missed}." if missed else ".")
     )
 
 

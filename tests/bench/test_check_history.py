@@ -8,6 +8,8 @@ import pytest
 
 from bench.check import bisection
 from bench.errors import UserError
+from bench.studies import accuracy_check
+from bench.studies.study import Context
 
 
 @pytest.fixture
@@ -29,6 +31,16 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         git("commit", "-qm", f"number {n}")
         found.append(git("rev-parse", "HEAD"))
     return found
+
+
+@pytest.mark.slow
+def test_a_bug_in_the_code_is_found_at_its_commit(monkeypatch) -> None:
+    monkeypatch.setattr(accuracy_check, "COMMITS", 3)
+    (mutant,) = [
+        m for m in accuracy_check.mutants()["mutants"] if m.bug == "log loss of the other class"
+    ]
+    where = accuracy_check.find_mutant(mutant, Context(1, {}))
+    assert where["named"] == where["planted"] > 0
 
 
 def losses(self: bisection.Bisection, commit: str, seeds: int) -> list[float]:
