@@ -12,6 +12,7 @@ from sklearn.utils import get_tags
 
 from baselines import VowpalWabbit, VowpalWabbitClassifier
 from baselines.peers.libfm import LibFM, LibFMClassifier
+from baselines.peers.modern_fm import ModernFM, ModernFMClassifier
 from baselines.peers.myfm import MyFM, MyFMClassifier
 from baselines.peers.scikit_learn import (
     BoostingClassifierOnTargetStatistics,
@@ -25,6 +26,7 @@ CLASSIFIERS: Mapping[type[BaseEstimator], type[BaseEstimator]] = {
     BoostingOnTargetStatistics: BoostingClassifierOnTargetStatistics,
     MyFM: MyFMClassifier,
     LibFM: LibFMClassifier,
+    ModernFM: ModernFMClassifier,
 }
 """Regressor -> the classifier of the same parameters.
 

@@ -21,6 +21,10 @@ class Package:
         """Why the model cannot be fitted here; None if it can."""
         if importlib.util.find_spec(cls.package) is None:
             return f"{cls.title} is not installed, see the extra [peers]"
+        try:
+            importlib.import_module(cls.package)
+        except ImportError as error:  # of what it needs: myFM's `pkg_resources`, of setuptools < 81
+            return f"{cls.title} is installed, but cannot be imported: {error}"
         return None
 
     @classmethod

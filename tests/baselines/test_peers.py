@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import expit
+from sklearn.metrics import log_loss
 
 from baselines.peers.ffm import FieldAware
 from baselines.peers.installed import Package
-from baselines.peers.libfm import LibFM
+from baselines.peers.libfm import LibFM, LibFMClassifier
+from baselines.peers.modern_fm import ModernFM, ModernFMClassifier
+from baselines.peers.myfm import MyFMClassifier
 from baselines.peers.scikit_learn import (
     BoostingOnTargetStatistics,
     RidgeOnTargetStatistics,
@@ -242,3 +246,74 @@ def test_rows_of_an_unknown_user_teach_surprise_nothing(design: Design, y: np.nd
     partly = Design((Block("user", levels, 30), items))
     expected = Baseline().fit(partly[50:], y[50:]).predict(design)
     np.testing.assert_array_equal(Baseline().fit(partly, y).predict(design), expected)
+
+
+@pytest.fixture
+def clicks(rng: np.random.Generator) -> tuple[Design, np.ndarray]:
+    """Two fields with side features of the second, and classes that follow from their levels."""
+    user, item = rng.integers(12, size=3000), rng.integers(9, size=3000)
+    score = 1.5 * rng.standard_normal(12)[user] + 1.5 * rng.standard_normal(9)[item]
+    side = sparse.csr_array(rng.random((9, 2)).round(2))
+    X = Design((Block("user", user, 12), Block("item", item, 9, side_features=side)))
+    return X, np.where(rng.random(3000) < expit(score), 5, 2)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MyFMClassifier(k=3, n_iter=40),
+        LibFMClassifier(k=3, n_iter=40),
+        *(ModernFMClassifier(kind, k=3, n_iter=5) for kind in ("fm", "ffm", "fwfm")),
+    ],
+    ids=str,
+)
+def test_classifiers_of_others_learn_what_follows_from_the_levels(
+    model: MyFMClassifier | LibFMClassifier | ModernFMClassifier, clicks: tuple
+) -> None:
+    """Half of the way at least from the base rate to the rows' own log loss of the truth."""
+    if reason := model.unavailable():
+        pytest.skip(reason)
+    X, y = clicks
+    p = model.fit(X[:2000], y[:2000]).predict_proba(X[2000:])
+    assert model.classes_.tolist() == [2, 5]
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    one = y[2000:] == 5
+    assert log_loss(one, p[:, 1]) < log_loss(one, np.full(1000, one.mean())) - 0.1
+    predicted = model.predict(X[2000:])
+    assert set(predicted) == {2, 5} and np.mean(predicted == y[2000:]) > 0.65
+
+
+def test_xlearn_learns_what_follows_from_the_levels(clicks: tuple) -> None:
+    model = FieldAware(k=2, n_iter=20)
+    if reason := model.unavailable():
+        pytest.skip(reason)
+    X, labels = clicks
+    y = (labels == 5) * 1.0
+    prediction = model.fit(X[:2000], y[:2000]).predict(X[2000:])
+    assert np.mean((prediction - y[2000:]) ** 2) < 0.9 * y[2000:].var()
+
+
+@pytest.mark.parametrize("kind", ["fm", "ffm"])
+def test_modern_fm_is_given_the_fields_of_the_columns(kind: str, clicks: tuple) -> None:
+    """Its predictions are those of its tables, by the formula at the head of the adapter's file."""
+    if reason := ModernFM.unavailable():
+        pytest.skip(reason)
+    X, labels = clicks
+    model = ModernFM(kind, k=3, n_iter=2).fit(X, (labels == 5) * 1.0)
+    inner, rows = model.model_, X[:20].to_csr().toarray()
+    field = np.repeat([0, 1, 2], [12, 9, 2])
+    V = inner.V_ if kind == "ffm" else np.repeat(inner.V_[:, None], 3, axis=1)
+    pairs = np.einsum("ijk,jik->ij", V[:, field], V[:, field])
+    expected = inner.w0_ + rows @ inner.w_ + np.einsum("ni,nj,ij->n", rows, rows, np.triu(pairs, 1))
+    np.testing.assert_allclose(model.predict(X[:20]), expected, atol=1e-4)
+    assert model.n_parameters_ == 1 + inner.w_.size + inner.V_.size
+    with pytest.raises(ValueError, match="kind must be one of fm, ffm, got 'fwfm'"):
+        ModernFM("fwfm").check_params()
+
+
+def test_what_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken_peer.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(Package, "package", "broken_peer", raising=False)
+    monkeypatch.setattr(Package, "title", "Broken", raising=False)
+    assert "Broken is installed, but cannot be imported: No module" in Package.unavailable()
