@@ -15,6 +15,7 @@ from bench.report.figures.style import GREY, Look, drawn, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 BINS = 8
 RELIABILITY_BINS = 15
@@ -58,7 +59,10 @@ def error_by_count(
             axes.minorticks_off()
             low, high = axes.get_xlim()
             ticks = [tick for tick in TICKS if low <= tick <= high]
-            axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+            if len(ticks) < 2:
+                even = MaxNLocator(4).tick_values(low, high)
+                ticks = [tick for tick in even if low <= tick <= high]
+            axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
         panels[0].set_ylabel(f"test {label}")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
