@@ -1,8 +1,7 @@
 """Malformed files by the thousand.
 
-The loader of ratings against a slow, independent reading of the same bytes.
-
-A file may be refused; what is read must be what Python's own `csv`, `int` and `float` read.
+The loader of ratings against a slow, independent reading of the same bytes: a file may be refused;
+what is read must be what Python's own `csv`, `int` and `float` read. `fm.load` on damaged models.
 Everything is drawn from one generator, so that a finding can be repeated.
 """
 
@@ -18,9 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from bench.data.ratings import ratings_file
 from bench.errors import UserError
+from fm import FMRegressor, load, save
 
 SEPARATORS = (",", "\t", ";", "|", "::")
 IDS = (
@@ -81,6 +82,30 @@ def fuzz(n_files: int, seed: int = 0) -> Iterator[Finding]:
             finding = _judged(path, content, separator, damaged)
             if finding is not None:
                 yield finding
+
+
+def fuzz_models(n_files: int, seed: int = 0) -> Iterator[Finding]:
+    """Yield what is wrong with the loading of `n_files` damaged files of a fitted model."""
+    rng = np.random.default_rng(seed)
+    X = sparse.csr_array(rng.normal(size=(20, 4)) * (rng.random((20, 4)) < 0.5))
+    model = FMRegressor(k=2, n_iter=3, random_state=0).fit(X, rng.normal(size=20))
+    expected = model.predict(X)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.npz")
+        save(model, path)
+        whole = path.read_bytes()
+        for _ in range(n_files):
+            content = _damaged(rng, whole)
+            path.write_bytes(content)
+            try:
+                predicted = load(path).predict(X)
+            except ValueError:
+                continue
+            except Exception as error:
+                yield Finding("traceback", content, f"{type(error).__name__}: {error}")
+                continue
+            if not np.array_equal(predicted, expected):
+                yield Finding("misread", content, f"{predicted} instead of {expected}")
 
 
 def _judged(path: Path, content: bytes, separator: str, damaged: bool) -> Finding | None:

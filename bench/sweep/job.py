@@ -34,14 +34,18 @@ class SweepTask:
     batches: tuple[Batch, ...]
 
     def __call__(self, cfg: DictConfig) -> None:
-        """Run the batch that this job is.
+        """Run the batch that Hydra's job is."""
+        self.run(HydraConfig.get().job.num, cfg)
+
+    def run(self, number: int, cfg: DictConfig) -> None:
+        """Run a batch.
 
         Raises
         ------
         UserError
             The data are not those that the sweep was started with; `run_batch` says so of the code.
         """
-        batch = self.batches[HydraConfig.get().job.num]
+        batch = self.batches[number]
         dataset = load_data(cfg)
         if dataset.digest != batch.data:
             raise UserError(

@@ -75,7 +75,8 @@ def _send(
         tracker.log_sweep(uploader.parent, metrics, [page], best.run_id if best else None)
     except Exception as error:  # the results are there, and are shown
         problems.append(f"the report is not complete: {redacted(first_line(error))}")
-    uploader.close("FAILED" if failed or problems else "FINISHED")
+    status = "FAILED" if failed or problems else "FINISHED"
+    uploader.close(status, reported=not problems)
     if best is not None and cfg.keep_model:
         _keep_model(reader, best, dataset)
     return problems

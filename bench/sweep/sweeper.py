@@ -70,6 +70,11 @@ def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: 
         A run failed or was not reached, or something is not in the store or the report.
     """
     planned = plan(overrides, multirun, config.hydra.job.config_name)
+    run_planned(planned, overrides, multirun, launch)
+
+
+def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Launch) -> None:
+    """Run what the words `overrides` of a command were composed to, as `run_sweep` does."""
     cfg = planned.jobs[0]
     for model, reason in planned.skipped.items():
         _say(f"model={model} is left out: {reason}")

@@ -133,9 +133,11 @@ class Uploader:
             and not any(queue.waiting())
         )
 
-    def close(self, status: str) -> None:
-        """End the sweep, and its own run if there is one."""
+    def close(self, status: str, *, reported: bool = True) -> None:
+        """End the sweep, and its own run if there is one; the next start reports what was not."""
+        context = self._context
         if self.parent is not None:
             self._tracker.end(self.parent, status)
-        if self._context.sweep.name:
-            self._tracker.queue.note(self._context.experiment, self._context.sweep, status)
+        if context.sweep.name:
+            noted = status if reported else "RUNNING"
+            self._tracker.queue.note(context.experiment, context.sweep, noted)

@@ -1,4 +1,9 @@
-"""A fault at the n-th call that changes a file or the database costs no result and doubles none."""
+"""A fault at the n-th call to disk, database or server costs no result and doubles none.
+
+The study `reliability` tries every call; here is a slice of it.
+"""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
@@ -6,41 +11,63 @@ from pathlib import Path
 import pytest
 
 from bench.studies import reliability
-from bench.studies.fault_injection import FAULTS
-from bench.studies.reliability import SURVIVED, trial
+from bench.studies.fault_injection import FAULTS, Injector, forked
+from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 
-STRIDE = int(os.environ.get("FAULT_STRIDE", "59"))
-"""Every how many calls a fault is injected, at each of four offsets; FAULT_STRIDE=1 tries all."""
+CALLS = {"here": (31, 57, 83), "workers": (41,), "server": ()}
+"""Calls that meet a fault; each fault at a few others of its own."""
 
 
-@pytest.fixture(scope="module")
-def undisturbed(
-    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[int, list[tuple]]:
-    """How many calls the sweep makes, and what it leaves."""
-    return reliability.undisturbed(empty_store, tmp_path_factory.mktemp("undisturbed"))
+@pytest.fixture(scope="module", params=[mode for mode in MODES if CALLS[mode]])
+def sweep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FaultySweep:
+    return FaultySweep(request.param, tmp_path_factory.mktemp(request.param).resolve())
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_call_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, empty_store: Path, undisturbed: tuple[int, list[tuple]], fault: str
+    sweep: FaultySweep, fault: str
 ) -> None:
-    calls, expected = undisturbed
-    assert calls > 80 and any("README.md" in str(what[0]) for what in expected)
-    for call in range(1 + FAULTS.index(fault) * STRIDE // len(FAULTS), calls + 1, STRIDE):
-        outcome = trial(empty_store, tmp_path / str(call), fault, call, expected)
+    assert sweep.calls > 60
+    for call in CALLS[sweep.mode]:
+        outcome = sweep.trial(fault, call + 5 * FAULTS.index(fault))
         assert outcome == SURVIVED, f"after {fault} at call {call}"
 
 
-def test_a_sweep_that_leaves_something_else_is_noticed(
-    tmp_path: Path, empty_store: Path, undisturbed: tuple[int, list[tuple]]
+def test_what_is_left_otherwise_and_calls_beyond_the_last_are_noticed(
+    sweep: FaultySweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert trial(empty_store, tmp_path, "kill", 30, undisturbed[1][:-1]) != SURVIVED
+    assert sweep.trial("kill", 10 * sweep.calls) == NOT_REACHED
+    monkeypatch.setattr(sweep, "left", lambda: ["something else"])
+    assert sweep.trial("error", 20) != SURVIVED
+
+
+def test_loss_of_power_takes_back_what_was_not_synchronized(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "old").write_text("old")
+
+    def act() -> int:
+        kept = folder / "kept"
+        with kept.open("w") as file:
+            file.write("kept")
+            os.fsync(file.fileno())
+        descriptor = os.open(folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        (folder / "lost").write_text("lost")
+        (folder / "old").rename(folder / "new")
+        (folder / "fault").touch()
+        return 0
+
+    injector = Injector(folder, "power", 4)
+    assert forked(act, tmp_path / "log", injector).status != 0
+    left = {path.name: path.read_text() for path in folder.iterdir()}
+    assert left == {"kept": "kept", "old": "old"}
 
 
 def test_the_page_names_each_trial_that_failed() -> None:
-    of = {"calls": 30, "stride": 11, "trials": 3, "failed": {"12": "the same command fails"}}
-    files = {"files": 7, "findings": {"misread": 2}}
-    sections = reliability.STUDY.sections({"kill": of, "files": files})
-    assert "- kill at call 12: the same command fails." in sections[0].text
-    assert [bar.met for section in sections for bar in section.bars] == [False, True, False, True]
+    of = {"calls": 30, "stride": 1, "trials": 3, "failed": {"12": "the same command fails"}}
+    values = {"here: kill": of, "files 0": {"files": 7, "findings": {"misread": 2}}}
+    sections = reliability.STUDY.sections(values)
+    assert "- here: kill at call 12: the same command fails." in sections[0].text
+    met = [bar.met for section in sections for bar in section.bars]
+    assert met == [False, True, False, True, True, True, True]

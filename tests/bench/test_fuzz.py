@@ -22,3 +22,12 @@ def test_a_loader_that_misreads_would_be_noticed(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(fuzzing, "ratings_file", wrong)
     assert {finding.kind for finding in fuzzing.fuzz(30, seed=1)} == {"misread"}
+
+
+def test_no_damaged_model_is_misread_or_ends_in_a_traceback() -> None:
+    assert list(fuzzing.fuzz_models(300, seed=1)) == []
+
+
+def test_a_loader_of_models_that_misreads_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzzing, "load", lambda path: 1 / 0)
+    assert {finding.kind for finding in fuzzing.fuzz_models(2)} == {"traceback"}

@@ -1,0 +1,236 @@
+"""A small sweep that meets faults, in each way in which jobs may run and results be kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest.mock import patch
+
+from flask import Flask
+from hydra.core.utils import JobReturn, JobStatus
+from sqlalchemy import event
+from sqlalchemy.engine import Connection as DatabaseConnection
+from sqlalchemy.engine import Engine
+from werkzeug.serving import make_server
+
+from bench.errors import exit_status
+from bench.studies.fault_injection import Ended, Injector, forked, snapshot
+from bench.sweep import plan
+from bench.sweep.compose import Plan
+from bench.sweep.job import SweepTask
+from bench.sweep.sweeper import run_planned
+from bench.tracking.local_store import create_database
+
+MODES = {"here": "jobs=1", "workers": "jobs=2", "server": "tracking.uri=http://127.0.0.1:{port}"}
+"""Jobs run in the sweep's own process; in two others; in its own, and a server keeps results."""
+COMMAND = ("data=planted", "data.n_users=40", "data.n_items=40", "data.n_ratings=800")
+COMMAND += ("model=linear", "model.l2=1,4", "keep_model=false")
+VOLATILE = ("attempt", "owner", "alive_at", "worker", "best", "mlflow.", "sweep", "data.path")
+"""Beginnings of tags that differ from one sweep to the next."""
+SURVIVED, NOT_REACHED = "survived", "not reached"
+N_WORKERS = 8
+IMPATIENT = ("PATIENCE_SECONDS", "RETRY_SECONDS", "POLL_SECONDS")
+
+
+class SameCost:
+    """In place of `bench.measure.Measured`: every fit takes the same time and memory."""
+
+    seconds, peak_memory = 0.5, 2**20
+
+    def __init__(self, threads: int) -> None: ...
+
+    def __enter__(self) -> SameCost:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class FaultySweep:
+    """Two small fits, sent and reported; `trial` runs them with a fault and again without.
+
+    Parameters
+    ----------
+    mode : str
+        One of MODES.
+    folder : Path
+        Of everything that it writes.
+
+    Attributes
+    ----------
+    calls : int
+        That an undisturbed sweep makes, in all its processes.
+    """
+
+    def __init__(self, mode: str, folder: Path) -> None:
+        self.mode = mode
+        self.folder, self.results = folder, folder / "trial" / "results"
+        self._n_workers = N_WORKERS if mode == "workers" else 0
+        self._socket = socket.create_server(("127.0.0.1", 0)) if mode == "server" else None
+        port = self._socket.getsockname()[1] if self._socket else 0
+        self._plans = [self._planned(MODES[mode].format(port=port)) for mode in ("here", mode)]
+        self._engines: set[Engine] = set()
+        event.listen(Engine, "engine_connect", self._note_engine)
+        create_database(folder / "mlflow.db")
+        self._import_everything()
+        injector = Injector(self.results)
+        self._expected: list = []
+        ended = self._run(injector, afresh=True)
+        if ended.status != 0:
+            raise RuntimeError(f"the undisturbed sweep failed: {ended.said}")
+        self.calls, self._expected = injector.count.value, self.left()
+
+    def trial(self, fault: str, call: int) -> str:
+        """Return `SURVIVED`, `NOT_REACHED`, or what is wrong after a fault and a second sweep."""
+        injector = Injector(self.results, fault, call)
+        first = self._run(injector, afresh=True)
+        if not injector.reached:
+            return NOT_REACHED
+        if first.status == 0 and self.left() != self._expected:
+            return "another result with status 0"
+        second = self._run(None, afresh=False)
+        if second.status != 0:
+            return f"the same command fails: {second.said[:200]}"
+        return SURVIVED if self.left() == self._expected else "another result in the end"
+
+    def left(self) -> list:
+        """Return what the sweep has left in its store and its reports."""
+        reports = self.results / "sweeps"
+        state = self.results.glob("outbox/[!.]*")
+        return [*snapshot(self.database, self._artifacts, reports, VOLATILE), *state]
+
+    @property
+    def database(self) -> Path:
+        return (self.folder / "trial" if self._socket else self.results) / "mlflow.db"
+
+    @property
+    def _artifacts(self) -> Path:
+        return self.database.with_name("mlartifacts")
+
+    def _planned(self, mode: str) -> tuple[list[str], Plan]:
+        overrides = [*COMMAND, mode, f"results={self.results}"]
+        return overrides, plan(overrides, multirun=True)
+
+    def _note_engine(self, connection: DatabaseConnection) -> None:
+        self._engines.add(connection.engine)
+
+    def _import_everything(self) -> None:
+        """Run the sweep in this process, so that copies of it need not import or connect."""
+        self._empty()
+        if self._socket is not None:
+            _server(self.database, self._artifacts).test_client().get("/api/2.0/mlflow/runs/get")
+        with self._served():
+            self._sweep(self._plans[self._socket is not None], 0)
+
+    def _run(self, injector: Injector | None, *, afresh: bool) -> Ended:
+        if afresh:
+            self._empty()
+        for engine in self._engines:
+            engine.dispose()  # no copy of the process may use its connections
+        log = self.folder / "log"
+        with self._served():
+            return forked(lambda: self._sweep(self._plans[1], self._n_workers), log, injector)
+
+    def _empty(self) -> None:
+        """Begin with a store that has MLflow's tables, whose creation takes seconds."""
+        shutil.rmtree(self.folder / "trial", ignore_errors=True)
+        self.results.mkdir(parents=True)
+        shutil.copy(self.folder / "mlflow.db", self.database)
+
+    def _sweep(self, planned: tuple[list[str], Plan], n_workers: int) -> int:
+        overrides, asked = planned
+        with ExitStack() as stack:
+            stack.enter_context(patch("bench.run.Measured", SameCost))
+            stack.enter_context(patch("bench.report.page.draw", lambda *_: iter(())))
+            for name in IMPATIENT:
+                stack.enter_context(patch(f"bench.sweep.uploader.{name}", 0.02))
+            stack.enter_context(patch("bench.sweep.scheduler.POLL_SECONDS", 0.02))
+            workers = Workers(asked, n_workers)
+            return exit_status(lambda: run_planned(asked, overrides, True, workers.launch) or 0)
+
+    @contextmanager
+    def _served(self) -> Iterator[None]:
+        """Have a server of the store in a process of its own for the body, where there is one."""
+        if self._socket is None:
+            yield
+            return
+        server = os.fork()
+        if server == 0:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            app, listening = _server(self.database, self._artifacts), self._socket
+            address, descriptor = listening.getsockname(), listening.fileno()
+            make_server(*address, app, threaded=True, fd=descriptor).serve_forever()
+        try:
+            yield
+        finally:
+            os.kill(server, signal.SIGKILL)
+            os.waitpid(server, 0)
+
+
+def _server(database: Path, artifacts: Path) -> Flask:
+    """Return MLflow's server of a store."""
+    from mlflow import server
+
+    os.environ[server.BACKEND_STORE_URI_ENV_VAR] = f"sqlite:///{database}"
+    os.environ[server.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+    os.environ[server.ARTIFACTS_DESTINATION_ENV_VAR] = str(artifacts)
+    os.environ[server.SERVE_ARTIFACTS_ENV_VAR] = "true"
+    return server.app
+
+
+class Workers:
+    """Forked before there are threads; two run the batches of a launch, as joblib's would.
+
+    The death of one ends a launch with an error, and the other ends what it has begun.
+    """
+
+    def __init__(self, planned: Plan, n: int) -> None:
+        self._configurations = {c.overrides: c.cfg for c in planned.combinations}
+        self._idle: list[Connection] = []
+        for _ in range(n):
+            here, there = Pipe()
+            if os.fork() == 0:
+                for connection in (*self._idle, here):
+                    connection.close()
+                self._work(there)
+            there.close()
+            self._idle.append(here)
+
+    def launch(
+        self, task: SweepTask, overrides: Sequence[Sequence[str]], workers: int | None
+    ) -> Sequence[JobReturn]:
+        """Run the batches of a task; raise EOFError where a process ended instead."""
+        busy = [self._idle.pop() for _ in range(2)]
+        for begin, connection in enumerate(busy):
+            connection.send((task, range(begin, len(overrides), 2)))
+        statuses = [status for connection in busy for status in connection.recv()]
+        return [JobReturn(_return_value=s, status=_status(s)) for s in statuses]
+
+    def _work(self, asked: Connection) -> None:
+        """Run what is asked, and end when nobody asks any more."""
+        try:
+            task, numbers = asked.recv()
+            asked.send([self._outcome(task, number) for number in numbers])
+        except (EOFError, BrokenPipeError):
+            pass
+        finally:
+            os._exit(0)
+
+    def _outcome(self, task: SweepTask, number: int) -> Exception | None:
+        cfg = deepcopy(self._configurations[task.batches[number].overrides])
+        try:
+            task.run(number, cfg)
+        except Exception as error:
+            return error
+        return None
+
+
+def _status(error: Exception | None) -> JobStatus:
+    return JobStatus.COMPLETED if error is None else JobStatus.FAILED
