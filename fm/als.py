@@ -1,46 +1,66 @@
-"""Alternating least squares for factorization machines: exact block updates, no learning rate.
+"""Alternating least squares for factorization machines: exact updates, no learning rate.
 
-Minimises, for the model of `fm.model`,
+Minimizes, for the model of `fm.model`,
 
-    sum_rows weight (y - yhat)^2 + l2_w |w|^2 + l2 |V|^2            (w0 is never penalized)
+    sum_rows weight loss(y, f(x)) + l2_w |w|^2 + l2 |V|^2            (w0 is never penalized)
 
-by turns over theta = (w, v) of all levels of a block at once, the mean of their conditional (`fm.block_kernel`)
-with noise precision 1 and prior precision diag(l2_w, l2, ..., l2), and over w0. Each step is exact, so the
-objective never rises. Rendle et al., "Fast Context-aware Recommendations with Factorization Machines"
-(SIGIR 2011), take the coordinates one at a time.
+with loss (y - f)^2, by turns over theta = (w, v) of the columns, the mean of their conditional
+(`fm.block_kernel`, `fm.row_kernel`) with noise precision 1 and prior precision
+diag(l2_w, l2, ..., l2), and over w0. Each step is exact, so the objective never rises. Rendle et
+al., "Fast Context-aware Recommendations with Factorization Machines" (SIGIR 2011), take the
+coordinates one at a time.
 
-Side features of a block enter as the levels' prior mean S B (`fm.priors`), under the same penalty on theta - S B
-and on B; what interactions of a level with its own features would add is part of its bias.
+For classes y in {0, 1} the loss is 2 log(1 + exp(f)) - 2 y f. Its second derivative is at most 1/2,
+so that with p = 1 / (1 + exp(-f0)) at the f0 of the last sweep
 
-Where a penalty is 0 a level with few rows leaves its system singular. Its step is then proximal: the
-same plus a small multiple of |change|^2, under which the objective still never rises.
+    loss(y, f) <= (z - f)^2 / 4 + const,    z = f0 + 4 (y - p)
+
+(Boehning & Lindsay, AISM 1988). A sweep minimizes this bound, and again the objective never rises.
+
+Features of a block's levels enter as the levels' prior mean S B (`fm.priors`), under the same
+penalty on theta - S B and on B; what interactions of a level with its own features would add is
+part of its bias.
+
+Penalties that are not given are learned after each sweep on one in 16 rows, set aside
+(`fm.penalties`), in units of y and of the columns.
+
+Where a penalty is 0 a level with few rows leaves its system singular. Its step is then proximal:
+the same plus a small multiple of |change|^2, under which the objective still never rises.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import warnings
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
+from scipy.special import expit, logit
+from sklearn.exceptions import ConvergenceWarning
 
-from fm.block_kernel import FACTORS, BlockKernel, LinearBlock, update_linear
+from fm.arrays import AnyArray, FloatArray, IndexArray
+from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
-from fm.model import Coefficients
+from fm.model import Coefficients, predict
+from fm.penalties import adjusted, scale_factors, split
 from fm.priors import Ridge, flat
-from fm.row_kernel import RowKernel
 from fm.rows import digest, rows_of
-from fm.threads import mapping
+from fm.threads import Map, mapping
+from fm.trace import Callback, Trace
 
 PROXIMAL = 1e-9
 """Weight of the proximal term, as a share of the mean column's sum of squares."""
 
-Callback = Callable[[int, Coefficients], bool | None]
-"""Called after every sweep with the number of sweeps done (counted over continuations) and the
-coefficients, in arrays of their own. A true answer ends the fit after that sweep. The callback's time
-is not in `seconds`."""
+FIRST_PENALTIES = 5.0, 20.0
+"""Of w and V where they are learned."""
+
+BOUND = 0.25
+"""Half the largest second derivative of the loss of classes."""
+
+FALLING = 0.01
+"""Share of the objective that the last sweep took off, above which a fit has not converged."""
 
 
 @dataclass(frozen=True)
@@ -48,36 +68,53 @@ class ALSFit:
     """Result of `als`, and what `als(..., start=)` goes on from, bit for bit.
 
     coefficients : those of the last sweep.
-    theta : (n_columns, k + 1) = [w V] of the columns of a matrix, or of the levels of a design's interacting
-        blocks.
+    theta : (n_columns, k + 1) = [w V] of the columns of a matrix over their `units`, or of the
+        levels of a design's interacting blocks.
     linear : (n_levels, 1) w of the levels of each linear block.
-    sides : coefficients (n_side_features, k + 1) of each block's side features, n_side_features being 0 where it has none.
-    sums : what the row kernel keeps of each row.
+    sides : coefficients (n_side, k + 1) of each block's features of levels, n_side being 0 where it
+        has none.
+    units : (n_columns,) 1 unless penalties are learned.
+    penalties : l2_w and l2 where they are learned, in units of y and of the columns.
+    sums : what is kept of each row.
     rows : checksum of the rows that the sums are of.
     n_sweeps : sweeps done, those of `start` included.
-    history : `objective`, `train_mse`, `seconds` (cumulative), each (sweeps of this call,).
+    history : `objective`, `train_loss` (mean squared error or log loss) and `seconds` (cumulative),
+        each (sweeps of this call,).
     """
 
     coefficients: Coefficients
-    theta: NDArray[np.float64]
-    linear: tuple[NDArray[np.float64], ...]
-    sides: tuple[NDArray[np.float64], ...]
-    sums: dict[str, NDArray]
+    theta: FloatArray
+    linear: tuple[FloatArray, ...]
+    sides: tuple[FloatArray, ...]
+    units: FloatArray
+    penalties: tuple[float, float]
+    sums: dict[str, AnyArray]
     rows: int
     n_sweeps: int
-    history: dict[str, NDArray[np.float64]]
+    history: dict[str, FloatArray]
+
+
+class _Rows(NamedTuple):
+    X: Design | sparse.csr_array
+    y: FloatArray
+    weight: FloatArray | None
+
+    def take(self, chosen: IndexArray) -> _Rows:
+        weight = None if self.weight is None else self.weight[chosen]
+        return _Rows(self.X[chosen], self.y[chosen], weight)
 
 
 def als(
     X: Design | sparse.csr_array,
-    y: NDArray,
+    y: FloatArray,
     *,
     k: int,
     n_iter: int,
-    l2: float,
-    l2_w: float,
+    l2: float | None,
+    l2_w: float | None,
     rng: np.random.Generator,
-    sample_weight: NDArray | None = None,
+    loss: Literal["squared", "logistic"] = "squared",
+    sample_weight: FloatArray | None = None,
     groups: ArrayLike | None = None,
     init_std: float = 0.1,
     start: ALSFit | None = None,
@@ -85,135 +122,212 @@ def als(
     dtype: DTypeLike = np.float64,
     n_jobs: int = 1,
 ) -> ALSFit:
-    """`n_iter` >= 1 sweeps over all blocks from V ~ N(0, init_std^2), or from `start`.
+    """Take `n_iter` >= 1 sweeps over all columns from V ~ N(0, init_std^2), or from `start`.
 
     X : Design, or CSR matrix (n_rows, n_features); dense callers convert. Checked by the caller:
         finite, y (n_rows,), at least one row, sample_weight (n_rows,) >= 0 and not all 0.
+    l2, l2_w : None to learn it.
     groups : (n_features,) group numbers of a matrix's columns; ALS uses them only to find sets of
-        columns that can be updated at once. None: found.
+        columns that can be updated at once. None: by fields that are discovered.
     n_jobs : threads; the result is the same whatever their number.
     dtype : of the regressors; sums over levels and their solution are in float64.
+    Warns when the last sweep still lowered the objective by more than `FALLING`.
     """
-    began = time.perf_counter()
-    rows = rows_of(X, sample_weight, groups, k=min(k, FACTORS), dtype=dtype, rescale=False).kernel
-    blocks = X.blocks if isinstance(X, Design) else []
-    linear = [LinearBlock(block, sample_weight) for block in blocks if block.linear]
-    ridges = _ridges(X, len(rows.columns))
-    n = len(y) if sample_weight is None else sample_weight.sum()
-    penalty = np.array([l2_w] + [l2] * k, np.float64)
-    proximal = PROXIMAL * _mean_square(X) * (penalty.min() == 0)
-    precision = penalty + proximal
+    trace = Trace(callback, "objective", "train_loss", "watched")
+    classes, learns = loss == "logistic", l2 is None or l2_w is None
+    mean = np.average(y, weights=sample_weight)
+    unit = 1.0 if classes else np.sqrt(np.average((y - mean) ** 2, weights=sample_weight)) or 1.0
+    rows = _Rows(X, y, sample_weight)
+    aside: _Rows | None = None
+    if learns:
+        fitted, others = split(len(y))
+        rows, aside = rows.take(fitted), rows.take(others) if len(others) else None
+    X, y, weight = rows
+    in_units = l2 is None and l2_w is None
+    machine = _Machine(X, weight, groups, k, dtype, in_units)
+    n = len(y) if weight is None else weight.sum()
+    f = None
     if start is None:
-        first, w0, theta = 0, np.average(y, weights=sample_weight), _initial(rows, k, init_std, rng)
-        sides = [
-            np.zeros((ridge.S.shape[1] if ridge else 0, k + 1 if s < len(rows.columns) else 1))
-            for s, ridge in enumerate(ridges)
-        ]
-    else:
-        first, w0, theta, sides = (
-            start.n_sweeps,
-            start.coefficients.w0,
-            start.theta.copy(),
-            list(start.sides),
+        w0 = (
+            logit(np.clip(mean, 1 / (2 + n), 1 - 1 / (2 + n)))
+            if classes
+            else np.average(y, weights=weight)
         )
-        for block, w in zip(linear, start.linear, strict=True):
-            block.theta = w
-        if start.rows == digest(X):  # else the kernel computes them
-            for name in rows.state:
-                setattr(rows, name, start.sums[name].copy())
-    history = {"objective": [], "train_mse": [], "seconds": []}
+        first, learned = 0, FIRST_PENALTIES
+        machine.initialize(init_std * (np.sqrt(unit) if in_units else 1.0), rng)
+    else:
+        first, learned, w0 = start.n_sweeps, start.penalties, start.coefficients.w0
+        f = machine.resume(start)
+    target, alpha = y, 1.0
+    if classes:
+        f = predict(X, machine.coefficients(w0)) if f is None else f
+        target, alpha = f + (y - expit(f)) / BOUND, BOUND
     with mapping(n_jobs) as each:
         for n_sweeps in range(first + 1, first + n_iter + 1):
-            penalized = 0.0
-            priors = []
-            for own, ridge, B in zip(_thetas(rows, theta, linear), ridges, sides, strict=True):
-                c = own.shape[1]
-                centre = penalty[:c] * (ridge.S @ B) if ridge else 0.0
-                priors.append(((centre + proximal * own) / precision[:c], np.diag(precision[:c])))
-            n_sets = len(rows.columns)
-            target = y - sum(block.effect() for block in linear) if linear else y
-            residual = rows.sweep(target, w0, theta, priors[:n_sets], 1.0, None, each)
-            residual = update_linear(linear, residual, priors[n_sets:], 1.0, None)
-            for s, (own, ridge) in enumerate(
-                zip(_thetas(rows, theta, linear), ridges, strict=True)
-            ):
-                if ridge:
-                    sides[s] = ridge.fit(own, 1.0)
-                    own = np.concatenate([own - ridge.S @ sides[s], sides[s]])
-                penalized += np.sum(own**2 @ penalty[: own.shape[1]])
+            penalty = np.array(
+                [learned[0] if l2_w is None else l2_w]
+                + [learned[1] * unit if l2 is None else l2] * k,
+                np.float64,
+            )
+            residual, penalized = machine.sweep(target, w0, penalty, alpha, each)
             total, squares = residual.sums()
             w0 += total / n
-            loss = squares - total**2 / n
-            history["objective"].append(loss + penalized)
-            history["train_mse"].append(loss / n)
-            history["seconds"].append(time.perf_counter() - began)
-            coefficients = _coefficients(X, w0, theta, linear, sides)
-            paused = time.perf_counter()
-            stop = callback is not None and callback(n_sweeps, coefficients)
-            began += time.perf_counter() - paused
-            if stop:
+            value = squares - total**2 / n
+            if classes:
+                f = target - residual.vector() + total / n
+                value = 2 * np.sum((np.logaddexp(0, f) - y * f) * (1 if weight is None else weight))
+                target = f + (y - expit(f)) / BOUND
+            coefficients = machine.coefficients(w0)
+            watched = objective = value + penalized
+            if aside is not None:
+                learned, watched = _learn(learned, coefficients, aside, classes)
+            train_loss = value / n / (2 if classes else 1)
+            values = {"objective": objective, "train_loss": train_loss, "watched": watched}
+            if trace.add(n_sweeps, coefficients, **values):
                 break
-    return ALSFit(
-        coefficients,
-        theta,
-        tuple(block.theta for block in linear),
-        tuple(sides),
-        {name: getattr(rows, name) for name in rows.state},
-        digest(X),
-        n_sweeps,
-        {name: np.array(x) for name, x in history.items()},
-    )
+        else:
+            _warn_unless_converged(n_sweeps, trace.values["watched"])
+    history = trace.arrays()
+    del history["watched"]
+    return machine.fit(coefficients, learned, f, n_sweeps, history)
 
 
-def _initial(
-    rows: BlockKernel | RowKernel, k: int, init_std: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """[0 V] with V ~ N(0, init_std^2), 0 for columns without rows."""
-    theta = np.zeros((sum(map(len, rows.columns)), k + 1))
-    theta[:, 1:] = init_std * rng.standard_normal((len(theta), k))
-    for columns, counts in zip(rows.columns, rows.counts, strict=True):
-        theta[columns[counts == 0]] = 0
-    return theta
+class _Machine:
+    """What the sweeps change, and the rows by which they do."""
 
-
-def _ridges(X: Design | sparse.csr_array, n_sets: int) -> list[Ridge | None]:
-    """For each set of columns its regression on side features, if it has any."""
-    if not isinstance(X, Design):
-        return [None] * n_sets
-    return [None if block.side_features is None else Ridge(block.side_features) for block in X]
-
-
-def _thetas(
-    rows: BlockKernel | RowKernel, theta: NDArray, linear: Sequence[LinearBlock]
-) -> list[NDArray]:
-    """(columns, k + 1) of each set of columns, and (levels, 1) of each linear block."""
-    return [theta[columns] for columns in rows.columns] + [block.theta for block in linear]
-
-
-def _coefficients(
-    X: Design | sparse.csr_array,
-    w0: float,
-    theta: NDArray,
-    linear: Sequence[LinearBlock],
-    sides: list[NDArray],
-) -> Coefficients:
-    """In the columns of `X`, in arrays of their own."""
-    if isinstance(X, Design):
-        n = len(X.interacting)
-        levels = np.split(theta, np.cumsum([block.n_levels for block in X.interacting])[:-1])
-        own = [*levels, *(block.theta for block in linear)]
-        parts = [
-            own_b if b.side_features is None else flat(own_b, B, b.side_features)
-            for b, own_b, B in zip(X, own, sides, strict=True)
+    def __init__(
+        self,
+        X: Design | sparse.csr_array,
+        weight: FloatArray | None,
+        groups: ArrayLike | None,
+        k: int,
+        dtype: DTypeLike,
+        in_units: bool,
+    ) -> None:
+        rows = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype, rescale=in_units)
+        blocks = X.blocks if isinstance(X, Design) else ()
+        self._X, self._kernel, self._units = X, rows.kernel, rows.units
+        self._linear = [LinearBlock(block, weight) for block in blocks if block.linear]
+        n_sets = len(self._kernel.columns)
+        self._ridges: list[Ridge | None] = [None] * n_sets
+        if isinstance(X, Design):
+            features = [block.side_features for block in X]
+            self._ridges = [None if S is None else Ridge(S) for S in features]
+        self._sides = [
+            np.zeros((ridge.S.shape[1] if ridge else 0, k + 1 if s < n_sets else 1))
+            for s, ridge in enumerate(self._ridges)
         ]
-        theta, rest = np.concatenate(parts[:n]), parts[n:]
-    else:
-        rest = []
-    w = np.concatenate([part[:, 0] for part in (theta, *rest)])
-    return Coefficients(float(w0), w, theta[:, 1:].copy())
+        self._theta = np.zeros((sum(map(len, self._kernel.columns)), k + 1))
+        nonzeros = len(X) * len(X.blocks) if isinstance(X, Design) else np.dot(X.data, X.data)
+        self._mean_square = nonzeros / X.shape[1]
+
+    def initialize(self, std: float, rng: np.random.Generator) -> None:
+        """Draw V ~ N(0, std^2), 0 for columns without rows."""
+        V = self._theta[:, 1:]
+        V[:] = std * rng.standard_normal(V.shape)
+        for columns, counts in zip(self._kernel.columns, self._kernel.counts, strict=True):
+            self._theta[columns[counts == 0]] = 0
+
+    def resume(self, start: ALSFit) -> FloatArray | None:
+        """Go on from `start`; return what it predicts of the rows if it has fitted these."""
+        self._theta = start.theta * (self._units / start.units)[:, None]
+        self._sides = list(start.sides)
+        for block, w in zip(self._linear, start.linear, strict=True):
+            block.theta = w
+        if start.rows != digest(self._X):
+            return None
+        for name in self._kernel.state:
+            setattr(self._kernel, name, start.sums[name].copy())
+        return start.sums.get("f")
+
+    def sweep(
+        self, target: FloatArray, w0: float, penalty: FloatArray, alpha: float, each: Map
+    ) -> tuple[Residual, float]:
+        """Return what a sweep leaves of the target, and the penalties of its coefficients."""
+        proximal = PROXIMAL * self._mean_square * (penalty.min() == 0)
+        precision = penalty + proximal
+        priors = []
+        for own, ridge, B in zip(self._thetas(), self._ridges, self._sides, strict=True):
+            c = own.shape[1]
+            center = penalty[:c] * (ridge.S @ B) if ridge else 0.0
+            priors.append(((center + proximal * own) / precision[:c], np.diag(precision[:c])))
+        n_sets = len(self._kernel.columns)
+        if self._linear:
+            target = target - sum(block.effect() for block in self._linear)
+        residual = self._kernel.sweep(target, w0, self._theta, priors[:n_sets], alpha, None, each)
+        residual = update_linear(self._linear, residual, priors[n_sets:], alpha, None)
+        penalized = 0.0
+        for s, (own, ridge) in enumerate(zip(self._thetas(), self._ridges, strict=True)):
+            if ridge:
+                self._sides[s] = ridge.fit(own, 1.0)
+                own = np.concatenate([own - ridge.S @ self._sides[s], self._sides[s]])
+            penalized += np.sum(own**2 @ penalty[: own.shape[1]])
+        return residual, penalized
+
+    def coefficients(self, w0: float) -> Coefficients:
+        """Return them in the columns of X, in arrays of their own."""
+        theta, rest = self._theta / self._units[:, None], []
+        if isinstance(self._X, Design):
+            n = len(self._X.interacting)
+            ends = np.cumsum([block.n_levels for block in self._X.interacting])
+            own = [*np.split(theta, ends[:-1]), *(block.theta for block in self._linear)]
+            parts = [
+                own_b if b.side_features is None else flat(own_b, B, b.side_features)
+                for b, own_b, B in zip(self._X, own, self._sides, strict=True)
+            ]
+            theta, rest = np.concatenate(parts[:n]), parts[n:]
+        w = np.concatenate([part[:, 0] for part in (theta, *rest)])
+        return Coefficients(float(w0), w, theta[:, 1:].copy())
+
+    def fit(
+        self,
+        coefficients: Coefficients,
+        penalties: tuple[float, float],
+        f: FloatArray | None,
+        n_sweeps: int,
+        history: dict[str, AnyArray],
+    ) -> ALSFit:
+        """Return the result, with all that the next sweep depends on."""
+        sums = {name: getattr(self._kernel, name) for name in self._kernel.state}
+        return ALSFit(
+            coefficients,
+            self._theta,
+            tuple(block.theta for block in self._linear),
+            tuple(self._sides),
+            self._units,
+            penalties,
+            sums if f is None else sums | {"f": f},
+            digest(self._X),
+            n_sweeps,
+            history,
+        )
+
+    def _thetas(self) -> list[FloatArray]:
+        """Return (columns, k + 1) of each set of columns, and (levels, 1) of each linear block."""
+        sets = [self._theta[columns] for columns in self._kernel.columns]
+        return sets + [block.theta for block in self._linear]
 
 
-def _mean_square(X: Design | sparse.csr_array) -> float:
-    """Mean over columns of the sum of squared values."""
-    total = len(X) * len(X.blocks) if isinstance(X, Design) else np.dot(X.data, X.data)
-    return total / X.shape[1]
+def _learn(
+    penalties: tuple[float, float], coefficients: Coefficients, aside: _Rows, classes: bool
+) -> tuple[tuple[float, float], float]:
+    """Return the penalties that the rows `aside` ask for, and their mean loss."""
+    X, y, weight = aside
+    w0, w, V, _ = coefficients
+    linear = predict(X, Coefficients(0.0, w, V[:, :0]))
+    pairs = predict(X, coefficients) - w0 - linear
+    factors = scale_factors(linear, pairs, y, weight, intercept=w0, classes=classes)
+    f = w0 + linear + pairs
+    losses = 2 * (np.logaddexp(0, f) - y * f) if classes else (y - f) ** 2
+    return adjusted(penalties, factors), float(np.average(losses, weights=weight))
+
+
+def _warn_unless_converged(n_sweeps: int, watched: list[float]) -> None:
+    if len(watched) > 1 and watched[-1] < (1 - FALLING) * watched[-2]:
+        share = 1 - watched[-1] / watched[-2]
+        warnings.warn(
+            f"after {n_sweeps} sweeps the last one still took {share:.0%} off the objective: try a "
+            "larger n_iter",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

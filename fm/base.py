@@ -167,8 +167,11 @@ class FactorizationMachine(BaseEstimator):
         return fit.state.n_epochs, fit.coefficients, fit.state, {"seconds": fit.seconds}
 
     def _als(self, X: Matrix, y: RealArray, **settings) -> tuple:
-        fit = als(_blocks_or_csr(X), y, **settings)
-        curve = {name: fit.history[name] for name in ("train_mse", "seconds")}
+        fit = als(_blocks_or_csr(X), y, loss=self._sgd_loss, **settings)
+        curve = {
+            f"train_{self._loss_name}": fit.history["train_loss"],
+            "seconds": fit.history["seconds"],
+        }
         return fit.n_sweeps, fit.coefficients, fit, curve
 
     def _gibbs(

@@ -112,14 +112,14 @@ class FMRegressor(RegressorMixin, _ManySolvers):
     solver : {"gibbs", "als", "sgd"}, default="gibbs"
         Gibbs sampling, alternating least squares, or stochastic gradient descent.
     n_iter : int, optional
-        Sweeps (gibbs 200, als 20) or epochs (sgd: 30, or about 1200 steps where rows have many
+        Sweeps (gibbs 200, als 20) or epochs (sgd: 30, or about 1000 steps where rows have many
         features).
     learning_rate : float, optional
-        sgd: step in standardized units (0.1).
+        sgd: step in standardized units (0.1, or where penalties are learned, half the size that
+        they let a coefficient be).
     l2, l2_w : float, optional
-        als, sgd: penalties on V and w, in the objective above. als: 1. sgd: learned from the data.
-        `l2_w` is `l2`
-        where only that is given.
+        als, sgd: penalties on V and w, in the objective above. By default they are learned on one
+        in 16 rows, which the fit leaves out. `l2_w` is `l2` where only that is given.
     batch_size : int, optional
         sgd: rows per step, see `fm.sgd`.
     schedule : {"adagrad", "constant", "invscaling"}, optional
@@ -234,11 +234,8 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
     """Factorization machine for two classes.
 
     P(the second of `classes_`) is Phi(f(x)) averaged over draws (gibbs), or 1 / (1 + exp(-f(x)))
-    (sgd), which
-    minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus
-    ``l2_w |w|^2 + l2 |V|^2``.
-    Parameters and
-    attributes are those of `FMRegressor`, solvers "gibbs" and "sgd".
+    (als, sgd), where f minimizes the sum over rows of 2 log(1 + exp(-y f(x))), y = +-1, plus
+    ``l2_w |w|^2 + l2 |V|^2``. Parameters and attributes are those of `FMRegressor`.
 
     Examples
     --------
@@ -249,7 +246,7 @@ class FMClassifier(ClassifierMixin, _ManySolvers):
     (20, 2)
     """
 
-    _solvers = ("gibbs", "sgd")
+    _solvers = ("gibbs", "als", "sgd")
     _likelihood = "probit"
     _sgd_loss = "logistic"
     _loss_name = "log_loss"

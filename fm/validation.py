@@ -35,7 +35,7 @@ DEFAULTS = {
     },
     "als": {
         "n_iter": 20,
-        "l2": 1.0,
+        "l2": None,  # learned
         "l2_w": None,
         "groups": None,
         "early_stopping": None,

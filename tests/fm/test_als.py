@@ -1,8 +1,11 @@
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from fm import FMRegressor
@@ -127,13 +130,13 @@ def test_side_features_without_factors_are_columns(n_side_features):
 
 
 def test_side_features_with_factors():
-    """Objective never rising, `train_mse` that of the returned coefficients."""
+    """Objective never rising, `train_loss` that of the returned coefficients."""
     rng = np.random.default_rng(3)
     X = random_design(rng, 80)
     y = rng.normal(size=80)
     fit = als(X, y, k=2, n_iter=50, l2=0.5, l2_w=0.5, rng=rng)
     assert np.all(np.diff(fit.history["objective"]) <= 1e-10)
-    assert fit.history["train_mse"][-1] == pytest.approx(
+    assert fit.history["train_loss"][-1] == pytest.approx(
         np.mean((y - predict(X, fit.coefficients)) ** 2)
     )
 
@@ -245,3 +248,70 @@ def test_warm_start_on_other_rows_of_a_matrix(n_rows):
     model = FMRegressor(k=2, solver="als", n_iter=30, l2=1e-3, warm_start=True, random_state=0)
     model.fit(old, old @ [1, 2, 0, -1]).fit(new, new @ [1, 2, 0, -1])
     np.testing.assert_allclose(model.predict(new), new @ [1, 2, 0, -1], atol=0.01)
+
+
+def two_classes(rng, kind="design", n_rows=60):
+    X = matrix(kind, rng, n_rows)
+    return X, (flat(X) @ rng.normal(size=X.shape[1]) + rng.normal(size=n_rows) > 0).astype(float)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objective_of_classes_never_rises(kind):
+    rng = np.random.default_rng(5)
+    X, y = two_classes(rng, kind)
+    weight = rng.uniform(0.5, 2, 60)
+    given = {"k": 3, "l2": 0.5, "l2_w": 0.2, "loss": "logistic", "sample_weight": weight}
+    fit = als(X, y, n_iter=60, rng=rng, **given)
+    curve = fit.history["objective"]
+    assert np.all(np.diff(curve) <= 1e-10 * curve[0])
+    f = predict(X, fit.coefficients)
+    loss = 2 * weight @ (np.logaddexp(0, f) - y * f)
+    assert fit.history["train_loss"][-1] == pytest.approx(loss / 2 / weight.sum())
+    penalized = 0.2 * np.sum(fit.coefficients.w**2) + 0.5 * np.sum(fit.coefficients.V**2)
+    assert curve[-1] == pytest.approx(loss + penalized)
+
+
+def test_classes_without_factors_are_logistic_regression():
+    rng = np.random.default_rng(0)
+    X, y = two_classes(rng, "dense")
+    fit = als(X, y, k=0, n_iter=300, l2=1.0, l2_w=2.0, rng=rng, loss="logistic")
+    peer = LogisticRegression(C=1 / 2, tol=1e-10, max_iter=1000).fit(X, y)
+    np.testing.assert_allclose(fit.coefficients.w, peer.coef_[0], atol=1e-5)
+    assert fit.coefficients.w0 == pytest.approx(peer.intercept_[0], abs=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("penalties", [{"l2": 1.0, "l2_w": 0.5}, {"l2": None, "l2_w": None}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_n_then_m_sweeps_are_n_plus_m(kind, penalties, loss):
+    X, y = two_classes(np.random.default_rng(0), kind, 200)
+    given = {"k": 2, "loss": loss, **penalties}
+    whole = als(X, y, n_iter=5, rng=np.random.default_rng(1), **given)
+    part = als(X, y, n_iter=2, rng=np.random.default_rng(1), **given)
+    rest = als(X, y, n_iter=3, rng=np.random.default_rng(2), start=part, **given)
+    same_fit(rest, whole, rtol=0, atol=0)
+    assert rest.penalties == whole.penalties
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd", "gibbs"])
+def test_units_do_not_matter(solver):
+    """Of the columns and of y, powers of 2 so that nothing is even rounded differently."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 5))
+    y = X @ rng.normal(size=5) + X[:, 0] * X[:, 1] + rng.normal(size=300)
+    n_iter = 10 if solver == "gibbs" else None
+    model = FMRegressor(k=2, solver=solver, n_iter=n_iter, random_state=0)
+    one = model.fit(X, y).predict(X)
+    units = 2.0 ** np.array([-10, 0, 10, 3, -4])
+    np.testing.assert_allclose(model.fit(X * units, y).predict(X * units), one, atol=1e-5)
+    np.testing.assert_allclose(model.fit(X, 1024 * y).predict(X) / 1024, one, atol=1e-5)
+
+
+def test_a_fit_that_has_not_converged_warns():
+    X, y = ratings(np.random.default_rng(0))
+    given = {"k": 2, "l2": 1.0, "l2_w": 1.0, "rng": np.random.default_rng(1)}
+    with pytest.warns(ConvergenceWarning, match=r"after 2 sweeps .* try a larger n_iter"):
+        als(X, y, n_iter=2, **given)
+    with warnings.catch_warnings(action="error"):
+        als(X, y, n_iter=100, **given)
+        als(X, y, n_iter=2, callback=lambda sweep, _: sweep == 2, **given)
