@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bench.intervals import holm
-from bench.report.document import Heading, Table, Text
+from bench.report.document import heading
 from bench.report.model_selection import Choice, Comparison, Configuration, model_defaults
 from bench.report.paired_gaps import Gap, Predictions
-from bench.tables import MISSING, code, escaped, number, seconds, signed
+from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
 SHOWN = 20
@@ -25,7 +25,7 @@ REFERENCES = ("logistic", "base_rate")
 
 def comparison_table(
     rows: Sequence[Choice], reference: str, predictions: Predictions, *, several_features: bool
-) -> Table:
+) -> str:
     """Return a row for each choice of one comparison, lowest validation error first."""
     task = rows[0].chosen.task
     reference = _reference(rows, reference)
@@ -62,7 +62,7 @@ def comparison_table(
     columns["tuning"] = [
         f"{row.n_runs} run{'s' if row.n_runs > 1 else ''}, {seconds(row.seconds)} s" for row in rows
     ]
-    return Table(list(columns), list(zip(*columns.values(), strict=True)), left)
+    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left)
 
 
 def settings(row: Choice) -> str:
@@ -97,9 +97,7 @@ def race(rows: Sequence[Choice]) -> str:
     return "\n".join(lines)
 
 
-def slices(
-    comparison: Comparison, field: str, predictions: Predictions, n_models: int
-) -> Table | Text:
+def slices(comparison: Comparison, field: str, predictions: Predictions, n_models: int) -> str:
     """Return the headline loss per level of a field with 95 % intervals, of the best models.
 
     Levels are those with the most test rows; a numeric column with many values is cut into bins of
@@ -109,7 +107,7 @@ def slices(
     frames = [predictions.once(row.chosen) for row in rows]
     if not frames or any(field not in frame for frame in frames):
         known = sorted(set.intersection(*map(set, frames))) if frames else []
-        return Text(
+        return (
             f"There is no column {code(field)} beside the predictions; "
             f"there are: {', '.join(map(code, known)) or 'none'}."
         )
@@ -136,14 +134,14 @@ def slices(
         body.append([f"and {more} more", *[MISSING] * (1 + len(rows))])
     loss = comparison.task.headline.label
     header = [escaped(field), "rows", *(f"{loss}, {code(row.model)} [95 %]" for row in rows)]
-    return Table(header, body)
+    return markdown_table(header, body)
 
 
 def unfinished(
     records: Sequence[Record],
     missing: Sequence[str],
     skipped: Mapping[str, str] = MappingProxyType({}),
-) -> list[Heading | Table]:
+) -> list[str]:
     """Return failed runs with reasons, what was planned and is not there, and `skipped` models."""
     bad = [r for r in records if not r.settled]
     rows = [[escaped(r.name), r.status, escaped(r.reason or MISSING)] for r in bad[:SHOWN]]
@@ -151,8 +149,8 @@ def unfinished(
         rows.append([f"and {len(bad) - SHOWN} more", MISSING, MISSING])
     rows += [[escaped(what), "MISSING", "planned, but not run"] for what in missing]
     rows += [[escaped(model), "SKIPPED", escaped(reason)] for model, reason in skipped.items()]
-    table = Table(["run", "status", "reason"], rows, left=3)
-    return [Heading("What failed or is missing"), table] if rows else []
+    table = markdown_table(["run", "status", "reason"], rows, left=3)
+    return [heading("What failed or is missing"), table] if rows else []
 
 
 def _reference(rows: Sequence[Choice], asked: str) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bench.errors import first_line
 from bench.report import figures
-from bench.report.document import Block, Heading, Image, Text
+from bench.report.document import heading
 from bench.report.figures import Drawing
 from bench.report.model_selection import Choice, Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
@@ -38,7 +38,7 @@ def draw(
     predictions: Predictions,
     directory: Path,
     suffix: str = "",
-) -> list[Block]:
+) -> list[str]:
     """Draw each figure into `directory`; return heading and image of each, or why there is none.
 
     File names end in `suffix`, which differs between the comparisons of a report.
@@ -51,24 +51,24 @@ def draw(
         lambda: _learning(comparison, named, reader),
         lambda: _rows(comparison, named, reference, predictions, styles),
     ]
-    blocks: list[Block] = []
+    blocks: list[str] = []
     for group in groups:
         try:
             for drawing in group():
                 blocks += draw_one(drawing, directory / f"{drawing.name}{suffix}.png")
         except Exception as error:  # a figure never costs the page
             reason = escaped(first_line(error))
-            blocks += [Heading("A figure is missing"), Text(f"It could not be prepared: {reason}.")]
+            blocks += [heading("A figure is missing"), f"It could not be prepared: {reason}."]
     return blocks
 
 
-def draw_one(drawing: Drawing, path: Path) -> list[Block]:
+def draw_one(drawing: Drawing, path: Path) -> list[str]:
     """Draw a figure; return its heading and image, or why there is none."""
     try:
         drawing.draw(path)
     except Exception as error:  # a figure never costs the page
-        return [Heading(drawing.title), Text(f"Could not be drawn: {escaped(first_line(error))}.")]
-    return [Heading(drawing.title), Image(drawing.title, path)]
+        return [heading(drawing.title), f"Could not be drawn: {escaped(first_line(error))}."]
+    return [heading(drawing.title), f"![{drawing.title}]({path.name})"]
 
 
 def _tuning(

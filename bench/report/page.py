@@ -19,7 +19,7 @@ from bench.files import write_text
 from bench.identity import digest
 from bench.report import published
 from bench.report.comparison import comparison_table, race, slices, unfinished
-from bench.report.document import Block, Heading, Text, as_html, as_markdown
+from bench.report.document import as_html, as_markdown, heading
 from bench.report.figure_selection import N_LINES, draw
 from bench.report.model_selection import Choice, Comparison, comparisons
 from bench.report.paired_gaps import Predictions
@@ -129,36 +129,36 @@ def write(reader: RunReader, name: str, results: Path, by: str | None = None) ->
         directory.mkdir(parents=True, exist_ok=True)
         for old in [*directory.glob("*.png"), *directory.glob("*.svg")]:
             old.unlink()
-        blocks = list(document(subject, reader, directory, by))
-        write_text(html, as_html(_title(subject), blocks))
-        write_text(page, f"{mark}\n{as_markdown(blocks)}")
+        markdown = as_markdown(list(document(subject, reader, directory, by)))
+        write_text(html, as_html(_title(subject), markdown, directory))
+        write_text(page, f"{mark}\n{markdown}")
     return Report(page, html, tuple(sorted(directory.glob("*.png"))))
 
 
 def document(
     subject: Subject, reader: RunReader, directory: Path, by: str | None = None
-) -> Iterator[Block]:
+) -> Iterator[str]:
     """Yield the parts of a report; draw its figures into `directory`."""
     predictions = Predictions(reader)
     found = comparisons(subject.records)
-    yield Heading(_title(subject), 1)
+    yield heading(_title(subject), 1)
     if subject.simulated:
-        yield Text("**Simulated data: nothing here was measured on people's ratings.**")
-    yield Text(_provenance(subject, found))
+        yield "**Simulated data: nothing here was measured on people's ratings.**"
+    yield _provenance(subject, found)
     against = published.article_comparison(subject.question, found)
     if against is not None:
         gap = published.Gap(subject.question, against, predictions, subject.records)
         yield from published.section(gap, subject.question.get("title", ""), directory)
     for number, comparison in enumerate(found, 1):
         of = f" on {escaped(comparison.title)}" if len(found) > 1 else ""
-        yield Heading(f"Which model is best{of}?")
+        yield heading(f"Which model is best{of}?")
         suffix = f"_{number}" if number > 1 else ""
         yield from _compared(subject, comparison, reader, predictions, directory, suffix, by)
     if not found:
-        yield Text("No run has finished.")
+        yield "No run has finished."
     yield from _limits(subject.question.get("cannot") or {}, found)
     yield from unfinished(subject.records, _missing(subject), subject.question.get("skipped") or {})
-    yield Text(_foot(subject.records))
+    yield _foot(subject.records)
 
 
 def _compared(
@@ -169,7 +169,7 @@ def _compared(
     directory: Path,
     suffix: str,
     by: str | None,
-) -> Iterator[Block]:
+) -> Iterator[str]:
     reference = subject.question.get("reference", "linear")
     several = comparison.several_features
     for rows, what in (
@@ -177,14 +177,14 @@ def _compared(
         (comparison.modified, "From modified code, so not comparable with the above:"),
     ):
         if what and rows:
-            yield Text(what if comparison.unmodified else "All runs are of modified code.")
+            yield what if comparison.unmodified else "All runs are of modified code."
         if rows:
             yield comparison_table(rows, reference, predictions, several_features=several)
     if left_out := race(comparison.rows):
-        yield Text(left_out)
-    yield Text(_reading(comparison) + _not_refitted(comparison.rows))
+        yield left_out
+    yield _reading(comparison) + _not_refitted(comparison.rows)
     if by is not None:
-        yield Heading(f"Errors by {escaped(by)}")
+        yield heading(f"Errors by {escaped(by)}")
         yield slices(comparison, by, predictions, N_LINES)
     yield from draw(comparison, reference, reader, predictions, directory, suffix)
 
@@ -232,13 +232,13 @@ def _not_refitted(rows: Sequence[Choice]) -> str:
     )
 
 
-def _limits(cannot: Mapping[str, str], found: Sequence[Comparison]) -> Iterator[Block]:
+def _limits(cannot: Mapping[str, str], found: Sequence[Comparison]) -> Iterator[str]:
     """Yield what the models of these rows cannot do, as far as the experiment says."""
     models = dict.fromkeys(row.model for c in found for row in c.shown)
     lines = [f"- {code(m)} cannot {cannot[m]}." for m in models if m in cannot]
     if lines:
-        yield Heading("What can each not do?")
-        yield Text("\n".join(lines))
+        yield heading("What can each not do?")
+        yield "\n".join(lines)
 
 
 def _missing(subject: Subject) -> list[str]:

@@ -10,12 +10,11 @@ from typing import Any
 
 from bench.metrics import TASKS
 from bench.report import figures
-from bench.report.document import Block, Table, Text
 from bench.report.figure_selection import draw_one
 from bench.report.figures import Drawing
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
-from bench.tables import MISSING, code, escaped, number, seconds, signed
+from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
 FIRST = "test/mse_first_8192_rows"
@@ -115,7 +114,7 @@ def article_table(question: Mapping[str, Any], found: Sequence[Comparison]) -> l
     if not names or not set(names) <= gap.found.keys():
         return []
     tables = (table(gap, names), gaps_table(gap))
-    return ["The article's numbers beside ours:", "", "\n\n".join(t.markdown() for t in tables)]
+    return ["The article's numbers beside ours:", "", "\n\n".join(tables)]
 
 
 def article_comparison(
@@ -128,7 +127,7 @@ def article_comparison(
     return next(iter([*same, *found]), None)
 
 
-def table(gap: Gap, names: Iterable[str] | None = None) -> Table:
+def table(gap: Gap, names: Iterable[str] | None = None) -> str:
     """Return a row for each planned system, or `names`: failed and missing ones say so."""
     header = [
         "system, simulated data" if gap.simulated else "system",
@@ -136,7 +135,7 @@ def table(gap: Gap, names: Iterable[str] | None = None) -> Table:
         "first 8,192 rows",
     ]
     header += ["whole test", "raw", "validation", f"MSE − {code(gap.reference)} [95 %]", "fit s"]
-    return Table(header, [_row(gap, name) for name in names or gap.systems])
+    return markdown_table(header, [_row(gap, name) for name in names or gap.systems])
 
 
 def _row(gap: Gap, name: str) -> list[str]:
@@ -154,7 +153,7 @@ def _row(gap: Gap, name: str) -> list[str]:
     ]
 
 
-def gaps_table(gap: Gap) -> Table:
+def gaps_table(gap: Gap) -> str:
     """Return how much the second of each pair gains: as published, on VW's rows, on all."""
     rows = [
         [
@@ -165,7 +164,9 @@ def gaps_table(gap: Gap) -> Table:
         ]
         for worse, better in gap.pairs
     ]
-    return Table(["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows)
+    return markdown_table(
+        ["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows
+    )
 
 
 def findings(gap: Gap) -> str:
@@ -213,7 +214,7 @@ def findings(gap: Gap) -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def section(gap: Gap, title: str, directory: Path) -> list[Block]:
+def section(gap: Gap, title: str, directory: Path) -> list[str]:
     """Return the part of a report about an article, held against what was measured."""
     points = [
         figures.System(name, gap.metric(name, WHOLE), gap.metric(name, FIRST), gap.published(name))
@@ -222,8 +223,8 @@ def section(gap: Gap, title: str, directory: Path) -> list[Block]:
     draw = partial(figures.systems, points, title, gap.reference)
     figure = draw_one(Drawing(escaped(title), "published", draw), directory / "published.png")[1:]
     what = "\n".join(f"- {code(name)}: {of.get('what', '')}" for name, of in gap.systems.items())
-    said = [Text(text) for text in (findings(gap), what) if text]
-    return [table(gap), Text(READING), *figure, gaps_table(gap), *said]
+    text = filter(None, (findings(gap), what))
+    return [table(gap), READING, *figure, gaps_table(gap), *text]
 
 
 def _less(one: float | None, other: float | None) -> str:

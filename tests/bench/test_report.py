@@ -20,7 +20,7 @@ from bench.report.page import Report, sweep_folder, write
 from bench.report.paired_gaps import Predictions
 from bench.tracking import Experiment, Record
 from bench.tracking.run_record import RunData
-from tests.bench.test_comparison import of_data, record
+from tests.bench.test_comparison import cells_in, of_data, record
 
 
 class Stored:
@@ -191,11 +191,11 @@ def test_slices_are_the_means_of_each_level() -> None:
     predictions = Predictions(Stored(runs))
     table = slices(found, "device", predictions, 5)
     frame = predictions.of(runs[0])
-    for level, size, cell in table.rows:
+    for level, size, cell in cells_in(table):
         loss = frame["loss"][frame["device"] == int(level)]
         assert size == str(len(loss)) and cell.startswith(f"{loss.mean():.4f} [")
-    assert len(slices(found, "user_rows", predictions, 5).rows) == 8
-    assert "There is no column `age`" in slices(found, "age", predictions, 5).text
+    assert len(cells_in(slices(found, "user_rows", predictions, 5))) == 8
+    assert "There is no column `age`" in slices(found, "age", predictions, 5)
 
 
 def test_each_sweep_has_a_folder_and_the_experiment_keeps_its_own() -> None:
