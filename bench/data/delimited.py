@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.data.dataset import Rows
-from bench.data.text_blocks import TEXT, UNIT_SEPARATOR, Quotes, Separators, joined
+from bench.data.text_blocks import TEXT, UNIT_SEPARATOR, Quotes, Separators, Utf8, joined
 from bench.errors import UserError, quoted
 from fm.validation import nearest
 
@@ -242,7 +242,7 @@ class DelimitedFile:
             null_values=[""],
         )
         blocks = self._blocks()
-        with self._stream(blocks) as stream:
+        with self._stream(Utf8(blocks)) as stream:
             batches = self._batches(stream, options)
             table = joined(batches, list(columns))
         if blocks.within_quotes:
@@ -280,7 +280,7 @@ class DelimitedFile:
     def _blocks(self) -> Quotes | Separators:
         return (Quotes if self._quotes else Separators)(self.separator.encode())
 
-    def _stream(self, blocks: Quotes | Separators) -> pa.NativeFile:
+    def _stream(self, blocks: Utf8 | Quotes | Separators) -> pa.NativeFile:
         """Open the file as UTF-8 text that passes through `blocks`."""
         stream = pa.input_stream(str(self.path))
         if self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 
@@ -31,6 +32,22 @@ class Separators:
         begun = max(n for n in range(len(self._separator)) if text.endswith(self._separator[:n]))
         self._begun = text[len(text) - begun :]
         return text[: len(text) - begun]
+
+
+class Utf8:
+    """Refuses blocks that are not UTF-8, of columns too that are not read, and hands them on."""
+
+    def __init__(self, blocks: Quotes | Separators) -> None:
+        self._blocks = blocks
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._within = False
+
+    def __call__(self, block: pa.Buffer) -> pa.Buffer:
+        text = bytes(block)
+        if self._within or not text.isascii():
+            self._decoder.decode(text, final=not text)  # an empty block ends the text
+            self._within = bool(self._decoder.getstate()[0])
+        return self._blocks(block)
 
 
 class Quotes:

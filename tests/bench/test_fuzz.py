@@ -2,14 +2,30 @@
 traceback.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from bench.data import fuzzing
+from bench.errors import UserError
 
 
 def test_no_damaged_file_is_misread_or_ends_in_a_traceback() -> None:
     assert list(fuzzing.fuzz(400, seed=1)) == []
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff", b"\xc3", b"\xe2\x82", "é€".encode()])
+def test_text_that_is_not_utf_8_is_refused_in_a_column_that_is_not_read(
+    tmp_path: Path, end: bytes
+) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(b"1,2,3,4,\n1,3,5,6," + end)
+    if end in (b"", "é€".encode()):
+        assert len(fuzzing.ratings_file(path, separator=",", header=False)) == 2
+    else:
+        with pytest.raises(UserError, match="line 2: not utf-8; give the file's encoding"):
+            fuzzing.ratings_file(path, separator=",", header=False)
 
 
 def test_a_loader_that_misreads_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
