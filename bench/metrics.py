@@ -209,7 +209,7 @@ def calibration_error(
     return float(np.abs(np.bincount(quantile_bins(p, n_bins), p - y)).sum() / len(y))
 
 
-def quantile_bins(values: ArrayLike, n_bins: int) -> NDArray[np.intp]:
+def quantile_bins(values: NDArray[np.float64], n_bins: int) -> NDArray[np.intp]:
     """Return the bin of each of (n_rows,) values, between their quantiles; equal ones share one."""
     edges = np.quantile(values, np.linspace(0, 1, n_bins + 1))[1:-1]
     return np.searchsorted(edges, values)
@@ -246,10 +246,6 @@ TASKS: Mapping[str, Task] = {
 """The registry of tasks by name."""
 
 
-def task_of(tags: Mapping[str, str]) -> Task:
-    """Return the task of a tracked run; runs that name none predict ratings."""
-    return TASKS[tags.get("task", "rating")]
-
-
-SELECTION_METRIC = TASKS["rating"].selection_metric
-HEADLINE_METRIC = TASKS["rating"].headline_metric
+def task_of(tags: Mapping[str, object]) -> Task:
+    """Return the task of a tracked run or experiment; those that name none predict ratings."""
+    return TASKS[str(tags.get("task", "rating"))]

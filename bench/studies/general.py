@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from bench.intervals import grouped_gap
+from bench.intervals import paired_gap
 from bench.measure import Measured
 from bench.studies.study import Context, Part, Section, Study, Values, mean_std
 from bench.tables import MISSING, markdown_table, seconds, signed
@@ -129,7 +129,7 @@ def measure(problem: Problem) -> Mapping[str, Mapping[str, Any]]:
             "loss": [of[0].mean() for of in seeds],
             "missed": [of[1] for of in seeds],
             "seconds": [of[2] for of in seeds],
-            "gap": grouped_gap(
+            "gap": paired_gap(
                 all_losses[name], all_losses[first], np.concatenate([of[3] for of in seeds])
             )
             if name != first

@@ -209,7 +209,7 @@ def experiment_of(
     suffix = "_simulated" if dataset.simulated else ""
     asked = as_dict(cfg.experiment)
     question = {key: value for key, value in asked.items() if key not in ("name", "description")}
-    question["skipped"] = dict(skipped or {})
+    question |= {"skipped": dict(skipped or {}), "task": dataset.task}
     description = f"# {asked['title']}\n\n{asked['description']}"
     return Experiment(asked["name"] + suffix, description, question)
 

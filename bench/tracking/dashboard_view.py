@@ -7,23 +7,21 @@ import json
 import time
 import zlib
 
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
+from bench.metrics import Task
 
 NAME = "leaderboard"
-COLUMNS = (
-    f"metrics.`{SELECTION_METRIC}`",
-    f"metrics.`{HEADLINE_METRIC}`",
-    "metrics.`time/fit_seconds`",
-    "attributes.`Dataset`",
-)
-"""Columns of the runs, lowest validation error first: MLflow shows no metric by default."""
 
 
-def saved_view() -> str:
-    """Return the value of the tag `mlflow.sharedViewState.NAME`: all runs, lowest error first."""
+def saved_view(task: Task) -> str:
+    """Return the value of the tag `mlflow.sharedViewState.NAME`: all runs, lowest error first.
+
+    MLflow shows no metric by default; shown are the task's own.
+    """
+    names = (task.selection_metric, task.headline_metric, "time/fit_seconds")
+    columns = [*(f"metrics.`{name}`" for name in names), "attributes.`Dataset`"]
     state = {
         "searchFilter": "",
-        "orderByKey": COLUMNS[0],
+        "orderByKey": columns[0],
         "orderByAsc": True,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
@@ -31,7 +29,7 @@ def saved_view() -> str:
         "modelVersionFilter": "All Runs",
         "columnOrder": [],
         "columnWidths": {},
-        "selectedColumns": list(COLUMNS),
+        "selectedColumns": columns,
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     now = int(1000 * time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from bench.metrics import task_of
 from bench.tracking.dashboard_view import NAME, saved_view
 from bench.tracking.queue_entry import Entry
 from bench.tracking.run_reader import CURVE
@@ -57,5 +58,5 @@ def experiment_tags(experiment: Experiment) -> dict[str, str]:
     return {
         "mlflow.note.content": experiment.description,
         "question": json.dumps(experiment.question),
-        f"mlflow.sharedViewState.{NAME}": saved_view(),
+        f"mlflow.sharedViewState.{NAME}": saved_view(task_of(experiment.question)),
     }

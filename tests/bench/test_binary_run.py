@@ -1,5 +1,8 @@
 """One run of a binary task: probabilities, its own metrics, weights, the models that are for it."""
 
+import base64
+import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +15,12 @@ from bench.data import planted_clicks
 from bench.data.dataset import Dataset
 from bench.data.splits import random
 from bench.errors import UserError
+from bench.metrics import TASKS
 from bench.run import Job, run
 from bench.sweep import composed, load_data
 from bench.sweep.trials import model_of
 from bench.task_models import model_for
+from bench.tracking.dashboard_view import saved_view
 from fm import FMClassifier, FMRegressor
 
 
@@ -91,3 +96,11 @@ def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
         UserError, match=r"model=linear is not for a binary target; these are: .*fm_gibbs"
     ):
         model_of(cfg, "linear", load_data(cfg).task)
+
+
+def test_the_dashboard_is_sorted_by_the_tasks_own_loss() -> None:
+    for task, metric in (("binary", "log_loss"), ("rating", "mse_clipped")):
+        packed = json.loads(saved_view(TASKS[task]))["state"].removeprefix("deflate;")
+        state = json.loads(zlib.decompress(base64.b64decode(packed)))
+        assert state["orderByKey"] == f"metrics.`validation/{metric}`" and state["orderByAsc"]
+        assert f"metrics.`test/{metric}`" in state["selectedColumns"]

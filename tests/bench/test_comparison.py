@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from bench import report
-from bench.metrics import HEADLINE_METRIC, SELECTION_METRIC
+from bench.metrics import TASKS
 from bench.report.comparison import comparison_table, race, unfinished
 from bench.report.model_selection import choices, comparisons
 from bench.report.paired_gaps import Predictions
 from bench.report.sweep_summary import top
 from bench.tracking import Experiment, Record
+
+SELECTION_METRIC = TASKS["rating"].selection_metric
+HEADLINE_METRIC = TASKS["rating"].headline_metric
 
 
 def record(seed: int, k: int, validation: float | None, test: float | None, **more) -> Record:

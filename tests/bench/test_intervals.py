@@ -5,7 +5,6 @@ from sklearn.metrics import roc_auc_score
 from bench.intervals import (
     auc_placements,
     delong_gap,
-    grouped_gap,
     holm,
     paired_gap,
     paired_p,
@@ -49,7 +48,7 @@ def test_coverage_is_what_it_says() -> None:
 def test_groups_of_one_row_are_rows() -> None:
     rng = np.random.default_rng(3)
     errors, reference = rng.exponential(1, (2, 500))
-    grouped = grouped_gap(errors, reference, np.arange(500), n_resamples=20_000)
+    grouped = paired_gap(errors, reference, np.arange(500), n_resamples=20_000)
     np.testing.assert_allclose(
         grouped, paired_gap(errors, reference, n_resamples=20_000), atol=4e-3
     )
@@ -59,7 +58,7 @@ def test_rows_that_are_alike_count_once() -> None:
     """Each of 2,000 errors ten times over: the interval is that of 2,000 rows, not of 20,000."""
     difference = np.random.default_rng(4).normal(0.1, 1, 2000)
     groups = np.repeat(np.arange(2000), 10)
-    grouped = grouped_gap(np.repeat(difference, 10), np.zeros(20_000), groups, n_resamples=5000)
+    grouped = paired_gap(np.repeat(difference, 10), np.zeros(20_000), groups, n_resamples=5000)
     error = difference.std(ddof=1) / 2000**0.5
     np.testing.assert_allclose(
         grouped[1:],

@@ -1,6 +1,7 @@
 """The dashboard as a person sees it, in headless Chromium."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,11 +25,14 @@ MODE = "?workflowType=machine_learning"
 
 
 @pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+def dashboard(
+    tmp_path_factory: pytest.TempPathFactory, empty_store: Path
+) -> Iterator[tuple[str, str, str]]:
     """The experiment's page, from the address that `bench.ui` prints, a run's, and that of its
     parent.
     """
     directory = tmp_path_factory.mktemp("results")
+    shutil.copy(empty_store, directory)
     tracker = MLflowTracker(directory=str(directory))
     asked = Sweep("s", "2 runs", "model.l2=1,2", "mine")
     for l2 in (1.0, 2.0):

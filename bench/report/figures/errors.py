@@ -83,7 +83,7 @@ def reliability(
         axes, *coverage = figure.subplots(1, 2 if with_std else 1, squeeze=False)[0]
         ends: list[float] = []
         for model, rows in models.items():
-            grouped = rows.groupby(quantile_bins(rows["prediction"], RELIABILITY_BINS))
+            grouped = rows.groupby(quantile_bins(rows["prediction"].to_numpy(), RELIABILITY_BINS))
             predicted, observed = grouped["prediction"].mean(), grouped["target"].mean()
             error = 1.96 * grouped["target"].sem().fillna(0)
             axes.errorbar(predicted, observed, error, capsize=2, label=model, **styles[model])
