@@ -89,11 +89,13 @@ def _tracked(commands: Sequence[str], experiment: str) -> tuple[RunReader, list[
 def _row(configuration: Configuration, metrics: Sequence[str]) -> dict[str, Any]:
     tested = configuration.tested
     params = configuration.params
+    burn_in = params.get("model.burn_in", "None")
     return {
         "model": configuration.model,
         "features": ", ".join(yaml.safe_load(params["features.names"])),
         "k": params.get("model.k"),
         "sweeps": params.get("model.n_iter"),
+        "burn_in": None if burn_in == "None" else burn_in,
         "over": configuration.over(),
         "values": {m: [r.metrics[m] for r in tested] for m in metrics},
         "seconds": [r.metrics["time/fit_seconds"] for r in tested],
@@ -128,21 +130,29 @@ def _mean_of_chains(
 def sections(benchmark: Benchmark, values: Values) -> list[Section]:
     """Return a table for each kind of information: published values, then measured ones."""
     rows = values[benchmark.name]
-    kinds = [_information(benchmark, row) for row in rows]
-    given = [published.information for published in benchmark.published]
+    measured = {(row["model"], row["features"]) for row in rows}
+    missing = [
+        {"model": model, "features": features}
+        for model, features in benchmark.asked
+        if (model, features) not in measured
+    ]
+    by_kind: dict[str, tuple[list, list]] = {p.information: ([], []) for p in benchmark.published}
+    for published in benchmark.published:
+        by_kind[published.information][0].append(published)
+    for row in (*rows, *missing):
+        kind = benchmark.information.get(row["features"], FIELDS)
+        by_kind.setdefault(kind, ([], []))[1].append(row)
     text = [benchmark.about, _commands(benchmark.commands)]
-    for kind in dict.fromkeys((*given, *kinds)):
-        published = [p for p in benchmark.published if p.information == kind]
-        measured = [row for row, of in zip(rows, kinds, strict=True) if of == kind]
-        text += [f"### From {kind}", table(benchmark, published, measured)]
+    for kind, (published, ours) in by_kind.items():
+        text += [f"### From {kind}", table(benchmark, published, ours)]
     return [Section(benchmark.title, "\n\n".join(text), list(_bars(benchmark, rows)))]
 
 
 def table(
-    benchmark: Benchmark, published: Sequence[Published], measured: Sequence[Mapping[str, Any]]
+    benchmark: Benchmark, published: Sequence[Published], rows: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Return published and measured values of the same information, lowest measured last."""
-    first, *others = benchmark.metrics
+    """Return published values, then ours of the same information, the best last."""
+    first = next(iter(benchmark.metrics))
     best = min((p.values[first] for p in published if first in p.values), default=None)
     lines = [
         [
@@ -153,6 +163,13 @@ def table(
         ]
         for p in published
     ]
+    lines += [
+        [f"`{row['model']}`, {row['features']}", NOT_MEASURED, *[MISSING] * 6, MISSING]
+        + [MISSING] * (len(benchmark.metrics) - 1)
+        for row in rows
+        if "values" not in row
+    ]
+    measured = [row for row in rows if "values" in row]
     for row in sorted(measured, key=lambda row: -np.mean(row["values"][first])):
         mean = float(np.mean(row["values"][first]))
         lines.append(
@@ -162,17 +179,16 @@ def table(
                 MISSING if best is None else f"{mean - best:+.4f}",
                 str(len(row["values"][first])),
                 row["k"] or MISSING,
-                row["sweeps"] or MISSING,
+                _sweeps(row),
                 seconds(float(np.mean(row["seconds"]))),
                 seconds(float(np.mean(row["cpu"]))),
                 row["over"],
             ]
         )
-    if not measured:
+    if not rows:
         lines.append([NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 7)])
-    headings = [benchmark.metrics[metric] for metric in (first, *others)]
-    header = ["", *headings, "− best published", "n", "k", "sweeps", "fit s", "CPU s", "over"]
-    return markdown_table(header, lines)
+    header = ["", *benchmark.metrics.values(), "− best published", "n", "k", "sweeps"]
+    return markdown_table([*header, "fit s", "CPU s", "over"], lines)
 
 
 def contexts(values: Values) -> list[Section]:
@@ -204,8 +220,10 @@ def _above(row: Mapping[str, Any] | None) -> str:
     return f"+{np.mean(losses - possible):.4f} ({seconds(float(np.mean(row['cpu'])))} s)"
 
 
-def _information(benchmark: Benchmark, row: Mapping[str, Any]) -> str:
-    return benchmark.information.get(row["features"], FIELDS)
+def _sweeps(row: Mapping[str, Any]) -> str:
+    """Return `300`, or `300, from 101 on` where the first draws are left out."""
+    burn_in = row.get("burn_in")
+    return (row["sweeps"] or MISSING) + (f", from {int(burn_in) + 1} on" if burn_in else "")
 
 
 def _bars(benchmark: Benchmark, rows: Sequence[Mapping[str, Any]]) -> Iterator[Bar]:

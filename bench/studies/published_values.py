@@ -31,6 +31,7 @@ class Benchmark:
     about : protocol, and what is weak about it.
     metrics : name in tracked runs -> heading; the first is what is compared.
     higher : metrics of which higher is better.
+    asked : models and features that the page names even where they were not measured.
     variable : environment variable that names the folder of data sets that are not fetched.
     information : features -> what they say; of all others they say `FIELDS`.
     commands : words of `python -m bench`, one a sweep.
@@ -45,6 +46,7 @@ class Benchmark:
     variable: str | None = None
     information: Mapping[str, str] = field(default_factory=dict)
     higher: Sequence[str] = ()
+    asked: Sequence[tuple[str, str]] = ()
 
 
 RMSE = {"test/rmse_clipped": "RMSE"}
