@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 RATINGS, FIELDS = "ratings alone", "the ten fields"
+TABLES = "ratings and tables of users and films"
 IDS, BOTH_WAYS = "ids", "ids, implicit, implicit_items"
+WITH_DAY = "ids, day, implicit, implicit_items"
+WITH_TABLES = {
+    "ids, side, implicit, implicit_items": TABLES,
+    "ids, day, side, implicit, implicit_items": f"{TABLES}, and the day",
+    "ids, day, side, implicit, implicit_items, sessions": f"{TABLES}, the day and sessions",
+}
 SELECTED_BY_TEST = "its code keeps the epoch with the lowest test error"
 
 
@@ -86,6 +93,7 @@ DOUBAN = Benchmark(
     ("experiment=douban",),
     "DOUBAN_DIR",
     {IDS: RATINGS, BOTH_WAYS: RATINGS},
+    asked=[(model, of) for model in ("fm_gibbs", "fm_ordinal") for of in (IDS, BOTH_WAYS)],
 )
 ML1M = Benchmark(
     "ml1m",
@@ -115,9 +123,9 @@ ML1M = Benchmark(
     ),
     ("experiment=ml1m",),
     "ML1M_DIR",
-    {IDS: RATINGS, BOTH_WAYS: RATINGS},
+    {IDS: RATINGS, BOTH_WAYS: RATINGS, WITH_DAY: "ratings and the day"},
+    asked=[("fm_ordinal", of) for of in (IDS, BOTH_WAYS, WITH_DAY)],
 )
-TABLES = "ratings and tables of users and films"
 ML100K = Benchmark(
     "ml100k",
     "MovieLens-100K, split u1",
@@ -146,12 +154,22 @@ ML100K = Benchmark(
         "experiment.name=ml100k",
     ),
     None,
-    {
-        BOTH_WAYS: RATINGS,
-        "ids, side, implicit, implicit_items": TABLES,
-        "ids, day, side, implicit, implicit_items": f"{TABLES}, and the day",
-        "ids, day, side, implicit, implicit_items, sessions": f"{TABLES}, the day and sessions",
-    },
+    {BOTH_WAYS: RATINGS, **WITH_TABLES},
+    asked=[("fm_ordinal", of) for of in (BOTH_WAYS, *WITH_TABLES)],
+)
+FRAPPE_MODELS = (
+    "base_rate",
+    "logistic",
+    "vw_pairs",
+    "fm_sgd",
+    "fm_gibbs",
+    "peer_sklearn_boosting",
+    "peer_myfm",
+    "peer_libfm",
+    "peer_ffm",
+    "peer_modern_fm",
+    "peer_modern_ffm",
+    "peer_modern_fwfm",
 )
 FRAPPE = Benchmark(
     "frappe",
@@ -189,5 +207,10 @@ FRAPPE = Benchmark(
     "FRAPPE_DIR",
     {"user, item": "user and app alone"},
     ("test/auc",),
+    [
+        ("lookup", "user, item"),
+        ("fm_gibbs", "all, user*item"),
+        *((model, IDS) for model in FRAPPE_MODELS),
+    ],
 )
 BENCHMARKS = (DOUBAN, ML1M, ML100K, FRAPPE)

@@ -84,6 +84,7 @@ def test_only_rows_of_the_same_information_are_compared() -> None:
     alone, graph = section.text.split("### From ")[1:]
     assert "GLocal-K" in alone and "GC-MC" not in alone and alone.count("-0.0158") == 2
     assert "GC-MC" in graph and "not measured" in graph
+    assert "| `fm_gibbs`, ids, implicit, implicit_items | not measured |" in " ".join(alone.split())
     (bar,) = section.bars
     assert bar.high == 0.7190 and np.array_equal(bar.measured, [0.7, 0.71])
 
