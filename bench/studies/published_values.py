@@ -166,7 +166,6 @@ FRAPPE_MODELS = (
     "peer_sklearn_boosting",
     "peer_myfm",
     "peer_libfm",
-    "peer_ffm",
     "peer_modern_fm",
     "peer_modern_ffm",
     "peer_modern_fwfm",
@@ -200,8 +199,8 @@ FRAPPE = Benchmark(
     (
         "data=frappe refit=false model=base_rate experiment.name=frappe",
         "data=frappe refit=false model=lookup features.names=[user,item] experiment.name=frappe",
-        "data=frappe refit=false model=fm_gibbs model.k=16 features=crossed experiment.name=frappe",
-        "-m data=frappe refit=false model=fm_gibbs model.k=16 seed=0,1,2 experiment.name=frappe",
+        "-m data=frappe refit=false model=fm_gibbs model.k=24 model.n_iter=300 +model.burn_in=100 "
+        "seed=0 features=ids,crossed experiment.name=frappe",
         "experiment=frappe model=logistic,vw_pairs,fm_sgd,peer_sklearn_boosting",
     ),
     "FRAPPE_DIR",
