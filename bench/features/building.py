@@ -25,17 +25,16 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
-from bench.data.dataset import Dataset, Rows
+from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, checked, quoted
-from bench.features.context import Columns, Context, Side
+from bench.features.columns import bag, column, column_of, crossed, field, number, side
+from bench.features.context import Context, Side
 from bench.features.implicit import implicit, implicit_items
-from bench.features.level_columns import column, column_of, side
-from bench.features.row_columns import bag, crossed, field, number
 from bench.features.times import cyclic, day, item_age, place, sessions
 from fm.design import UNKNOWN, Block, Design
 from fm.validation import check_integer, nearest
 
-Part = Block | Side | Columns
+Part = Block | Side | Bag
 Feature = Callable[[Context], Iterable[Part]]
 
 
@@ -78,7 +77,7 @@ def build_design(
     parts = [part for function in functions for part in function(context)]
     blocks = sorted((p for p in parts if isinstance(p, Block)), key=lambda block: block.linear)
     sides = [part for part in parts if isinstance(part, Side)]
-    columns = [part.matrix for part in parts if isinstance(part, Columns)]
+    columns = [part.matrix for part in parts if isinstance(part, Bag)]
     missing = {s.block for s in sides} - {b.name for b in blocks}
     if missing or not (blocks or columns):
         needed = ", ".join(sorted(missing))

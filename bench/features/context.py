@@ -48,30 +48,19 @@ class Context:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """Columns that describe the levels of `block`.
-
-    `matrix` (n_levels, n_columns) and their names.
-    """
+    """Columns (n_levels, n_columns) that describe the levels of `block`, and their names."""
 
     block: str
     matrix: sparse.csr_array
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """Columns with a row per row: `matrix` (n_rows, n_columns) and their names."""
-
-    matrix: sparse.csr_array
-    labels: tuple[str, ...]
-
-
 def identity(name: str, column: pd.Series, table: pd.DataFrame | None = None) -> Block:
     """Return a block with a level for every value of `column` or the table's index, in order."""
-    if isinstance(column.dtype, pd.CategoricalDtype) and table is None:
-        labels, codes = column.cat.categories, column.cat.codes
-        return Block(name, codes.to_numpy(np.intp), len(labels), labels=labels.to_numpy(object))
     if isinstance(column.dtype, pd.CategoricalDtype):
+        if table is None:
+            names, codes = column.cat.categories, column.cat.codes.to_numpy(np.intp)
+            return Block(name, codes, len(names), labels=names.to_numpy(object))
         column = column.astype("str")
     labels = pd.Index(column.unique())
     if table is not None:

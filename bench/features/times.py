@@ -1,9 +1,4 @@
-"""What the time of a rating says, in six ways.
-
-Levels of `day` and `sessions` are numbered over all ratings, which tells a model nothing. What
-`place` and `item_age` count is training ratings alone, and which bins there are is known from those
-too.
-"""
+"""What the time of a rating says; what is counted is training ratings alone, and so are bins."""
 
 from __future__ import annotations
 
@@ -33,12 +28,10 @@ def day(context: Context) -> Iterator[Block]:
 
 
 def sessions(context: Context) -> Iterator[Block]:
-    """Linear blocks `second`, `minute` and `half_hour`.
+    """Linear blocks `second`, `minute` and `half_hour`: the user within that span of UTC time.
 
-    The user within that span of UTC time, which takes up her
-    mood and what she was shown. Koren's b_u(t) ("Collaborative Filtering with Temporal Dynamics",
-    KDD 2009) on three scales. Between training ratings of the same session it interpolates; it says
-    nothing of later ones.
+    It takes up her mood and what she was shown: Koren's b_u(t) ("Collaborative Filtering with
+    Temporal Dynamics", KDD 2009) on three scales. It says nothing of later sessions.
     """
     user, time = context.field("user", "sessions").levels, context.seconds("sessions")
     for name, seconds in SESSIONS.items():
@@ -56,17 +49,13 @@ def cyclic(context: Context) -> Iterator[Block]:
 
 
 def place(context: Context) -> Iterator[Block]:
-    """Block `place`: how many training ratings the user gave before this one, in `octaves`.
+    """Block `place`: how many training ratings the user gave in seconds before, in `octaves`.
 
-    First come the films
-    that a person is asked about, later those she looks for. Ratings of the same second are not
-    before each other.
+    First come the films that a person is asked about, later those she looks for.
     """
     user, time = context.field("user", "place").levels, context.seconds("place")
     moments, rank = np.unique(time, return_inverse=True)
-    first = user * len(
-        moments
-    )  # number of the user's first moment: moments of all users stand in one row
+    first = user * len(moments)  # moments of all users are numbered in one row
     given = np.sort((first + rank)[context.train_rows])
     before = given.searchsorted(first + rank) - given.searchsorted(first)
     highest = np.bincount(user[context.train_rows], minlength=1).max()
@@ -76,16 +65,10 @@ def place(context: Context) -> Iterator[Block]:
 def item_age(context: Context) -> Iterator[Block]:
     """Block `item_age`: days since the item's first training rating, in `octaves`.
 
-    0 for a rating before that one,
-    unknown for an item without. Ages that no training rating has count as the highest that one
-    has.
+    0 for a rating before that one, unknown for an item without.
     """
-    block, time, train = (
-        context.field("item", "item_age"),
-        context.seconds("item_age"),
-        context.train_rows,
-    )
-    item = block.levels
+    block, time = context.field("item", "item_age"), context.seconds("item_age")
+    item, train = block.levels, context.train_rows
     first = np.full(block.n_levels, np.iinfo(np.int64).max)
     np.minimum.at(first, item[train], time[train])
     seen = np.zeros(len(first), dtype=bool)
@@ -95,9 +78,8 @@ def item_age(context: Context) -> Iterator[Block]:
 
 
 def octaves(name: str, values: NDArray[np.int64], highest: int) -> Block:
-    """Level floor(log2(1 + n)) for n in `values`, so 0, 1 to 2, 3 to 6, 7 to 14, ....
+    """Level floor(log2(1 + n)) for n in `values`, so 0, 1 to 2, 3 to 6, ...; label: its lowest n.
 
-    A level's label is its lowest n.
     n above `highest` counts as `highest`, and below 0 is unknown.
     """
     level = np.frexp(1 + np.minimum(values, highest))[1] - 1

@@ -1,0 +1,129 @@
+"""What columns say: of the rows (fields, numbers, bags), and of the tables that describe levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+from scipy import sparse
+
+from bench.data.dataset import Bag, Dataset
+from bench.errors import UserError
+from bench.features.context import Context, Side
+from fm.design import Block
+from fm.validation import nearest
+
+N_BINS = 10
+"""Bins of a number, between quantiles: of the training rows, or of the levels that it describes."""
+
+
+def field(context: Context, name: str) -> Iterator[Block]:
+    """Give a block with a level for every value in the rows or in the table that describes it."""
+    yield context.field(name)
+
+
+def crossed(context: Context, names: Sequence[str]) -> Iterator[Block]:
+    """Give a block with a level for every combination of several fields' levels that occurs."""
+    blocks = [context.field(name) for name in names]
+    levels = blocks[0].levels
+    for block in blocks[1:]:
+        _, levels = np.unique(levels * block.n_levels + block.levels, return_inverse=True)
+    codes, first = np.unique(levels, return_index=True)
+    words = [np.asarray(block.feature_names(), dtype=object) for block in blocks]
+    labels = [
+        "*".join(word[block.levels[row]] for word, block in zip(words, blocks, strict=True))
+        for row in first
+    ]
+    yield Block("*".join(names), levels, len(codes), labels=np.array(labels, dtype=object))
+
+
+def number(context: Context, name: str, standardized: bool) -> Iterator[Block | Bag]:
+    """Give a number in bins between quantiles of training rows, or standardized by them."""
+    values = context.dataset.rows[name].to_numpy(np.float64)
+    train = values[context.train_rows]
+    train = train[~np.isnan(train)]
+    if standardized:
+        center, spread = (train.mean(), train.std()) if len(train) else (0.0, 1.0)
+        z = np.nan_to_num((values - center) / (spread or 1.0))
+        yield Bag(sparse.csr_array(z[:, None]), (name,))
+        return
+    edges = _edges(train if len(train) else values[~np.isnan(values)])
+    levels = np.searchsorted(edges, values, side="left")
+    labels = [f"<= {edge:g}" for edge in edges] + [f"> {edges[-1]:g}" if len(edges) else "any"]
+    missing = np.isnan(values)
+    if missing.any():
+        levels[missing] = len(labels)
+        labels.append("missing")
+    yield Block(name, levels, len(labels), labels=np.array(labels, dtype=object))
+
+
+def bag(context: Context, name: str) -> Iterator[Bag]:
+    """Give a column for each level of a bag, or each column of a matrix."""
+    yield context.dataset.bags[name]
+
+
+def side(context: Context) -> Iterator[Side]:
+    """Give what the tables of the fields say of each level."""
+    dataset = context.dataset
+    if not dataset.tables:
+        raise UserError(f"{dataset.name} has no user or item table, which the feature 'side' needs")
+    for name, table in dataset.tables.items():
+        yield _described(context.field(name), table)
+
+
+def column(context: Context, of: str, name: str) -> Iterator[Side]:
+    """Give one column of the table that describes the field `of`.
+
+    Of a number or a date its quantile bin, of anything else, text too, its value.
+    """
+    values = column_of(context.dataset, of, name)
+    if is_datetime64_any_dtype(values):
+        values = _binned(values)
+    elif not (is_bool_dtype(values) or is_numeric_dtype(values)):
+        values = values.astype("category")
+    yield _described(context.field(of), values.to_frame())
+
+
+def column_of(dataset: Dataset, of: str, name: str) -> pd.Series:
+    """Return a column of the table that describes the field `of`; UserError where there is none."""
+    table = dataset.tables.get(of)
+    if table is None:
+        raise UserError(f"{dataset.name} has no {of} table, which the feature '{of}.{name}' needs")
+    if name not in table:
+        raise UserError(
+            f"the {of} table of {dataset.name} has no column {name!r}"
+            f"{nearest(name, table.columns)}; there are {', '.join(map(str, table.columns))}"
+        )
+    return table[name]
+
+
+def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Highest values of all bins but the last: quantiles, of which some may be the same value."""
+    if not len(values):
+        return values
+    quantiles = np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1], method="inverted_cdf")
+    edges = np.unique(quantiles)
+    return edges[edges < values.max()]
+
+
+def _described(block: Block, table: pd.DataFrame) -> Side:
+    """0/1 columns of a table's booleans, categories and binned numbers; text and dates are not."""
+    numbers = table.select_dtypes("number").apply(_binned)
+    described = table.select_dtypes(["bool", "category"]).join(numbers)
+    if len(described.columns):
+        described = pd.get_dummies(described, prefix_sep=":", dtype=bool)
+    row, column = np.nonzero(described.to_numpy(bool))
+    level = pd.Index(block.labels).get_indexer(table.index)
+    shape = (block.n_levels, described.shape[1])
+    matrix = sparse.csr_array((np.ones(len(row)), (level[row], column)), shape=shape)
+    return Side(block.name, matrix, tuple(described.columns))
+
+
+def _binned(values: pd.Series) -> pd.Series:
+    """Quantile bins; of few values, each is its own."""
+    if values.nunique() <= N_BINS:
+        return values.astype("category")
+    return pd.qcut(values, N_BINS, duplicates="drop")
