@@ -99,7 +99,7 @@ ML1M = Benchmark(
     "ml1m",
     "MovieLens 1M",
     "A tenth of the ratings, drawn at random, is test. Each paper drew its own tenth, so that "
-    "differences below about 0.002 say nothing of models. A random split puts test ratings between "
+    "differences below about 0.002 say nothing of models. k was not searched. A random split puts test ratings between "
     "training ratings of the same user and day: it asks to fill gaps, not to foretell.",
     RMSE,
     (
