@@ -13,7 +13,7 @@ from typing import Any
 from bench.check import bisection, history, reference, simulation
 from bench.check.checking import check, n_results, record
 from bench.check.experiments import Experiment, own_experiments, read_experiments
-from bench.check.outcome import compared, summary
+from bench.check.outcome import summary
 from bench.check.rule import FALSE_ALARMS
 from bench.errors import UserError, checked, exit_status, sentence
 from bench.files import write_text
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", help="data set of experiments that name none")
     add("--json", type=Path, help="also write JSON")
     add("--base", type=Path, help="the JSON of another check, to stand beside this one")
-    add("--comment", type=Path, help="also write a short table as Markdown, the base beside it")
+    add("--comment", type=Path, help="also write the table as Markdown")
     add("--results", default="results", help="folder of the store that the check is tracked in")
     add("--no-track", action="store_true", help="do not track it")
     return parser
@@ -74,9 +74,9 @@ def _run(asked: argparse.Namespace) -> int:
     print(f"Accuracy check on {data}", flush=True)
     if asked.record:
         return _record(experiments, names, path, asked.reason)
-    base = _outcomes(asked.base) if asked.base else []
+    base = _outcomes(asked.base) if asked.base else None
     outcomes = list(check(experiments, path, only=names))
-    text = summary(outcomes, data)
+    text = summary(outcomes, data, base)
     print(f"\n{text}")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(page, "a", encoding="utf-8") as file:
@@ -84,7 +84,7 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.json:
         write_text(asked.json, json.dumps([o.as_json() for o in outcomes], indent=1))
     if asked.comment:
-        write_text(asked.comment, compared([o.as_json() for o in outcomes], base))
+        write_text(asked.comment, text)
     if not asked.no_track:
         try:
             history.track(outcomes, text, asked.results)

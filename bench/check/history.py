@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.check.outcome import Outcome, now
+from bench.check.outcome import Outcome
 from bench.errors import UserError
 from bench.identity import code_version
 from bench.tables import markdown_table, number
@@ -73,7 +73,7 @@ def shown(checks: Sequence[Check]) -> str:
     for date, code, outcomes in checks:
         commit = code.get("code.commit", code["code.source"])[:12]
         for of in outcomes:
-            value, key = now(of), (of["experiment"], of["metric"])
+            value, key = of["now"], (of["experiment"], of["metric"])
             if value is None:
                 continue
             step = key in last and abs(value - last[key]) > of["allowed"]

@@ -1,4 +1,4 @@
-"""The outcome of a check: as a table, for a job's summary page, beside another's, and as JSON."""
+"""The outcome of a check: as a table, for a job's summary page and a comment, and as JSON."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ import numpy as np
 from bench.check.experiments import DIRECTIONS
 from bench.check.rule import FALSE_ALARMS, Judged, Verdict
 from bench.tables import MISSING, markdown_table, number
-
-HEADER = [
-    "experiment",
-    "metric",
-    "verdict",
-    "recorded",
-    "now",
-    "change",
-    "chance explains",
-    "seeds",
-    "same",
-    "time, × recorded",
-]
 
 
 @dataclass(frozen=True)
@@ -68,24 +55,8 @@ class Outcome:
             f"reference's {self.reference:.5f}; chance explains up to {self.judged.allowed:.5f}"
         )
 
-    @property
-    def row(self) -> list[str]:
-        head = [self.name, self.metric]
-        if self.judged is None:
-            return [*head, "ended with an error: fails", number(self.reference, 5), *[MISSING] * 6]
-        return [
-            *head,
-            self.judged.verdict.value,
-            number(self.reference, 5),
-            number(self.reference + self.change, 5),
-            f"{self.change:+.5f}",
-            f"±{self.judged.allowed:.5f}",
-            str(len(self.judged.losses)),
-            str(self.unchanged),
-            MISSING if self.slowdown is None else f"{self.slowdown:.2f}",
-        ]
-
     def as_json(self) -> Mapping[str, Any]:
+        """Return what is kept of it."""
         judged = self.judged
         return {
             "experiment": self.name,
@@ -93,6 +64,7 @@ class Outcome:
             "better": self.better,
             "reference": self.reference,
             "verdict": None if judged is None else judged.verdict.value,
+            "now": None if judged is None else self.reference + self.change,
             "change": None if judged is None else self.change,
             "allowed": None if judged is None else judged.allowed,
             "seeds": 0 if judged is None else len(judged.losses),
@@ -102,13 +74,19 @@ class Outcome:
         }
 
 
-def summary(outcomes: Sequence[Outcome], title: str) -> str:
-    """Return Markdown: the verdict, the table, how to read it, what to do."""
+def summary(
+    outcomes: Sequence[Outcome], title: str, base: Sequence[Mapping[str, Any]] | None = None
+) -> str:
+    """Return Markdown: the verdict, the table, how to read it, what to do.
+
+    `base` are outcomes of another revision, as JSON, whose results stand beside these.
+    """
     failed = [o for o in outcomes if o.failure]
     better = [o.name for o in outcomes if o.judged and o.judged.verdict is Verdict.BETTER]
-    verdict = f"{len(failed)} of {len(outcomes)} results FAILED" if failed else "nothing got worse"
-    table = markdown_table(HEADER, [o.row for o in outcomes], left=3)
-    lines = [f"## Accuracy check, {title}: {verdict}", "", table, ""]
+    verdict = (
+        f"{len(failed)} of {len(outcomes)} results got worse" if failed else "nothing got worse"
+    )
+    lines = [f"## Accuracy check, {title}: {verdict}", "", _table(outcomes, base), ""]
     lines += [f"- **{o.name}**: {o.failure}" for o in failed]
     if better:
         names = ", ".join(better)
@@ -121,29 +99,25 @@ def summary(outcomes: Sequence[Outcome], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compared(head: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]] = ()) -> str:
-    """Return a row a result: what it is, was at the base, and was when it was recorded."""
-    before = {(of["experiment"], of["metric"]): now(of) for of in base}
-    failed = [of for of in head if of["failure"]]
-    verdict = f"{len(failed)} of {len(head)} results got worse" if failed else "nothing got worse"
-    rows = [
-        [
-            of["experiment"],
-            of["metric"],
-            of["verdict"] or "failed",
-            number(of["reference"], 5),
-            number(before.get((of["experiment"], of["metric"])), 5),
-            number(now(of), 5),
-            MISSING if of["slowdown"] is None else f"{of['slowdown']:.2f}",
-        ]
-        for of in head
-    ]
-    header = ["experiment", "metric", "verdict", "recorded", "base", "here", "time, × recorded"]
-    reasons = [f"- **{of['experiment']}**: {of['failure']}" for of in failed]
-    parts = [f"### Accuracy: {verdict}", markdown_table(header, rows, left=3), "\n".join(reasons)]
-    return "\n\n".join(parts).rstrip()
-
-
-def now(outcome: Mapping[str, Any]) -> float | None:
-    """Return the result of a check, None where the experiment failed."""
-    return None if outcome["change"] is None else outcome["reference"] + outcome["change"]
+def _table(outcomes: Sequence[Outcome], base: Sequence[Mapping[str, Any]] | None) -> str:
+    kept = [outcome.as_json() for outcome in outcomes]
+    before = {(of["experiment"], of["metric"]): of["now"] for of in base or ()}
+    columns = {
+        "experiment": [of["experiment"] for of in kept],
+        "metric": [of["metric"] for of in kept],
+        "verdict": [of["verdict"] or "ended with an error: fails" for of in kept],
+        "recorded": [number(of["reference"], 5) for of in kept],
+    }
+    if base is not None:
+        columns["base"] = [number(before.get((of["experiment"], of["metric"])), 5) for of in kept]
+    columns |= {
+        "now": [number(of["now"], 5) for of in kept],
+        "change": [MISSING if of["change"] is None else f"{of['change']:+.5f}" for of in kept],
+        "chance explains": [
+            MISSING if of["allowed"] is None else f"±{of['allowed']:.5f}" for of in kept
+        ],
+        "seeds": [str(of["seeds"]) for of in kept],
+        "same": [str(of["same"]) for of in kept],
+        "time, × recorded": [number(of["slowdown"], 2) for of in kept],
+    }
+    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left=3)

@@ -1,5 +1,6 @@
 """`python -m bench.check` as tests: no model is less accurate than the reference says."""
 
+import json
 import os
 
 import pytest
@@ -26,5 +27,5 @@ def outcomes() -> dict[str, Outcome]:
 @pytest.mark.parametrize("name", [e.name for e in EXPERIMENTS])
 def test_no_less_accurate(name: str, outcomes: dict[str, Outcome], record_property) -> None:
     outcome = outcomes[name]
-    record_property("row", " | ".join(outcome.row))
+    record_property("outcome", json.dumps(outcome.as_json()))
     assert outcome.failure is None, outcome.failure

@@ -117,7 +117,7 @@ def test_a_summary_says_what_failed_and_what_to_do() -> None:
     broken = Outcome("broken", "mse", 0.9, error="ValueError: | no")
     outcomes = [outcome(Verdict.WORSE, 0.01), outcome(Verdict.BETTER, -0.01), broken]
     text = summary(outcomes, "ml100k")
-    assert "2 of 3 results FAILED" in text and "mse 0.91000" in text and "ValueError" in text
+    assert "2 of 3 results got worse" in text and "mse 0.91000" in text and "ValueError" in text
     assert "better than the reference. Record it?" in text and "worse: fails" in text
     assert "nothing got worse" in summary(outcomes[1:2], "ml100k")
     higher = outcome(Verdict.WORSE, 0.01, "higher")

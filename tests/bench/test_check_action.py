@@ -72,7 +72,7 @@ def test_the_action_fails_and_comments_once(tmp_path: Path) -> None:
     done = run(str(SCRIPT), BASE=base, PULL_REQUEST="7")
     assert done.returncode == 1, done.stderr
     log = (tmp_path / "log").read_text()
-    assert "POST repos/a/b/issues/7/comments" in log and "### Accuracy: 1 of 1 results" in log
+    assert "POST repos/a/b/issues/7/comments" in log and "1 of 1 results got worse" in log
     row = next(line for line in log.splitlines() if line.startswith("| mine"))
     recorded_loss, at_base, here = (float(cell) for cell in row.split("|")[4:7])
     assert abs(at_base - recorded_loss) < 0.02 and here - at_base > 0.09
