@@ -1,4 +1,4 @@
-"""How predictions and fits grow with k and with the nonzeros of a row (Rendle 2010, Lemma 3.1).
+"""How predictions grow with k and with the features of a row (Rendle 2010, Lemma 3.1).
 
 How fits grow with the rows is part of the study `scale`.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.seeds import derive_rng
-from bench.studies.fits import SOLVERS, configured, seconds
+from bench.studies.fits import seconds
 from bench.studies.study import (
     Bar,
     Context,
@@ -36,10 +36,6 @@ K, M = 10, 100
 """Factors where features vary, features of a row where factors vary."""
 WORK = 2_000_000
 """Nonzeros of a matrix that is predicted."""
-NONZEROS = (50, 100, 200, 400)
-"""Of a row that is fitted."""
-FITTED_ROWS = 4000
-EPOCHS = 3
 TITLE = "Growth with factors and features"
 Times = Mapping[int, NDArray[np.float64]]
 
@@ -55,33 +51,10 @@ def measure_predictions(context: Context, work: int = WORK) -> Mapping[str, Time
     X = sparse_rows(rng, work // M, M)
     for k in FACTORS:
         calls["factors", k] = X.shape[0], partial(predict, X, models[k])
-    return _timed(calls, context.repeats)
-
-
-def measure_fits(context: Context) -> Mapping[str, Times]:
-    """Return the seconds a row of fits by nonzeros of a row, for each solver."""
-    rng = derive_rng(0, "speed", "nonzeros")
-    y = rng.standard_normal(FITTED_ROWS)
-    matrices = {m: sparse_rows(rng, FITTED_ROWS, m) for m in NONZEROS}
-    models = {s: configured(f"fm_{s}", n_iter=EPOCHS) for s in SOLVERS}
-    models["sgd"].set_params(learning_rate=0.01, early_stopping=None)  # small enough for these
-    models["als"].set_params(early_stopping=None)
-    calls = {
-        (solver, m): (FITTED_ROWS, partial(model.fit, X, y))
-        for m, X in matrices.items()
-        for solver, model in models.items()
-    }
-    return _timed(calls, context.repeats)
-
-
-def _timed(
-    calls: Mapping[tuple[str, int], tuple[int, Callable[[], object]]], repeats: int
-) -> dict[str, dict[int, NDArray[np.float64]]]:
-    """Return seconds a row of (kind, size) -> (n_rows, call), all in turn in each repeat."""
     times: dict[str, dict[int, NDArray]] = {}
-    for repeat in range(-1, repeats):  # the first is to warm up
+    for repeat in range(-1, context.repeats):  # the first is to warm up
         for (kind, size), (n_rows, call) in calls.items():
-            of = times.setdefault(kind, {}).setdefault(size, np.empty(repeats))
+            of = times.setdefault(kind, {}).setdefault(size, np.empty(context.repeats))
             took = seconds(call) / n_rows
             if repeat >= 0:
                 of[repeat] = took
@@ -106,18 +79,14 @@ def _coefficients(rng: np.random.Generator, k: int) -> Coefficients:
 def section(values: Values) -> list[Section]:
     """Write the section."""
     features, factors = (by_size(values["lemma"][kind]) for kind in ("features", "factors"))
-    fits = {solver: by_size(of) for solver, of in values.get("nonzeros", {}).items()}
     rows = [[str(m), spread(1e6 * t)] for m, t in features.items()]
     by_k = [[str(k), spread(1e6 * t)] for k, t in factors.items()]
-    by_nonzeros = [[str(m), *(spread(1e6 * of[m]) for of in fits.values())] for m in NONZEROS]
     text = f"""\
 Rows of a general sparse matrix (CSR, {N_FEATURES:,} columns, real values); microseconds a row.
 
 {markdown_table(["features of a row", f"FM, k = {K}, predicted"], rows)}
 
 {markdown_table(["k", f"FM, {M} features of a row, predicted"], by_k)}
-
-{markdown_table(["features of a row", *(f"`{s}`, {EPOCHS} epochs" for s in fits)], by_nonzeros)}
 
 Slopes are below 1 where a row or a nonzero costs something besides its factors."""
     kinds = {"in features": features, "in k": factors}
@@ -131,12 +100,8 @@ Slopes are below 1 where a row or a nonzero costs something besides its factors.
     bars = [
         Bar("predict: log-log slope in features of a row", slopes(features), high=1.05),
         Bar("predict: log-log slope in k", slopes(factors), high=1.05),
-        *(
-            Bar(f"`{solver}`: fit: log-log slope in features of a row", slopes(of), high=1.05)
-            for solver, of in fits.items()
-        ),
     ]
     return [Section(TITLE, text, bars, (plot,))]
 
 
-PART = Part(TITLE, {"lemma": measure_predictions, "nonzeros": measure_fits}, section)
+PART = Part(TITLE, {"lemma": measure_predictions}, section)
