@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from fm.als import als
 from fm.arrays import FloatArray, RealArray
 from fm.batches import default_n_iter
+from fm.chain import Draw
 from fm.design import Design
-from fm.gibbs import Draw, gibbs
+from fm.gibbs import gibbs
 from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
 from fm.posterior import Draws, RunningMean

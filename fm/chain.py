@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
+from fm.arrays import BoolArray, FloatArray, IndexArray
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.likelihoods import Gaussian, OrderedProbit, Probit
 from fm.model import Coefficients, predict
+from fm.moves import Shears, scale_everything, scale_group
 from fm.priors import Group, Prior, SideGroup
 from fm.row_kernel import RowKernel
 from fm.rows import checksum, digest, rows_of
-from fm.scale_moves import scale_everything, scale_group
 from fm.threads import Map
 
 
 class Draw(NamedTuple):
     """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
 
-    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean (zero if
-        training rows had that level). No rows for a matrix.
+    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean
+        (zero if training rows had that level). No rows for a matrix.
     alpha : precision of the noise; 1 for probit and ordered probit.
     cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
     """
 
     w0: float
-    w: NDArray
-    V: NDArray
-    unknown: NDArray
+    w: FloatArray
+    V: FloatArray
+    unknown: FloatArray
     alpha: float
-    cut_points: NDArray
+    cut_points: FloatArray
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,16 @@ class GibbsState:
     """All that the next sweep depends on.
 
     generator : `bit_generator.state`.
-    units : those of the columns of a matrix (`fm.rows.Rows`); None where they are known to be the same.
-    rows : checksums of X and of y, by which `gibbs` recognizes the rows; None where they are known to be the same.
+    units : those of the columns of a matrix (`fm.rows.Rows`); None where they are known to be the
+        same.
+    rows : checksums of X and of y, by which `gibbs` recognizes the rows; None where they are known
+        to be the same.
     """
 
-    arrays: dict[str, NDArray]
-    generator: dict
+    arrays: dict[str, FloatArray]
+    generator: Mapping[str, Any]
     n_sweeps: int
-    units: NDArray | None = None
+    units: FloatArray | None = None
     rows: tuple[int, int] | None = None
 
 
@@ -61,24 +64,27 @@ FIRST_W = 0.1
 
 
 EARLY, EVERY = 20, 5
-"""Scales are moved in each of the first sweeps, and in every so manieth one after these."""
+"""Scales move in each of the first sweeps, and in every fifth one after these."""
 
 
 class Chain:
-    """Rows, groups and likelihood, with the coefficients `theta` (n_columns, k + 1) = [w V] of the columns.
-    The first groups are those of the columns, the others those of a design's linear blocks, one each.
+    """Rows, groups and likelihood, with the coefficients of the columns.
 
-    Parameters : as those of `fm.gibbs.gibbs`. Columns are those of `X` over their units, of a design its levels.
+    The first groups are those of the columns, the others those of a design's linear blocks.
+    Parameters are as those of `fm.gibbs.gibbs`.
+
+    theta : (n_columns, k + 1) = [w V]. Columns are those of `X` over their units, of a design its
+        levels.
     """
 
     def __init__(
         self,
         X: Design | sparse.csr_array,
-        y: NDArray,
+        y: FloatArray,
         *,
         k: int,
         likelihood: str,
-        weight: NDArray | None,
+        weight: FloatArray | None,
         groups: ArrayLike | None,
         prior: Prior | None,
         dtype: DTypeLike,
@@ -115,14 +121,14 @@ class Chain:
         for g, columns in enumerate(members):
             group_of[columns] = g
         self._group_of_set = [int(group_of[columns[0]]) for columns in self._kernel.columns]
-        self._moves_scales = isinstance(self._kernel, RowKernel)
+        self._row_kernel = self._kernel if isinstance(self._kernel, RowKernel) else None
         self._n_sweeps = 0
 
     def initialize(self, std: float, rng: np.random.Generator) -> None:
-        """V ~ N(0, std^2), everything else at a plain guess, or where scales move, drawn given V."""
+        """Draw V ~ N(0, std^2), and where scales move, everything else given V."""
         self.rng = rng
         self.theta[:, 1:] = std * rng.standard_normal(self.theta[:, 1:].shape)
-        if not self._moves_scales:
+        if self._row_kernel is None:
             return
         unit = self._prior.unit
         self.theta[:, 1:] *= np.sqrt(unit)
@@ -130,16 +136,16 @@ class Chain:
         start[:, 0] = FIRST_W * unit * rng.standard_normal(len(start))
         for group in self._groups[: self._n_interacting]:
             group.draw(start[group.columns], rng)
-        self._kernel.load(self.theta)
+        self._row_kernel.load(self.theta)
         likelihood = self._likelihood
-        e = likelihood.target - self._kernel.prediction - likelihood.w0
+        e = likelihood.target - self._row_kernel.prediction - likelihood.w0
         likelihood.draw(Residual(self._kernel, likelihood.target, None, e), rng)
 
     def sweep(self, each: Map = map) -> None:
-        """Steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels or pieces of rows."""
+        """Take steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels or pieces of rows."""
         likelihood, rng = self._likelihood, self.rng
         self._n_sweeps += 1
-        moves = self._moves_scales and (self._n_sweeps <= EARLY or self._n_sweeps % EVERY == 0)
+        moves = self._n_sweeps <= EARLY or self._n_sweeps % EVERY == 0
         interacting = self._groups[: self._n_interacting]
         means = np.empty_like(self.theta)
         for group in interacting:
@@ -154,36 +160,31 @@ class Chain:
         residual = self._kernel.sweep(
             target, likelihood.w0, self.theta, priors, likelihood.alpha, rng, each
         )
-        if moves:
-            self._move_scales(residual)
+        if moves and self._row_kernel is not None:
+            self._move_scales(self._row_kernel, residual)
         priors = [(group.means(), group.precision) for group in self._groups[self._n_interacting :]]
         residual = update_linear(self._linear, residual, priors, likelihood.alpha, rng)
         likelihood.draw(residual, rng)
-        thetas = self._thetas()
-        for g, in_every_row in enumerate(self._in_every_row):
-            self._groups[g].draw(thetas[g], rng)
-            if in_every_row:
-                self._translate(g, thetas)
-        for group, theta in zip(interacting, thetas, strict=False):
-            self.theta[group.columns] = theta
-        if moves and likelihood.expands:
-            self._expand_parameters()
+        self._draw_groups()
+        if moves and self._row_kernel is not None and isinstance(likelihood, Probit):
+            self._expand_parameters(self._row_kernel, likelihood)
 
-    def _move_scales(self, residual: Residual) -> None:
+    def _move_scales(self, kernel: RowKernel, residual: Residual) -> None:
         """Draw the scale of each group of columns."""
         for g, group in enumerate(self._groups[: self._n_interacting]):
             sets = [
                 members
-                for members, of in zip(self._kernel.sets, self._group_of_set, strict=True)
+                for members, of in zip(kernel.sets, self._group_of_set, strict=True)
                 if of == g
             ]
             alpha = self._likelihood.alpha
-            scale_group(self._kernel, sets, group, self.theta, residual.e, alpha, self.rng)
-        self._kernel.explain(residual.target, self._likelihood.w0, residual.e)
+            scale_group(kernel, sets, group, self.theta, residual.vector(), alpha, self.rng)
+        kernel.explain(residual.target, self._likelihood.w0, residual.vector())
 
-    def _expand_parameters(self) -> None:
-        """Draw the latent scale of a probit model."""
-        likelihood, kernel = self._likelihood, self._kernel
+    def _expand_parameters(self, kernel: RowKernel, likelihood: Probit) -> None:
+        """Draw the latent scale of a probit model, unless rows have weights."""
+        if not likelihood.expands:
+            return
         e = likelihood.target - kernel.prediction - likelihood.w0
         for block in self._linear:
             e -= block.effect()
@@ -198,40 +199,63 @@ class Chain:
         for group in self._groups:
             group.rescale(scale[: len(group.mean)])
 
-    def _thetas(self) -> list[NDArray]:
-        """(columns, k + 1) of each group; of linear blocks (levels, 1), not copies."""
+    def _thetas(self) -> list[FloatArray]:
+        """Return (columns, k + 1) of each group; of linear blocks (levels, 1), not copies."""
         interacting = self._groups[: self._n_interacting]
         return [self.theta[group.columns] for group in interacting] + [
             b.theta for b in self._linear
         ]
 
-    def _translate(self, g: int, thetas: list[NDArray]) -> None:
-        """Draw where group g's theta have their origin: of w and v, or of a matrix of blocks w alone."""
-        shears = (self._is_design or self._moves_scales) and g < self._n_interacting
+    def _draw_groups(self) -> None:
+        """Draw the prior's parameters of each group, and the origin of its theta."""
+        thetas, n = self._thetas(), self._n_interacting
+        k = self.theta.shape[1] - 1
+        shears = Shears(self._groups[:n], k) if self._is_design or self._row_kernel else None
+        moved = np.zeros(k + 1)
+        for g, (group, in_every_row) in enumerate(
+            zip(self._groups, self._in_every_row, strict=True)
+        ):
+            own_shears = shears if g < n else None
+            if own_shears is not None:
+                own_shears.apply(g, thetas[g])
+            group.draw(thetas[g], self.rng)
+            if own_shears is not None:
+                own_shears.learn(g)
+            if in_every_row:
+                c = self._translate(g, thetas[g], own_shears)
+                if g < n:
+                    moved += c
+        for g, group in enumerate(self._groups[:n]):
+            if shears is not None:
+                shears.apply(g, thetas[g])
+            self.theta[group.columns] = thetas[g]
+        self._kernel.shift(moved)
+
+    def _translate(self, g: int, theta: FloatArray, shears: Shears | None) -> FloatArray:
+        """Add c (k + 1,) to a group's theta, of a matrix of blocks to w alone; return c."""
         group = self._groups[g]
         P, slope = group.shift_prior()
         p, s = self._likelihood.shift_prior()
         P[0, 0] += p
         slope[0] += s
-        others = [h for h in range(self._n_interacting) if h != g] if shears else []
-        for h in others:
-            p, s = self._groups[h].shear_prior()
-            P[1:, 1:] += p
+        if shears is not None:
+            p, s = shears.prior(g)
+            P[1:, 1:] += np.diag(p)
             slope[1:] += s
-        n = len(P) if shears else 1
+        n = 1 if shears is None else len(P)
         c = np.zeros(len(P))
         root = np.linalg.cholesky(P[:n, :n])
         c[:n] = np.linalg.solve(
             root.T, np.linalg.solve(root, slope[:n]) + self.rng.standard_normal(n)
         )
         self._likelihood.shift(c[0])
-        group.shift(thetas[g], c)
-        for h in others:
-            self._groups[h].shear(thetas[h], c[1:])
-        if g < self._n_interacting:
-            self._kernel.shift(c)
+        group.shift(theta, c)
+        if shears is not None:
+            shears.add(g, c[1:])
+        return c
 
     def current(self) -> Draw:
+        """Return the current draw, in arrays of its own."""
         parts = [
             group.flat(theta) for group, theta in zip(self._groups, self._thetas(), strict=True)
         ]
@@ -239,7 +263,7 @@ class Chain:
         theta = (
             np.concatenate(interacting) if self._is_design else self.theta / self._units[:, None]
         )
-        unknown = np.zeros((len(parts) if self._is_design else 0, theta.shape[1]))
+        unknown: FloatArray = np.zeros((len(parts) if self._is_design else 0, theta.shape[1]))
         for g in range(len(unknown)):
             if self._in_every_row[g]:
                 mean = self._groups[g].unknown()
@@ -255,11 +279,12 @@ class Chain:
         )
 
     def state(self, n_sweeps: int) -> GibbsState:
+        """Return all that the next sweep depends on."""
         arrays = {name: np.asarray(getattr(owner, key)) for name, owner, key in self._state()}
         return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps, self._units, self._rows())
 
     def restore(self, state: GibbsState) -> None:
-        """Go on from `state`. Of other rows than its own the sums are computed and latent targets drawn anew."""
+        """Go on from `state`; for other rows compute their sums and draw latent targets."""
         self._n_sweeps = state.n_sweeps
         bits = getattr(np.random, state.generator["bit_generator"])()
         bits.state = state.generator
@@ -291,7 +316,7 @@ class Chain:
         return self._likelihood.train_mse
 
     def _state(self) -> Iterator[tuple[str, object, str]]:
-        """(name of the array, object that has it, its attribute)."""
+        """Yield the name of an array, the object that has it, and its attribute."""
         yield "theta", self, "theta"
         for b, block in enumerate(self._linear):
             yield f"linear{b}", block, "theta"
@@ -305,8 +330,8 @@ class Chain:
 
 
 def _group(
-    columns: NDArray[np.intp],
-    seen: NDArray[np.bool_],
+    columns: IndexArray,
+    seen: BoolArray,
     k: int,
     prior: Prior,
     side: sparse.csr_array | None,

@@ -15,8 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.base import FactorizationMachine
+from fm.chain import Draw
 from fm.design import Design
-from fm.gibbs import Draw
 from fm.model import Coefficients, Matrix
 from fm.posterior import class_probabilities
 from fm.validation import as_numbers, check_X, class_numbers, resolve_hyperparameters

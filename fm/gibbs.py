@@ -1,68 +1,69 @@
 """Gibbs sampling for Bayesian factorization machines: nothing to tune.
 
-Model: that of `fm.model`, with y observed through one of `fm.likelihoods`, and for the columns of each group
+Model: that of `fm.model`, with y observed through one of `fm.likelihoods`, and for the columns of
+each group
 
-    theta_j = (w_j, v_j) ~ N(mu + B' s_j, Lambda^-1)      s_j the side features of level j, if there are any
-    mu, Lambda           ~ Normal-Wishart                 full covariance over bias and factors
+    theta_j = (w_j, v_j) ~ N(mu + B' s_j, Lambda^-1)      s_j the side features of level j, if there
+    are any mu, Lambda           ~ Normal-Wishart                 full covariance over bias and
+    factors
 
 A sweep draws, each from its conditional given all the rest,
 
     1. theta, all levels of a block at once (`fm.block_kernel`), block after block;
     2. w0, the noise precision, cut points and latent targets (`fm.likelihoods`);
     3. mu, Lambda and B of each group (`fm.priors`);
-    4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0, and
+    4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0,
+    and
        <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn from
-       what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu & Sabatti,
-       Biometrika 2000, on such moves). It needs a level of the block in every row; of a matrix, whose groups
-       may interact within themselves, only c_0 is moved.
+       what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu &
+       Sabatti, Biometrika 2000, on such moves). It needs a level of the block in every row; of a
+       matrix, whose groups may interact within themselves, only c_0 is moved.
 
-Rendle, "Factorization Machines with libFM" (ACM TIST 2012) draws one coordinate at a time under diagonal
-priors; Salakhutdinov & Mnih (ICML 2008) have 1 and 3 for a matrix of users and items without biases.
+Rendle, "Factorization Machines with libFM" (ACM TIST 2012) draws one coordinate at a time under
+diagonal priors; Salakhutdinov & Mnih (ICML 2008) have 1 and 3 for a matrix of users and items
+without biases.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.chain import Chain, Draw, GibbsState
+from fm.arrays import AnyArray, FloatArray, RealArray
+from fm.chain import Chain, GibbsState
 from fm.design import Design
 from fm.priors import Prior
 from fm.threads import mapping
-
-Callback = Callable[[int, Draw], bool | None]
-"""As `fm.als.Callback`, with the sweep's draw."""
+from fm.trace import Callback, Trace
 
 
 @dataclass(frozen=True)
 class GibbsFit:
-    """Kept draws (first axis S), traces over all sweeps of this call (first axis n_iter), last state.
+    """Kept draws (S, ...), what was traced over all sweeps of this call, and the last state.
 
     w0 (S,), w (S, n_features), V (S, n_features, k), unknown (S, n_blocks, k + 1),
     alpha (S,), cut_points (S, n_classes - 1): one `Draw` per s.
-    trace : `alpha`, `w0`, `train_mse` (of the sweep's draw; nan for probit), `seconds`, each (n_iter,);
-        `cut_points` (n_iter, n_classes - 1).
+    trace : `alpha`, `w0`, `train_mse` (of the sweep's draw; nan for probit), `seconds`, each
+        (n_iter,); `cut_points` (n_iter, n_classes - 1).
     """
 
-    w0: NDArray
-    w: NDArray
-    V: NDArray
-    unknown: NDArray
-    alpha: NDArray
-    cut_points: NDArray
-    trace: dict[str, NDArray[np.float64]]
+    w0: RealArray
+    w: RealArray
+    V: RealArray
+    unknown: RealArray
+    alpha: RealArray
+    cut_points: RealArray
+    trace: dict[str, AnyArray]
     state: GibbsState
 
 
 def gibbs(
     X: Design | sparse.csr_array,
-    y: NDArray,
+    y: AnyArray,
     *,
     k: int,
     n_iter: int,
@@ -70,7 +71,7 @@ def gibbs(
     burn_in: int = 0,
     thin: int = 1,
     likelihood: Literal["gaussian", "probit", "ordered"] = "gaussian",
-    sample_weight: NDArray | None = None,
+    sample_weight: FloatArray | None = None,
     groups: ArrayLike | None = None,
     init_std: float = 0.1,
     prior: Prior | None = None,
@@ -79,19 +80,19 @@ def gibbs(
     dtype: DTypeLike = np.float64,
     n_jobs: int = 1,
 ) -> GibbsFit:
-    """`n_iter` sweeps; keeps the draw of every `thin`-th sweep after the first `burn_in`.
+    """Take `n_iter` sweeps; keep the draw of every `thin`-th sweep after the first `burn_in`.
 
     y : values (gaussian, where `sample_weight` is allowed), 0/1 (probit) or class numbers
         0..n_classes-1 (ordered), each class present.
-    burn_in, thin : counted in sweeps since the very first (`start.n_sweeps` included), so that n + m
-        sweeps keep the same draws as n, then m. Memory: S * (n_features * (k + 1)) numbers; burn_in
-        >= n_iter keeps none (the callback still sees every sweep's draw).
+    burn_in, thin : counted in sweeps since the very first (`start.n_sweeps` included), so that n +
+        m sweeps keep the same draws as n, then m. Memory: S * (n_features * (k + 1)) numbers;
+        burn_in >= n_iter keeps none (the callback still sees every sweep's draw).
     prior : None for `Prior.of(y)`, or `Prior()` where y is not a number.
     rng : None exactly when `start` is given, whose generator state it then goes on from.
     n_jobs : threads; draws are the same whatever their number.
-    callback : sees the current draw after every sweep, burn-in too; see `fm.als.Callback`.
+    callback : sees the current draw after every sweep, burn-in too; see `fm.trace.Callback`.
     """
-    began = time.perf_counter()
+    trace = Trace(callback, "alpha", "w0", "train_mse", "cut_points")
     chain = Chain(
         X,
         y,
@@ -102,21 +103,14 @@ def gibbs(
         prior=prior,
         dtype=dtype,
     )
-    if start is None:
-        chain.initialize(init_std, rng)
-    else:
+    if start is not None:
         chain.restore(start)
+    elif rng is not None:
+        chain.initialize(init_std, rng)
     first = 0 if start is None else start.n_sweeps
     sweeps = range(first + 1, first + n_iter + 1)
     kept = [sweep for sweep in sweeps if sweep > burn_in and (sweep - burn_in) % thin == 0]
-    draws = Draw(*(np.empty((len(kept), *np.shape(x)), dtype) for x in chain.current()))
-    trace: dict[str, list] = {
-        "alpha": [],
-        "w0": [],
-        "train_mse": [],
-        "seconds": [],
-        "cut_points": [],
-    }
+    draws = [np.empty((len(kept), *np.shape(x)), dtype) for x in chain.current()]
     n_kept = 0
     with mapping(n_jobs) as each:
         for sweep in sweeps:
@@ -126,15 +120,8 @@ def gibbs(
                 for all_draws, x in zip(draws, draw, strict=True):
                     all_draws[n_kept] = x
                 n_kept += 1
-            trace["alpha"].append(draw.alpha)
-            trace["w0"].append(draw.w0)
-            trace["train_mse"].append(chain.train_mse)
-            trace["cut_points"].append(draw.cut_points)
-            trace["seconds"].append(time.perf_counter() - began)
-            paused = time.perf_counter()
-            stop = callback is not None and callback(sweep, draw)
-            began += time.perf_counter() - paused
-            if stop:
+            values = {"alpha": draw.alpha, "w0": draw.w0, "cut_points": draw.cut_points}
+            if trace.add(sweep, draw, train_mse=chain.train_mse, **values):
                 break
-    traces = {name: np.array(values) for name, values in trace.items()}
-    return GibbsFit(*(x[:n_kept] for x in draws), traces, chain.state(sweep))
+    w0, w, V, unknown, alpha, cut_points = (x[:n_kept] for x in draws)
+    return GibbsFit(w0, w, V, unknown, alpha, cut_points, trace.arrays(), chain.state(sweep))

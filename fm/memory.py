@@ -9,9 +9,10 @@ LARGEST = 2**25 - 2**20
 def reuse_freed_memory() -> None:
     """Have arrays of up to `LARGEST` bytes take memory that others have freed.
 
-    glibc gets every array above a threshold, 128 KB at first, afresh from the kernel, which has to clear it
-    page by page: in sweeps made of many such arrays up to a fifth of the time (measured). Freeing an
-    array above the threshold raises it to that array's size (mallopt(3), M_MMAP_THRESHOLD). The array
-    here is never touched, so it costs nothing. Elsewhere than with glibc nothing happens.
+    glibc gets every array above a threshold, 128 KB at first, afresh from the kernel, which has to
+    clear it page by page: in sweeps made of many such arrays up to a fifth of the time (measured).
+    Freeing an array above the threshold raises it to that array's size (mallopt(3),
+    M_MMAP_THRESHOLD). The array here is never touched, so it costs nothing. Elsewhere than with
+    glibc nothing happens.
     """
     np.empty(LARGEST, np.uint8)

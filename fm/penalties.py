@@ -6,7 +6,7 @@ factors both are best multiplied:
     argmin over (b, c) of  sum_rows loss(y, b + c_w a + c_V p) + s^2 |c - 1|^2 / (2 SPREAD^2)
 
 with s^2 the noise (1 for classes). A factor below 1 says that the coefficients are larger than they
-should be, and raises their penalty; one above 1 lowers it. As in a scale move of `fm.scale_moves`,
+should be, and raises their penalty; one above 1 lowers it. As in a scale move of `fm.moves`,
 multiplying w by c belongs to dividing l2_w by c^2, and multiplying p by c to dividing l2 by c.
 """
 

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
+from fm.arrays import AnyArray, FloatArray, IndexArray, IntArray, RealArray
 from fm.block_kernel import BlockKernel
+from fm.column_sets import ColumnSet
 from fm.design import Block, Design
 from fm.memory import reuse_freed_memory
-from fm.row_kernel import ColumnSet, RowKernel
+from fm.row_kernel import RowKernel
 
 MAX_BLOCKS = 4
-"""One-hot sets up to which the block kernel is taken: its cost grows with their square, the row kernel's with their
-number. Of 2 fields a sweep takes 0.6, of 5 fields 1.4 of the time of myFM's (k = 4)."""
+"""One-hot sets up to which the block kernel is taken: its cost grows with their square, the row
+kernel's with their number. Of 2 fields a sweep takes 0.6, of 5 fields 1.4 of the time of myFM's (k
+= 4)."""
 
 FIELD = 0.5
-"""Share of the rows in which a set of columns must have a 1 to be taken for a field, with a prior of its own."""
+"""Share of the rows in which a set of columns must have a 1 to be taken for a field, with a prior
+of its own."""
 
 
 @dataclass(frozen=True)
@@ -31,40 +35,38 @@ class Rows:
     groups : columns that share a prior, each set lying within one group.
     counts : (n_columns,) rows in which each column is not 0.
     is_field : of each group, whether every row has a 1 in one of its columns and 0 in the others.
-    units : (n_columns,) what the columns were divided by: the root of the (weighted) mean square of their
-        nonzero values.
+    units : (n_columns,) what the columns were divided by: the root of the (weighted) mean square of
+        their nonzero values.
     """
 
     kernel: BlockKernel | RowKernel
-    groups: Sequence[NDArray[np.intp]]
-    counts: NDArray[np.intp]
+    groups: Sequence[IndexArray]
+    counts: IndexArray
     is_field: Sequence[bool]
-    units: NDArray[np.float64]
+    units: FloatArray
 
 
 def rows_of(
     X: Design | sparse.csr_array,
-    weight: NDArray | None,
+    weight: FloatArray | None,
     groups: ArrayLike | None,
     *,
     k: int,
     dtype: DTypeLike,
-    by_row: bool = False,
     rescale: bool = True,
 ) -> Rows:
     """Prepare the rows of `X`.
 
-    Columns are those of `X`, of a design only the levels of its interacting blocks (features of levels are left
-    to the prior, linear blocks to `LinearBlock`). A design's groups are its blocks. A matrix's are the columns of
-    equal number in `groups` (n_features,); if that is None, each field that is discovered is a group, and the
-    remaining columns are one.
+    Columns are those of `X`, of a design only the levels of its interacting blocks (features of
+    levels are left to the prior, linear blocks to `LinearBlock`). A design's groups are its blocks.
+    A matrix's are the columns of equal number in `groups` (n_features,); if that is None, each
+    field that is discovered is a group, and the remaining columns are one.
 
-    by_row : never take the block kernel.
     rescale : divide the columns of a matrix by their units.
     """
     reuse_freed_memory()
     if isinstance(X, Design):
-        return _rows_of_design(X.interacting, weight, k=k, dtype=dtype, by_row=by_row)
+        return _rows_of_design(X.interacting, weight, k=k, dtype=dtype)
     X = sparse.csc_array(X, copy=True)
     X.sum_duplicates()
     X.eliminate_zeros()
@@ -93,28 +95,29 @@ def rows_of(
         lengths.get(tuple(group[:1])) == len(group) and fields[tuple(group[:1])]
         for group in members
     ]
-    if all(one_hot) and len(sets) <= MAX_BLOCKS and not by_row:
+    if all(one_hot) and len(sets) <= MAX_BLOCKS:
         levels = [_levels(part) for part in parts]
-        kernel = BlockKernel(levels, sets, weight, k=k, dtype=dtype)
-    else:
-        ones = np.ones(X.shape[0], dtype)
-        sets = [
-            _column_set(part, subset, hot, weight, ones)
-            for part, subset, hot in zip(parts, sets, one_hot, strict=True)
-        ]
-        kernel = RowKernel(sets, X.shape[0], weight, dtype)
+        blocks = BlockKernel(levels, sets, weight, k=k, dtype=dtype)
+        return Rows(blocks, members, counts, is_field, units)
+    ones = np.ones(X.shape[0], dtype)
+    column_sets = [
+        _column_set(part, subset, hot, weight, ones)
+        for part, subset, hot in zip(parts, sets, one_hot, strict=True)
+    ]
+    kernel = RowKernel(column_sets, X.shape[0], weight, dtype)
     return Rows(kernel, members, counts, is_field, units)
 
 
 def _rows_of_design(
-    blocks: Sequence[Block], weight: NDArray | None, *, k: int, dtype: DTypeLike, by_row: bool
+    blocks: Sequence[Block], weight: FloatArray | None, *, k: int, dtype: DTypeLike
 ) -> Rows:
     ends = np.cumsum([block.n_levels for block in blocks])
     columns = [
         np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)
     ]
     levels = [block.levels for block in blocks]
-    if len(blocks) <= MAX_BLOCKS and not by_row:
+    kernel: BlockKernel | RowKernel
+    if len(blocks) <= MAX_BLOCKS:
         kernel = BlockKernel(levels, columns, weight, k=k, dtype=dtype)
     else:
         ones = np.ones(len(levels[0]), dtype)
@@ -139,7 +142,7 @@ def digest(X: Design | sparse.csr_array) -> int:
     return checksum(np.array(X.shape), *parts)
 
 
-def checksum(*arrays: NDArray) -> int:
+def checksum(*arrays: AnyArray) -> int:
     """Return one number for the bytes of all arrays, in their order."""
     number = 0
     for array in arrays:
@@ -147,12 +150,12 @@ def checksum(*arrays: NDArray) -> int:
     return number
 
 
-def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:
+def conflict_free_sets(X: sparse.csc_array) -> list[IndexArray]:
     """Split the columns of `X` into sets of which no two members share a row.
 
-    Greedy coloring: the columns, those with most nonzeros first, each join the first set that has none of their
-    rows. Of each row a mask of bits says which sets have it. Columns of zeros join the first set. Sets and their members are in
-    the order of the columns.
+    Greedy coloring: the columns, those with most nonzeros first, each join the first set that has
+    none of their rows. Of each row a mask of bits says which sets have it. Columns of zeros join
+    the first set. Sets and their members are in the order of the columns.
     """
     counts = np.diff(X.indptr)
     by_count = np.argsort(-counts, kind="stable")
@@ -171,8 +174,8 @@ def conflict_free_sets(X: sparse.csc_array) -> list[NDArray[np.intp]]:
     return sorted(sets, key=lambda members: members[0])
 
 
-def _first_free(masks: NDArray[np.uint64], rows: NDArray[np.integer]) -> tuple[int, int]:
-    """The word and bit of the first set that has none of `rows`; a word too many if there is none."""
+def _first_free(masks: AnyArray, rows: IntArray) -> tuple[int, int]:
+    """Return the word and bit of the first set that has none of `rows`, a word too many if none."""
     for word, mask in enumerate(masks):
         taken = int(np.bitwise_or.reduce(mask.take(rows)))
         free = ~taken & (taken + 1)
@@ -181,11 +184,12 @@ def _first_free(masks: NDArray[np.uint64], rows: NDArray[np.integer]) -> tuple[i
     return len(masks), 0
 
 
-def _divide_by_units(X: sparse.csc_array, weight: NDArray | None) -> NDArray[np.float64]:
-    """Divide each column by its unit, in place, and return the units (n_features,), 1 for columns without weight.
+def _divide_by_units(X: sparse.csc_array, weight: FloatArray | None) -> FloatArray:
+    """Divide each column by its unit, in place; return the units (n_features,).
 
-    The unit is the root of the mean square of the nonzero values, a row of weight 2 counting as two; where the
-    values have but one absolute value, exactly that value, so that they become 1.
+    The unit is the root of the mean square of the nonzero values, a row of weight 2 counting as
+    two; where the values have but one absolute value, exactly that value, so that they become 1.
+    Columns without weight have 1.
     """
     units = np.ones(X.shape[1])
     if not X.nnz:
@@ -212,10 +216,10 @@ def _divide_by_units(X: sparse.csc_array, weight: NDArray | None) -> NDArray[np.
 
 def _column_set(
     part: sparse.csc_array,
-    columns: NDArray[np.intp],
+    columns: IndexArray,
     one_hot: bool,
-    weight: NDArray | None,
-    ones: NDArray,
+    weight: FloatArray | None,
+    ones: RealArray,
 ) -> ColumnSet:
     levels = np.repeat(np.arange(part.shape[1]), np.diff(part.indptr))
     order = np.argsort(part.indices, kind="stable")
@@ -223,7 +227,7 @@ def _column_set(
     return ColumnSet(columns, part.indices[order], levels[order], values, weight, ones)
 
 
-def _levels(X: sparse.csc_array) -> NDArray[np.intp]:
+def _levels(X: sparse.csc_array) -> IndexArray:
     """(n_rows,) the column of each row's single entry, -1 where it has none."""
     levels = np.full(X.shape[0], -1)
     levels[X.indices] = np.repeat(np.arange(X.shape[1]), np.diff(X.indptr))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fm import row_kernel
+from fm import column_sets
 from fm.rows import rows_of
 from fm.threads import mapping
 from tests.oracles import fm_predict
@@ -84,7 +84,7 @@ def test_pieces_and_threads_do_not_matter(monkeypatch):
     """The number of pieces to rounding, the number of threads to the last bit."""
     thetas = []
     for piece, n_jobs in ((2**16, 1), (16, 1), (16, 2)):
-        monkeypatch.setattr(row_kernel, "PIECE", piece)
+        monkeypatch.setattr(column_sets, "PIECE", piece)
         rng = np.random.default_rng(0)
         X, rows, _ = example(rng, 200)
         theta, y = rng.normal(size=(X.shape[1], 3)), rng.normal(size=200)
