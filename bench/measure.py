@@ -85,7 +85,7 @@ def environment() -> dict[str, str]:
             )
         ),
         "python": platform.python_version(),
-        **{package: found for package in PACKAGES if (found := _version(package)) is not None},
+        **{package: number for package in PACKAGES if (number := _version(package)) is not None},
     }
 
 

@@ -20,7 +20,7 @@ def row_statistics(
     """Columns (n_test,).
 
     For each field, `user_ratings` or `device_rows`, how many training rows the row's level
-    has, and `std`, the standard deviation of the rating given the data, where the model knows
+    has, and `std`, the standard deviation of the rating given the data, where the model has
     one.
     """
     what = "ratings" if dataset.task == "rating" else "rows"

@@ -50,9 +50,9 @@ def model_for(model: BaseEstimator, task: str) -> BaseEstimator | None:
     other = CLASSIFIERS.get(type(model)) if kind == "classifier" else None
     if other is None:
         return None
-    found = other(**model.get_params(deep=False))
+    classifier = other(**model.get_params(deep=False))
     try:
-        getattr(found, "check_params", lambda: None)()
+        getattr(classifier, "check_params", lambda: None)()
     except ValueError:
         return None  # such as a solver that does not classify
-    return found
+    return classifier

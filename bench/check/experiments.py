@@ -180,12 +180,12 @@ def own_experiments(data: str | None = None) -> list[Experiment]:
 def read_experiments(path: Path, data: str | None = None) -> list[Experiment]:
     """Return those of a file of checks; raise UserError where it makes no sense."""
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
+        checks = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
-    if not isinstance(found, Mapping) or not found:
+    if not isinstance(checks, Mapping) or not checks:
         raise UserError(f"{path} must map names of experiments to what they run")
-    return [_experiment(str(name), of, str(path), data) for name, of in found.items()]
+    return [_experiment(str(name), of, str(path), data) for name, of in checks.items()]
 
 
 def _experiment(name: str, of: object, where: str, data: str | None) -> Experiment:
@@ -215,9 +215,9 @@ def _experiment(name: str, of: object, where: str, data: str | None) -> Experime
 def _imported(target: str, name: str) -> Evaluate:
     module, _, attribute = str(target).rpartition(".")
     try:
-        found = getattr(import_module(module), attribute)
+        function = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{name}: cannot import {target}: {sentence(error)}") from error
-    if not callable(found):
+    if not callable(function):
         raise UserError(f"{name}: {target} is not a function of a seed")
-    return found
+    return function

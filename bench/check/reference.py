@@ -45,23 +45,23 @@ Entry = Mapping[str, Any]
 def load(path: Path) -> dict[str, dict]:
     """Return data set -> {data, experiments: name -> entry}; empty if there is no reference."""
     try:
-        found = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
+        sections = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
-    if not isinstance(found, dict):
+    if not isinstance(sections, dict):
         raise UserError(f"{path} is no reference of a check")
-    return found
+    return sections
 
 
 def entry_of(experiment: Experiment, path: Path) -> Entry:
     """Return what was recorded; raise UserError if nothing was, or of something else."""
-    found = load(path).get(experiment.dataset, {})
+    section = load(path).get(experiment.dataset, {})
     how = 'record it: --record --reason "..."'
-    if found.get("data", experiment.digest) != experiment.digest:
+    if section.get("data", experiment.digest) != experiment.digest:
         raise UserError(
             f"{path.name} is of other rows than those of {experiment.dataset} here; {how}"
         )
-    entry = found.get("experiments", {}).get(experiment.name)
+    entry = section.get("experiments", {}).get(experiment.name)
     if entry is None:
         raise UserError(f"{path.name} has no {experiment.name} on {experiment.dataset}; {how}")
     metrics = {name: of["better"] for name, of in entry["metrics"].items()}
@@ -90,9 +90,9 @@ def record(
 ) -> Entry:
     """Replace one experiment's entry, and return it; entries of other rows go."""
     whole = load(path)
-    found = whole.setdefault(experiment.dataset, {})
-    if found.get("data") != experiment.digest:
-        found = whole[experiment.dataset] = {"data": experiment.digest}
+    section = whole.setdefault(experiment.dataset, {})
+    if section.get("data") != experiment.digest:
+        section = whole[experiment.dataset] = {"data": experiment.digest}
     entry = {
         "run": experiment.run,
         "time": round(float(np.median([seconds for _, seconds in measured])) / calibration, 2),
@@ -104,7 +104,7 @@ def record(
             for metric in experiment.metrics
         },
     }
-    found.setdefault("experiments", {})[experiment.name] = entry
+    section.setdefault("experiments", {})[experiment.name] = entry
     text = yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, width=110)
     write_text(path, HEAD + text)
     return entry

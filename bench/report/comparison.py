@@ -80,12 +80,12 @@ def spread(row: Choice, metric: str) -> str:
 
 def reference_of(row: Choice, rows: Sequence[Choice], reference: str) -> Choice | None:
     """Return the reference model's row, with the same features where there is one."""
-    found = [r for r in rows if r.model == reference]
-    same = [r for r in found if r.chosen.features == row.chosen.features]
-    return next(iter(same or found), None)
+    all_features = [r for r in rows if r.model == reference]
+    same = [r for r in all_features if r.chosen.features == row.chosen.features]
+    return next(iter(same or all_features), None)
 
 
-def race(rows: Sequence[Choice]) -> str:
+def incomplete(rows: Sequence[Choice]) -> str:
     """Return which configurations were not in the running, and why; nothing if all were."""
     lines = [
         f"- Of the {len(row.of)} configurations of {code(row.model)}, {row.left_out} "

@@ -171,13 +171,13 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
     for record in records:
         grouped[record.data, record.task.name, _protocol(record)].append(record)
     labels = _split_labels(grouped)
-    found = []
+    compared = []
     for key, of in grouped.items():
         rows = choices(of)
         if rows:
             source = of[0].tags.get("data.source", of[0].tags.get("data", ""))
-            found.append(Comparison(key[0], source, labels[key], of[0].task, tuple(rows)))
-    return sorted(found, key=lambda c: (-len(c.rows), c.title, c.data))
+            compared.append(Comparison(key[0], source, labels[key], of[0].task, tuple(rows)))
+    return sorted(compared, key=lambda c: (-len(c.rows), c.title, c.data))
 
 
 def choices(records: Sequence[Record]) -> list[Choice]:
@@ -188,8 +188,8 @@ def choices(records: Sequence[Record]) -> list[Choice]:
     grouped: dict[tuple, list[Configuration]] = defaultdict(list)
     for c in configurations(records):
         grouped[c.model, c.features, c.modified].append(c)
-    found = [choice for of in grouped.values() for choice in _chosen(of)]
-    return sorted(found, key=lambda c: (*_rank(c.chosen), c.model, c.chosen.features))
+    chosen = [choice for of in grouped.values() for choice in _chosen(of)]
+    return sorted(chosen, key=lambda c: (*_rank(c.chosen), c.model, c.chosen.features))
 
 
 def configurations(records: Sequence[Record]) -> list[Configuration]:

@@ -18,7 +18,7 @@ from typing import Any
 from bench.files import write_text
 from bench.identity import digest
 from bench.report import published
-from bench.report.comparison import comparison_table, race, slices, unfinished
+from bench.report.comparison import comparison_table, incomplete, slices, unfinished
 from bench.report.document import as_html, as_markdown, heading
 from bench.report.figure_selection import N_LINES, draw
 from bench.report.model_selection import Choice, Comparison, comparisons
@@ -84,12 +84,12 @@ class Subject:
 
 def subject_of(reader: RunReader, name: str) -> Subject:
     """Return what to report: all runs of an experiment, or of the sweep with that parent run."""
-    found = reader.parent(name)
-    if found is None:
+    sweep = reader.parent(name)
+    if sweep is None:
         experiment = reader.experiment(name)
         command = f"python -m bench.report {shlex.quote(name)}"
         return Subject(experiment, reader.records(experiment), command, experiment.name)
-    experiment, parent = found
+    experiment, parent = sweep
     words = [w for w in shlex.split(parent.words) if not w.startswith("results=")]
     command = f"python -m bench {shlex.join(words)}"
     folder = sweep_folder(experiment, parent.sweep, parent.words)
@@ -140,23 +140,23 @@ def document(
 ) -> Iterator[str]:
     """Yield the parts of a report; draw its figures into `directory`."""
     predictions = Predictions(reader)
-    found = comparisons(subject.records)
+    compared = comparisons(subject.records)
     yield heading(_title(subject), 1)
     if subject.simulated:
         yield "**Simulated data: nothing here was measured on people's ratings.**"
-    yield _provenance(subject, found)
-    against = published.article_comparison(subject.question, found)
+    yield _provenance(subject, compared)
+    against = published.article_comparison(subject.question, compared)
     if against is not None:
         gap = published.Gap(subject.question, against, predictions, subject.records)
         yield from published.section(gap, subject.question.get("title", ""), directory)
-    for number, comparison in enumerate(found, 1):
-        of = f" on {escaped(comparison.title)}" if len(found) > 1 else ""
+    for number, comparison in enumerate(compared, 1):
+        of = f" on {escaped(comparison.title)}" if len(compared) > 1 else ""
         yield heading(f"Which model is best{of}?")
         suffix = f"_{number}" if number > 1 else ""
         yield from _compared(subject, comparison, reader, predictions, directory, suffix, by)
-    if not found:
+    if not compared:
         yield "No run has finished."
-    yield from _limits(subject.question.get("cannot") or {}, found)
+    yield from _limits(subject.question.get("cannot") or {}, compared)
     yield from unfinished(subject.records, _missing(subject), subject.question.get("skipped") or {})
     yield _foot(subject.records)
 
@@ -180,7 +180,7 @@ def _compared(
             yield what if comparison.unmodified else "All runs are of modified code."
         if rows:
             yield comparison_table(rows, reference, predictions, several_features=several)
-    if left_out := race(comparison.rows):
+    if left_out := incomplete(comparison.rows):
         yield left_out
     yield _reading(comparison) + _not_refitted(comparison.rows)
     if by is not None:
@@ -193,10 +193,11 @@ def _title(subject: Subject) -> str:
     return escaped(subject.question.get("title", subject.experiment.name))
 
 
-def _provenance(subject: Subject, found: Sequence[Comparison]) -> str:
+def _provenance(subject: Subject, compared: Sequence[Comparison]) -> str:
     """Return what was run, on what, and how to run it again."""
     of = [
-        f"{escaped(c.title)} (digest {code(c.data)})" if c.data else escaped(c.title) for c in found
+        f"{escaped(c.title)} (digest {code(c.data)})" if c.data else escaped(c.title)
+        for c in compared
     ]
     finished = sum(r.finished for r in subject.records)
     return (
@@ -232,9 +233,9 @@ def _not_refitted(rows: Sequence[Choice]) -> str:
     )
 
 
-def _limits(cannot: Mapping[str, str], found: Sequence[Comparison]) -> Iterator[str]:
+def _limits(cannot: Mapping[str, str], compared: Sequence[Comparison]) -> Iterator[str]:
     """Yield what the models of these rows cannot do, as far as the experiment says."""
-    models = dict.fromkeys(row.model for c in found for row in c.shown)
+    models = dict.fromkeys(row.model for c in compared for row in c.shown)
     lines = [f"- {code(m)} cannot {cannot[m]}." for m in models if m in cannot]
     if lines:
         yield heading("What can each not do?")

@@ -106,10 +106,10 @@ class Predictions:
 
     def _by_test_set(self, configuration: Configuration) -> dict[tuple, list[pd.DataFrame]]:
         """Return frames by (data, split, its seed, fold and origin)."""
-        found: dict[tuple, list[pd.DataFrame]] = {}
+        frames: dict[tuple, list[pd.DataFrame]] = {}
         for r in configuration.tested:
             keys = ("data_seed", "split.fold", "split.origin")
             drawn = tuple(str(r.params.get(key)) for key in keys)
             key = (r.data, r.tags.get("split", ""), *drawn)
-            found.setdefault(key, []).append(self.of(r))
-        return found
+            frames.setdefault(key, []).append(self.of(r))
+        return frames

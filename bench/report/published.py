@@ -50,7 +50,7 @@ class Gap:
     records: Sequence[Record] = ()
 
     @cached_property
-    def found(self) -> dict[str, Configuration]:
+    def measured(self) -> dict[str, Configuration]:
         """The measured configuration of each system."""
         return {row.model: row.chosen for row in reversed(self.comparison.shown)}
 
@@ -73,7 +73,7 @@ class Gap:
     def simulated(self) -> bool:
         """Whether the data were drawn from a known model."""
         return any(
-            r.tags.get("simulated") == "true" for c in self.found.values() for r in c.records
+            r.tags.get("simulated") == "true" for c in self.measured.values() for r in c.records
         )
 
     @property
@@ -90,41 +90,41 @@ class Gap:
 
     def metric(self, name: str, metric: str) -> float | None:
         """Return a measured metric, None where the system did not run."""
-        return self.found[name].mean(metric) if name in self.found else None
+        return self.measured[name].mean(metric) if name in self.measured else None
 
     def interval(self, name: str, reference: str) -> str:
         """Return the MSE of one minus that of the other, with its interval, for a cell."""
-        if self.predictions is None or not {name, reference} <= self.found.keys():
+        if self.predictions is None or not {name, reference} <= self.measured.keys():
             return _less(self.metric(name, WHOLE), self.metric(reference, WHOLE))
-        gap = self.predictions.gap(self.found[name], self.found[reference])
+        gap = self.predictions.gap(self.measured[name], self.measured[reference])
         return MISSING if gap is None else signed(*gap[:3])
 
 
-def article_table(question: Mapping[str, Any], found: Sequence[Comparison]) -> list[str]:
+def article_table(question: Mapping[str, Any], compared: Sequence[Comparison]) -> list[str]:
     """Return lines for a terminal: the article's numbers beside ours, and the gap of each.
 
     Nothing unless the question names systems with published figures, and they were measured on the
     article's rows.
     """
-    comparison = article_comparison(question, found)
+    comparison = article_comparison(question, compared)
     if comparison is None:
         return []
     gap = Gap(question, comparison)
     names = [name for name in gap.systems if gap.published(name) is not None]
-    if not names or not set(names) <= gap.found.keys():
+    if not names or not set(names) <= gap.measured.keys():
         return []
     tables = (table(gap, names), gaps_table(gap))
     return ["The article's numbers beside ours:", "", "\n\n".join(tables)]
 
 
 def article_comparison(
-    question: Mapping[str, Any], found: Sequence[Comparison]
+    question: Mapping[str, Any], compared: Sequence[Comparison]
 ) -> Comparison | None:
     """Return what to hold an article against: the comparison on its split, or the first."""
     if not question.get("systems"):
         return None
-    same = [c for c in found if question.get("split") in (None, c.split)]
-    return next(iter([*same, *found]), None)
+    same = [c for c in compared if question.get("split") in (None, c.split)]
+    return next(iter([*same, *compared]), None)
 
 
 def table(gap: Gap, names: Iterable[str] | None = None) -> str:
@@ -139,7 +139,7 @@ def table(gap: Gap, names: Iterable[str] | None = None) -> str:
 
 
 def _row(gap: Gap, name: str) -> list[str]:
-    if name not in gap.found:
+    if name not in gap.measured:
         failed = next((r for r in gap.records if r.model == name and not r.finished), None)
         reason = "not run" if failed is None else f"{failed.status}: {failed.reason}"
         return [f"{code(name)} {escaped(reason)}", number(gap.published(name)), *[MISSING] * 6]
@@ -174,8 +174,7 @@ def findings(gap: Gap) -> str:
 
     Nothing where the systems it speaks of did not run on the article's rows.
     """
-    found = gap.found
-    if gap.simulated and gap.reference in found:
+    if gap.simulated and gap.reference in gap.measured:
         floor, oracle = (
             gap.metric(gap.reference, f"test/{name}") for name in ("noise_floor", "oracle_mse")
         )
@@ -184,32 +183,32 @@ def findings(gap: Gap) -> str:
             f"(expected: {floor:.4f}), which no model can be expected to beat."
         )
     needed = ("vw_crossed", "vw_rank", "vw_linear", "linear")
-    measured = {
+    values = {
         (name, of): value
-        for name in found
+        for name in gap.measured
         for of in (FIRST, WHOLE, RAW)
         if (value := gap.metric(name, of)) is not None
     }
     article = [gap.published(name) for name in needed[:2]]
     if (
         None in article
-        or not {(n, of) for n in needed for of in (FIRST, WHOLE, RAW)} <= measured.keys()
+        or not {(n, of) for n in needed for of in (FIRST, WHOLE, RAW)} <= values.keys()
     ):
         return ""
-    tested = [name for name in found if (name, WHOLE) in measured]
+    tested = [name for name in gap.measured if (name, WHOLE) in values]
     best = min(tested, key=lambda model: ranked(gap.metric(model, RATING.selection_metric)))
-    linear = measured["linear", WHOLE]
-    gain = linear - measured["vw_rank", WHOLE]
-    first, raw = ([measured[name, of] for name in needed[:2]] for of in (FIRST, RAW))
+    linear = values["linear", WHOLE]
+    gain = linear - values["vw_rank", WHOLE]
+    first, raw = ([values[name, of] for name in needed[:2]] for of in (FIRST, RAW))
     sentences = (
         "**The published pair is VW's last progress line.** VW reports at powers of two, so its "
         f"last line on 9,430 test rows is of the first 8,192: {first[0]:.4f} and {first[1]:.4f} "
         f"here. On the whole test set it is {raw[0]:.4f} and {raw[1]:.4f}.",
         '**Its "linear regression" is not linear**: `-q ui` crosses every user with every item, '
-        f"hashed into 2^18 weights. Without `-q`, VW has {measured['vw_linear', WHOLE]:.4f}; ridge "
+        f"hashed into 2^18 weights. Without `-q`, VW has {values['vw_linear', WHOLE]:.4f}; ridge "
         f"regression on the same ids has {linear:.4f}.",
         f"**So the article's FM gains {gain:.4f} over a linear model**, not {_less(*article)}; the "
-        f"best model here by validation, {code(best)}, gains {linear - measured[best, WHOLE]:.4f}.",
+        f"best model here by validation, {code(best)}, gains {linear - values[best, WHOLE]:.4f}.",
     )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 

@@ -23,13 +23,13 @@ def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
 
     The numbers of an article that an experiment is about come last, beside ours.
     """
-    found = comparisons(records)
+    compared = comparisons(records)
     lines: list[str] = []
-    for comparison in found:
-        if len(found) > 1:
+    for comparison in compared:
+        if len(compared) > 1:
             lines += [f"On {comparison.title}:"]
         lines += [best(comparison), "", top(comparison), ""]
-    lines += article_table(experiment.question, found)
+    lines += article_table(experiment.question, compared)
     return lines[:-1] if lines and not lines[-1] else lines
 
 

@@ -34,7 +34,7 @@ CHECKS = 10
 STRIDE = 1000
 """Between the seeds of one check of unchanged code and the next: none is a recorded one."""
 COMMITS = 32
-"""Of the histories in which bugs are to be found."""
+"""Of the histories in which bugs are planted."""
 PLATFORMS = {
     "OpenBLAS for Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
     "OpenBLAS for Sandy Bridge": {"OPENBLAS_CORETYPE": "Sandybridge"},

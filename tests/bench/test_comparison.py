@@ -10,7 +10,7 @@ import pytest
 
 from bench import report
 from bench.metrics import TASKS
-from bench.report.comparison import comparison_table, race, unfinished
+from bench.report.comparison import comparison_table, incomplete, unfinished
 from bench.report.model_selection import choices, comparisons
 from bench.report.paired_gaps import Predictions
 from bench.report.sweep_summary import top
@@ -164,9 +164,9 @@ def test_what_is_not_as_in_the_models_file_is_shown() -> None:
 
 def test_those_not_in_the_running_are_counted() -> None:
     runs = [record(0, 4, 0.1, 0.1), record(0, 8, 0.8, 0.9), record(1, 8, 0.8, 0.9)]
-    said = race(choices(runs))
+    said = incomplete(choices(runs))
     assert "Of the 2 configurations of `fm`, 1 has fewer than 2 validated repeats" in said
-    assert race(choices(runs[1:])) == ""
+    assert incomplete(choices(runs[1:])) == ""
 
 
 def test_failed_and_missing_are_rows() -> None:
