@@ -80,11 +80,15 @@ class MLflowTracker(RunReader):
     def log_sweep(
         self, run_id: str, metrics: Mapping[str, float], files: list[Path], best: str | None = None
     ) -> None:
-        """Log to the parent run `metrics` and data of the `best` job, and the report's `files`."""
+        """Log to the parent run `metrics` and data of the `best` job, and the report's `files`.
+
+        The metrics are named `best/...`, so that a sweep does not rank among its own runs.
+        """
         from mlflow.entities import Metric
 
         now = int(_now())
-        logged = [Metric(n, v, now, 0) for n, v in metrics.items() if not n.startswith(CURVE)]
+        named = {f"best/{n}": v for n, v in metrics.items() if not n.startswith(CURVE)}
+        logged = [Metric(name, value, now, 0) for name, value in named.items()]
         with self._writing():  # another sweep of the same jobs may end at the same moment
             if best is not None:
                 inputs = self.client.get_run(best).inputs

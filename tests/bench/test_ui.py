@@ -93,7 +93,9 @@ def test_parent_shows_its_children_and_a_figure(
     dashboard: tuple[str, str, str], browser: Chromium
 ) -> None:
     browser.open(dashboard[2])
-    browser.wait_for_text("2 runs", "Child runs", "dummy l2=1", "dummy l2=2", "test/mse_clipped")
+    browser.wait_for_text(
+        "2 runs", "Child runs", "dummy l2=1", "dummy l2=2", "best/test/mse_clipped"
+    )
     browser.open(dashboard[2].replace("?", "/artifacts/pareto.png?"))
     browser.wait_for(
         """[...document.querySelectorAll('img[src^="blob:"]')].some(i => i.naturalWidth > 100)"""
