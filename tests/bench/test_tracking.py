@@ -1,11 +1,9 @@
 """What a run leaves in MLflow, read back through MLflow's own client."""
 
-import base64
 import itertools
 import json
 import multiprocessing
 import shutil
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +12,8 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
-from bench.metrics import TASKS
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten
-from bench.tracking.dashboard_view import saved_view
 from bench.tracking.queue_entry import Entry, entry_of, write_files
 
 SECONDS = itertools.count(1)
@@ -264,11 +260,3 @@ def test_flatten() -> None:
         "model.l2": 1.0,
         "seed": 0,
     }
-
-
-@pytest.mark.parametrize(("task", "metric"), [("rating", "mse_clipped"), ("binary", "log_loss")])
-def test_the_dashboard_ranks_by_the_metric_of_the_task(task: str, metric: str) -> None:
-    view = json.loads(saved_view(TASKS[task]))["state"].removeprefix("deflate;")
-    state = json.loads(zlib.decompress(base64.b64decode(view)))
-    assert state["orderByKey"] == f"metrics.`validation/{metric}`"
-    assert f"metrics.`test/{metric}`" in state["selectedColumns"] and state["orderByAsc"]
