@@ -7,11 +7,13 @@ Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, as a 
 `Design` of `Block`s.
 """
 
+from fm.classifier import FMClassifier
 from fm.design import UNKNOWN, Block, Design
-from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
 from fm.io import load, save
+from fm.ordinal import FMOrdinal
 from fm.posterior import effective_sample_size, r_hat
 from fm.recommendation import predict_pairs, recommend, similar
+from fm.regressor import FMRegressor
 from fm.svmlight import read_svmlight, write_svmlight
 
 __version__ = "0.1.0"

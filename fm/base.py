@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,106 +13,160 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fm.als import als
-from fm.arrays import FloatArray, RealArray
+from fm.arrays import AnyArray, FloatArray
 from fm.batches import default_n_iter
 from fm.chain import Draw
 from fm.design import Design
 from fm.gibbs import gibbs
-from fm.model import Coefficients, Matrix, predict
+from fm.model import Coefficients, Machine, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
 from fm.posterior import Draws, RunningMean
 from fm.sgd import sgd
 from fm.validation import (
+    check_draws,
     check_groups,
     check_hyperparameters,
     check_target,
+    check_use,
     check_weight,
     check_X,
     resolve_hyperparameters,
 )
 
+Rows = tuple[Matrix, AnyArray]  # X and encoded y, checked
+Fit = tuple[int, Coefficients | Draws, Any, dict[str, FloatArray]]  # n_iter_, machine_, state_, ...
 
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class FactorizationMachine(BaseEstimator):
-    """Base of the estimators, which add `__init__` and
+    """Base of the estimators, with the hyperparameters that all of them have.
 
-    _solvers : names of the solvers they have.
-    _likelihood, _sgd_loss : what `fm.gibbs.gibbs` and `fm.sgd.sgd` are told to fit.
+    An estimator adds
+
+    solver, _solvers : the solver, and names of those there are.
+    _likelihood, _point_loss : what Gibbs sampling, and the other solvers, are to fit.
     _loss_name : name of the loss in `history_`.
-    _encode(y) : y as a solver wants it.
-    _expectation(f, coefficients) : the expectation of the encoded y, given f(x).
+    _learn_classes(labels), _encode(y) : y as a solver takes it.
+    _expectation(f, machine) : the expectation of the encoded y, given f(x).
     _loss(y, expectation) : the loss in `history_`.
     _value(expectation) : a number for each row, if the expectation is more than that.
     """
 
-    def __sklearn_tags__(self):
+    k: int = 8
+    n_iter: int | None = None
+    burn_in: int | None = None
+    thin: int | None = None
+    groups: ArrayLike | None = None
+    n_jobs: int | None = None
+    init_std: float = 0.1
+    warm_start: bool = False
+    callback: Callable[[int, Any], bool | None] | None = None
+    dtype: str = "float64"
+    verbose: bool = False
+    random_state: int | np.random.Generator | None = None
+
+    solver = "gibbs"
+    _solvers: ClassVar[tuple[str, ...]] = ("gibbs",)
+    _likelihood: ClassVar[Literal["gaussian", "probit", "ordered"]] = "gaussian"
+    _point_loss: ClassVar[Literal["squared", "logistic"]] = "squared"
+    _loss_name: ClassVar[str] = "mse"
+
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
     def check_params(self) -> None:
-        """ValueError or TypeError names the first hyperparameter that is out of range or has no use."""
+        """Check the hyperparameters without fitting.
+
+        Raises
+        ------
+        ValueError, TypeError
+            A hyperparameter is out of range, or the solver has no use for it. (`fit` ignores what
+            the solver has no use for, unless it contradicts.)
+        """
         check_hyperparameters(self._params(), self._solvers)
+        check_use(self._params(), self._solvers)
 
     def fit(
         self,
-        X: Design | ArrayLike,
+        X: Any,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         *,
-        validation: tuple[Design | ArrayLike, ArrayLike] | None = None,
+        validation: tuple[Any, ArrayLike] | None = None,
     ) -> Self:
         """Fit to the rows of X; with `warm_start`, go on for `n_iter` more epochs or sweeps.
 
         Parameters
         ----------
-        X : Design, or array or sparse matrix (n_rows, n_features).
+        X : Design, DataFrame, or array or sparse matrix (n_rows, n_features)
+            A DataFrame's columns of text or categories become fields, columns of numbers numeric
+            features, and columns of lists bags of labels, see `fm.tables`. A label that occurs in
+            no training row, or a missing one, carries no information.
         y : (n_rows,)
-        sample_weight : (n_rows,) not negative; a weight of 2 is a row that occurs twice.
-        validation : (X, y) whose loss goes to `history_` after every epoch; `early_stopping` watches it.
+        sample_weight : (n_rows,), optional
+            Not negative; a weight of 2 is a row that occurs twice.
+        validation : (X, y), optional
+            Rows whose loss goes to `history_` after every epoch; `early_stopping` watches it.
 
         Raises
         ------
-        ValueError, TypeError : what was given is not usable; the message names it.
-        FloatingPointError : gradient descent diverged; the message names epoch and learning rate.
+        ValueError, TypeError
+            What was given is not usable; the message names it.
+        FloatingPointError
+            Gradient descent diverged; the message names epoch and learning rate.
         """
-        self.check_params()
-        warm = self.warm_start and hasattr(self, "state_")
-        return self._fit(
-            X, y, sample_weight, validation, resolve_hyperparameters(self._params()), warm
-        )
+        check_hyperparameters(self._params(), self._solvers)
+        warm = self.warm_start and hasattr(self, "_resumes")
+        settings = resolve_hyperparameters(self._params())
+        return self._fit(X, y, sample_weight, validation, settings, warm)
 
     @property
     def coefficients_(self) -> Coefficients:
         """w0, w and V; for draws, of the machine with S k factors that predicts their mean."""
-        check_is_fitted(self, "machine_")
-        return self.machine_.averaged() if isinstance(self.machine_, Draws) else self.machine_
+        machine = self._machine()
+        return machine.averaged() if isinstance(machine, Draws) else machine
 
     @property
     def draws_(self) -> Draws:
         """The draws from the posterior (`solver="gibbs"`)."""
-        check_is_fitted(self, "machine_")
-        if not hasattr(self.machine_, "alpha"):
+        machine = self._machine()
+        if not isinstance(machine, Draws):
             raise AttributeError("there are no draws from the posterior: fit with solver='gibbs'")
-        return self.machine_
+        return machine
 
     @property
     def n_parameters_(self) -> int:
         """How many numbers w0, w and V hold, in all draws together."""
-        check_is_fitted(self, "machine_")
-        return sum(np.size(part) for part in self.machine_[:3])
+        return sum(np.size(part) for part in self._machine()[:3])
 
-    def _params(self) -> dict[str, object]:
+    def _machine(self) -> Coefficients | Draws:
+        """Return what predicts."""
+        check_is_fitted(self, "machine_")
+        return self.machine_
+
+    def _params(self) -> dict[str, Any]:
         return {"solver": self.solver, **self.get_params(deep=False)}
 
-    def _learn_classes(self, labels: ArrayLike) -> None:
-        """Nothing to learn where y is a number."""
+    def _learn_classes(self, labels: Any, given_type: Any) -> None:
+        """Learn nothing where y is a number."""
 
-    def _value(self, expectation: RealArray) -> FloatArray:
+    def _value(self, expectation: FloatArray) -> FloatArray:
         return expectation
 
     def _fit(
-        self, X, y, sample_weight, validation, settings: dict[str, object], warm: bool, classes=None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None,
+        validation: tuple[Any, ArrayLike] | None,
+        settings: dict[str, Any],
+        warm: bool,
+        classes: ArrayLike | None = None,
     ) -> Self:
+        """Fit by `settings`, from the start or, if `warm`, from where the last fit ended."""
+        given_type = getattr(y, "dtype", None)
         X = check_X(self, X, reset=not warm)
         y = check_target(y, X)
         resumes = {"solver": self.solver, "k": self.k}
@@ -121,34 +177,45 @@ class FactorizationMachine(BaseEstimator):
                 f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False"
             )
         if not warm:
-            self._learn_classes(y if classes is None else classes)
-        y = self._encode(y)
-        sample_weight = check_weight(sample_weight, X)
-        if validation is not None:
-            X_val = check_X(self, validation[0])
-            validation = X_val, self._encode(check_target(validation[1], X_val))
-        patience, tol = settings.pop("early_stopping", None), settings.pop("tol", 0.0)
-        if patience is not None and validation is None:
-            raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
+            self._learn_classes(y if classes is None else classes, given_type)
+        rows = X, self._encode(y)
+        if settings.get("early_stopping") is not None and validation is None:
+            raise ValueError(
+                f"early_stopping={settings['early_stopping']} needs fit(..., validation=(X, y))"
+            )
         if settings["n_iter"] is None:
             settings["n_iter"] = default_n_iter(X)
         if "groups" in settings:
             settings["groups"] = check_groups(settings["groups"], X)
+        weight = self._weight(y, check_weight(sample_weight, X))
+        self._solve(rows, weight, self._validation_rows(validation), settings, warm)
+        self._resumes: dict[str, Any] = resumes
+        return self
+
+    def _solve(
+        self,
+        rows: Rows,
+        weight: FloatArray | None,
+        validation: Rows | None,
+        settings: dict[str, Any],
+        warm: bool,
+    ) -> None:
+        """Run the solver on checked rows."""
+        patience, tol = settings.pop("early_stopping", None), settings.pop("tol", 0.0)
         monitor = Monitor(
-            curves=self._curves((X, y), validation, settings, warm),
-            watched=f"validation_{self._loss_name}",
-            patience=patience,
-            tol=tol,
-            callback=None if self.callback is None else self._call_back,
-            progress=Progress(settings["n_iter"]) if self.verbose else None,
+            self._curves(rows, validation, settings, warm),
+            f"validation_{self._loss_name}",
+            patience,
+            tol,
+            None if self.callback is None else self._call_back,
+            Progress(settings["n_iter"]) if self.verbose else None,
         )
-        self.history_ = monitor.history  # of the epochs so far, for a callback to read
+        self.history_: dict[str, Any] = monitor.history  # for a callback to read
         solve = {"sgd": self._sgd, "als": self._als, "gibbs": self._gibbs}[self.solver]
         with monitor:
-            self.n_iter_, self.machine_, self.state_, self.history_ = solve(
-                X,
-                y,
-                sample_weight=sample_weight,
+            n_iter, machine, state, history = solve(
+                *rows,
+                sample_weight=weight,
                 k=self.k,
                 init_std=self.init_std,
                 start=self.state_ if warm else None,
@@ -157,55 +224,62 @@ class FactorizationMachine(BaseEstimator):
                 dtype=self.dtype,
                 **settings,
             )
-        self._resumes = resumes
-        self.history_ |= {name: np.array(values) for name, values in monitor.history.items()}
+        self.n_iter_: int = n_iter
+        self.machine_: Coefficients | Draws = machine
+        self.state_: Any = state
+        self.history_ = history | {name: np.array(x) for name, x in monitor.history.items()}
         if patience is not None:
             _, self.n_iter_, self.machine_ = monitor.best
-        return self
 
-    def _sgd(self, X: Matrix, y: RealArray, **settings) -> tuple:
-        fit = sgd(X, y, loss=self._sgd_loss, **settings)
+    def _validation_rows(self, validation: tuple[Any, ArrayLike] | None) -> Rows | None:
+        if validation is None:
+            return None
+        X = check_X(self, validation[0])
+        return X, self._encode(check_target(validation[1], X))
+
+    def _weight(self, y: AnyArray, weight: FloatArray | None) -> FloatArray | None:
+        """Return the rows' weights, those of their classes included."""
+        return weight
+
+    def _sgd(self, X: Matrix, y: FloatArray, **settings: Any) -> Fit:
+        fit = sgd(X, y, loss=self._point_loss, **settings)
         return fit.state.n_epochs, fit.coefficients, fit.state, {"seconds": fit.seconds}
 
-    def _als(self, X: Matrix, y: RealArray, **settings) -> tuple:
-        fit = als(_blocks_or_csr(X), y, loss=self._sgd_loss, **settings)
+    def _als(self, X: Matrix, y: FloatArray, **settings: Any) -> Fit:
+        fit = als(_blocks_or_csr(X), y, loss=self._point_loss, **settings)
         curve = {
             f"train_{self._loss_name}": fit.history["train_loss"],
             "seconds": fit.history["seconds"],
         }
         return fit.n_sweeps, fit.coefficients, fit, curve
 
-    def _gibbs(
-        self, X: Matrix, y: RealArray, *, sample_weight: RealArray | None, **settings
-    ) -> tuple:
-        start, earlier = settings["start"], None
+    def _gibbs(self, X: Matrix, y: FloatArray, **settings: Any) -> Fit:
+        start = settings["start"]
         if start is not None:
-            earlier, settings["rng"] = self.machine_, None
-        _check_draws((start.n_sweeps if start else 0) + settings["n_iter"], settings)
-        fit = gibbs(
-            _blocks_or_csr(X),
-            y,
-            sample_weight=sample_weight,
-            likelihood=self._likelihood,
-            **settings,
-        )
-        _check_draws(fit.state.n_sweeps, settings)
-        draws = Draws.of(fit) if earlier is None else earlier.followed_by(Draws.of(fit))
+            settings["rng"] = None
+        check_draws((start.n_sweeps if start else 0) + settings["n_iter"], settings)
+        fit = gibbs(_blocks_or_csr(X), y, likelihood=self._likelihood, **settings)
+        check_draws(fit.state.n_sweeps, settings)
+        draws = Draws.of(fit)
+        if start is not None:
+            draws = self.draws_.followed_by(draws)
         self.trace_ = fit.trace
         names = ("train_mse", "seconds") if self._likelihood == "gaussian" else ("seconds",)
         return fit.state.n_sweeps, draws, fit.state, {name: fit.trace[name] for name in names}
 
-    def _curves(self, training, validation, settings, warm: bool) -> dict[str, Curve]:
-        def current(X, y):
-            return lambda _, c: self._loss(y, self._expectation(predict(X, c), c))
+    def _curves(
+        self, training: Rows, validation: Rows | None, settings: dict[str, Any], warm: bool
+    ) -> dict[str, Curve]:
+        def current(X: Matrix, y: AnyArray) -> Curve:
+            return lambda _, machine: self._loss(y, self._expectation(predict(X, machine), machine))
 
-        def average(X, y):
+        def average(X: Matrix, y: AnyArray) -> Curve:
             burn_in, thin = settings["burn_in"], settings["thin"]
             mean = RunningMean(
                 X,
                 self._expectation,
                 keeps=lambda sweep: sweep > burn_in and (sweep - burn_in) % thin == 0,
-                earlier=self.machine_ if warm else None,
+                earlier=self.draws_ if warm else None,
             )
             return lambda sweep, draw: self._loss(y, mean(sweep, draw))
 
@@ -216,28 +290,36 @@ class FactorizationMachine(BaseEstimator):
         return curves
 
     def _call_back(self, epoch: int, coefficients: Coefficients | Draw) -> bool | None:
-        """The user's callback, with an estimator that predicts by the current coefficients."""
+        """Ask the user's callback, with an estimator that predicts by the current coefficients."""
+        assert self.callback is not None
         self.machine_ = (
             Draws.of_one(coefficients) if isinstance(coefficients, Draw) else coefficients
         )
         return self.callback(epoch, self)
 
-    def _expect(self, X: Design | ArrayLike) -> FloatArray:
-        """The expectation of the encoded y in each row."""
-        check_is_fitted(self, "machine_")
-        X = check_X(self, X)
+    def predict(self, X: Any) -> AnyArray:
+        """Predict y of each row of X."""
+        raise NotImplementedError
+
+    def _expect(self, X: Any) -> FloatArray:
+        """Return the expectation of the encoded y in each row."""
+        check_is_fitted(self)
+        return self._expect_rows(check_X(self, X))
+
+    def _expect_rows(self, rows: Matrix) -> FloatArray:
         if isinstance(self.machine_, Draws):
-            return self.machine_.mean(X, self._expectation)
-        return self._expectation(predict(X, self.machine_), self.machine_)
+            return self.machine_.mean(rows, self._expectation)
+        return self._expectation(predict(rows, self.machine_), self.machine_)
+
+    def _encode(self, y: AnyArray) -> AnyArray:
+        raise NotImplementedError
+
+    def _expectation(self, f: FloatArray, machine: Machine) -> FloatArray:
+        raise NotImplementedError
+
+    def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
+        raise NotImplementedError
 
 
 def _blocks_or_csr(X: Matrix) -> Design | sparse.csr_array:
     return X if isinstance(X, Design) else sparse.csr_array(X)
-
-
-def _check_draws(n_sweeps: int, settings: dict[str, object]) -> None:
-    burn_in, thin = settings["burn_in"], settings["thin"]
-    if n_sweeps < burn_in + thin:
-        raise ValueError(
-            f"burn_in={burn_in} and thin={thin} leave no draw of {n_sweeps} sweeps to predict by"
-        )

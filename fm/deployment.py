@@ -1,9 +1,10 @@
-"""Ratings out of raw ids: a fitted machine and what its levels are called, in one folder without a pickle.
+"""Predictions from raw ids: a fitted machine and the labels of its levels, in one folder.
 
     model.npz     the estimator, by `fm.save`
-    blocks.npz    of each block: the column of a table it looks at, in which unit, its labels, its side features
+    blocks.npz    of each block: a table's column, its unit, the labels, the side features
 
-Any program reads it with `load`; MLflow serves it, this module being the `loader_module` of its pyfunc flavour.
+Nothing is pickled. Any program reads it with `load`; MLflow serves it, this module being the
+`loader_module` of its pyfunc flavor.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import is_classifier
 
-from fm.arrays import FloatArray, IndexArray, RealArray
+from fm.arrays import AnyArray
 from fm.base import FactorizationMachine
+from fm.classifier import FMClassifier
 from fm.design import UNKNOWN, Block, Design
 from fm.io import load as load_estimator
 from fm.io import read_arrays, written_aside
 from fm.io import save as save_estimator
+from fm.tables import level_numbers
 from fm.validation import check_X
 
 MODEL, BLOCKS = "model.npz", "blocks.npz"
@@ -31,7 +34,7 @@ MODEL, BLOCKS = "model.npz", "blocks.npz"
 
 @dataclass(frozen=True)
 class Source:
-    """A block's level is the label that equals `column`, whole multiples of `unit` of it where that is not 1."""
+    """A block's level is the label that equals `column`, in whole multiples of `unit`."""
 
     column: str
     unit: int = 1
@@ -39,38 +42,40 @@ class Source:
 
 @dataclass(frozen=True)
 class Served:
-    """`blocks` are those that `model` was fitted on, of no matter which rows; each has labels and a source."""
+    """A model with the blocks that it was fitted on, of any rows; each has labels and a source."""
 
     model: FactorizationMachine
     blocks: Sequence[Block]
     sources: Sequence[Source]
 
-    def predict(self, table: Mapping[str, ArrayLike], params: Mapping | None = None) -> FloatArray:
+    def predict(
+        self, table: Mapping[str, ArrayLike], params: Mapping[str, Any] | None = None
+    ) -> AnyArray:
         """Return what the model predicts of each row of `table`, which has the sources' columns.
 
-        Of two classes that is the probability of the second. An id that was not known when the model was
-        fitted tells nothing. `params` is there for MLflow and unused.
+        Of two classes that is the probability of the second. An id that was not known when the
+        model was fitted carries no information. `params` is there for MLflow and unused.
         """
         blocks = [
             Block(
                 b.name,
-                _levels(b.labels, table[s.column], s.unit),
+                level_numbers(_labels(b), table[s.column], s.unit),
                 b.n_levels,
                 b.side_features,
                 linear=b.linear,
             )
             for b, s in zip(self.blocks, self.sources, strict=True)
         ]
-        X = Design(blocks)
-        if is_classifier(self.model):
+        X = Design(tuple(blocks))
+        if isinstance(self.model, FMClassifier) and len(self.model.classes_) == 2:
             return self.model.predict_proba(X)[:, 1]
         return self.model.predict(X)
 
 
-def save(served: Served, folder: str | os.PathLike) -> None:
-    """Writes `folder`, which exists."""
+def save(served: Served, folder: str | os.PathLike[str]) -> None:
+    """Write `served` to `folder`, which exists."""
     save_estimator(served.model, Path(folder, MODEL))
-    arrays = {}
+    arrays: dict[str, AnyArray] = {}
     for b, (block, source) in enumerate(zip(served.blocks, served.sources, strict=True)):
         about = {
             "name": block.name,
@@ -79,7 +84,7 @@ def save(served: Served, folder: str | os.PathLike) -> None:
             "linear": block.linear,
         }
         arrays |= {f"{b}/{key}": np.array(value) for key, value in about.items()}
-        labels = np.asarray(block.labels)
+        labels = _labels(block)
         arrays[f"{b}/labels"] = labels.astype(np.str_) if labels.dtype == object else labels
         if block.side_features is not None:
             arrays |= {
@@ -88,7 +93,7 @@ def save(served: Served, folder: str | os.PathLike) -> None:
             }
             arrays[f"{b}/side/shape"] = np.array(block.side_features.shape)
     with written_aside(Path(folder, BLOCKS)) as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load(folder: str | os.PathLike[str]) -> Served:
@@ -110,7 +115,7 @@ def load(folder: str | os.PathLike[str]) -> Served:
     return Served(model, blocks, sources)
 
 
-def _block(arrays: Mapping[str, RealArray], b: int) -> tuple[Block, Source]:
+def _block(arrays: Mapping[str, AnyArray], b: int) -> tuple[Block, Source]:
     side = None
     if f"{b}/side/data" in arrays:
         parts = tuple(arrays[f"{b}/side/{part}"] for part in ("data", "indices", "indptr"))
@@ -126,28 +131,7 @@ def _block(arrays: Mapping[str, RealArray], b: int) -> tuple[Block, Source]:
 _load_pyfunc = load
 
 
-def _levels(labels: ArrayLike, column: ArrayLike, unit: int) -> IndexArray:
-    """Return the number of the label that each entry equals, or `UNKNOWN`."""
-    labels, values = np.asarray(labels), np.asarray(column)
-    if not len(labels):
-        return np.full(len(values), UNKNOWN)
-    if labels.dtype.kind in "OU":
-        labels, values = labels.astype(np.str_), values.astype(np.str_)
-    else:
-        if values.dtype.kind in "OU":  # numbers as text, or numbers and missing ones
-            values = np.array([_number(value) for value in values])
-        with np.errstate(invalid="ignore"):
-            values = values // unit
-    order = np.argsort(labels, kind="stable")
-    at = np.minimum(np.searchsorted(labels, values, sorter=order), len(labels) - 1)
-    levels = order[at]
-    return np.where(labels[levels] == values, levels, UNKNOWN)
-
-
-def _number(value: object) -> float:
-    """Return a number, exact if it is whole, or nan for what is none."""
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return float("nan")
-    return number
+def _labels(block: Block) -> AnyArray:
+    if block.labels is None:
+        raise ValueError(f"block {block.name!r} has no labels to recognize its levels by")
+    return np.asarray(block.labels)

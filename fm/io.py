@@ -1,8 +1,8 @@
 """Fitted estimators in one file: an `.npz` of plain arrays, one of which is a JSON header.
 
-Nothing is pickled, so a file can be read without trusting whoever wrote it, and by any program that reads
-`.npz`. It holds what predicts, and the learning curve, but not the solver's state: a loaded estimator predicts
-the same to the last bit, and a further `fit` starts anew even with `warm_start`.
+Nothing is pickled, so a file can be read without trusting whoever wrote it, and by any program that
+reads `.npz`. It holds what predicts, and the learning curve, but not the solver's state: a loaded
+estimator predicts the same to the last bit, and a further `fit` starts anew even with `warm_start`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from fm.arrays import AnyArray
 from fm.base import FactorizationMachine
-from fm.estimators import FMClassifier, FMOrdinal, FMRegressor
+from fm.classifier import FMClassifier
 from fm.model import Coefficients
+from fm.ordinal import FMOrdinal
 from fm.posterior import Draws
+from fm.regressor import FMRegressor
+from fm.tables import KINDS, Column
+from fm.validation import check_hyperparameters
 
 FORMAT = "fm"
 VERSION = 1
@@ -34,6 +38,7 @@ ESTIMATORS = {cls.__name__: cls for cls in (FMRegressor, FMClassifier, FMOrdinal
 MACHINES = {cls.__name__: cls for cls in (Coefficients, Draws)}
 IN_HEADER = ("n_features_in_", "blocks_", "n_iter_")
 OF_ARRAYS = ("history_", "trace_")
+LINEAR = " (linear)"
 
 
 def save(estimator: FactorizationMachine, path: str | os.PathLike[str]) -> None:
@@ -48,27 +53,44 @@ def save(estimator: FactorizationMachine, path: str | os.PathLike[str]) -> None:
     TypeError
         The labels of a classifier are neither numbers nor strings.
     """
-    check_is_fitted(estimator, "machine_")
+    check_is_fitted(estimator)
+    header, arrays = _content(estimator)
+    header |= {"format": FORMAT, "version": VERSION}
+    arrays["header"] = np.array(json.dumps(header, default=lambda value: value.tolist()))
+    with written_aside(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _content(estimator: FactorizationMachine) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+    """Return the header and the arrays of an estimator, its machines' included."""
     params = estimator.get_params(deep=False) | {"callback": None}
     if not isinstance(params["random_state"], Integral):
         params["random_state"] = None
+    if isinstance(params.get("class_weight"), dict):
+        params["class_weight"] = {str(c): float(w) for c, w in params["class_weight"].items()}
+    columns: list[Column] = estimator.table_ or []
     header = {
-        "format": FORMAT,
-        "version": VERSION,
         "estimator": type(estimator).__name__,
         "params": params,
-        "machine": type(estimator.machine_).__name__,
+        "table_": [(column.name, column.kind) for column in columns],
         **{name: getattr(estimator, name) for name in IN_HEADER},
     }
-    arrays = {"header": np.array(json.dumps(header, default=lambda value: value.tolist()))}
-    arrays |= _named("machine_", estimator.machine_._asdict())
+    arrays = {f"table_/{c}": _plain_labels(column.labels) for c, column in enumerate(columns)}
     for name in OF_ARRAYS:
         arrays |= _named(name, getattr(estimator, name, {}))
     for name in ("classes_", "feature_names_in_"):
         if hasattr(estimator, name):
             arrays[name] = _plain_labels(getattr(estimator, name))
-    with written_aside(path) as file:
-        np.savez(file, **arrays)
+    machines = getattr(estimator, "estimators_", None)
+    if machines is None:
+        header["machine"] = type(estimator.machine_).__name__
+        return header, arrays | _named("machine_", estimator.machine_._asdict())
+    header["machine"] = []
+    for c, machine in enumerate(machines):
+        of_class, more = _content(machine)
+        header["machine"].append(of_class)
+        arrays |= _named(f"class{c}", more)
+    return header, arrays
 
 
 def load(path: str | os.PathLike[str]) -> FactorizationMachine:
@@ -77,8 +99,8 @@ def load(path: str | os.PathLike[str]) -> FactorizationMachine:
     Raises
     ------
     ValueError
-        The file is something else, damaged, inconsistent, or of a later version. Nothing larger than the file
-        is allocated to discover that.
+        The file is something else, damaged, inconsistent, or of a later version. Nothing larger
+        than the file is allocated to discover that.
     """
     name = os.fspath(path)
     arrays = read_arrays(path)
@@ -101,8 +123,8 @@ def load(path: str | os.PathLike[str]) -> FactorizationMachine:
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, AnyArray]:
     """Return the arrays of an `.npz` file that `numpy.savez` wrote.
 
-    Members must be stored, not compressed, and declare exactly the bytes that they have: the arrays together
-    are never larger than the file.
+    Members must be stored, not compressed, and declare exactly the bytes that they have: the arrays
+    together are never larger than the file.
 
     Raises
     ------
@@ -143,21 +165,8 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
 def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> FactorizationMachine:
     """Return the estimator of a file's header and arrays, which must agree with each other."""
     estimator: FactorizationMachine = ESTIMATORS[header["estimator"]](**header["params"])
-    estimator.check_params()
     for name in IN_HEADER:
         setattr(estimator, name, header[name])
-    n_features = estimator.n_features_in_
-    _require(type(n_features) is int and n_features > 0, "n_features_in_")
-    _require(type(estimator.n_iter_) is int and estimator.n_iter_ >= 0, "n_iter_")
-    n_blocks = 0
-    if estimator.blocks_ is not None:
-        estimator.blocks_ = [_checked_block(*block) for block in estimator.blocks_]
-        n_blocks = len(estimator.blocks_)
-        _require(sum(b[1] + b[2] for b in estimator.blocks_) == n_features, "blocks_")
-    kind = MACHINES[header["machine"]]
-    _require((kind is Draws) == (estimator.solver == "gibbs"), "machine")
-    fields = _with_prefix("machine_", arrays)
-    estimator.machine_ = kind(**fields)
     for name in OF_ARRAYS:
         setattr(estimator, name, _with_prefix(name, arrays))
         for values in getattr(estimator, name).values():
@@ -165,34 +174,79 @@ def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> Factorizat
     for name in ("classes_", "feature_names_in_"):
         if name in arrays:
             setattr(estimator, name, arrays.pop(name))
-    if hasattr(estimator, "feature_names_in_"):
-        names = estimator.feature_names_in_
-        _require(names.shape == (n_features,) and names.dtype.kind == "U", "feature_names_in_")
-        estimator.feature_names_in_ = names.astype(object)
+    labels = _with_prefix("table_", arrays)
+    columns = [
+        Column(name, kind, labels.pop(str(c)))
+        for c, (name, kind) in enumerate(header.get("table_", []))
+    ]
+    _require(not labels and all(c.kind in KINDS and c.labels.ndim == 1 for c in columns), "table_")
+    estimator.table_ = columns or None
+    _check_columns(estimator)
     _check_classes(estimator)
-    n_cuts = len(estimator.classes_) - 1 if isinstance(estimator, FMOrdinal) else 0
-    _check_machine(fields, estimator, kind is Draws, n_blocks, n_cuts)
+    check_hyperparameters(estimator._params(), estimator._solvers)
+    if isinstance(header["machine"], list):
+        _restore_machines(estimator, header["machine"], arrays)
+    else:
+        kind = MACHINES[header["machine"]]
+        _require((kind is Draws) == (estimator.solver == "gibbs"), "machine")
+        fields: dict[str, Any] = _with_prefix("machine_", arrays)
+        estimator.machine_ = kind(**fields)
+        _check_machine(fields, estimator, kind is Draws)
     _require(not arrays, f"{sorted(arrays)[:1]}")
     return estimator
 
 
+def _restore_machines(
+    estimator: FactorizationMachine, headers: list[dict[str, Any]], arrays: dict[str, AnyArray]
+) -> None:
+    """Restore the machines of more than two classes."""
+    _require(isinstance(estimator, FMClassifier), "machine")
+    machines = [_restored(h, _with_prefix(f"class{c}", arrays)) for c, h in enumerate(headers)]
+    for machine in machines:
+        _require(type(machine) is FMClassifier and hasattr(machine, "machine_"), "machine")
+        _require(_width(machine) == _width(estimator), "machine")
+    assert isinstance(estimator, FMClassifier)
+    _require(len(machines) == len(estimator.classes_) > 2, "machine")
+    estimator.estimators_ = machines
+    weight = estimator.class_weight
+    if isinstance(weight, dict):
+        given = {str(label): label for label in estimator.classes_.tolist()}
+        estimator.class_weight = {given.get(name, name): w for name, w in weight.items()}
+
+
+def _width(estimator: FactorizationMachine) -> int:
+    """Return the number of features, those of a table's columns together."""
+    columns: list[Column] | None = estimator.table_
+    return estimator.n_features_in_ if columns is None else sum(c.n_features for c in columns)
+
+
+def _check_columns(estimator: FactorizationMachine) -> None:
+    n_features, columns = estimator.n_features_in_, estimator.table_
+    _require(type(n_features) is int and n_features > 0, "n_features_in_")
+    _require(columns is None or len(columns) == n_features, "table_")
+    _require(type(estimator.n_iter_) is int and estimator.n_iter_ >= 0, "n_iter_")
+    if estimator.blocks_ is not None:
+        estimator.blocks_ = [_checked_block(*block) for block in estimator.blocks_]
+        _require(sum(b[1] + b[2] for b in estimator.blocks_) == _width(estimator), "blocks_")
+    if hasattr(estimator, "feature_names_in_"):
+        names = estimator.feature_names_in_
+        _require(names.shape == (n_features,) and names.dtype.kind == "U", "feature_names_in_")
+        estimator.feature_names_in_ = names.astype(object)
+
+
 def _check_machine(
-    fields: Mapping[str, AnyArray],
-    estimator: FactorizationMachine,
-    draws: bool,
-    n_blocks: int,
-    n_cuts: int,
+    fields: Mapping[str, AnyArray], estimator: FactorizationMachine, draws: bool
 ) -> None:
     """Check shapes, types and values of what predicts."""
-    p, k = estimator.n_features_in_, estimator.k
+    p, k, blocks = _width(estimator), estimator.k, estimator.blocks_ or []
     n_interacting = fields["V"].shape[-2]
-    linear = sum(b[1] + b[2] for b in estimator.blocks_ or [] if b[0].endswith(" (linear)"))
-    _require(n_interacting == p - linear, "V")
+    _require(n_interacting == p - sum(b[1] + b[2] for b in blocks if b[0].endswith(LINEAR)), "V")
+    n_cuts = len(estimator.classes_) - 1 if isinstance(estimator, FMOrdinal) else 0
     shapes: dict[str, tuple[int, ...]] = {
         "w0": (),
         "w": (p,),
         "V": (n_interacting, k),
-        "unknown": (n_blocks, k + 1),
+        "unknown": (len(blocks), k + 1),
         "alpha": (),
         "cut_points": (n_cuts,),
     }
@@ -212,11 +266,13 @@ def _check_classes(estimator: FactorizationMachine) -> None:
     _require(hasattr(estimator, "classes_") == has_classes, "classes_")
     if has_classes:
         classes = estimator.classes_
-        _require(classes.ndim == 1 and len(classes) >= 1, "classes_")
-        _require(bool(np.all(classes[1:] > classes[:-1])), "classes_")
-        _require(len(classes) == 2 or isinstance(estimator, FMOrdinal), "classes_")
-    if isinstance(estimator, FMOrdinal):
-        _require(bool(np.isfinite(estimator.classes_).all()), "classes_")
+        ordinal = isinstance(estimator, FMOrdinal)
+        _require(classes.ndim == 1 and len(classes) >= 1 + (not ordinal), "classes_")
+        _require(len(np.unique(classes)) == len(classes), "classes_")
+        if not ordinal or classes.dtype.kind != "U":
+            _require(bool(np.all(classes[1:] > classes[:-1])), "classes_")
+        if classes.dtype.kind == "f":
+            _require(bool(np.isfinite(classes).all()), "classes_")
 
 
 def _checked_block(name: object, n_levels: object, n_side_features: object) -> tuple[str, int, int]:
@@ -257,8 +313,8 @@ def _plain_labels(labels: AnyArray) -> AnyArray:
 
 
 @contextmanager
-def written_aside(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A new file beside `path`, which replaces it when the body ends well and vanishes when it does not."""
+def written_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that replaces it if the body ends well, and else vanishes."""
     path = Path(path)
     aside = path.with_name(f".{path.name}.{uuid4().hex}")
     try:

@@ -4,14 +4,14 @@
     Probit          y = [z > 0],                        z = eta + noise of precision 1
     OrderedProbit   y = number of cut points below z,   z as above; the cut points do the work of w0
 
-A row of weight s stands for s rows, and its latent z for the mean of their s latent targets. Where s is a whole
-number up to `MOST_COPIES` that many are drawn, so that z has exactly the distribution it has with repeated rows;
-else z has the right mean and variance.
+A row of weight s stands for s rows, and its latent z for the mean of their s latent targets. Where
+s is a whole number up to `MOST_COPIES` that many are drawn, so that z has exactly the distribution
+it has with repeated rows; else z has the right mean and variance.
 
-The latent z takes y's place as the target of the blocks, and given z all is Gaussian (Albert & Chib, JASA
-1993). Cut points drawn given z hardly move when there are many rows, so they are drawn given eta alone, z
-integrated out, and then z given them (as Cowles, Statistics and Computing 1996, does): Metropolis-Hastings
-with a proposal that is close to the conditional itself (`fm.likelihoods`).
+The latent z takes y's place as the target of the blocks, and given z all is Gaussian (Albert &
+Chib, JASA 1993). Cut points drawn given z hardly move when there are many rows, so they are drawn
+given eta alone, z integrated out, and then z given them (as Cowles, Statistics and Computing 1996,
+does): Metropolis-Hastings with a proposal that is close to the conditional itself.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class Gaussian:
     state = ("w0", "alpha")
     expands = False
 
-    def __init__(self, y: RealArray, weight: RealArray | None, prior: Prior) -> None:
+    def __init__(self, y: FloatArray, weight: FloatArray | None, prior: Prior) -> None:
         self._n = len(y) if weight is None else weight.sum()
         self._prior = prior
         self.target = y
-        self.w0 = prior.centre
+        self.w0 = prior.center
         self.alpha = 1 / prior.unit**2
-        self.cut_points = np.empty(0)
+        self.cut_points: FloatArray = np.empty(0)
         self.train_mse = np.nan
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
-        """w0 and alpha given what the blocks leave of the target."""
+        """Draw w0 and alpha given what the blocks leave of the target."""
         total, squares = residual.sums()
         step = self._draw_w0(total, rng)
         loss = squares - 2 * step * total + step**2 * self._n
@@ -57,7 +57,7 @@ class Gaussian:
         self.train_mse = loss / self._n
 
     def _draw_w0(self, total: float, rng: np.random.Generator) -> float:
-        """The change in w0, `total` being the weighted sum of residuals."""
+        """Draw w0 and return its change, `total` being the weighted sum of residuals."""
         precision, slope = self.shift_prior()
         precision += self.alpha * self._n
         step = (self.alpha * total - slope) / precision + rng.standard_normal() / np.sqrt(precision)
@@ -69,16 +69,16 @@ class Gaussian:
         self.w0 -= c
 
     def shift_prior(self) -> tuple[float, float]:
-        """(p, g) of the log prior of `shift(c)`, which is const + g c - p c^2 / 2."""
+        """Return (p, g) of the log prior of `shift(c)`, which is const + g c - p c^2 / 2."""
         precision = self._prior.location / self._prior.unit**2
-        return precision, precision * (self.w0 - self._prior.centre)
+        return precision, precision * (self.w0 - self._prior.center)
 
 
 class Latent(Gaussian):
-    """y = number of cut points below z, for y in 0..n_classes - 1, and z = eta + noise of precision 1."""
+    """y in 0..n_classes - 1 is the number of cut points below z = eta + noise of precision 1."""
 
     def __init__(
-        self, y: RealArray, weight: RealArray | None, cut_points: RealArray, prior: Prior
+        self, y: FloatArray, weight: FloatArray | None, cut_points: FloatArray, prior: Prior
     ) -> None:
         super().__init__(y, weight, prior)
         self._order = np.argsort(y, kind="stable")
@@ -88,16 +88,16 @@ class Latent(Gaussian):
         noise = between_cut_points(cut_points, self._by_class(np.zeros(len(y)), cut_points))
         self.target[self._order] = np.concatenate([rows.mean() for rows in noise])
 
-    def _by_class(self, eta: RealArray, cut_points: RealArray) -> list[RealArray]:
-        """Of the rows of each class; a class may have none."""
+    def _by_class(self, eta: FloatArray, cut_points: FloatArray) -> list[FloatArray]:
+        """Split eta by class; a class may have no rows."""
         return np.split(
             eta[self._order], np.searchsorted(self._classes, np.arange(1, len(cut_points) + 1))
         )
 
     def _draw_target(
-        self, eta: list[RealArray], noise: list[TruncatedNormal], rng: np.random.Generator
+        self, eta: list[FloatArray], noise: list[TruncatedNormal], rng: np.random.Generator
     ) -> float:
-        """z = eta + noise; the weighted sum of the noise."""
+        """Draw z = eta + noise, and return the weighted sum of the noise."""
         if self._weight is None:
             drawn = [rows.draw(rng) for rows in noise]
             total = sum(rows.sum() for rows in drawn)
@@ -115,12 +115,12 @@ class Probit(Latent):
 
     state = ("w0", "target")
 
-    def __init__(self, y: RealArray, weight: RealArray | None, prior: Prior) -> None:
+    def __init__(self, y: FloatArray, weight: FloatArray | None, prior: Prior) -> None:
         super().__init__(y, weight, np.zeros(1), prior)
         self.expands = weight is None
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
-        """z and w0."""
+        """Draw z and w0."""
         zero = np.zeros(1)
         eta = self._by_class(self.target - residual.vector(), zero)
         self._draw_w0(self._draw_target(eta, between_cut_points(zero, eta), rng), rng)
@@ -136,14 +136,14 @@ class OrderedProbit(Latent):
 
     state = ("cut_points", "target")
 
-    def __init__(self, y: RealArray, weight: RealArray | None, prior: Prior) -> None:
+    def __init__(self, y: FloatArray, weight: FloatArray | None, prior: Prior) -> None:
         shares = np.cumsum(np.bincount(y.astype(np.intp), weight))
         cut_points = ndtri(shares[:-1] / shares[-1])
         super().__init__(y, weight, cut_points, prior)
         self.cut_points = cut_points
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
-        """Cut points, and z given these."""
+        """Draw the cut points, and z given these."""
         eta = self._by_class(self.target - residual.vector(), self.cut_points)
         self.cut_points, noise = draw_cut_points(
             self.cut_points, eta, self._weight, self._prior.location, rng
@@ -151,10 +151,12 @@ class OrderedProbit(Latent):
         self._draw_target(eta, noise, rng)
 
     def shift(self, c: float) -> None:
+        """Move the cut points by c, and the latent targets with them."""
         self.cut_points = self.cut_points + c
         self.target = self.target + c
 
     def shift_prior(self) -> tuple[float, float]:
+        """Return (p, g) as that of `Gaussian` does."""
         precision = self._prior.location
         return precision * len(self.cut_points), -precision * self.cut_points.sum()
 
@@ -165,25 +167,27 @@ DF = 5.0
 
 @dataclass(frozen=True)
 class Expansion:
-    """Second-order expansion of log p at `cut_points`; `noise` is that of z - eta given them, class by class.
+    """Second-order expansion of log p at `cut_points`.
 
+    noise : of each class the distribution of z - eta given the cut points.
     newton : maximum of the quadratic; root : lower Cholesky factor of H.
     """
 
-    cut_points: RealArray
+    cut_points: FloatArray
     log_density: float
-    newton: RealArray
+    newton: FloatArray
     root: RealArray
     noise: list[TruncatedNormal]
 
     @classmethod
     def at(
         cls,
-        c: RealArray,
-        eta: Sequence[RealArray],
-        weight: Sequence[RealArray] | None,
+        c: FloatArray,
+        eta: Sequence[FloatArray],
+        weight: Sequence[FloatArray] | None,
         precision: float,
     ) -> Expansion:
+        """Expand around c, given predictions and weights of each class's rows."""
         noise = between_cut_points(c, eta)
         log_density = -precision * np.dot(c, c) / 2
         gradient = -precision * c
@@ -206,30 +210,31 @@ class Expansion:
         return cls(
             c,
             log_density,
-            c + np.linalg.solve(hessian, gradient),
+            np.add(c, np.linalg.solve(hessian, gradient)),
             np.linalg.cholesky(hessian),
             noise,
         )
 
-    def propose(self, rng: np.random.Generator) -> RealArray:
+    def propose(self, rng: np.random.Generator) -> FloatArray:
+        """Draw cut points from Student's t around the maximum."""
         step = np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
         return self.newton + step / np.sqrt(rng.chisquare(DF) / DF)
 
-    def log_proposal(self, c: RealArray) -> float:
-        """Log density of proposing c from here, up to a constant."""
+    def log_proposal(self, c: FloatArray) -> float:
+        """Return the log density of proposing c from here, up to a constant."""
         scaled = self.root.T @ (c - self.newton)
         tail = np.log1p(np.dot(scaled, scaled) / DF)
         return np.log(np.diag(self.root)).sum() - (DF + len(c)) / 2 * tail
 
 
 def draw_cut_points(
-    c: RealArray,
-    eta: Sequence[RealArray],
-    weight: Sequence[RealArray] | None,
+    c: FloatArray,
+    eta: Sequence[FloatArray],
+    weight: Sequence[FloatArray] | None,
     precision: float,
     rng: np.random.Generator,
-) -> tuple[RealArray, list[TruncatedNormal]]:
-    """The next cut points (n_classes - 1,), and the distribution of z - eta given them.
+) -> tuple[FloatArray, list[TruncatedNormal]]:
+    """Draw the next cut points (n_classes - 1,); return them and the distributions of z - eta.
 
     eta, weight : predictions and weights of each class's rows; None for weights of 1.
     """
@@ -258,11 +263,11 @@ MOST_COPIES = 16
 class TruncatedNormal:
     """N(0, 1) between `lower` and `upper`, (n,) each or one of them infinite for all rows.
 
-    mass : (n,) Phi(upper) - Phi(lower). An interval right of 0 is mirrored first, so that far out in either
-        tail the difference keeps its digits; beyond 37 standard deviations it is `TINY`.
+    mass : (n,) Phi(upper) - Phi(lower). An interval right of 0 is mirrored first, so that far out
+        in either tail the difference keeps its digits; beyond 37 standard deviations it is `TINY`.
     """
 
-    def __init__(self, lower: RealArray | float, upper: RealArray | float) -> None:
+    def __init__(self, lower: FloatArray | float, upper: FloatArray | float) -> None:
         self.lower, self.upper = lower, upper
         if np.ndim(lower) and np.ndim(upper):
             self._sign = np.copysign(1.0, -(lower + upper))
@@ -276,14 +281,15 @@ class TruncatedNormal:
         self.mass = np.maximum(ndtr(self._high) - self._below, TINY)
 
     def at_lower(self) -> FloatArray:
-        """(n,): density of the distribution at its lower bound."""
+        """Return (n,): density of the distribution at its lower bound."""
         return density(self.lower) / self.mass
 
     def at_upper(self) -> FloatArray:
+        """Return (n,): density of the distribution at its upper bound."""
         return density(self.upper) / self.mass
 
     def mean(self) -> FloatArray:
-        """(n,)."""
+        """Return (n,): the expectations."""
         return self.at_lower() - self.at_upper()
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
@@ -293,8 +299,8 @@ class TruncatedNormal:
     def draw_means(self, weight: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Return of each the mean of `weight` draws, (n,); 0 where the weight is 0.
 
-        A weight that is no whole number rounds to the number of draws, whose mean is then spread to the
-        variance that belongs to the weight.
+        A weight that is no whole number rounds to the number of draws, whose mean is then spread to
+        the variance that belongs to the weight.
         """
         copies = np.clip(np.rint(weight), 1, MOST_COPIES).astype(np.intp)
         drawn = np.zeros(len(weight))
@@ -314,17 +320,18 @@ class TruncatedNormal:
         return sign * np.clip(ndtri(np.maximum(p, TINY)), low, high)
 
 
-def between_cut_points(c: RealArray, eta: Sequence[RealArray]) -> list[TruncatedNormal]:
-    """Of each class's rows, `eta` (n,) being their predictions: z - eta ~ N(0, 1) given that z lies between the
-    class's cut points among `c` (n_classes - 1,)."""
-    first = (
-        -np.inf if len(c) else np.full(len(eta[0]), -np.inf)
-    )  # of a single class, something says how many rows
+def between_cut_points(c: FloatArray, eta: Sequence[FloatArray]) -> list[TruncatedNormal]:
+    """Return z - eta ~ N(0, 1), z between the cut points of the class, for each class's rows.
+
+    c : (n_classes - 1,). eta : predictions of each class's rows.
+    """
+    # A single class has no finite bound, whose length would be the number of rows.
+    first = -np.inf if len(c) else np.full(len(eta[0]), -np.inf)
     lower = [first, *(cut - rows for cut, rows in zip(c, eta[1:], strict=True))]
     upper = [*(cut - rows for cut, rows in zip(c, eta[:-1], strict=True)), np.inf]
     return [TruncatedNormal(*bounds) for bounds in zip(lower, upper, strict=True)]
 
 
-def density(x: RealArray | float) -> RealArray:
-    """phi(x)."""
+def density(x: FloatArray | float) -> FloatArray:
+    """Return phi(x), the density of N(0, 1)."""
     return np.exp(-0.5 * x * x) * (1 / np.sqrt(2 * np.pi))

@@ -1,4 +1,4 @@
-"""What happens between two epochs: learning curve, early stopping, the user's callback, a progress bar."""
+"""What happens between two epochs: learning curve, early stopping, callback, progress bar."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
-from fm.model import Coefficients
-
-Curve = Callable[[int, Coefficients], float]
+Curve = Callable[[int, Any], float]
 """(number of epochs done, coefficients) -> a point of the learning curve."""
 
 
@@ -21,19 +19,19 @@ class Monitor:
     """Called by a solver after each epoch; a true answer stops it.
 
     curves : name in the history -> curve, each evaluated after every epoch.
-    watched, patience, tol : stop after `patience` epochs without a new low of that curve, by more than `tol`;
-        patience None: never.
+    watched, patience, tol : stop after `patience` epochs without a new low of that curve, by more
+        than `tol`; patience None: never.
     best : (value, epoch, coefficients) of the low.
     """
 
     curves: dict[str, Curve]
-    watched: str | None = None
+    watched: str
     patience: int | None = None
     tol: float = 0.0
-    callback: Callable[[int, Coefficients], bool | None] | None = None
+    callback: Callable[[int, Any], bool | None] | None = None
     progress: Progress | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
-    best: tuple[float, int, Coefficients | None] = (np.inf, 0, None)
+    best: tuple[float, int, Any] = (np.inf, 0, None)
 
     def __enter__(self) -> None: ...
 
@@ -41,7 +39,8 @@ class Monitor:
         if self.progress is not None:
             self.progress.close()
 
-    def __call__(self, epoch: int, coefficients: Coefficients) -> bool:
+    def __call__(self, epoch: int, coefficients: Any) -> bool:
+        """Look at the state after an epoch, and return whether to stop."""
         point = {name: curve(epoch, coefficients) for name, curve in self.curves.items()}
         for name, value in point.items():
             self.history.setdefault(name, []).append(value)
@@ -58,23 +57,24 @@ class Monitor:
 
 
 class Progress:
-    """A line on a terminal, redrawn after each epoch; nothing where the output is not a terminal."""
+    """A line on a terminal, redrawn after each epoch; nothing where standard error is none."""
 
     def __init__(self, n_epochs: int, stream: TextIO | None = None) -> None:
-        self.n_epochs = n_epochs
-        self.done = 0
-        self.stream = sys.stderr if stream is None else stream
+        self._n_epochs, self._done = n_epochs, 0
+        self._stream = sys.stderr if stream is None else stream
 
     def show(self, epoch: int, point: dict[str, float]) -> None:
-        self.done += 1
-        bar = ("#" * (20 * self.done // self.n_epochs)).ljust(20, ".")
+        """Redraw the bar after an epoch."""
+        self._done += 1
+        bar = ("#" * (20 * self._done // self._n_epochs)).ljust(20, ".")
         values = "  ".join(f"{name} {value:.4f}" for name, value in point.items())
         self._write(f"\r[{bar}] {epoch:>4}  {values}\x1b[K")
 
     def close(self) -> None:
+        """End the line."""
         self._write("\n")
 
     def _write(self, text: str) -> None:
-        if self.stream.isatty():
-            self.stream.write(text)
-            self.stream.flush()
+        if self._stream.isatty():
+            self._stream.write(text)
+            self._stream.flush()

@@ -27,7 +27,7 @@ class Group:
     seen : which of them occur in a row; the others say nothing of the prior.
     """
 
-    state = ("mean", "precision")
+    state: tuple[str, ...] = ("mean", "precision")
 
     def __init__(self, columns: IndexArray, seen: BoolArray, k: int, prior: Prior) -> None:
         w, v = FIRST_PRECISION
@@ -37,23 +37,23 @@ class Group:
         self._hyperprior = NormalWishart(
             np.zeros(k + 1), prior.strength, k + prior.df, prior.scatter * np.diag(scale)
         )
-        self.mean = np.zeros(k + 1)
+        self.mean: RealArray = np.zeros(k + 1)
         self.precision = np.diag(np.array([w] + [v] * k) / scale)
 
     def means(self) -> RealArray:
-        """Prior mean of each column's theta, (n_columns, k + 1) or, the same for all, (k + 1,)."""
+        """Return the prior mean of theta, (n_columns, k + 1) or, the same for all, (k + 1,)."""
         return self.mean
 
     def unknown(self) -> RealArray:
-        """(k + 1,): expected theta of a column of which nothing is known."""
+        """Return (k + 1,): expected theta of a column of which nothing is known."""
         return self.mean
 
     def flat(self, theta: RealArray) -> RealArray:
-        """The coefficients that stand for `theta` (n_columns, k + 1) in `fm.model`."""
+        """Return the coefficients that stand for `theta` (n_columns, k + 1) in `fm.model`."""
         return theta
 
     def draw(self, theta: RealArray, rng: np.random.Generator) -> None:
-        """All parameters given the columns' theta."""
+        """Draw all parameters given the columns' theta."""
         self.mean, self.precision = self._hyperprior.given(theta[self._seen]).draw(rng)
 
     def shift(self, theta: RealArray, c: RealArray) -> None:
@@ -62,7 +62,10 @@ class Group:
         self.mean = self.mean + c
 
     def shift_prior(self) -> tuple[RealArray, RealArray]:
-        """(P, g) of the log prior of `shift(c)`, const + g'c - c'Pc / 2: only the prior of the mean depends on c."""
+        """Return (P, g) of the log prior of `shift(c)`, const + g'c - c'Pc / 2.
+
+        Only the prior of the mean depends on c.
+        """
         P = self._hyperprior.strength * self.precision
         return P, -P @ self.mean
 
@@ -76,7 +79,10 @@ class Group:
         self.precision = inverse.T @ self.precision @ inverse
 
     def shear_prior(self) -> tuple[RealArray, RealArray]:
-        """(P, g) as in `shift_prior`, of `shear(c)`: only the Wishart prior depends on c, by its diagonal scale."""
+        """Return (P, g) as in `shift_prior`, of `shear(c)`.
+
+        Only the Wishart prior depends on c, by its diagonal scale.
+        """
         scale = np.diag(self._hyperprior.scatter)[1:]
         return np.diag(scale * self.precision[0, 0]), -scale * self.precision[0, 1:]
 
@@ -86,7 +92,10 @@ class Group:
         self.precision = self.precision / np.outer(scale, scale)
 
     def scale_prior(self, coordinates: Sequence[int]) -> tuple[float, float]:
-        """(df, rate): the log prior of multiplying these coordinates by c is const - df log c - rate / c^2."""
+        """Return (df, rate) of the log prior of multiplying these coordinates by c.
+
+        It is const - df log c - rate / c^2.
+        """
         some = list(coordinates)
         scatter = np.diag(self._hyperprior.scatter)
         rate = np.sum((scatter * np.diag(self.precision))[some]) / 2
@@ -94,9 +103,9 @@ class Group:
 
 
 class SideGroup(Group):
-    """Columns with features `side` (n_columns, n_side_features)."""
+    """Columns with side features (n_columns, n_side_features)."""
 
-    state = ("mean", "precision", "B", "strength")
+    state: tuple[str, ...] = ("mean", "precision", "B", "strength")
 
     def __init__(
         self,
@@ -110,36 +119,41 @@ class SideGroup(Group):
         self._side = side
         self._ridge = Ridge(side[seen])
         self._strength_prior = prior.side
-        self.B = np.zeros((side.shape[1], k + 1))
+        self.B: RealArray = np.zeros((side.shape[1], k + 1))
         self.strength = 1.0
-        self._known = None, None
+        self._effect_of: tuple[RealArray, RealArray] | None = None
 
     def means(self) -> RealArray:
+        """Return the prior mean of theta, (n_columns, k + 1)."""
         return self.mean + self._effect()
 
     def _effect(self) -> RealArray:
-        """S B (n_columns, k + 1), kept until B is another array."""
-        if self._known[0] is not self.B:
-            self._known = self.B, self._side @ self.B
-        return self._known[1]
+        """Return S B (n_columns, k + 1), kept until B is another array."""
+        if self._effect_of is None or self._effect_of[0] is not self.B:
+            self._effect_of = self.B, self._side @ self.B
+        return self._effect_of[1]
 
     def unknown(self) -> RealArray:
+        """Return (k + 1,): the mean over the columns that occur."""
         return self.means()[self._seen].mean(axis=0)
 
     def flat(self, theta: RealArray) -> RealArray:
+        """Return the coefficients of the columns, then of their features."""
         return flat(theta, self.B, self._side)
 
     def shear(self, theta: RealArray, c: RealArray) -> None:
+        """Take <c, v> from every column's w."""
         super().shear(theta, c)
         self.B = self.B.copy()
         self.B[:, 0] -= self.B[:, 1:] @ c
 
     def rescale(self, scale: RealArray) -> None:
+        """Follow theta that was multiplied by `scale` (k + 1,)."""
         super().rescale(scale)
         self.B = self.B * scale
 
     def draw(self, theta: RealArray, rng: np.random.Generator) -> None:
-        """mu, Lambda given B; B given these; strength given all."""
+        """Draw mu and Lambda given B; B given these; strength given all."""
         theta = theta[self._seen]
         prior = self._hyperprior
         prior = replace(
@@ -157,20 +171,21 @@ class SideGroup(Group):
 
 @dataclass(frozen=True)
 class Prior:
-    """The prior of a Bayesian factorization machine (`fm.gibbs`), in units of y's location and spread.
+    """The prior of a Bayesian factorization machine, in units of y's location and spread.
 
-    centre, unit : location and spread of y; 0 and 1 for probit.
-    location : w0 ~ N(centre, unit^2 / location); each cut point ~ N(0, 1 / location), in order.
+    center, unit : location and spread of y; 0 and 1 for probit.
+    location : w0 ~ N(center, unit^2 / location); each cut point ~ N(0, 1 / location), in order.
     noise : shape and rate of Gamma, alpha unit^2 ~ Gamma(shape, rate).
-    strength, df, scatter : per group of columns, the mean and precision of (w, v) are Normal-Wishart with
-        mean 0, `strength`, k + `df` degrees of freedom and W^-1 = scatter diag(unit^2, unit, ..., unit).
-    side : shape and rate of Gamma, the prior of `strength` in `fm.priors`.
+    strength, df, scatter : per group of columns, the mean and precision of (w, v) are
+        Normal-Wishart with mean 0, `strength`, k + `df` degrees of freedom and
+        W^-1 = scatter diag(unit^2, unit, ..., unit).
+    side : shape and rate of Gamma, the prior of `SideGroup.strength`.
 
-    `df`, `scatter` and where `fm.priors` starts are the best of 8 settings on validation (a tenth of ua.base of
-    MovieLens-100K, 3 draws, 2 chains each): MSE 0.7909, against 0.7911 to 0.7931.
+    `df`, `scatter` and `FIRST_PRECISION` are the best of 8 settings on validation (a tenth of
+    ua.base of MovieLens-100K, 3 draws, 2 chains each): MSE 0.7909, against 0.7911 to 0.7931.
     """
 
-    centre: float = 0.0
+    center: float = 0.0
     unit: float = 1.0
     location: float = 0.01
     noise: tuple[float, float] = (1.0, 1.0)
@@ -181,9 +196,10 @@ class Prior:
 
     @classmethod
     def of(cls, y: RealArray, weight: RealArray | None) -> Prior:
-        """In the unit of `y`, or 1 if it is constant."""
-        centre = np.average(y, weights=weight)
-        return cls(centre, np.sqrt(np.average((y - centre) ** 2, weights=weight)) or 1.0)
+        """Return the prior in the unit of `y`, or 1 if it is constant."""
+        center = float(np.average(y, weights=weight))
+        spread = float(np.sqrt(np.average((y - center) ** 2, weights=weight)))
+        return cls(center, spread or 1.0)
 
 
 @dataclass(frozen=True)
@@ -196,31 +212,33 @@ class NormalWishart:
     scatter: RealArray
 
     def given(self, x: RealArray) -> NormalWishart:
-        """The posterior after observing the rows of `x` (n, d)."""
+        """Return the posterior after observing the rows of `x` (n, d)."""
         n = len(x)
         if n == 0:
             return self
-        centre = x.mean(axis=0)
-        off = centre - self.mean
+        center = x.mean(axis=0)
+        off = center - self.mean
         strength = self.strength + n
-        scatter = self.scatter + (x - centre).T @ (x - centre)
+        scatter = self.scatter + (x - center).T @ (x - center)
         scatter += np.outer(off, off) * (self.strength * n / strength)
         return NormalWishart(self.mean + off * (n / strength), strength, self.df + n, scatter)
 
     def draw(self, rng: np.random.Generator) -> tuple[RealArray, RealArray]:
-        """(mu, Lambda), by Bartlett's decomposition of the Wishart."""
+        """Draw (mu, Lambda), by Bartlett's decomposition of the Wishart."""
         d = len(self.mean)
         bartlett = np.tril(rng.standard_normal((d, d)), -1)
         np.fill_diagonal(bartlett, np.sqrt(rng.chisquare(self.df - np.arange(d))))
-        root = np.linalg.solve(np.linalg.cholesky(self.scatter).T, bartlett)  # Lambda = root root'
+        # Lambda = root root'
+        root = np.linalg.solve(np.linalg.cholesky(self.scatter).T, bartlett)
         mu = self.mean + np.linalg.solve(root.T, rng.standard_normal(d)) / np.sqrt(self.strength)
         return mu, root @ root.T
 
 
 class Ridge:
-    """Solves with S'S + strength I for any strength, by the spectrum of the smaller of S'S and S S'.
+    """Solver with S'S + strength I for any strength, by the spectrum of the smaller of the Grams.
 
-    Costs O(min(n_levels, n_side_features)^3) once, then two dense products with the eigenvectors per solve.
+    Costs O(min(n_levels, n_side_features)^3) once, then two dense products with the eigenvectors
+    per solve.
     """
 
     def __init__(self, S: sparse.csr_array) -> None:
@@ -230,7 +248,7 @@ class Ridge:
         self._values, self._vectors = np.linalg.eigh(gram.toarray())
 
     def solve(self, x: RealArray, strength: float) -> RealArray:
-        """(S'S + strength I)^-1 x, for x (n_side_features, d)."""
+        """Return (S'S + strength I)^-1 x, for x (n_side_features, d)."""
         if self._tall:
             return self._filter(x, strength)
         return (x - self.S.T @ self._filter(self.S @ x, strength)) / strength
@@ -240,13 +258,13 @@ class Ridge:
         return ((x / (self._values + strength)) @ self._vectors.T).T
 
     def fit(self, x: RealArray, strength: float) -> RealArray:
-        """(n_side_features, d): argmin over B of |x - S B|^2 + strength |B|^2."""
+        """Return the minimum over B (n_side_features, d) of |x - S B|^2 + strength |B|^2."""
         return self.solve(self.S.T @ x, strength)
 
     def draw(
         self, x: RealArray, strength: float, root: RealArray, rng: np.random.Generator
     ) -> RealArray:
-        """B given x = S B + noise, rows of noise and of sqrt(strength) B being N(0, root root')."""
+        """Draw B given x = S B + noise; noise and sqrt(strength) B have covariance root root'."""
         n_levels, n_side_features = self.S.shape
         noise = rng.standard_normal((n_levels + n_side_features, len(root))) @ root.T
         return self.solve(
@@ -255,7 +273,7 @@ class Ridge:
 
 
 def flat(theta: RealArray, B: RealArray, S: sparse.csr_array) -> RealArray:
-    """(n_levels + n_side_features, k + 1): coefficients of the columns (level, its features) that amount to `theta`.
+    """Return (n_levels + n_side, k + 1): coefficients of levels and side features for `theta`.
 
     A level's own w is less what `fm.model` adds for pairs of its own columns.
     """

@@ -59,7 +59,7 @@ def predict_pairs(
     KeyError, ValueError
         No such block, or no such levels.
     """
-    check_is_fitted(estimator, "machine_")
+    check_is_fitted(estimator)
     check_X(estimator, design)
     row_block, column_block = design.block(rows), design.block(columns)
     if rows == columns:
@@ -67,14 +67,15 @@ def predict_pairs(
     levels = np.arange(row_block.n_levels) if levels is None else np.asarray(levels, dtype=np.intp)
     if levels.size and not (levels.min() >= 0 and levels.max() < row_block.n_levels):
         raise ValueError(f"levels of {rows!r} must lie in [0, {row_block.n_levels})")
-    machine = estimator.machine_
-    machines = list(machine.each()) if isinstance(machine, Draws) else [machine]
+    machine = estimator._machine()
+    machines: list[Machine] = list(machine.each()) if isinstance(machine, Draws) else [machine]
     step = max(1, SLICE // column_block.n_levels)
     for first in range(0, len(levels), step):
         chosen = levels[first : first + step]
-        mean = sum(
-            estimator._expectation(_pairs(design, m, rows, columns, chosen), m) for m in machines
-        ) / len(machines)
+        mean = np.zeros(1)
+        for m in machines:
+            f = _pairs(design, m, rows, columns, chosen)
+            mean = mean + estimator._expectation(f, m) / len(machines)
         yield chosen, estimator._value(mean).reshape(len(chosen), column_block.n_levels)
 
 

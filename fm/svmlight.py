@@ -1,7 +1,7 @@
-"""The text format of libFM, svmlight and libsvm: a row per line, `target column:value column:value ...`.
+"""The text format of libFM, svmlight and libsvm: a line a row, `target column:value ...`.
 
-Columns are numbered from 0, as libFM does. Scikit-learn does the parsing, imported only when needed: its data
-sets would double the time that `import fm` takes.
+Columns are numbered from 0, as libFM does. Scikit-learn does the parsing, imported only when
+needed: its data sets would double the time that `import fm` takes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import count, islice
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,17 +34,18 @@ def read_svmlight(
 def read_svmlight(
     path: str | os.PathLike[str], n_features: int | None = None, *, chunk_rows: int | None = None
 ) -> Rows | Iterator[Rows]:
-    """Read a file, whole or in chunks.
+    r"""Read a file, whole or in chunks.
 
     Parameters
     ----------
     path : str or path
         The file, UTF-8 text.
     n_features : int, optional
-        Number of columns; by default as many as occur. Give the training matrix's when reading a test file. Chunks
-        need it.
+        Number of columns; by default as many as occur. Give the training matrix's when reading a
+        test file. Chunks need it.
     chunk_rows : int, optional
-        Return an iterator of chunks of so many lines, to fit a file larger than memory by `partial_fit`.
+        Return an iterator of chunks of so many lines, to fit a file larger than memory by
+        `partial_fit`.
 
     Returns
     -------
@@ -55,14 +56,14 @@ def read_svmlight(
     Raises
     ------
     ValueError
-        The message names the file and the first line that cannot be read, has a number that is not finite or above
-        1e150, or a column of 2^31 or more.
+        The message names the file and the first line that cannot be read, has a number that is not
+        finite or above 1e150, or a column of 2^31 or more.
 
     Examples
     --------
     >>> import tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp(), "rows.svm")
-    >>> _ = path.write_text("5 0:1 3:1\\n3 2:0.5\\n4 0:1\\n")
+    >>> _ = path.write_text("5 0:1 3:1\n3 2:0.5\n4 0:1\n")
     >>> X, y = read_svmlight(path)
     >>> X.shape, y.tolist()
     ((3, 4), [5.0, 3.0, 4.0])

@@ -1,27 +1,29 @@
 """Checks of hyperparameters, and of what is given to `fit` and `predict`.
 
-A hyperparameter means the same in every solver; one that a solver has no use for is refused.
+A hyperparameter means the same in every solver. One that a solver has no use for is ignored by
+`fit`, so that a grid may range over solvers, unless it contradicts; `check_params` refuses it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
 
-from fm.arrays import FloatArray, IndexArray, RealArray
+from fm.arrays import AnyArray, FloatArray, IndexArray, RealArray
 from fm.design import Design
 from fm.model import Matrix
 from fm.sgd import SCHEDULES
+from fm.tables import is_table, learn_columns, rows_of_table
 
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {
         "n_iter": None,  # by `fm.batches.default_n_iter`
         "learning_rate": None,  # by `fm.sgd`
@@ -47,63 +49,81 @@ DEFAULTS = {
 """Per solver: the hyperparameters it takes, with the value that stands for None."""
 
 BURN_IN = 2
-"""Chosen on validation: of 200 sweeps on MovieLens-100K (12 chains, k = 10), predictions from all but the first
-2 have an MSE 0.0004 +- 0.00004 below those from all but the first 10: early draws differ most."""
+"""Chosen on validation: of 200 sweeps on MovieLens-100K (12 chains, k = 10), predictions from all
+but the first 2 have an MSE 0.0004 +- 0.00004 below those from all but the first 10: early draws
+differ most."""
 
 DTYPES = ("float64", "float32")
 
 LARGEST = 1e150
 """The largest magnitude of a number in X or y: its square is to be finite."""
 
-SPECIFIC = sorted(set().union(*DEFAULTS.values()))
 
-
-def check_hyperparameters(params: dict[str, object], solvers: Collection[str]) -> None:
-    """ValueError or TypeError names the first hyperparameter that is out of range or has no use here."""
+def check_hyperparameters(params: Mapping[str, Any], solvers: Collection[str]) -> None:
+    """Raise ValueError or TypeError for the first hyperparameter that is out of range."""
     check_choice("solver", params["solver"], solvers)
     check_choice("dtype", params["dtype"], DTYPES)
-    check_integer("k", params["k"], low=0)
-    check_number("init_std", params["init_std"], low=0)
-    for name in SPECIFIC:
-        if params.get(name) is not None and name not in DEFAULTS[params["solver"]]:
+    checks: dict[str, Callable[[str, Any], None]] = {
+        **dict.fromkeys(("n_iter", "batch_size", "early_stopping", "thin", "n_jobs"), _at_least(1)),
+        **dict.fromkeys(("k", "burn_in"), _at_least(0)),
+        **dict.fromkeys(("init_std", "l2", "l2_w", "tol", "power_t"), _not_negative),
+        "learning_rate": lambda name, value: check_number(name, value, above=0),
+        "schedule": lambda name, value: check_choice(name, value, SCHEDULES),
+    }
+    for name, check in checks.items():
+        if params.get(name) is not None or name in ("k", "init_std"):
+            check(name, params[name])
+    if params["solver"] == "gibbs" and params.get("early_stopping") is not None:
+        raise ValueError(
+            f"early_stopping={params['early_stopping']!r} contradicts solver='gibbs', which "
+            "averages over all its sweeps: leave it None"
+        )
+
+
+def check_use(params: Mapping[str, Any], solvers: Collection[str]) -> None:
+    """Raise ValueError for the first hyperparameter that is given and has no use."""
+    solver = params["solver"]
+    for name in sorted({name for defaults in DEFAULTS.values() for name in defaults}):
+        if params.get(name) is not None and name not in DEFAULTS[solver]:
             having = " or ".join(repr(s) for s in solvers if name in DEFAULTS[s])
             raise ValueError(
-                f"{name}={params[name]!r} has no meaning for solver={params['solver']!r}: "
+                f"{name}={params[name]!r} has no meaning for solver={solver!r}: "
                 f"leave it None{f', or use solver={having}' if having else ''}"
             )
-    given = {name: value for name, value in params.items() if value is not None}
-    for name in ("n_iter", "batch_size", "early_stopping", "thin", "n_jobs"):
-        if name in given:
-            check_integer(name, given[name], low=1)
-    if "burn_in" in given:
-        check_integer("burn_in", given["burn_in"], low=0)
-    if "learning_rate" in given:
-        check_number("learning_rate", given["learning_rate"], above=0)
-    for name in ("l2", "l2_w", "tol"):
-        if name in given:
-            check_number(name, given[name], low=0)
-    if "schedule" in given:
-        check_choice("schedule", given["schedule"], SCHEDULES)
-    if "power_t" in given:
-        check_number("power_t", given["power_t"], low=0)
-        if params["schedule"] != "invscaling":
-            raise ValueError(
-                f"power_t={given['power_t']!r} has no meaning without schedule='invscaling'"
-            )
+    if params.get("power_t") is not None and params["schedule"] != "invscaling":
+        raise ValueError(
+            f"power_t={params['power_t']!r} has no meaning without schedule='invscaling'"
+        )
 
 
-def resolve_hyperparameters(params: dict[str, object]) -> dict[str, object]:
-    """The solver's own hyperparameters, defaults filled in."""
-    defaults = DEFAULTS[params["solver"]]
+def resolve_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the solver's own hyperparameters, defaults filled in."""
     settings = {
         name: default if params.get(name) is None else params[name]
-        for name, default in defaults.items()
+        for name, default in DEFAULTS[params["solver"]].items()
     }
     if "l2_w" in settings and settings["l2_w"] is None:
         settings["l2_w"] = settings["l2"]
     if "burn_in" in settings and settings["burn_in"] is None:
         settings["burn_in"] = min(BURN_IN, settings["n_iter"] // 2)
     return settings
+
+
+def check_draws(n_sweeps: int, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError where `n_sweeps` sweeps leave no draw to predict by."""
+    burn_in, thin = settings["burn_in"], settings["thin"]
+    if n_sweeps < burn_in + thin:
+        raise ValueError(
+            f"burn_in={burn_in} and thin={thin} leave no draw of {n_sweeps} sweeps to predict by"
+        )
+
+
+def _at_least(low: int) -> Callable[[str, Any], None]:
+    return lambda name, value: check_integer(name, value, low=low)
+
+
+def _not_negative(name: str, value: object) -> None:
+    check_number(name, value, low=0)
 
 
 def check_number(
@@ -114,23 +134,24 @@ def check_number(
     above: float = -math.inf,
     high: float = math.inf,
 ) -> None:
-    """`low <= value <= high` and `value > above`, finite; ValueError or TypeError says which failed."""
+    """Raise ValueError or TypeError unless `low <= value <= high` and `value > above`, finite."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value) or not low <= value <= high or value <= above:
+    number = float(value)
+    if not math.isfinite(number) or not low <= number <= high or number <= above:
         raise ValueError(f"{name} must be {_interval(low, above, high)}, got {value!r}")
 
 
 def check_integer(name: str, value: object, *, low: int) -> None:
-    """A whole number of at least `low`."""
+    """Raise ValueError or TypeError unless `value` is a whole number of at least `low`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < low:
+    if int(value) < low:
         raise ValueError(f"{name} must be at least {low}, got {value!r}")
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """One of `choices`; the message names the nearest."""
+    """Raise ValueError unless `value` is one of `choices`; the message names the nearest."""
     if value not in choices:
         raise ValueError(
             f"{name} must be one of {', '.join(choices)}, got {value!r}{nearest(value, choices)}"
@@ -138,7 +159,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def nearest(value: object, choices: Collection[str]) -> str:
-    """` (did you mean 'x'?)` for the choice most like `value`, or nothing."""
+    """Return ` (did you mean 'x'?)` for the choice most like `value`, or nothing."""
     close = get_close_matches(str(value), list(choices), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -150,21 +171,46 @@ def _interval(low: float, above: float, high: float) -> str:
     return " and ".join(parts) or "finite"
 
 
-def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = False) -> Matrix:
-    """X as a Design, a float array or a CSR matrix of floats; finite, with the columns of `fit` unless `reset`."""
-    if not isinstance(X, Design):
-        X = validate_data(
-            estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32)
+def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Matrix:  # noqa: N802
+    """Return X as a Design, a float array or a CSR matrix of finite floats.
+
+    X has the columns of `fit`, unless `reset`, which has `estimator` remember them.
+    """
+    if reset:
+        estimator.table_ = learn_columns(X) if is_table(X) else None
+        estimator.blocks_ = None
+        if estimator.table_ is not None:
+            validate_data(estimator, X, reset=True, skip_check_array=True)
+    if isinstance(X, Design):
+        return _check_design(estimator, X, reset)
+    if estimator.table_ is None:
+        return _check_matrix(estimator, X, reset)
+    if not hasattr(X, "columns"):
+        raise ValueError(
+            "fit had a table, with columns "
+            f"{str([column.name for column in estimator.table_])[:80]}: give a table with these"
         )
-        if reset:
-            estimator.blocks_ = None
-        if sparse.issparse(X):
-            X = X.tocsr()
-            if not X.has_canonical_format:  # the caller's matrix stays as it is
-                X = X.copy()
-                X.sum_duplicates()
-        _check_magnitude("X", X.data if sparse.issparse(X) else X)
-        return X
+    rows = rows_of_table(X, estimator.table_)
+    if isinstance(rows, Design):
+        return _check_design(estimator, rows, reset)
+    _check_magnitude("X", rows.data)
+    return rows
+
+
+def _check_matrix(estimator: Any, X: ArrayLike, reset: bool) -> RealArray | sparse.csr_array:
+    checked = validate_data(
+        estimator, X, reset=reset, accept_sparse=("csr", "csc"), dtype=(np.float64, np.float32)
+    )
+    if sparse.issparse(checked):
+        checked = checked.tocsr()
+        if not checked.has_canonical_format:  # the caller's matrix stays as it is
+            checked = checked.copy()
+            checked.sum_duplicates()
+    _check_magnitude("X", checked.data if sparse.issparse(checked) else checked)
+    return checked
+
+
+def _check_design(estimator: Any, X: Design, reset: bool) -> Design:
     if not len(X):
         raise ValueError("the design has no rows")
     for block in X:
@@ -172,35 +218,47 @@ def check_X(estimator: BaseEstimator, X: Design | ArrayLike, *, reset: bool = Fa
             raise ValueError(f"block {block.name!r}: side_features contains NaN or infinity")
     blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side_features) for b in X]
     if reset:
-        estimator.blocks_, estimator.n_features_in_ = blocks, X.shape[1]
-    elif X.shape[1] != estimator.n_features_in_ or estimator.blocks_ not in (None, blocks):
+        estimator.blocks_ = blocks
+        if estimator.table_ is None:
+            estimator.n_features_in_ = X.shape[1]
+            estimator.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+        return X
+    known = estimator.blocks_
+    if known is None:
+        fits = estimator.table_ is None and X.shape[1] == estimator.n_features_in_
+    else:
+        fits = blocks == known
+    if not fits:
         raise ValueError(
-            f"the design's blocks (name, levels, side features) are {blocks}, "
-            f"those of fit were {estimator.blocks_ or f'a matrix of {estimator.n_features_in_} columns'}"
+            f"the design's blocks (name, levels, side features) are {blocks}, those of fit were "
+            f"{known or f'a matrix of {estimator.n_features_in_} columns'}"
         )
     return X
 
 
-def check_target(y: ArrayLike, X: Matrix) -> RealArray:
-    """Y as a one-dimensional array of finite numbers or of labels, one for each row of X."""
+def check_target(y: ArrayLike, X: Matrix) -> AnyArray:
+    """Return y as a one-dimensional array of numbers or labels, one for each row of X."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
-    if len(y) != X.shape[0]:
+    target: AnyArray = column_or_1d(
+        check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True
+    )
+    if len(target) != X.shape[0]:
         raise ValueError(
-            f"inconsistent numbers of samples: X has {X.shape[0]} rows, y has {len(y)}"
+            f"inconsistent numbers of samples: X has {X.shape[0]} rows, y has {len(target)}"
         )
-    return y
+    return target
 
 
-def as_numbers(y: RealArray) -> FloatArray:
-    """Y as finite float64, numbers in strings too; ValueError for what is none."""
+def as_numbers(y: ArrayLike) -> FloatArray:
+    """Return y as finite float64, numbers in strings too; ValueError for what is none."""
     try:
-        numbers = y.astype(np.float64)
+        numbers = np.asarray(y).astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must be numbers: {error}") from None
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"y must be finite numbers, got {y[~np.isfinite(numbers)][0]!r}")
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        raise ValueError(f"y must be finite numbers, got {np.asarray(y)[~finite][0]!r}")
     _check_magnitude("y", numbers)
     return numbers
 
@@ -215,33 +273,34 @@ def _check_magnitude(name: str, numbers: RealArray) -> None:
         )
 
 
-def class_numbers(y: RealArray, classes: RealArray) -> IndexArray:
-    """Places of the labels y in the sorted `classes`."""
+def class_numbers(y: AnyArray, classes: AnyArray) -> IndexArray:
+    """Return the place of each label among `classes`."""
     outside = ~np.isin(y, classes)
     if outside.any():
         raise ValueError(
             f"label {y[outside].tolist()[0]!r} is outside the classes of fit, {classes}"
         )
-    return np.searchsorted(classes, y)
+    order = np.argsort(classes, kind="stable")
+    return order[np.searchsorted(classes, y, sorter=order)]
 
 
 def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> FloatArray | None:
-    """Finite, not negative, (n_rows,), not all zero."""
+    """Return weights (n_rows,), finite, not negative and not all zero."""
     if sample_weight is None:
         return None
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def check_groups(groups: ArrayLike | None, X: Matrix) -> RealArray | None:
-    """(n_features,) whole numbers; a Design's groups are its blocks."""
+def check_groups(groups: ArrayLike | None, X: Matrix) -> AnyArray | None:
+    """Return (n_features,) whole numbers; a Design's groups are its blocks."""
     if groups is None:
         return None
     if isinstance(X, Design):
         raise TypeError("groups is for matrices: the groups of a design are its blocks")
-    groups = column_or_1d(groups)
-    if len(groups) != X.shape[1] or not np.issubdtype(groups.dtype, np.integer):
+    numbers: AnyArray = column_or_1d(groups)
+    if len(numbers) != X.shape[1] or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(
             f"groups must be {X.shape[1]} whole numbers, one for each column of X; "
-            f"got {len(groups)} of type {groups.dtype}"
+            f"got {len(numbers)} of type {numbers.dtype}"
         )
-    return groups
+    return numbers

@@ -19,7 +19,7 @@ from fm.row_kernel import RowKernel
 
 K = 2
 PRIOR = Prior(
-    centre=0.5,
+    center=0.5,
     unit=1.3,
     location=2.0,
     noise=(6.0, 5.0),
@@ -56,20 +56,20 @@ def from_the_prior(rng, X, prior, likelihood):
     for g, (size, k) in enumerate(zip(sizes, widths, strict=True)):
         mean, precision, root = normal_wishart(rng, prior, k)
         arrays |= {f"mean{g}": mean, f"precision{g}": precision}
-        centre = mean
+        center = mean
         if isinstance(X, Design) and X.blocks[g].side_features is not None:
             strength = rng.gamma(prior.side[0]) / prior.side[1]
             B = rng.standard_normal((2, K + 1)) @ root.T / np.sqrt(strength)
             arrays |= {f"strength{g}": strength, f"B{g}": B}
-            centre = mean + SIDE @ B
-        theta.append(centre + rng.standard_normal((size, k + 1)) @ root.T)
+            center = mean + SIDE @ B
+        theta.append(center + rng.standard_normal((size, k + 1)) @ root.T)
     if 0 in widths:
         arrays["linear0"] = theta.pop()
     arrays["theta"] = np.concatenate(theta)
     if likelihood == "ordered":
         arrays["cut_points"] = np.sort(rng.standard_normal(2)) / np.sqrt(prior.location)
     else:
-        arrays["w0"] = prior.centre + prior.unit * rng.standard_normal() / np.sqrt(prior.location)
+        arrays["w0"] = prior.center + prior.unit * rng.standard_normal() / np.sqrt(prior.location)
     if likelihood == "gaussian":
         arrays["alpha"] = rng.gamma(prior.noise[0]) / (prior.noise[1] * prior.unit**2)
     return {name: np.asarray(x) for name, x in arrays.items()}

@@ -6,6 +6,8 @@ import inspect
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from fm import FMClassifier, FMRegressor
 from fm.validation import DEFAULTS
@@ -38,10 +40,9 @@ def test_signature_has_every_hyperparameter_of_every_solver():
         ({"solver": "als", "l2_w": -1.0}, "l2_w must be at least 0"),
         ({"solver": "sgd", "batch_size": 0}, "batch_size"),
         ({"solver": "sgd", "schedule": "adagrat"}, "did you mean 'adagrad'"),
-        (
-            {"solver": "sgd", "power_t": 0.5},
-            "power_t=0.5 has no meaning without schedule='invscaling'",
-        ),
+        ({"solver": "sgd", "power_t": -0.5}, "power_t must be at least 0"),
+        ({"solver": "gibbs", "learning_rate": -1.0}, "learning_rate must be above 0"),
+        ({"solver": "gibbs", "early_stopping": 3}, "early_stopping=3 contradicts solver='gibbs'"),
         ({"solver": "sgd", "early_stopping": 0}, "early_stopping"),
         ({"solver": "als", "tol": -1e-4}, "tol must be at least 0"),
         ({"solver": "gibbs", "thin": 0}, "thin"),
@@ -55,12 +56,35 @@ def test_bad_hyperparameters_are_named(params, message, data):
         FMRegressor(**params).fit(*data)
 
 
+OTHER_VALUES = {"schedule": "constant", "groups": [0]}
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_word_the_solver_has_no_use_for_is_refused(solver):
-    values = {"schedule": "constant", "groups": [0]}
-    for name in set().union(*DEFAULTS.values()) - DEFAULTS[solver].keys():
+def test_check_params_refuses_what_the_solver_has_no_use_for(solver):
+    for name in set().union(*DEFAULTS.values()) - DEFAULTS[solver].keys() - {"early_stopping"}:
         with pytest.raises(ValueError, match=f"{name}=.* has no meaning for solver='{solver}'"):
-            FMRegressor(solver=solver, **{name: values.get(name, 1)}).check_params()
+            FMRegressor(solver=solver, **{name: OTHER_VALUES.get(name, 1)}).check_params()
+    with pytest.raises(ValueError, match=r"power_t=0.5 has no meaning without schedule"):
+        FMRegressor(solver="sgd", power_t=0.5).check_params()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_fit_ignores_what_the_solver_has_no_use_for(solver, data):
+    X, y = data
+    plain = FMRegressor(k=2, solver=solver, n_iter=4, random_state=0)
+    unused = set().union(*DEFAULTS.values()) - DEFAULTS[solver].keys() - {"early_stopping"}
+    more = clone(plain).set_params(**{name: OTHER_VALUES.get(name, 1) for name in unused})
+    np.testing.assert_array_equal(plain.fit(X, y).predict(X), more.fit(X, y).predict(X))
+
+
+def test_a_grid_over_solvers(data):
+    X, y = data
+    grid = {"solver": SOLVERS, "l2": [1.0, 10.0]}
+    search = GridSearchCV(
+        FMRegressor(k=2, n_iter=3, random_state=0), grid, cv=2, error_score="raise"
+    )
+    scores = search.fit(X.to_csr(), y).cv_results_["mean_test_score"]
+    assert len(scores) == 6 and np.isfinite(scores).all()
 
 
 def test_classifier_has_no_als():

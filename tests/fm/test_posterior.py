@@ -69,7 +69,8 @@ def test_running_mean_is_that_of_the_kept_draws(X, draws):
 
 def test_standard_deviation_is_that_of_noise_and_draws_together(X, draws):
     model = FMRegressor()
-    model.machine_, model.n_features_in_, model.blocks_ = draws, X.shape[1], None
+    model.machine_, model.n_features_in_ = draws, X.shape[1]
+    model.blocks_ = model.table_ = None
     mean, std = model.predict(X, return_std=True)
     f = np.array([predict(X, draw) for draw in draws.each()])
     np.testing.assert_allclose(mean, f.mean(axis=0))

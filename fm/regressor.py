@@ -1,0 +1,202 @@
+"""Factorization machine for real values; hyperparameters of estimators with many solvers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar, cast, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
+
+from fm.arrays import AnyArray, FloatArray
+from fm.base import FactorizationMachine
+from fm.model import Machine
+from fm.validation import as_numbers, check_hyperparameters, check_X, resolve_hyperparameters
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def for_gradient_descent(method: Method) -> Method:
+    """Have a method only where `solver` is "sgd"."""
+    return cast(Method, available_if(lambda estimator: estimator.solver == "sgd")(method))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ManySolvers(FactorizationMachine):
+    """Base of the estimators that have a choice of solvers."""
+
+    solver: str = "gibbs"
+    learning_rate: float | None = None
+    l2: float | None = None
+    l2_w: float | None = None
+    batch_size: int | None = None
+    schedule: str | None = None
+    power_t: float | None = None
+    early_stopping: int | None = None
+    tol: float | None = None
+
+    def _epoch(
+        self, X: Any, y: ArrayLike, weight: ArrayLike | None, classes: ArrayLike | None = None
+    ) -> Self:
+        """Take one epoch of gradient descent, going on from what was fitted before."""
+        check_hyperparameters(self._params(), self._solvers)
+        settings = resolve_hyperparameters(self._params()) | {"n_iter": 1, "early_stopping": None}
+        return self._fit(X, y, weight, None, settings, hasattr(self, "_resumes"), classes)
+
+    @property
+    def refit_params_(self) -> dict[str, int | None]:
+        """Hyperparameters with which to fit training and validation rows together."""
+        return {"n_iter": self.n_iter_, "early_stopping": None}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class FMRegressor(RegressorMixin, ManySolvers):
+    r"""Factorization machine for real y.
+
+    The prediction for a row x of n_features values is
+
+        f(x) = w0 + sum_j w_j x_j + sum_{i<j} <v_i, v_j> x_i x_j
+
+    with w (n_features,) and k factors v_j for each feature: the rows of V (n_features, k). "als"
+    and "sgd" minimize
+
+        ``sum over rows of (y - f(x))^2 + l2_w |w|^2 + l2 |V|^2``
+
+    and "gibbs" samples the posterior under priors that it learns, so that there is no penalty to
+    choose. A parameter that is None has its solver's default, in parentheses below; one that the
+    solver has no use for is ignored, unless it contradicts.
+
+    Parameters
+    ----------
+    k : int, default=8
+        Number of factors; 0 makes the model linear.
+    solver : {"gibbs", "als", "sgd"}, default="gibbs"
+        Gibbs sampling, alternating least squares, or stochastic gradient descent.
+    n_iter : int, optional
+        Sweeps (gibbs 200, als 20) or epochs (sgd: 30, or about 1000 steps where rows have many
+        features).
+    learning_rate : float, optional
+        sgd: step in standardized units (0.1, or where penalties are learned, half the size that
+        they let a coefficient be).
+    l2, l2_w : float, optional
+        als, sgd: penalties on V and w, in the objective above. By default they are learned on one
+        in 16 rows, which the fit leaves out. `l2_w` is `l2` where only that is given.
+    batch_size : int, optional
+        sgd: rows per step, see `fm.sgd`.
+    schedule : {"adagrad", "constant", "invscaling"}, optional
+        sgd: how steps shrink ("adagrad").
+    power_t : float, optional
+        sgd, "invscaling": steps fall as epoch^-power_t (0.25).
+    burn_in, thin : int, optional
+        gibbs: sweeps before the first kept draw (2, at most half of `n_iter`), and from one kept
+        draw to the next (1).
+    groups : (n_features,) int, optional
+        als, gibbs: the group of each column of a matrix; groups have priors of their own. Found by
+        default.
+    n_jobs : int, optional
+        als, gibbs: threads (1); the result does not depend on their number.
+    early_stopping : int, optional
+        als, sgd: epochs without a better validation loss after which to stop (never); needs
+        `fit(validation=)`.
+    tol : float, optional
+        als, sgd: how much lower a loss must be to count as better (0).
+    init_std : float, default=0.1
+        Standard deviation of the first V.
+    warm_start : bool, default=False
+        Let `fit` go on from the last one: n, then m epochs are n + m, bit for bit.
+    callback : callable, optional
+        `callback(epoch, estimator)` after each epoch or sweep; a true answer ends the fit.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the computation.
+    verbose : bool, default=False
+        Show a progress bar if standard error is a terminal.
+    random_state : int or numpy.random.Generator, optional
+        Source of randomness.
+
+    Attributes
+    ----------
+    coefficients_ : fm.model.Coefficients
+        w0, w and V; from gibbs those of the machine with S k factors that predicts the mean of S
+        draws.
+    machine_ : fm.model.Coefficients or fm.posterior.Draws
+        What predicts.
+    draws_ : fm.posterior.Draws
+        The kept draws of the posterior (gibbs).
+    history_, trace_ : dict of arrays
+        Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep
+        (gibbs).
+    n_iter_, n_parameters_ : int
+        Epochs or sweeps done; numbers in w0, w and V, in all draws together.
+
+    References
+    ----------
+    S. Rendle, "Factorization Machines", ICDM 2010; "Factorization Machines with libFM", ACM TIST
+    3(3), 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fm import Block, Design, FMRegressor
+    >>> X = Design((Block("user", [0, 0, 1, 1, 2], 3), Block("item", [0, 1, 0, 2, 1], 3)))
+    >>> model = FMRegressor(k=2, solver="als", random_state=0).fit(X, [5, 3, 4, 1, 2])
+    >>> model.predict(X).shape
+    (5,)
+    """
+
+    _solvers = ("gibbs", "als", "sgd")
+
+    @for_gradient_descent
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Take one epoch over the rows of X, going on from earlier ones (`solver="sgd"`)."""
+        return self._epoch(X, y, sample_weight)
+
+    @overload
+    def predict(self, X: Any, return_std: Literal[False] = ...) -> FloatArray: ...
+    @overload
+    def predict(self, X: Any, return_std: Literal[True]) -> tuple[FloatArray, FloatArray]: ...
+    def predict(
+        self, X: Any, return_std: bool = False
+    ) -> FloatArray | tuple[FloatArray, FloatArray]:
+        """Return f(x) of each row, (n_rows,), averaged over draws if there are any.
+
+        With `return_std` (`solver="gibbs"`) also the standard deviation of y given the data, noise
+        included.
+        """
+        mean = self._expect(X)
+        if not return_std:
+            return mean
+        variance = self.draws_.mean(
+            check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha
+        )
+        return mean, np.sqrt(variance)
+
+    def predict_quantiles(self, X: Any, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> FloatArray:
+        """Return quantiles of y given the data, noise included (`solver="gibbs"`).
+
+        Parameters
+        ----------
+        X : as in `fit`
+        quantiles : (n_quantiles,)
+            Between 0 and 1.
+
+        Returns
+        -------
+        (n_rows, n_quantiles)
+        """
+        levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+        if not np.all((levels > 0) & (levels < 1)):
+            raise ValueError(f"quantiles must lie between 0 and 1, got {levels}")
+        return self.draws_.quantiles(check_X(self, X), levels)
+
+    def _encode(self, y: AnyArray) -> FloatArray:
+        return as_numbers(y)
+
+    def _expectation(self, f: FloatArray, machine: Machine) -> FloatArray:
+        return f
+
+    def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
+        error = y - expectation
+        return float(error @ error) / len(y)
