@@ -30,8 +30,8 @@ class FMClassifier(ClassifierMixin, ManySolvers):
 
     P(the second of two `classes_`) is Phi(f(x)) averaged over draws (gibbs), or
     1 / (1 + exp(-f(x))) (als, sgd), where f minimizes the sum over rows of
-    2 log(1 + exp(-y f(x))), y = +-1, plus ``l2_w |w|^2 + l2 |V|^2``. More than two classes have a machine each, of that
-    class against the rest, whose probabilities are divided by their sum.
+    2 log(1 + exp(-y f(x))), y = +-1, plus ``l2_w |w|^2 + l2 |V|^2``. More than two classes have a
+    machine each, of that class against the rest, whose probabilities are divided by their sum.
 
     Parameters and attributes are those of `FMRegressor`, and those below.
 

@@ -9,6 +9,7 @@ EVERY = [
     FMRegressor(solver="als", n_iter=4),
     FMRegressor(solver="gibbs", n_iter=4),
     FMClassifier(solver="sgd", n_iter=4),
+    FMClassifier(solver="als", n_iter=4),
     FMClassifier(solver="gibbs", n_iter=4),
     FMOrdinal(n_iter=4),
 ]

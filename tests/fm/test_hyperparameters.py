@@ -9,7 +9,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from fm import FMClassifier, FMRegressor
+from fm import FMRegressor
 from fm.validation import DEFAULTS
 from tests.fm.data import ratings
 
@@ -85,11 +85,6 @@ def test_a_grid_over_solvers(data):
     )
     scores = search.fit(X.to_csr(), y).cv_results_["mean_test_score"]
     assert len(scores) == 6 and np.isfinite(scores).all()
-
-
-def test_classifier_has_no_als():
-    with pytest.raises(ValueError, match="solver must be one of gibbs, sgd"):
-        FMClassifier(solver="als").check_params()
 
 
 @pytest.mark.parametrize(

@@ -403,7 +403,7 @@ def test_compressed_steps_end_at_ridge_regression():
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_penalties_are_learned_from_rows_set_aside(loss):
-    """As good as the best of a grid of penalties on rows that the fits never saw, and unlike the worst."""
+    """On rows that no fit saw, as good as the best of a grid of penalties, unlike the worst."""
     rng = np.random.default_rng(0)
     X, f = fields(rng, n=6000, levels=200)
     y = f if loss == "squared" else (f > 0).astype(float)
