@@ -69,11 +69,11 @@ def test_every_model_with_every_feature(
         ):
             model.fit(X, y)
         return
-    if name.startswith("peer_myfm") and any(block.linear for block in X):
+    if name.startswith(("peer_myfm", "peer_modern")) and any(block.linear for block in X):
         with pytest.raises(ValueError, match="gives every feature factors"):
             model.fit(X, y)
         return
     prediction = predicted(model.fit(X, y), X_test)
     assert np.isfinite(prediction).all()
-    if features != "ids" and name != "base_rate":
+    if features != "ids" and name not in ("base_rate", "lookup"):  # no user sees an item twice
         assert not np.array_equal(prediction, of_ids(name))

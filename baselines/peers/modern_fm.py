@@ -34,6 +34,7 @@ class ModernFM(Package, RegressorMixin, BaseEstimator):
 
     Attributes
     ----------
+    mean_ : of the training targets, which are given to modern-fm without it: it begins at 0.
     model_ : modern-fm's fitted model.
     n_parameters_ : numbers that it keeps.
     """
@@ -96,7 +97,9 @@ class ModernFM(Package, RegressorMixin, BaseEstimator):
         )
         fields = np.repeat(np.arange(len(sizes)), sizes)
         given = {} if self.kind == "fm" else {"field_ids": fields}
-        self.model_ = model.fit(as_csr(X), check_target(X, y), **given)
+        target = check_target(X, y)
+        self.mean_ = float(target.mean()) if self._suffix == "Regressor" else 0.0
+        self.model_ = model.fit(as_csr(X), target - self.mean_, **given)
         factors = self.k * (len(sizes) if self.kind == "ffm" else 1)
         pairs = len(sizes) * (len(sizes) - 1) // 2 if self.kind == "fwfm" else 0
         self.n_parameters_ = 1 + len(fields) * (1 + factors) + pairs
@@ -104,7 +107,7 @@ class ModernFM(Package, RegressorMixin, BaseEstimator):
 
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,)."""
-        return np.asarray(self.model_.predict(as_csr(X)), dtype=np.float64)
+        return self.mean_ + np.asarray(self.model_.predict(as_csr(X)), dtype=np.float64)
 
 
 class ModernFMClassifier(BinaryClassifier, ModernFM):

@@ -304,7 +304,12 @@ def test_modern_fm_is_given_the_fields_of_the_columns(kind: str, clicks: tuple) 
     field = np.repeat([0, 1, 2], [12, 9, 2])
     V = inner.V_ if kind == "ffm" else np.repeat(inner.V_[:, None], 3, axis=1)
     pairs = np.einsum("ijk,jik->ij", V[:, field], V[:, field])
-    expected = inner.w0_ + rows @ inner.w_ + np.einsum("ni,nj,ij->n", rows, rows, np.triu(pairs, 1))
+    expected = (
+        model.mean_
+        + inner.w0_
+        + rows @ inner.w_
+        + np.einsum("ni,nj,ij->n", rows, rows, np.triu(pairs, 1))
+    )
     np.testing.assert_allclose(model.predict(X[:20]), expected, atol=1e-4)
     assert model.n_parameters_ == 1 + inner.w_.size + inner.V_.size
     with pytest.raises(ValueError, match="kind must be one of fm, ffm, got 'fwfm'"):
