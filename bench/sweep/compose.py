@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import hydra
@@ -47,6 +48,9 @@ COMPUTED = (
     "first_rows",
 )
 """What a run computes is said by these keys; the identity of `data` is that of what was read."""
+
+NOT_USED = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
+"""Folders of Hydra's own that this program does not make."""
 
 REPEATS = ("seed", "data_seed", "split", "split.fold", "split.origin", "split.seed")
 """What may vary between the repeats of one configuration."""
@@ -140,9 +144,9 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
         base = _compose(_fixed(asked), config_name)
         multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
         repeats, given = _repeats(base)
-        swept = [
-            f"{key}={value}" for key, value in (base.hydra.sweeper.get("params") or {}).items()
-        ]
+        _check_hydra(base, asked)
+        params = as_dict(base.hydra.sweeper).get("params") or {}
+        swept = [f"{key}={value}" for key, value in flatten(params).items()]
         parsed = _parsed(parser, [*swept, *repeats]) | asked
         clash = set(_parsed(parser, repeats)) & set(asked)
         if clash:
@@ -283,12 +287,7 @@ def _compose(overrides: list[str], config_name: str) -> DictConfig:
         OmegaConf.to_container(cfg.model, resolve=True)
         return cfg
     except MissingConfigException as error:
-        group, _, choice = str(error.missing_cfg_file).rpartition("/")
-        options = sorted(error.options or [])
-        raise UserError(
-            f"there is no {group} {choice!r}{nearest(choice, options)}; "
-            f"there are {', '.join(options)}"
-        ) from error
+        raise UserError(missing(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         unknown = re.search(r"Could not (?:override|delete) '([^']+)'", str(error))
         if unknown is None:
@@ -297,6 +296,25 @@ def _compose(overrides: list[str], config_name: str) -> DictConfig:
         rest = _compose([o for o in overrides if key_of(o) != key], config_name)
         valid = [*GROUPS, *flatten(as_dict(rest, resolve=False))]
         raise UserError(f"there is no key {key!r}{nearest(key, valid)}") from error
+
+
+def missing(error: MissingConfigException) -> str:
+    """Return which choice of a group there is not, and which there are."""
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    options = sorted(error.options or [])
+    return (
+        f"there is no {group} {choice!r}{nearest(choice, options)}; there are {', '.join(options)}"
+    )
+
+
+def _check_hydra(cfg: DictConfig, asked: Mapping[str, Override]) -> None:
+    """Refuse Hydra's options that would change nothing, and folders that are not there."""
+    for key in asked:
+        if key in NOT_USED:
+            raise UserError(f"{key} changes nothing here: all that is written is below results=...")
+    for path in cfg.hydra.searchpath:
+        if path.startswith("file://") and not Path(path.removeprefix("file://")).is_dir():
+            raise UserError(f"hydra.searchpath: there is no folder {quoted(path)}")
 
 
 def _check(cfg: DictConfig) -> None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.errors import UserError, sentence
+from bench.errors import UserError, quoted, sentence
 from bench.identity import ROOT
-from bench.sweep.compose import plan
+from bench.sweep.compose import missing, plan
 from bench.sweep.job import run_alone
 
 FLAGS = {"-m", "--multirun"}
+MODES = {"hydra.mode=RUN", "hydra.mode=MULTIRUN"}
+WITH_VALUE = {"-cn", "--config-name", "-cd", "--config-dir"}
 OTHER_MODES = {"-h", "-c", "-i", "-r", "-sc", "--cfg", "--help", "--hydra-help", "--info", "--run"}
 OTHER_MODES |= {"--shell-completion", "--version", "--experimental-rerun"}
 
@@ -43,21 +47,49 @@ def start(arguments: Sequence[str]) -> int:
     UserError
         The command line is wrong, or a run failed (`RunFailed`).
     """
+    _check_folders(arguments)
     words = {argument.partition("=")[0] for argument in arguments} | set(arguments)
     several = bool(words & {*FLAGS, "hydra.mode=MULTIRUN"})
     # A single run is a sweep of one, so that one way leads to a result.
     mode = ["--multirun"] if several or not words & OTHER_MODES else []
     before = sys.argv
-    sys.argv = [before[0], *mode, *(a for a in arguments if a not in FLAGS)]
+    sys.argv = [before[0], *mode, *_options_first(arguments)]
+    warnings.filterwarnings("ignore", message="provider=hydra.searchpath")  # `plan` refuses it
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through as they are, to be made sentences
     try:
         hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(
             Command(several)
         )()
+    except MissingConfigException as error:
+        if error.options is None:
+            raise UserError(f"there is no configuration {error.missing_cfg_file!r}") from error
+        raise UserError(missing(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
-        given = [a for a in arguments if not a.startswith("-")]
-        plan(given, several)  # says the same, with the nearest alternative
+        if not words & WITH_VALUE:
+            plan([a for a in arguments if not a.startswith("-")], several)  # says it more nearly
         raise UserError(f"cannot compose the configuration: {sentence(error)}") from error
     finally:
         sys.argv = before
     return 0
+
+
+def _options_first(arguments: Sequence[str]) -> list[str]:
+    """Return what Hydra is given: options before overrides, between which it takes none."""
+    options, words, rest = [], [], iter(arguments)
+    for argument in rest:
+        if argument in FLAGS | MODES:
+            continue
+        (options if argument.startswith("-") else words).append(argument)
+        if argument in WITH_VALUE:
+            options += [next(rest, "")]
+    return [*options, *words]
+
+
+def _check_folders(arguments: Sequence[str]) -> None:
+    """Refuse the folders of configurations that are none, of which Hydra says little."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        option, _, value = argument.partition("=")
+        if option in ("--config-path", "-cp"):
+            raise UserError(f"{option} would hide this program's groups: give --config-dir")
+        if option in ("--config-dir", "-cd") and not Path(value or following).is_dir():
+            raise UserError(f"{option}: there is no folder {quoted(value or following)}")
