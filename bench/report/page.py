@@ -48,8 +48,18 @@ BEST_POSSIBLE = (
     " *Best possible*, of simulated data, is the error of the truth that they were drawn about."
 )
 HTML = "report.html"
-HOW = ("results", "jobs", "rerun", "fail_fast", "keep_model", "tracking.uri", "report.by")
-"""Words of a command that change nothing that is reported."""
+HOW = (
+    "jobs",
+    "rerun",
+    "fail_fast",
+    "keep_model",
+    "results",
+    "job_seconds",
+    "sweep_seconds",
+    "tracking.uri",
+    "report.by",
+)
+"""Keys that say how to compute and to report, not what."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from bench.features import features_of
 from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import workers_at_most
 from bench.progress import Progress
+from bench.report.page import HOW
 from bench.sweep.compose import Plan, plan
 from bench.sweep.context import JobContext
 from bench.sweep.protocol import jobs_at_most, protocol
@@ -35,19 +36,6 @@ from bench.sweep.sweep_summary import summarize
 from bench.sweep.trials import computed, experiment_of, load_data
 from bench.sweep.uploader import Uploader
 from bench.tracking import MLflowTracker, Sweep
-
-HOW = (
-    "jobs",
-    "rerun",
-    "fail_fast",
-    "keep_model",
-    "results",
-    "job_seconds",
-    "sweep_seconds",
-    "tracking.uri",
-    "report.by",
-)
-"""Keys that say how to compute, not what."""
 
 
 def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: Launch) -> None:
