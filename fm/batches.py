@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import sparse
 
 from fm.arrays import IndexArray, IntArray
 from fm.design import Design
@@ -27,8 +26,8 @@ def compresses(X: Matrix) -> bool:
     """Return whether rows have so many features that a batch is compressed to its own columns."""
     if isinstance(X, Design):
         return all(block.side_features is None for block in X) and len(X.blocks) > FEW
-    nonzeros = X.nnz if sparse.issparse(X) else np.count_nonzero(X)
-    return nonzeros > FEW * X.shape[0]
+    nonzeros = np.count_nonzero(X) if isinstance(X, np.ndarray) else X.nnz
+    return bool(nonzeros > FEW * X.shape[0])
 
 
 def compressed_batch_size(n_rows: int) -> int:

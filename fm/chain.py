@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import BoolArray, FloatArray, IndexArray
+from fm.arrays import BoolArray, FloatArray, IndexArray, RealArray
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.likelihoods import Gaussian, OrderedProbit, Probit
@@ -32,11 +32,11 @@ class Draw(NamedTuple):
     """
 
     w0: float
-    w: FloatArray
-    V: FloatArray
-    unknown: FloatArray
+    w: RealArray
+    V: RealArray
+    unknown: RealArray
     alpha: float
-    cut_points: FloatArray
+    cut_points: RealArray
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ class Chain:
         )
         if moves and self._row_kernel is not None:
             self._move_scales(self._row_kernel, residual)
-        priors = [(group.means(), group.precision) for group in self._groups[self._n_interacting :]]
-        residual = update_linear(self._linear, residual, priors, likelihood.alpha, rng)
+        others = [(group.means(), group.precision) for group in self._groups[self._n_interacting :]]
+        residual = update_linear(self._linear, residual, others, likelihood.alpha, rng)
         likelihood.draw(residual, rng)
         self._draw_groups()
         if moves and self._row_kernel is not None and isinstance(likelihood, Probit):
@@ -239,9 +239,9 @@ class Chain:
         P[0, 0] += p
         slope[0] += s
         if shears is not None:
-            p, s = shears.prior(g)
-            P[1:, 1:] += np.diag(p)
-            slope[1:] += s
+            diagonal, slopes = shears.prior(g)
+            P[1:, 1:] += np.diag(diagonal)
+            slope[1:] += slopes
         n = 1 if shears is None else len(P)
         c = np.zeros(len(P))
         root = np.linalg.cholesky(P[:n, :n])

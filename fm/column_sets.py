@@ -92,16 +92,15 @@ class SingleColumn(Piece):
         ones: RealArray,
     ) -> None:
         self.rows, self.n = _span(rows), len(rows)
-        self.values = ones[: self.n] if values is None else values
-        self._sums = self.values if weight is None else weight * self.values
-        self._squares = self._sums * self.values
+        self.values = self._x = ones[: self.n] if values is None else values
+        self._sums = self._x if weight is None else weight * self._x
+        self._squares = self._sums * self._x
 
     def spread(self, t: RealArray, out: RealArray | None = None) -> RealArray:
         """Return x t of the column."""
         if out is None:
-            product: RealArray = t[0] * self.values
-            return product
-        return np.multiply(t[0], self.values, out=out)
+            out = np.empty_like(self._x)
+        return np.multiply(t[0], self._x, out=out)
 
     def sums(self, u: RealArray) -> FloatArray:
         """Return the sum of s x u."""

@@ -265,7 +265,8 @@ def compressed(X: sparse.csr_array, size: int) -> Iterator[Batch]:
 def _pieces(
     pull: RealArray, penalty_w: RealArray, shrink: RealArray, theta: RealArray
 ) -> Iterator[tuple[slice, RealArray]]:
-    for columns in pieces(*theta.shape, CHUNK):
+    n, width = theta.shape
+    for columns in pieces(n, width, CHUNK):
         own = theta[columns]
         piece = own * shrink[columns, None]
         np.multiply(own[:, 0], penalty_w[columns], out=piece[:, 0])
