@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pandas as pd
@@ -97,10 +97,7 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, hexadecimal, of all that a result can depend on.
-
-        Rows, roles, tables, bags and splits.
-        """
+        """sha256, hexadecimal, of rows, roles, tables, bags and splits."""
         roles = [self.task, self.target, self.fields, self.numeric, self.time, self.weight]
         state = hashlib.sha256(json.dumps([*roles, self.classes, self.scale]).encode())
         _add_table(state, self.rows)
@@ -132,15 +129,12 @@ class LazySplits(Mapping[str, tuple[Rows, ...]]):
         self, names: Sequence[str], make: Callable[[str], tuple[Rows, ...]], key: str
     ) -> None:
         self.key = key
-        self._names, self._make = tuple(names), make
-        self._made: dict[str, tuple[Rows, ...]] = {}
+        self._names, self._make = tuple(names), cache(make)
 
     def __getitem__(self, name: str) -> tuple[Rows, ...]:
         if name not in self._names:
             raise KeyError(name)
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+        return self._make(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -156,20 +150,14 @@ def _add(state: hashlib._Hash, text: str) -> None:
 
 
 def _add_array(state: hashlib._Hash, values: NDArray) -> None:
-    """Add an array of numbers.
-
-    Whole ones as int64 and others as float64, so that storage does not matter.
-    """
+    """Add numbers, whole ones as int64 and others as float64: storage does not matter."""
     kind = np.int64 if values.dtype.kind in "iub" else np.float64
     _add(state, f"{values.shape} {kind.__name__}")
     state.update(np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<")).data)
 
 
 def _add_table(state: hashlib._Hash, table: pd.DataFrame) -> None:
-    """Add every column.
-
-    Its name, and its values as numbers or as texts in their order of appearance.
-    """
+    """Add each column's name, and its values as numbers or as texts in order of appearance."""
     for name, column in table.items():
         _add(state, f"column {name}")
         if is_datetime64_any_dtype(column):

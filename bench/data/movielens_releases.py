@@ -1,7 +1,4 @@
-"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19).
-
-Found, verified, read.
-"""
+"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19)."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from bench.data import movielens_files
-from bench.data.checksums import ML100K
 from bench.data.dataset import Dataset, LazySplits
 from bench.data.download import install, verify
 from bench.data.simulate import planted
@@ -43,14 +39,11 @@ class Release:
 
     name, title : as `data=` has it, and as people call it.
     archive, folder : names of the zip archive, without its suffix, and of the directory in it.
-    md5 : of the archive, as the file beside it says; None: it is renewed from time to time, and
-        that file is read.
+    md5 : of the archive; None: it is renewed from time to time, and the file beside it is read.
     files : what is read -> its sha256, or None where it was not published.
     n_ratings : as the release's README says; None: it changes.
-    scale : lowest and highest possible rating.
-    ratings : file of ratings, and how its fields are separated and whether it has a header.
-    users, items : what reads the tables from the folder.
-    splits : published splits, from the folder and the ratings.
+    ratings : file of ratings, its separator, and whether it has a header.
+    users, items, splits : what reads them from the folder.
     licence : conditions of use in a sentence; the README has the whole.
     """
 
@@ -100,7 +93,7 @@ RELEASES = {
             archive="ml-100k",
             folder="ml-100k",
             md5="0e33842e24a9c977be4e0107933c0723",
-            files=ML100K,
+            files=movielens_files.SHA256_100K,
             n_ratings=None,  # its files have checksums
             scale=(1.0, 5.0),
             ratings=("u.data", "\t", False),
@@ -200,7 +193,13 @@ def load(
         _install(release, url, folder, timeout)
     try:
         verify(folder, release.files)
-        ratings = _ratings(release, folder)
+        name, separator, header = release.ratings
+        ratings = movielens_files.ratings(folder / name, separator, header)
+        if release.n_ratings not in (None, len(ratings)):
+            raise UserError(
+                f"{folder / name} has {len(ratings):,} ratings, {release.title} has "
+                f"{release.n_ratings:,}"
+            )
     except UserError as error:
         remedy = (
             f"data.path or {release.variable} must be the folder extracted from "
@@ -241,14 +240,3 @@ def _install(release: Release, url: str, folder: Path, timeout: float) -> None:
             f"{archive} anywhere and set {release.variable} to the folder, or move that to {folder}"
         ) from error
     print(f"{release.licence} The whole: {folder}/README*", file=sys.stderr, flush=True)
-
-
-def _ratings(release: Release, folder: Path) -> pd.DataFrame:
-    name, separator, header = release.ratings
-    ratings = movielens_files.ratings(folder / name, separator, header)
-    if release.n_ratings not in (None, len(ratings)):
-        raise UserError(
-            f"{folder / name} has {len(ratings):,} ratings, {release.title} has "
-            f"{release.n_ratings:,}"
-        )
-    return ratings
