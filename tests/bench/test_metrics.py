@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sk
@@ -25,6 +25,7 @@ def test_by_hand() -> None:
     }
 
 
+@settings(deadline=None)
 @given(arrays(float, 20, elements=st.floats(1, 5)), arrays(float, 20, elements=finite))
 def test_clipping_never_hurts_where_ratings_keep_the_scale(
     y: np.ndarray, prediction: np.ndarray
