@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{folder} is not an empty folder: give the name of a new one")
     for path in sorted(TEMPLATE.rglob("*.txt")):
         name = path.relative_to(TEMPLATE).as_posix().removesuffix(".txt")
-        name = f".{name}" if name.startswith("github/") else name
+        name = f".{name}" if name.startswith("git") else name
         write_text(folder / name, path.read_text("utf-8"))
     ratings = planted(n_users=60, n_items=80, n_ratings=2000).rows
     write_text(folder / "ratings.csv", ratings[["user", "item", "rating"]].to_csv(index=False))

@@ -22,6 +22,7 @@ def test_everything_in_the_template_runs(
     mine = tmp_path / "mine"
     assert main(["init", str(mine)]) == 0
     monkeypatch.chdir(mine)
+    assert "results/" in Path(".gitignore").read_text()
     monkeypatch.syspath_prepend(mine)
     monkeypatch.setattr(simulation, "N_CHECKS", 10_000)
     (mine / "results").mkdir()
