@@ -54,6 +54,7 @@ def expected_failures(estimator):
         FMRegressor(solver="als"),
         FMRegressor(solver="gibbs", n_iter=30),
         FMClassifier(solver="sgd"),
+        FMClassifier(solver="als"),
         FMClassifier(solver="gibbs", n_iter=30),
         FMOrdinal(n_iter=10),
     ],
