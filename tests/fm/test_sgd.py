@@ -1,16 +1,15 @@
-"""Gradient descent: its gradients, its objective, its steps, and how it goes on and gives up."""
+"""Gradient descent: its objective, its steps, and how it goes on and gives up."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from fm.batches import arrangement, default_batch_size, shuffled_batches
-from fm.descent import RESIDUALS, OwnColumns, Rows, compressed
-from fm.features import MatrixFeatures, OneHotFeatures, features
+from fm.descent import OwnColumns, Rows, compressed
+from fm.features import MatrixFeatures
 from fm.model import Coefficients, predict
 from fm.sgd import FIRST_PENALTIES, SCHEDULES, sgd
-from tests.fm.data import random_design, ratings
+from tests.fm.data import ratings
 from tests.oracles import numerical_gradient
 
 LOSSES = {
@@ -20,79 +19,8 @@ LOSSES = {
 SETTINGS = {"k": 2, "n_iter": 5, "learning_rate": 0.1, "l2": 1.0, "l2_w": 1.0}
 
 
-def rows_of(kind, rng):
-    match kind:
-        case "dense":
-            return rng.normal(size=(12, 5)) * (rng.random((12, 5)) < 0.7)
-        case "sparse":
-            return sparse.random_array((12, 5), density=0.4, rng=rng, format="csr")
-        case "binary":
-            return sparse.csr_array((rng.random((12, 5)) < 0.4).astype(float))
-        case "one-hot":
-            return random_design(rng, 12, side=False, unknown=False)
-        case "unknown levels":
-            return random_design(rng, 12, side=False)
-        case "side features":
-            return random_design(rng, 12)
-
-
-KINDS = ["dense", "sparse", "binary", "one-hot", "unknown levels", "side features"]
-
-
 def fit(X, y, seed=0, **settings):
     return sgd(X, y, rng=np.random.default_rng(seed), **(SETTINGS | settings))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_forward_is_the_model(kind):
-    rng = np.random.default_rng(0)
-    X = rows_of(kind, rng)
-    theta = rng.normal(size=(X.shape[1], 4))
-    f, _ = features(X, np.float64).forward(0.7, theta)
-    np.testing.assert_allclose(
-        f, predict(X, Coefficients(0.7, theta[:, 0], theta[:, 1:])), rtol=1e-12
-    )
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_backward_is_the_gradient(kind, loss):
-    rng = np.random.default_rng(0)
-    X = rows_of(kind, rng)
-    x, y, weight = features(X, np.float64), rng.integers(0, 2, 12), rng.random(12)
-    theta = rng.normal(size=(X.shape[1], 3))
-    f, z = x.forward(0.7, theta)
-    e = weight * RESIDUALS[loss](f, y)
-
-    def total(w0, theta):
-        return np.sum(weight * LOSSES[loss](x.forward(w0, theta)[0], y))
-
-    expected = numerical_gradient(lambda t: total(0.7, t), theta)
-    gradient, squares = x.backward(e, z)
-    np.testing.assert_allclose(squares, x.column_squares(e), atol=1e-12)
-    gradient[:, 1:] -= squares[:, None] * theta[:, 1:]
-    np.testing.assert_allclose(gradient, expected, atol=1e-7)
-    at_w0 = numerical_gradient(lambda w0: total(w0, theta), np.array(0.7))
-    np.testing.assert_allclose(e.sum(), at_w0, atol=1e-7)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_column_squares_and_selection(kind):
-    rng = np.random.default_rng(0)
-    X = rows_of(kind, rng)
-    matrix = X.to_csr().toarray() if hasattr(X, "to_csr") else sparse.csr_array(X).toarray()
-    weight, some = rng.random(12), rng.permutation(12)[:7]
-    x = features(X, np.float64)
-    np.testing.assert_allclose(x.column_squares(weight), weight @ matrix**2)
-    np.testing.assert_allclose(
-        x[some].column_squares(weight[some]), weight[some] @ matrix[some] ** 2
-    )
-
-
-def test_plain_one_hot_rows_take_the_fast_path():
-    rng = np.random.default_rng(0)
-    assert isinstance(features(rows_of("one-hot", rng), np.float64), OneHotFeatures)
-    assert isinstance(features(rows_of("unknown levels", rng), np.float64), MatrixFeatures)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -168,18 +96,6 @@ def test_the_unit_of_y_does_not_matter(schedule, scale):
     np.testing.assert_allclose(
         predict(X, other.coefficients), scale * predict(X, one.coefficients), rtol=1e-9
     )
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_column_units(kind):
-    rng = np.random.default_rng(0)
-    X, weight = rows_of(kind, rng), rng.random(12)
-    matrix = X.to_csr().toarray() if hasattr(X, "to_csr") else sparse.csr_array(X).toarray()
-    x = features(X, np.float64)
-    occurs = weight @ (matrix != 0)
-    units = np.where(occurs > 0, np.sqrt(weight @ matrix**2 / np.where(occurs > 0, occurs, 1)), 1)
-    np.testing.assert_allclose(x.column_units(weight), units)
-    np.testing.assert_allclose(x.over(units).column_squares(weight), weight @ (matrix / units) ** 2)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -281,45 +197,6 @@ def test_float32_is_close_to_float64():
     np.testing.assert_allclose(
         predict(X, single.coefficients), predict(X, double.coefficients), atol=1e-3
     )
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "n_features", "expected"),
-    [
-        (90_570, 2625, 2625),
-        (900_000, 9746, 18_000),
-        (9_000_000, 80_555, 161_110),
-        (100, 10, 128),
-        (16_000, 10**6, 1000),
-        (10**6, 3, 128),
-    ],
-)
-def test_default_batch_size(n_rows, n_features, expected):
-    assert default_batch_size(n_rows, n_features) == expected
-
-
-def test_many_rows_are_visited_once_an_epoch_each(monkeypatch):
-    monkeypatch.setattr("fm.batches.SEGMENT", 64)
-    batches = list(shuffled_batches(1000, 10, np.random.default_rng(0)))
-    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(1000))
-    assert {len(batch) for batch in batches} == {10}
-    assert all(np.ptp(batch) < 60 for batch in batches)
-    whole = [
-        np.arange(1000)[batch] for batch in shuffled_batches(1000, 33, np.random.default_rng(0))
-    ]
-    assert sorted(batch[0] for batch in whole) == list(range(0, 1000, 33))
-    np.testing.assert_array_equal(np.sort(np.concatenate(whole)), np.arange(1000))
-
-
-def test_segments_are_samples_of_all_rows_in_the_order_of_neighbors():
-    X, _ = ratings(np.random.default_rng(0))
-    rows = features(X, np.float64)
-    order = arrangement(rows, len(X), 70)
-    np.testing.assert_array_equal(np.sort(order), np.arange(len(X)))
-    place = np.empty(len(X), int)
-    place[rows.neighbors()] = np.arange(len(X))
-    for segment in np.split(place[order], range(70, len(X), 70)):
-        assert np.all(np.diff(segment) > 0) and np.ptp(segment) > len(X) / 2
 
 
 def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
