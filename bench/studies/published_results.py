@@ -204,8 +204,8 @@ def contexts(values: Values) -> list[Section]:
     lines.insert(0, ["lowest possible log loss", *(f"{possible[n]:.4f}" for n in fields)])
     text = f"""\
 8,000 simulated clicks, drawn from a known FM, of which a quarter is test; each model as configured
-in `conf/model`, nothing chosen, one draw. Log loss above that of the true probabilities on the same test rows, and CPU seconds of a
-fit.
+in `conf/model`, nothing chosen, one draw. Log loss above that of the true probabilities on the same
+test rows, and CPU seconds of a fit.
 
 {markdown_table(["", *(f"{n} fields" for n in fields)], lines)}
 

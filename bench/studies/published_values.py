@@ -99,8 +99,9 @@ ML1M = Benchmark(
     "ml1m",
     "MovieLens 1M",
     "A tenth of the ratings, drawn at random, is test. Each paper drew its own tenth, so that "
-    "differences below about 0.002 say nothing of models. k was not searched. A random split puts test ratings between "
-    "training ratings of the same user and day: it asks to fill gaps, not to foretell.",
+    "differences below about 0.002 say nothing of models. k was not searched. A random split puts "
+    "test ratings between training ratings of the same user and day: it asks to fill gaps, not to "
+    "foretell.",
     RMSE,
     (
         _rmse(GLOCAL_K, 0.8227, RATINGS, f"one tenth; {SELECTED_BY_TEST}"),
