@@ -193,6 +193,11 @@ def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> Factorizat
         estimator.machine_ = kind(**fields)
         _check_machine(fields, estimator, kind is Draws)
     _require(not arrays, f"{sorted(arrays)[:1]}")
+    if isinstance(estimator, FMClassifier) and isinstance(estimator.class_weight, dict):
+        labels_of = {str(label): label for label in estimator.classes_.tolist()}
+        estimator.class_weight = {
+            labels_of.get(name, name): weight for name, weight in estimator.class_weight.items()
+        }
     return estimator
 
 
@@ -208,10 +213,6 @@ def _restore_machines(
     assert isinstance(estimator, FMClassifier)
     _require(len(machines) == len(estimator.classes_) > 2, "machine")
     estimator.estimators_ = machines
-    weight = estimator.class_weight
-    if isinstance(weight, dict):
-        given = {str(label): label for label in estimator.classes_.tolist()}
-        estimator.class_weight = {given.get(name, name): w for name, w in weight.items()}
 
 
 def _width(estimator: FactorizationMachine) -> int:

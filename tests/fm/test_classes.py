@@ -86,6 +86,12 @@ def test_class_weight_multiplies_the_weights_of_rows(solver, weight, tmp_path):
     assert load(tmp_path / "weighted.npz").class_weight == weight
 
 
+def test_weights_of_numbered_classes_are_saved(tmp_path):
+    model = FMClassifier(solver="sgd", n_iter=2, class_weight={0: 1.0, 1: 3.0})
+    save(model.fit(np.eye(4), [0, 1, 0, 1]), tmp_path / "weighted.npz")
+    assert load(tmp_path / "weighted.npz").class_weight == {0: 1.0, 1: 3.0}
+
+
 def test_balanced_weights_need_all_rows():
     model = FMClassifier(solver="sgd", class_weight="balanced")
     with pytest.raises(ValueError, match="'balanced' needs all rows at once"):
