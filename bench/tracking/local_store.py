@@ -71,8 +71,8 @@ def local_runs(path: Path, experiment: str) -> tuple[str | None, set[str]]:
 
 
 @dataclass(frozen=True)
-class LocalRun:
-    """A run as it stands in the database."""
+class StoredRun:
+    """A run as it stands in a store; `data` are digest, source and profile of its data set."""
 
     experiment: str
     run_id: str
@@ -80,23 +80,25 @@ class LocalRun:
     status: str
     began: int
     ended: int
+    artifacts: str
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
+    data: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def read_runs(path: Path) -> list[LocalRun]:
+def read_runs(path: Path) -> list[StoredRun]:
     """Return every run that is not deleted, newest first, in a tenth of the time of a search."""
     with _reading(path) as db:
         rows = db.execute(
-            "SELECT experiments.name, run_uuid, runs.name, status, start_time, end_time"
-            " FROM runs JOIN experiments USING (experiment_id)"
+            "SELECT experiments.name, run_uuid, runs.name, status, start_time, end_time,"
+            " artifact_uri FROM runs JOIN experiments USING (experiment_id)"
             " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
             " ORDER BY start_time DESC, run_uuid"
         )
         runs = {
-            run_id: LocalRun(experiment, run_id, name, status, began or 0, ended or 0)
-            for experiment, run_id, name, status, began, ended in rows
+            run_id: StoredRun(experiment, run_id, name, status, began or 0, ended or 0, artifacts)
+            for experiment, run_id, name, status, began, ended, artifacts in rows
         }
         for table in ("params", "tags"):
             for run_id, key, value in db.execute(f"SELECT run_uuid, key, value FROM {table}"):
@@ -106,7 +108,36 @@ def read_runs(path: Path) -> list[LocalRun]:
         for run_id, key, value, is_nan in metrics:
             if run_id in runs:
                 runs[run_id].metrics[key] = math.nan if is_nan else value
+        data = db.execute(
+            "SELECT destination_id, digest, dataset_source, dataset_profile"
+            " FROM inputs JOIN datasets ON source_id = dataset_uuid WHERE destination_type = 'RUN'"
+        )
+        for run_id, *of in data:
+            if run_id in runs:
+                runs[run_id].data.append(tuple(of))
     return list(runs.values())
+
+
+def read_history(path: Path, run_id: str, metric: str) -> list[tuple[int, float]]:
+    """Return the steps and values of a metric of a run."""
+    with _reading(path) as db:
+        history = db.execute(
+            "SELECT step, value, is_nan FROM metrics WHERE run_uuid = ? AND key = ?",
+            (run_id, metric),
+        )
+        return sorted((step, math.nan if is_nan else value) for step, value, is_nan in history)
+
+
+def read_experiments(path: Path) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the stage (active or deleted) and the tags of each experiment, by name."""
+    with _reading(path) as db:
+        rows = db.execute("SELECT experiment_id, name, lifecycle_stage FROM experiments").fetchall()
+        tags: dict[int, dict[str, str]] = {}
+        for number, key, value in db.execute(
+            "SELECT experiment_id, key, value FROM experiment_tags"
+        ):
+            tags.setdefault(number, {})[key] = value
+    return {name: (stage, tags.get(number, {})) for number, name, stage in rows}
 
 
 def move_artifacts(path: Path, folder: Path) -> None:

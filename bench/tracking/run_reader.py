@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +15,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bench.errors import UserError
-from bench.tracking.local_store import read_runs
+from bench.tracking.local_store import StoredRun, read_experiments, read_history, read_runs
 from bench.tracking.queue_entry import CODE_FILE, Entry
 from bench.tracking.run_record import (
     Experiment,
@@ -42,7 +42,7 @@ class RunReader(Store):
 
     def __init__(self, uri: str | None = None, directory: str = "results") -> None:
         super().__init__(uri, directory)
-        self._ended: dict[str, Run] = {}
+        self._ended: dict[str, StoredRun] = {}
         """Runs that were read and change no more, by id."""
 
     def records(self, experiment: Experiment, sweep: str | None = None) -> list[Record]:
@@ -51,14 +51,12 @@ class RunReader(Store):
         Of several attempts at a job there is the one that counts (`attempt_that_counts`). A run
         that is being written is left out.
         """
-        query = f"tags.`sweep.{sweep}` = 'true'" if sweep else "tags.digest != ''"
-        experiment_id = self.experiment_id(experiment.name)
-        ids = [] if experiment_id is None else [experiment_id]
+        self._exists(experiment.name)
         attempts: dict[str, list[Record]] = {}
-        for run in self.search(ids, query + " and attributes.status != 'RUNNING'"):
-            record = self.record(run)
-            self._ended[record.run_id] = run
-            attempts.setdefault(record.digest, []).append(record)
+        for run in self._runs(experiment.name):
+            if run.status != "RUNNING" and (sweep is None or f"sweep.{sweep}" in run.tags):
+                self._ended[run.run_id] = run
+                attempts.setdefault(run.tags["digest"], []).append(_record(run))
         records = map(attempt_that_counts, attempts.values())
         return sorted(records, key=lambda record: (record.name, record.digest))
 
@@ -72,61 +70,53 @@ class RunReader(Store):
         UserError
             If there is no such experiment.
         """
-        if self.local and not self.empty:
-            self.check()
-            return self._local_records(experiment)
-        names = {e.experiment_id: e.name for e in self.client.search_experiments()}
-        if experiment is not None:
-            if experiment not in names.values():
-                raise self._no_experiment(experiment, names.values())
-            names = {i: name for i, name in names.items() if name == experiment}
-        records = []
-        for run in self.search(list(names), "tags.digest != ''"):
-            record = self.record(run)
-            tags = record.tags | {"experiment": names[run.info.experiment_id]}
-            records.append(replace(record, tags=tags))
-        return records
-
-    def _local_records(self, experiment: str | None) -> list[Record]:
-        runs = read_runs(self.database)
-        names = {run.experiment for run in runs}
-        if experiment is not None and experiment not in names:
-            raise self._no_experiment(experiment, names)
-        return [
-            Record(
-                run_id=run.run_id,
-                name=run.name,
-                model=run.tags.get("model", ""),
-                status="PRUNED" if "pruned" in run.tags else run.status,
-                reason=run.tags.get("reason"),
-                params=run.params,
-                metrics=run.metrics,
-                tags=run.tags | {"experiment": run.experiment},
-                began=run.began,
-                ended=run.ended,
-            )
-            for run in runs
-            if run.tags.get("digest") and experiment in (None, run.experiment)
-        ]
+        if experiment is not None and not self._exists(experiment):
+            raise self._no_experiment(experiment)
+        runs = self._runs(experiment)
+        records = [(_record(run), run.experiment) for run in runs]
+        return [replace(r, tags=r.tags | {"experiment": name}) for r, name in records]
 
     def record(self, run: Run) -> Record:
         """Return a run of MLflow's as a `Record`."""
-        tags = dict(run.data.tags)
-        for data in run.inputs.dataset_inputs if run.inputs else ():
-            tags.setdefault("data.digest", data.dataset.digest)
-            tags.setdefault("data.source", json.loads(data.dataset.source)["uri"])
-        return Record(
-            run_id=run.info.run_id,
-            name=run.info.run_name,
-            model=tags.get("model", ""),
-            status="PRUNED" if "pruned" in tags else run.info.status,
-            reason=tags.get("reason"),
-            params=dict(run.data.params),
-            metrics=dict(run.data.metrics),
-            tags=tags,
-            began=run.info.start_time or 0,
-            ended=run.info.end_time or 0,
-        )
+        return _record(_stored(run, ""))
+
+    @property
+    def _read_directly(self) -> bool:
+        """Whether the store is read without MLflow, whose import takes seconds."""
+        if not self.local:
+            return False
+        if self.empty:
+            raise UserError(f"there is no store {self.shown}: nothing was tracked into it yet")
+        self.check()
+        return True
+
+    def _experiments(self) -> dict[str, tuple[str, dict[str, str]]]:
+        """Return the stage and tags of each experiment, by name."""
+        if self._read_directly:
+            return read_experiments(self.database)
+        return {e.name: (e.lifecycle_stage, e.tags) for e in self.client.search_experiments()}
+
+    def _exists(self, experiment: str) -> bool:
+        """Whether there is an experiment; raise UserError for one that was deleted."""
+        if not self._read_directly:
+            return self.experiment_id(experiment) is not None
+        stage, _ = read_experiments(self.database).get(experiment, (None, {}))
+        self.refuse_deleted(experiment, stage)
+        return stage is not None
+
+    def _runs(self, experiment: str | None) -> list[StoredRun]:
+        """Return every attempt at every job, of an experiment or of all, newest first."""
+        if self._read_directly:
+            runs = read_runs(self.database)
+            return [
+                run
+                for run in runs
+                if run.tags.get("digest") and experiment in (None, run.experiment)
+            ]
+        names = {e.experiment_id: e.name for e in self.client.search_experiments()}
+        ids = [i for i, name in names.items() if experiment in (None, name)]
+        found = self.search(ids, "tags.digest != ''")
+        return [_stored(run, names[run.info.experiment_id]) for run in found]
 
     def settled(self, experiment: Experiment) -> Callable[[str], Entry | None]:
         """Return a function that finds, by its digest, a job that need not be run again.
@@ -156,21 +146,19 @@ class RunReader(Store):
         UserError
             If there is no such run.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return dict(self.client.get_run(run_id).data.tags)
-        except MlflowException as error:
-            raise UserError(f"there is no run {run_id!r} in {self.shown}") from error
+        run = self._of_any_kind(run_id)
+        if run is None:
+            raise UserError(f"there is no run {run_id!r} in {self.shown}")
+        return run.tags
 
     def data(self, run_id: str) -> RunData:
         """Return what a run was computed on."""
-        inputs = self._run(run_id).inputs
-        if not (inputs and inputs.dataset_inputs):
+        data = self._run(run_id).data
+        if not data:
             raise UserError(f"run {run_id} does not say what data it was computed on")
-        data = inputs.dataset_inputs[0].dataset
-        low, high = json.loads(data.profile or "{}")["scale"]
-        return RunData(data.digest, json.loads(data.source)["uri"], (low, high))
+        digest, source, profile = data[0]
+        low, high = json.loads(profile or "{}")["scale"]
+        return RunData(digest, json.loads(source)["uri"], (low, high))
 
     def config(self, run_id: str) -> dict[str, object]:
         """Return the resolved configuration of a run."""
@@ -192,11 +180,10 @@ class RunReader(Store):
 
     def curves(self, run_id: str) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return the learning curves of a run by name: epochs and values."""
-        names = (n for n in self._run(run_id).data.metrics if n.startswith(CURVE))
+        names = (n for n in self._run(run_id).metrics if n.startswith(CURVE))
         curves = {}
         for name in sorted(names):
-            points = sorted((m.step, m.value) for m in self.client.get_metric_history(run_id, name))
-            epochs, values = np.array(points, dtype=np.float64).T
+            epochs, values = np.array(self._history(run_id, name), dtype=np.float64).T
             curves[name.removeprefix(CURVE)] = (epochs, values)
         return curves
 
@@ -208,29 +195,23 @@ class RunReader(Store):
         UserError
             If there is none, in which case its message names those there are, or it was deleted.
         """
-        stored = self.client.get_experiment_by_name(name)
-        if stored is None or self.experiment_id(name) is None:
-            raise self._no_experiment(name, (e.name for e in self.client.search_experiments()))
-        description = stored.tags.get("mlflow.note.content", "")
-        return Experiment(name, description, json.loads(stored.tags.get("question", "{}")))
+        if not self._exists(name):
+            raise self._no_experiment(name)
+        _, tags = self._experiments()[name]
+        description = tags.get("mlflow.note.content", "")
+        return Experiment(name, description, json.loads(tags.get("question", "{}")))
 
     def parent(self, run_id: str) -> tuple[Experiment, ParentRun] | None:
         """Return the sweep whose parent run this is, with its experiment; None of other runs."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            run = self.client.get_run(run_id)
-        except MlflowException:
+        from_store = self._of_any_kind(run_id)
+        if from_store is None or from_store.tags.get("role") != "sweep":
             return None
-        tags = run.data.tags
-        if tags.get("role") != "sweep":
-            return None
-        name = self.client.get_experiment(run.info.experiment_id).name
-        parent = ParentRun(tags["sweep"], tags["mlflow.note.content"], run.info.run_name)
-        return self.experiment(name), parent
+        tags = from_store.tags
+        parent = ParentRun(tags["sweep"], tags["mlflow.note.content"], from_store.name)
+        return self.experiment(from_store.experiment), parent
 
-    def _no_experiment(self, name: str, names: Iterable[str]) -> UserError:
-        known = sorted(set(names) - {"Default"})
+    def _no_experiment(self, name: str) -> UserError:
+        known = sorted(set(self._experiments()) - {"Default"})
         listed = ", ".join(known) or "none"
         return UserError(
             f"there is no experiment {name!r}{nearest(name, known)}; tracked are: {listed}"
@@ -240,19 +221,74 @@ class RunReader(Store):
         """Return the curve that searches go by."""
         if VALIDATION_CURVE not in record.metrics:
             return {}
-        history = self.client.get_metric_history(record.run_id, VALIDATION_CURVE)
-        return {VALIDATION_CURVE.removeprefix(CURVE): {p.step: p.value for p in history}}
+        history = self._history(record.run_id, VALIDATION_CURVE)
+        return {VALIDATION_CURVE.removeprefix(CURVE): dict(history)}
 
-    def _run(self, run_id: str) -> Run:
-        if run_id not in self._ended:
-            return self.client.get_run(run_id)
-        return self._ended[run_id]
+    def _history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        if self._read_directly:
+            return read_history(self.database, run_id, metric)
+        return sorted((m.step, m.value) for m in self.client.get_metric_history(run_id, metric))
+
+    def _of_any_kind(self, run_id: str) -> StoredRun | None:
+        """Return a run that is not deleted, of a job or of a sweep; None if there is none."""
+        if self._read_directly:
+            return next((r for r in read_runs(self.database) if r.run_id == run_id), None)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        return _stored(run, self.client.get_experiment(run.info.experiment_id).name)
+
+    def _run(self, run_id: str) -> StoredRun:
+        run = self._ended.get(run_id) or self._of_any_kind(run_id)
+        if run is None:
+            raise UserError(f"there is no run {run_id!r} in {self.shown}")
+        return run
 
     def _artifact(self, run_id: str, name: str, read: Callable[[Path], T]) -> T:
-        kept = self.artifact_folder(self._run(run_id))
+        kept = self.artifact_folder(self._run(run_id).artifacts)
         if kept is not None:
             if not (kept / name).is_file():
                 raise UserError(f"run {run_id} has no {name}: {kept / name} is missing")
             return read(kept / name)
         with tempfile.TemporaryDirectory() as folder:
             return read(Path(self.client.download_artifacts(run_id, name, folder)))
+
+
+def _stored(run: Run, experiment: str) -> StoredRun:
+    """Return a run of MLflow's as one that is read directly."""
+    inputs = run.inputs.dataset_inputs if run.inputs else ()
+    return StoredRun(
+        experiment,
+        run.info.run_id,
+        run.info.run_name,
+        run.info.status,
+        run.info.start_time or 0,
+        run.info.end_time or 0,
+        run.info.artifact_uri,
+        dict(run.data.params),
+        dict(run.data.tags),
+        dict(run.data.metrics),
+        [(i.dataset.digest, i.dataset.source, i.dataset.profile) for i in inputs],
+    )
+
+
+def _record(run: StoredRun) -> Record:
+    tags = dict(run.tags)
+    for digest, source, _ in run.data:
+        tags.setdefault("data.digest", digest)
+        tags.setdefault("data.source", json.loads(source)["uri"])
+    return Record(
+        run_id=run.run_id,
+        name=run.name,
+        model=tags.get("model", ""),
+        status="PRUNED" if "pruned" in tags else run.status,
+        reason=tags.get("reason"),
+        params=run.params,
+        metrics=run.metrics,
+        tags=tags,
+        began=run.began,
+        ended=run.ended,
+    )

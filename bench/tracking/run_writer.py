@@ -198,7 +198,7 @@ class MLflowTracker(RunReader):
 
     def _sync_artifacts(self, run: Run) -> None:
         """Wait until a run's files have reached this disk, if that is where they are."""
-        folder = self.artifact_folder(run)
+        folder = self.artifact_folder(run.info.artifact_uri)
         if folder is not None and folder.exists():
             sync_tree(folder)
             for parent in folder.parents:

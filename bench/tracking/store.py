@@ -176,12 +176,12 @@ class Store:
             if f"mlflow.sharedViewState.{NAME}" in e.tags
         }
 
-    def artifact_folder(self, run: Run) -> Path | None:
-        """Return the folder of a run's files; None of a store that keeps them elsewhere.
+    def artifact_folder(self, uri: str) -> Path | None:
+        """Return the folder of the files at `uri`; None of a store that keeps them elsewhere.
 
         MLflow writes down absolute paths. Those of a store that was moved are read where it is now.
         """
-        address = urlsplit(run.info.artifact_uri)
+        address = urlsplit(uri)
         if not self.local or address.scheme not in ("", "file"):
             return None
         path = Path(url2pathname(address.path))
