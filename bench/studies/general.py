@@ -272,8 +272,10 @@ def shapes_section(values: Values) -> list[Section]:
     times = markdown_table(
         ["rows", "Gibbs sweep, ms", "over myFM's", *(f"`{s}`, s" for s in SOLVERS)], sweeps
     )
+    missing = ", ".join(name for name in SHAPES if name not in values)
+    about = "Log loss; RMSE of the real target." + f" Not measured: {missing}." * bool(missing)
     return [
-        Section("Loss on test rows", f"Log loss; RMSE of the real target.\n\n{text}", bars),
+        Section("Loss on test rows", f"{about}\n\n{text}", bars),
         Section("CPU time", f"Of a sweep, and of whole fits.\n\n{times}"),
     ]
 
