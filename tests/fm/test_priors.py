@@ -9,6 +9,7 @@ from scipy import sparse, stats
 from fm.chain import Chain
 from fm.design import Block, Design
 from fm.model import Coefficients, predict
+from fm.moves import Shears
 from fm.priors import Group, NormalWishart, Prior, Ridge, SideGroup, flat
 from tests.fm.data import random_design
 
@@ -90,8 +91,10 @@ def test_origins_move_without_any_prediction_changing(likelihood):
     before = observed()
     for g, group in enumerate(chain._groups):
         thetas = [chain.theta[other.columns] for other in chain._groups]
-        chain._translate(g, thetas)
-        for other, theta in zip(chain._groups, thetas, strict=True):
+        shears = Shears(chain._groups, 2)
+        chain._translate(g, thetas[g], shears)
+        for h, (other, theta) in enumerate(zip(chain._groups, thetas, strict=True)):
+            shears.apply(h, theta)
             chain.theta[other.columns] = theta
         assert np.any(group.mean != 0)
         np.testing.assert_allclose(observed(), before, atol=1e-10)
