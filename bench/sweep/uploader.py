@@ -116,7 +116,7 @@ class Uploader:
         """Send what there is, once, and end the sweep; it is being stopped, and has no time."""
         self._attempt()
         try:
-            self.close(status)
+            self.close(status, reported=False)
         except Exception as error:  # what stops the sweep is said, and not this
             self.error = redacted(first_line(error))
 

@@ -82,13 +82,14 @@ class MLflowTracker(RunReader):
     ) -> None:
         """Log to the parent run `metrics` and data of the `best` job, and the report's `files`.
 
-        The metrics are named `best/...`, so that a sweep does not rank among its own runs.
+        The metrics are named `best/...`, so that a sweep does not rank among its own runs. Those
+        that are logged again, after a kill, are the same to MLflow: they bear the run's own time.
         """
         from mlflow.entities import Metric
 
-        now = int(_now())
+        began = self.client.get_run(run_id).info.start_time
         named = {f"best/{n}": v for n, v in metrics.items() if not n.startswith(CURVE)}
-        logged = [Metric(name, value, now, 0) for name, value in named.items()]
+        logged = [Metric(name, value, began, 0) for name, value in named.items()]
         with self._writing():  # another sweep of the same jobs may end at the same moment
             if best is not None:
                 inputs = self.client.get_run(best).inputs
