@@ -119,7 +119,7 @@ def test_sweep_counts_its_runs_and_knows_what_varies() -> None:
         ["model=nothing"],
         ["data=file", "data.path=absent.csv"],
         ["split=ux"],
-        ["data=planted_clicks", "data.n_rows=100", "data.n_fields=2", "model=fm_als"],
+        ["data=planted_clicks", "data.n_rows=100", "data.n_fields=2", "model=fm_ordinal"],
         ["data=planted", "features.names=[ids,user.jobs]"],
     ],
 )
