@@ -60,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(asked: argparse.Namespace) -> int:
     tracker = MLflowTracker(directory=asked.results)
-    if tracker.empty:
-        raise UserError(f"there is no store {tracker.shown}: nothing was tracked into it yet")
+    tracker.refuse_empty()
     if asked.command == "show":
         print(covered(tracker, found(tracker.all_records(), asked.run)))
         return 0

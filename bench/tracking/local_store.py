@@ -84,37 +84,46 @@ class StoredRun:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    data: list[tuple[str, str, str]] = field(default_factory=list)
+    data: list[tuple[str, str, str | None]] = field(default_factory=list)
 
 
-def read_runs(path: Path) -> list[StoredRun]:
-    """Return every run that is not deleted, newest first, in a tenth of the time of a search."""
+def read_runs(path: Path, run_id: str | None = None) -> list[StoredRun]:
+    """Return every run that is not deleted, or the one of this id, newest first.
+
+    It takes a tenth of the time of a search by MLflow.
+    """
+    only = "(?1 IS NULL OR {} = ?1)"
+    of_run = only.format("run_uuid")
     with _reading(path) as db:
         rows = db.execute(
             "SELECT experiments.name, run_uuid, runs.name, status, start_time, end_time,"
             " artifact_uri FROM runs JOIN experiments USING (experiment_id)"
             " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
-            " ORDER BY start_time DESC, run_uuid"
+            f" AND {of_run} ORDER BY start_time DESC, run_uuid",
+            (run_id,),
         )
         runs = {
-            run_id: StoredRun(experiment, run_id, name, status, began or 0, ended or 0, artifacts)
-            for experiment, run_id, name, status, began, ended, artifacts in rows
+            of: StoredRun(experiment, of, name, status, began or 0, ended or 0, artifacts)
+            for experiment, of, name, status, began, ended, artifacts in rows
         }
         for table in ("params", "tags"):
-            for run_id, key, value in db.execute(f"SELECT run_uuid, key, value FROM {table}"):
-                if run_id in runs:
-                    getattr(runs[run_id], table)[key] = value
-        metrics = db.execute("SELECT run_uuid, key, value, is_nan FROM latest_metrics")
-        for run_id, key, value, is_nan in metrics:
-            if run_id in runs:
-                runs[run_id].metrics[key] = math.nan if is_nan else value
+            query = f"SELECT run_uuid, key, value FROM {table} WHERE {of_run}"
+            for of, key, value in db.execute(query, (run_id,)):
+                if of in runs:
+                    getattr(runs[of], table)[key] = value
+        query = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {of_run}"
+        for of, key, value, is_nan in db.execute(query, (run_id,)):
+            if of in runs:
+                runs[of].metrics[key] = math.nan if is_nan else value
         data = db.execute(
             "SELECT destination_id, digest, dataset_source, dataset_profile"
             " FROM inputs JOIN datasets ON source_id = dataset_uuid WHERE destination_type = 'RUN'"
+            f" AND {only.format('destination_id')}",
+            (run_id,),
         )
-        for run_id, *of in data:
-            if run_id in runs:
-                runs[run_id].data.append(tuple(of))
+        for of, *about in data:
+            if of in runs:
+                runs[of].data.append(tuple(about))
     return list(runs.values())
 
 

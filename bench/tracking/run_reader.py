@@ -44,6 +44,7 @@ class RunReader(Store):
         super().__init__(uri, directory)
         self._ended: dict[str, StoredRun] = {}
         """Runs that were read and change no more, by id."""
+        self._checked = False
 
     def records(self, experiment: Experiment, sweep: str | None = None) -> list[Record]:
         """Return every job of an experiment, or of one of its sweeps, ordered by name.
@@ -85,9 +86,10 @@ class RunReader(Store):
         """Whether the store is read without MLflow, whose import takes seconds."""
         if not self.local:
             return False
-        if self.empty:
-            raise UserError(f"there is no store {self.shown}: nothing was tracked into it yet")
-        self.check()
+        self.refuse_empty()
+        if not self._checked:  # once: it reads the whole database
+            self.check()
+            self._checked = True
         return True
 
     def _experiments(self) -> dict[str, tuple[str, dict[str, str]]]:
@@ -232,7 +234,7 @@ class RunReader(Store):
     def _of_any_kind(self, run_id: str) -> StoredRun | None:
         """Return a run that is not deleted, of a job or of a sweep; None if there is none."""
         if self._read_directly:
-            return next((r for r in read_runs(self.database) if r.run_id == run_id), None)
+            return next(iter(read_runs(self.database, run_id)), None)
         from mlflow.exceptions import MlflowException
 
         try:

@@ -123,9 +123,13 @@ class Store:
                 "it, or move it away to begin with an empty one"
             )
 
-    def _make_ready(self) -> None:
+    def refuse_empty(self) -> None:
+        """Raise `UserError` if there is no store."""
         if self.empty:
             raise UserError(f"there is no store {self.shown}: nothing was tracked into it yet")
+
+    def _make_ready(self) -> None:
+        self.refuse_empty()
 
     def experiment_id(self, name: str) -> str | None:
         """Return the id of the experiment of that name, None if there is none.
