@@ -19,12 +19,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 import fm
 from bench.errors import UserError, checked, exit_status
 from bench.identity import ROOT
-from bench.sweep.hydra_start import start
+from bench.sweep.hydra_start import split_config_dir, start
 from fm.validation import check_choice
 
 COMMANDS = {
@@ -86,14 +85,8 @@ def _command(arguments: list[str]) -> int:
 
 def listing(arguments: Sequence[str]) -> int:
     """Print the choices of a group, each with the first line of its file."""
-    words = list(arguments)
-    folders = [ROOT / "conf"]
-    if "--config-dir" in words[:-1]:
-        at = words.index("--config-dir")
-        folders.append(Path(words[at + 1]))
-        del words[at : at + 2]
-        if not folders[1].is_dir():
-            raise UserError(f"there is no folder {folders[1]}")
+    words, own = split_config_dir(arguments)
+    folders = [ROOT / "conf"] if own is None else [ROOT / "conf", own]
     if len(words) != 1:
         raise UserError(f"list one of {', '.join(LISTED)}")
     with checked():

@@ -36,6 +36,7 @@ from bench.measure import Measured
 from bench.metrics import TASKS
 from bench.run import Job, Result, run
 from bench.sweep import composed, job_of, load_data
+from bench.sweep.hydra_start import split_config_dir
 from fm.validation import check_choice, check_integer, check_number
 
 OWN = ROOT / "conf" / "check"
@@ -159,14 +160,8 @@ class Experiment:
 
 def _overrides(run: str) -> list[str]:
     """Return a command line with its folder of configuration as Hydra's search path."""
-    words = shlex.split(run)
-    if "--config-dir" not in words[:-1]:
-        return words
-    at = words.index("--config-dir")
-    folder = Path(words[at + 1]).absolute()
-    if not folder.is_dir():
-        raise UserError(f"--config-dir: there is no folder {folder}")
-    return [*words[:at], *words[at + 2 :], f"hydra.searchpath=[file://{folder}]"]
+    words, folder = split_config_dir(shlex.split(run))
+    return words if folder is None else [*words, f"hydra.searchpath=[file://{folder.absolute()}]"]
 
 
 def own_experiments(data: str | None = None) -> list[Experiment]:
