@@ -83,13 +83,7 @@ class SingleColumn(Piece):
     """The same where the set is one column: sums are dot products."""
 
     def __init__(
-        self,
-        rows: IntArray,
-        levels: IntArray,
-        values: RealArray | None,
-        weight: RealArray | None,
-        n_levels: int,
-        ones: RealArray,
+        self, rows: IntArray, values: RealArray | None, weight: RealArray | None, ones: RealArray
     ) -> None:
         self.rows, self.n = _span(rows), len(rows)
         self.values = self._x = ones[: self.n] if values is None else values
@@ -139,14 +133,17 @@ class ColumnSet:
         self.in_every_row = len(rows) == len(ones)
         if values is not None:
             values = values.astype(ones.dtype)
-        kind = SingleColumn if n == 1 else Piece
         step = max(PIECE, 2 * n)
-        self.pieces = []
+        self.pieces: list[Piece] = []
         for first in range(0, len(rows), step):
             some = slice(first, first + step)
             row_weight = None if weight is None else weight[rows[some]].astype(ones.dtype)
             of_piece = None if values is None else values[some]
-            self.pieces.append(kind(rows[some], levels[some], of_piece, row_weight, n, ones))
+            self.pieces.append(
+                SingleColumn(rows[some], of_piece, row_weight, ones)
+                if n == 1
+                else Piece(rows[some], levels[some], of_piece, row_weight, n, ones)
+            )
         self.weights, self.counts = np.zeros(n), np.zeros(n, np.intp)
         for piece in self.pieces:
             self.weights += piece.squares(ones[: piece.n])

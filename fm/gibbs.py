@@ -3,19 +3,19 @@
 Model: that of `fm.model`, with y observed through one of `fm.likelihoods`, and for the columns of
 each group
 
-    theta_j = (w_j, v_j) ~ N(mu + B' s_j, Lambda^-1)      s_j the side features of level j, if there
-    are any mu, Lambda           ~ Normal-Wishart                 full covariance over bias and
-    factors
+    theta_j = (w_j, v_j) ~ N(mu + B' s_j, Lambda^-1)
+    mu, Lambda           ~ Normal-Wishart
 
+with s_j the side features of level j, if there are any, and a full covariance over bias and
+factors.
 A sweep draws, each from its conditional given all the rest,
 
     1. theta, all levels of a block at once (`fm.block_kernel`), block after block;
     2. w0, the noise precision, cut points and latent targets (`fm.likelihoods`);
     3. mu, Lambda and B of each group (`fm.priors`);
     4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0,
-    and
-       <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn from
-       what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu &
+       and <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn
+       from what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu &
        Sabatti, Biometrika 2000, on such moves). It needs a level of the block in every row; of a
        matrix, whose groups may interact within themselves, only c_0 is moved.
 

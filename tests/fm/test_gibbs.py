@@ -251,9 +251,7 @@ def test_callback_sees_every_draw_and_can_stop():
 
 
 def test_groups_of_a_matrix_have_priors_of_their_own():
-    """Two sets of numeric columns, one with large coefficients: shrunk less when the groups are
-    told apart.
-    """
+    """Two sets of numeric columns, one with large coefficients: shrunk less as a group."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 40))
     w = np.concatenate([rng.normal(scale=3, size=20), rng.normal(scale=0.05, size=20)])
