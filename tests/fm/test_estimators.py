@@ -13,20 +13,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fm import Block, Design, FMClassifier, FMOrdinal, FMRegressor
-from tests.fm.data import random_design, ratings
-from tests.fm.estimators import EVERY, NAMES, scores, target
+from tests.fm.data import random_design
+from tests.fm.estimators import EVERY, scores, target
 
 SOLVERS = ["sgd", "als", "gibbs"]
-
-
-@pytest.fixture
-def data():
-    return ratings(np.random.default_rng(0))
-
-
-@pytest.fixture(params=EVERY, ids=NAMES)
-def estimator(request):
-    return clone(request.param).set_params(random_state=0)
 
 
 def expected_failures(estimator):

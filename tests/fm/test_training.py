@@ -5,18 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from fm import FMClassifier, FMRegressor
-from tests.fm.data import ratings
-from tests.fm.estimators import EVERY, NAMES, scores, target
-
-
-@pytest.fixture
-def data():
-    return ratings(np.random.default_rng(0))
-
-
-@pytest.fixture(params=EVERY, ids=NAMES)
-def estimator(request):
-    return clone(request.param).set_params(random_state=0)
+from tests.fm.estimators import scores, target
 
 
 def test_n_then_m_are_n_plus_m(estimator, data):
