@@ -137,8 +137,8 @@ def sections(benchmark: Benchmark, values: Values) -> list[Section]:
         if (model, features) not in measured
     ]
     by_kind: dict[str, tuple[list, list]] = {p.information: ([], []) for p in benchmark.published}
-    for published in benchmark.published:
-        by_kind[published.information][0].append(published)
+    for value in benchmark.published:
+        by_kind[value.information][0].append(value)
     for row in (*rows, *missing):
         kind = benchmark.information.get(row["features"], FIELDS)
         by_kind.setdefault(kind, ([], []))[1].append(row)

@@ -169,7 +169,6 @@ FRAPPE_MODELS = (
     "peer_libfm",
     "peer_modern_fm",
     "peer_modern_ffm",
-    "peer_modern_fwfm",
 )
 FRAPPE = Benchmark(
     "frappe",
