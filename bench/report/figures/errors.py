@@ -15,7 +15,6 @@ from bench.report.figures.style import GREY, Look, drawn, looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 BINS = 8
 RELIABILITY_BINS = 15
@@ -37,6 +36,8 @@ def error_by_count(
     `fields` names a column of counts for each field; frames have it and `loss`. Bins hold equally
     many rows; bars are 95 % intervals of the mean.
     """
+    from matplotlib.ticker import MaxNLocator
+
     styles = styles or looks(models)
     with drawn(path, (1.4 + 3.8 * len(fields), 4.2)) as figure:
         figure.suptitle("Where is there little to learn from?")
