@@ -216,7 +216,7 @@ class DelimitedFile:
                 return self._parse(columns, types)
             except pa.ArrowInvalid:
                 return self._parse(columns, {})
-        except (UnicodeDecodeError, OSError, pa.ArrowException) as error:
+        except (ValueError, OSError, pa.ArrowException) as error:
             fault = self._first_fault() or f"{self.path} cannot be read: {quoted(str(error), 300)}"
             raise UserError(fault) from error
 
@@ -232,7 +232,7 @@ class DelimitedFile:
                 return self._batches(
                     stream, pyarrow.csv.ConvertOptions(null_values=[""])
                 ).schema.types
-        except (UnicodeDecodeError, OSError, pa.ArrowException):  # `read` says what is wrong
+        except (ValueError, OSError, pa.ArrowException):  # `read` says what is wrong
             return [pa.string()] * self.width
 
     def _parse(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> pa.Table:
@@ -290,12 +290,17 @@ class DelimitedFile:
     def _first_fault(self) -> str | None:
         blocks = self._blocks()
         try:
-            with suppress(UnicodeDecodeError), self._stream(blocks) as stream:
+            with suppress(ValueError), self._stream(blocks) as stream:
                 while stream.read(BLOCK):
                     pass
             if blocks.within_quotes:
                 return self._cut_off
             for line, cells in self._lines():
+                if not self._quotes and any(UNIT_SEPARATOR in cell for cell in cells):
+                    return (
+                        f"{self.path}, line {line}: the control character {UNIT_SEPARATOR!r} "
+                        f"cannot be read between {self.separator!r}"
+                    )
                 if len(cells) != self.width:
                     return (
                         f"{self.path}, line {line}: {len(cells)} fields where the first line has "

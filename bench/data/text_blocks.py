@@ -16,7 +16,10 @@ UNIT_SEPARATOR = "\x1f"
 
 
 class Separators:
-    """Replaces a separator of several bytes in text that comes in blocks."""
+    """Replaces a separator of several bytes in text that comes in blocks.
+
+    Text that has the replacement already is refused.
+    """
 
     within_quotes = False
 
@@ -28,6 +31,8 @@ class Separators:
         if not len(block):
             block, self._begun = self._begun, b""
             return bytes(block)
+        if UNIT_SEPARATOR.encode() in bytes(block):
+            raise ValueError("the text has the byte that stands for its separator")
         text = (self._begun + bytes(block)).replace(self._separator, UNIT_SEPARATOR.encode())
         begun = max(n for n in range(len(self._separator)) if text.endswith(self._separator[:n]))
         self._begun = text[len(text) - begun :]

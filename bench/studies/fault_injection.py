@@ -61,13 +61,15 @@ class Injector:
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
-        self._fsync, self._send = os.fsync, Session.send
+        system: Any = os
+        session: Any = Session
+        self._fsync, self._send = system.fsync, session.send
         self._journal = os.open(self.journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         sys.addaudithook(self._on_audit)
         event.listen(Engine, "before_cursor_execute", self._on_statement)
         event.listen(Engine, "commit", self._on_commit)
-        os.fsync = self._on_fsync
-        Session.send = lambda session, request, **how: self._on_message(session, request, how)
+        system.fsync = self._on_fsync
+        session.send = lambda *arguments, **how: self._on_message(arguments, how)
         self.active = True
 
     def _on_audit(self, name: str, arguments: tuple) -> None:
@@ -94,16 +96,16 @@ class Injector:
         if connection.info.pop("changed", False):
             self._meet(sqlite3.OperationalError)
 
-    def _on_message(self, session: object, request: object, how: dict) -> object:
+    def _on_message(self, arguments: tuple, how: dict) -> object:
         from requests import ConnectionError as Away
 
         try:
             self._meet(Away)
         except Away:
             if self.fault == "error":
-                self._send(session, request, **how)
+                self._send(*arguments, **how)
             raise
-        return self._send(session, request, **how)
+        return self._send(*arguments, **how)
 
     def _on_fsync(self, descriptor: int) -> None:
         self._fsync(descriptor)

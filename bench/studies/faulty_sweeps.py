@@ -32,8 +32,8 @@ from bench.tracking.local_store import create_database
 
 MODES = {"here": "jobs=1", "workers": "jobs=2", "server": "tracking.uri=http://127.0.0.1:{port}"}
 """Jobs run in the sweep's own process; in two others; in its own, and a server keeps results."""
-COMMAND = ("data=planted", "data.n_users=40", "data.n_items=40", "data.n_ratings=800")
-COMMAND += ("model=linear", "model.l2=1,4", "keep_model=false")
+DATA = ("data=planted", "data.n_users=40", "data.n_items=40", "data.n_ratings=800")
+COMMAND = (*DATA, "model=linear", "model.l2=1,4", "keep_model=false")
 VOLATILE = ("attempt", "owner", "alive_at", "worker", "best", "mlflow.", "sweep", "data.path")
 """Beginnings of tags that differ from one sweep to the next."""
 SURVIVED, NOT_REACHED = "survived", "not reached"
@@ -150,7 +150,12 @@ class FaultySweep:
                 stack.enter_context(patch(f"bench.sweep.uploader.{name}", 0.02))
             stack.enter_context(patch("bench.sweep.scheduler.POLL_SECONDS", 0.02))
             workers = Workers(asked, n_workers)
-            return exit_status(lambda: run_planned(asked, overrides, True, workers.launch) or 0)
+
+            def command() -> int:
+                run_planned(asked, overrides, True, workers.launch)
+                return 0
+
+            return exit_status(command)
 
     @contextmanager
     def _served(self) -> Iterator[None]:
@@ -162,8 +167,8 @@ class FaultySweep:
         if server == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             app, listening = _server(self.database, self._artifacts), self._socket
-            address, descriptor = listening.getsockname(), listening.fileno()
-            make_server(*address, app, threaded=True, fd=descriptor).serve_forever()
+            (host, port), descriptor = listening.getsockname(), listening.fileno()
+            make_server(host, port, app, threaded=True, fd=descriptor).serve_forever()
         try:
             yield
         finally:
@@ -174,11 +179,12 @@ class FaultySweep:
 def _server(database: Path, artifacts: Path) -> Flask:
     """Return MLflow's server of a store."""
     from mlflow import server
+    from mlflow.server import constants
 
-    os.environ[server.BACKEND_STORE_URI_ENV_VAR] = f"sqlite:///{database}"
-    os.environ[server.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
-    os.environ[server.ARTIFACTS_DESTINATION_ENV_VAR] = str(artifacts)
-    os.environ[server.SERVE_ARTIFACTS_ENV_VAR] = "true"
+    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = f"sqlite:///{database}"
+    os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
+    os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = str(artifacts)
+    os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
     return server.app
 
 

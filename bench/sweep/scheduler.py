@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 
 from hydra.core.utils import JobReturn
-from hydra.types import TaskFunction
 
 from bench.errors import UserError, first_line
 from bench.sweep.context import JobContext
@@ -26,7 +25,7 @@ from bench.tracking.queue_entry import Entry
 MAX_LAUNCHES = 3
 """Launches in a row that may end without a result."""
 
-Launch = Callable[[TaskFunction, Sequence[Sequence[str]], int | None], Sequence[JobReturn]]
+Launch = Callable[[SweepTask, Sequence[Sequence[str]], int | None], Sequence[JobReturn]]
 """Runs a job for each list of overrides, by so many processes of this machine; None: elsewhere."""
 
 

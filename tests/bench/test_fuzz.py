@@ -28,6 +28,16 @@ def test_text_that_is_not_utf_8_is_refused_in_a_column_that_is_not_read(
             fuzzing.ratings_file(path, separator=",", header=False)
 
 
+@pytest.mark.parametrize("line", [b"1:\x1f:2::0.1", b"1::\x1f::3", b"1::1\x1f3.5"])
+def test_the_character_that_stands_for_a_long_separator_is_refused(
+    tmp_path: Path, line: bytes
+) -> None:
+    path = tmp_path / "ratings.dat"
+    path.write_bytes(b"1::1::3.5\n" + line + b"\n2::2::1\n")
+    with pytest.raises(UserError, match=r"line 2: the control character '\\x1f' cannot be read"):
+        fuzzing.ratings_file(path)
+
+
 def test_a_loader_that_misreads_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     read = fuzzing.ratings_file
 
