@@ -149,6 +149,8 @@ def run(job: Job) -> Result:
     metrics["time/fit_cpu_seconds"] = cost.cpu_seconds
     if hasattr(model, "n_parameters_"):
         metrics["size/parameters"] = float(model.n_parameters_)
+    if getattr(model, "n_chains", None) and model.r_hat_:
+        metrics["fit/r_hat"] = max(model.r_hat_.values())
     memory = getattr(model, "peak_memory_", cost.peak_memory)
     if memory is not None:
         metrics["size/peak_memory_mib"] = memory / 2**20

@@ -15,13 +15,15 @@ from sklearn.utils.validation import check_is_fitted
 from fm.als import als
 from fm.arrays import AnyArray, FloatArray
 from fm.batches import default_n_iter
-from fm.chain import Draw
+from fm.chain import Draw, GibbsState
 from fm.design import Design
-from fm.gibbs import gibbs
+from fm.gibbs import GibbsFit, gibbs
 from fm.model import Coefficients, Machine, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress
-from fm.posterior import Draws, RunningMean
+from fm.posterior import Draws, RunningMean, r_hats
 from fm.sgd import sgd
+from fm.threads import mapping
+from fm.trace import in_a_row
 from fm.validation import (
     check_draws,
     check_groups,
@@ -57,6 +59,7 @@ class FactorizationMachine(BaseEstimator):
     burn_in: int | None = None
     thin: int | None = None
     groups: ArrayLike | None = None
+    n_chains: int | None = None
     n_jobs: int | None = None
     init_std: float = 0.1
     warm_start: bool = False
@@ -170,8 +173,8 @@ class FactorizationMachine(BaseEstimator):
         X = check_X(self, X, reset=not warm)
         y = check_target(y, X)
         resumes = {"solver": self.solver, "k": self.k}
-        if self.solver == "gibbs":  # its state has a latent y for each row
-            resumes["n_rows"] = X.shape[0]
+        if self.solver == "gibbs":  # its states have a latent y for each row
+            resumes |= {"n_rows": X.shape[0], "n_chains": settings["n_chains"]}
         if warm and resumes != self._resumes:
             raise ValueError(
                 f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False"
@@ -208,7 +211,7 @@ class FactorizationMachine(BaseEstimator):
             patience,
             tol,
             None if self.callback is None else self._call_back,
-            Progress(settings["n_iter"]) if self.verbose else None,
+            Progress(settings["n_iter"] * settings.get("n_chains", 1)) if self.verbose else None,
         )
         self.history_: dict[str, Any] = monitor.history  # for a callback to read
         solve = {"sgd": self._sgd, "als": self._als, "gibbs": self._gibbs}[self.solver]
@@ -253,19 +256,36 @@ class FactorizationMachine(BaseEstimator):
         }
         return fit.n_sweeps, fit.coefficients, fit, curve
 
-    def _gibbs(self, X: Matrix, y: FloatArray, **settings: Any) -> Fit:
-        start = settings["start"]
-        if start is not None:
-            settings["rng"] = None
-        check_draws((start.n_sweeps if start else 0) + settings["n_iter"], settings)
-        fit = gibbs(_blocks_or_csr(X), y, likelihood=self._likelihood, **settings)
-        check_draws(fit.state.n_sweeps, settings)
-        draws = Draws.of(fit)
-        if start is not None:
-            draws = self.draws_.followed_by(draws)
-        self.trace_ = fit.trace
+    def _gibbs(self, X: Matrix, y: AnyArray, **settings: Any) -> Fit:
+        n_chains, n_jobs = settings.pop("n_chains"), settings.pop("n_jobs")
+        starts, rng, monitor = (settings.pop(name) for name in ("start", "rng", "callback"))
+        n_before = 0 if starts is None else starts[0].n_sweeps
+        n_sweeps = n_before + settings["n_iter"]
+        check_draws(n_sweeps, settings)
+        side_by_side = n_chains > 1 and not monitor.observes
+        rows, callback = _blocks_or_csr(X), None if side_by_side else monitor
+
+        def run(start: GibbsState | None, rng: np.random.Generator | None) -> GibbsFit:
+            given = settings | {"start": start, "rng": rng, "callback": callback}
+            jobs = 1 if side_by_side else n_jobs
+            return gibbs(rows, y, likelihood=self._likelihood, n_jobs=jobs, **given)
+
+        rngs = [rng] if n_chains == 1 else rng.spawn(n_chains)
+        fits: list[GibbsFit] = []
+        with mapping(n_jobs if side_by_side else 1) as each:
+            for fit in each(
+                run, starts or [None] * n_chains, [None] * n_chains if starts else rngs
+            ):
+                fits.append(fit)
+                if fit.state.n_sweeps < n_sweeps:  # the callback ended the fit
+                    break
+        check_draws(fits[-1].state.n_sweeps, settings)
+        draws = Draws.joined([*([self.draws_] if starts else []), *map(Draws.of, fits)])
+        self.trace_ = in_a_row([fit.trace for fit in fits])
+        self.r_hat_ = r_hats([fit.trace for fit in fits])
         names = ("train_mse", "seconds") if self._likelihood == "gaussian" else ("seconds",)
-        return fit.state.n_sweeps, draws, fit.state, {name: fit.trace[name] for name in names}
+        curves = {name: self.trace_[name] for name in names}
+        return fits[0].state.n_sweeps, draws, [fit.state for fit in fits], curves
 
     def _curves(
         self, training: Rows, validation: Rows | None, settings: dict[str, Any], warm: bool

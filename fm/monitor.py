@@ -33,6 +33,11 @@ class Monitor:
     history: dict[str, list[float]] = field(default_factory=dict)
     best: tuple[float, int, Any] = (np.inf, 0, None)
 
+    @property
+    def observes(self) -> bool:
+        """Whether there is anything to do after an epoch."""
+        return bool(self.curves or self.callback or self.progress)
+
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,7 @@ half, so that a trend counts as disagreement between chains and one chain is eno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-from fm.arrays import FloatArray, RealArray
+from fm.arrays import AnyArray, FloatArray, RealArray
 from fm.chain import Draw
 from fm.gibbs import GibbsFit
 from fm.model import CHUNK, Coefficients, Matrix, averaged, pieces, predict
@@ -48,9 +48,10 @@ class Draws(NamedTuple):
         """Return a single draw."""
         return cls(*(np.array(part)[None] for part in draw))
 
-    def followed_by(self, later: Self) -> Self:
-        """Return these draws and the later ones."""
-        return type(self)(*map(np.concatenate, zip(self, later, strict=True)))
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the draws of all parts."""
+        return parts[0] if len(parts) == 1 else cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def each(self) -> Iterator[Draw]:
         """Return one draw after the other."""
@@ -128,6 +129,23 @@ def r_hat(chains: ArrayLike) -> float:
     """
     halves = _halves(chains)
     return max(_r_hat(_normal_scores(x)) for x in (halves, np.abs(halves - np.median(halves))))
+
+
+def r_hats(traces: Sequence[Mapping[str, AnyArray]]) -> dict[str, float]:
+    """Return the R-hat of the second half of each number that chains trace, where it varies.
+
+    Of cut points it is that of the worst. Nothing where chains are too short, or of unequal length.
+    """
+    n = len(traces[0]["w0"])
+    if n < 8 or any(len(trace["w0"]) != n for trace in traces):
+        return {}
+    worst = {}
+    for name in ("w0", "alpha", "cut_points"):
+        values = np.array([trace[name][n // 2 :].reshape(n - n // 2, -1) for trace in traces])
+        varying = [x for x in np.moveaxis(values, 2, 0) if np.ptp(x) > 0]
+        if varying:
+            worst[name] = max(map(r_hat, varying))
+    return worst
 
 
 def effective_sample_size(chains: ArrayLike) -> float:

@@ -96,6 +96,10 @@ class FMRegressor(RegressorMixin, ManySolvers):
     groups : (n_features,) int, optional
         als, gibbs: the group of each column of a matrix; groups have priors of their own. Found by
         default.
+    n_chains : int, optional
+        gibbs: independent chains (1), whose draws all count. They run side by side in `n_jobs`
+        threads, or where a callback, a validation set or `verbose` watches one after the other, as
+        in `history_` and `trace_`.
     n_jobs : int, optional
         als, gibbs: threads (1); the result does not depend on their number.
     early_stopping : int, optional
@@ -128,6 +132,9 @@ class FMRegressor(RegressorMixin, ManySolvers):
     history_, trace_ : dict of arrays
         Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep
         (gibbs).
+    r_hat_ : dict of float
+        R-hat of the second half of what was traced (gibbs), see `fm.posterior.r_hat`: above 1.01
+        the chains, or the halves of one, disagree.
     n_iter_, n_parameters_ : int
         Epochs or sweeps done; numbers in w0, w and V, in all draws together.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -39,3 +39,11 @@ class Trace:
     def arrays(self) -> dict[str, AnyArray]:
         """Return the values of all epochs as arrays, by name."""
         return {name: np.array(values) for name, values in self.values.items()}
+
+
+def in_a_row(traces: Sequence[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
+    """Return the values of one chain after those of the other; their seconds are added up."""
+    joined = {name: np.concatenate([trace[name] for trace in traces]) for name in traces[0]}
+    ends = np.cumsum([0, *(trace["seconds"][-1] for trace in traces[:-1])])
+    joined["seconds"] += np.repeat(ends, [len(trace["seconds"]) for trace in traces])
+    return joined

@@ -44,7 +44,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tol": 0.0,
         "n_jobs": 1,
     },
-    "gibbs": {"n_iter": 200, "burn_in": None, "thin": 1, "groups": None, "n_jobs": 1},
+    "gibbs": {
+        "n_iter": 200,
+        "burn_in": None,
+        "thin": 1,
+        "groups": None,
+        "n_chains": 1,
+        "n_jobs": 1,
+    },
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None."""
 
@@ -64,7 +71,8 @@ def check_hyperparameters(params: Mapping[str, Any], solvers: Collection[str]) -
     check_choice("solver", params["solver"], solvers)
     check_choice("dtype", params["dtype"], DTYPES)
     checks: dict[str, Callable[[str, Any], None]] = {
-        **dict.fromkeys(("n_iter", "batch_size", "early_stopping", "thin", "n_jobs"), _at_least(1)),
+        **dict.fromkeys(("n_iter", "batch_size", "early_stopping", "thin"), _at_least(1)),
+        **dict.fromkeys(("n_chains", "n_jobs"), _at_least(1)),
         **dict.fromkeys(("k", "burn_in"), _at_least(0)),
         **dict.fromkeys(("init_std", "l2", "l2_w", "tol", "power_t"), _not_negative),
         "learning_rate": lambda name, value: check_number(name, value, above=0),

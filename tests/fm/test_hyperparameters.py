@@ -98,6 +98,7 @@ def test_a_grid_over_solvers(data):
         ("als", "l2", 1.0, 2.0),
         ("als", "l2_w", 1.0, 2.0),
         ("gibbs", "burn_in", 0, 2),
+        ("gibbs", "n_chains", 1, 2),
         ("gibbs", "thin", 1, 2),
         *[
             (s, *change)
