@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from bench.data.dataset import Dataset
 from bench.data.movielens_files import titles, users_1m
 from bench.data.movielens_releases import CLOSED
@@ -14,6 +16,7 @@ from bench.data.ratings import ratings_file
 from bench.data.svmlight import svmlight_file
 from bench.data.table import table_file
 from bench.errors import DataUnavailable
+from bench.seeds import derive_rng
 
 FRAPPE_FIELDS = (
     "user",
@@ -30,7 +33,7 @@ FRAPPE_FIELDS = (
 STARS = 1.0, 5.0
 
 
-def frappe(path: str | Path | None = None) -> Dataset:
+def frappe(path: str | Path | None = None, redraw: int | None = None) -> Dataset:
     """Read Frappe (Baltrunas et al. 2015) in the split of He and Chua (SIGIR 2017).
 
     Which app a user opened in which context, and two apps that she did not open for each.
@@ -38,6 +41,8 @@ def frappe(path: str | Path | None = None) -> Dataset:
     Parameters
     ----------
     path : folder of `frappe.{train,validation,test}.libfm`; by default FRAPPE_DIR.
+    redraw : seed with which the apps of the training negatives are drawn anew, as those of the
+        published files were: uniformly from the apps that the user never opened.
 
     Raises
     ------
@@ -52,12 +57,30 @@ def frappe(path: str | Path | None = None) -> Dataset:
         task="binary",
         field_names=FRAPPE_FIELDS,
     )
+    if redraw is not None:
+        data = _with_new_negatives(data, redraw)
     return replace(
         data,
         name="frappe",
         source=f"Frappe in the split of He and Chua (2017), {len(data):,} rows",
         licence="Non-commercial research use only; no redistribution.",
     )
+
+
+def _with_new_negatives(data: Dataset, seed: int) -> Dataset:
+    """Return Frappe with other apps in the training negatives."""
+    users, user = np.unique(data.rows["user"], return_inverse=True)
+    apps, app = np.unique(data.rows["item"], return_inverse=True)
+    opened = np.zeros((len(users), len(apps)), bool)
+    opened[user[data.y == 1], app[data.y == 1]] = True
+    train = data.splits["given"][0]
+    negatives = train[data.y[train] == 0]
+    unopened_first = np.argsort(opened, axis=1, stable=True)
+    of = user[negatives]
+    drawn = derive_rng(seed, "negatives").integers((~opened).sum(axis=1)[of])
+    rows = data.rows.copy()
+    rows.loc[rows.index[negatives], "item"] = apps[unopened_first[of, drawn]]
+    return replace(data, rows=rows)
 
 
 def douban(path: str | Path | None = None) -> Dataset:

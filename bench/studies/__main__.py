@@ -48,7 +48,7 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.draw:
         record = Record.read(path)
     else:
-        record = _going_on(path, Record(repeats=repeats))
+        record = _going_on(path, Record(repeats=repeats), study.any_code)
         study.measure(record, study.measures, lambda: record.write(path))
     print(f"Written: {study.write(record, asked.results)}")
     return 0
@@ -67,12 +67,12 @@ def _print(study: Study, names: Sequence[str], repeats: int) -> int:
     return 0
 
 
-def _going_on(path: Path, now: Record) -> Record:
+def _going_on(path: Path, now: Record, any_code: bool) -> Record:
     """Return what `path` has of the same machine, code and repeats, else an empty record."""
     if not path.exists():
         return now
     kept = Record.read(path)
-    return kept if kept.same_origin(now) else now
+    return kept if kept.same_origin(now, any_code=any_code) else now
 
 
 if __name__ == "__main__":

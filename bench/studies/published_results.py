@@ -1,157 +1,84 @@
 """How far an FM goes on data sets that neural models are measured on: tracked runs and papers.
 
-The runs are sweeps of the harness: those that are finished are not made again.
+A measurement is one run of the harness, which makes no run again that is finished.
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-import yaml
+from scipy.stats import ttest_1samp
 
-from bench.identity import ROOT
-from bench.report.model_selection import Configuration, comparisons
-from bench.report.paired_gaps import Predictions
-from bench.studies.published_values import (
-    BENCHMARKS,
-    BOTH_WAYS,
-    DOUBAN,
-    FIELDS,
-    FRAPPE,
-    IDS,
-    ML1M,
-    ML100K,
-    Benchmark,
-    Published,
+from bench.report.figures import Drawing
+from bench.studies.published_runs import Benchmark, Published, Row, measure_curve, measure_run
+from bench.studies.study import (
+    Bar,
+    Part,
+    Section,
+    Study,
+    Values,
+    line_plot,
+    mean_std,
+    spread,
 )
-from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean_std
 from bench.tables import MISSING, markdown_table, number, seconds
-from bench.tracking import RunReader
 
-SWEEP = "experiment=contexts"
+ORDER = ("douban", "ml1m", "ml100k", "ml100k_temporal", "frappe")
 NOT_MEASURED = "not measured"
-AVERAGED = "mean of"
-DRAWN = ("fm_gibbs", "fm_ordinal")
-"""Models whose predictions are means over a chain of draws, so that chains can be averaged."""
-BARS = (
-    (DOUBAN, "fm_gibbs", BOTH_WAYS, "test/rmse_clipped", "Douban RMSE, `fm_gibbs`", 0.7190),
-    (DOUBAN, "fm_ordinal", BOTH_WAYS, "test/rmse_clipped", "Douban RMSE, `fm_ordinal`", 0.7190),
-    (ML1M, "fm_ordinal", BOTH_WAYS, "test/rmse_clipped", "ML-1M RMSE, ratings alone", 0.8150),
-    (ML100K, "fm_ordinal", BOTH_WAYS, "test/rmse_clipped", "u1 RMSE, ratings alone", 0.8830),
-    (FRAPPE, "fm_gibbs", IDS, "test/log_loss", "Frappe log loss", 0.140),
-    (FRAPPE, "fm_gibbs", IDS, "test/auc", "Frappe AUC", 0.984),
+CONTEXTS = "experiment=contexts"
+N_FIELDS = (3, 10, 20, 40)
+CONTEXT_MODELS = (
+    "base_rate",
+    "logistic",
+    "quadratic_logistic",
+    "vw_pairs",
+    "fm_sgd",
+    "fm_gibbs",
+    "peer_sklearn_boosting",
 )
-"""Data set, model, features, metric, what it is called, and the value to be reached."""
-
-
-def measure(benchmark: Benchmark, _: Context) -> list[dict[str, Any]]:
-    """Make the runs of a benchmark, and return a row for each tested configuration."""
-    if benchmark.variable and not os.environ.get(benchmark.variable):
-        raise FileNotFoundError(f"{benchmark.variable} names no folder of this data set")
-    reader, found = _tracked(benchmark.commands, benchmark.name)
-    rows = []
-    for configuration in found:
-        rows.append(_row(configuration, list(benchmark.metrics)))
-        if configuration.model in DRAWN:
-            rows += _mean_of_chains(configuration, list(benchmark.metrics), reader)
-    return rows
-
-
-def measure_contexts(_: Context) -> list[dict[str, Any]]:
-    """Return the log loss, and the lowest possible, of each model with few fields and with many."""
-    found = _tracked([SWEEP], "contexts_simulated")[1]
-    metrics = ["test/log_loss", "test/oracle_log_loss"]
-    n_fields = [int(c.records[0].params["data.n_fields"]) for c in found]
-    return [
-        _row(configuration, metrics) | {"n_fields": n}
-        for configuration, n in zip(found, n_fields, strict=True)
-    ]
-
-
-def _tracked(commands: Sequence[str], experiment: str) -> tuple[RunReader, list[Configuration]]:
-    """Run commands; return the tested configurations that are tracked in their experiment."""
-    for command in commands:
-        words = [sys.executable, "-m", "bench", *shlex.split(command)]
-        subprocess.run(words, check=True, cwd=ROOT)
-    reader = RunReader(directory=str(ROOT / "results"))
-    compared = comparisons(reader.records(reader.experiment(experiment)))
-    chosen = [row.chosen for comparison in compared for row in comparison.shown]
-    return reader, [configuration for configuration in chosen if configuration.tested]
-
-
-def _row(configuration: Configuration, metrics: Sequence[str]) -> dict[str, Any]:
-    tested = configuration.tested
-    params = configuration.params
-    burn_in = params.get("model.burn_in", "None")
-    return {
-        "model": configuration.model,
-        "features": ", ".join(yaml.safe_load(params["features.names"])),
-        "k": params.get("model.k"),
-        "sweeps": params.get("model.n_iter"),
-        "burn_in": None if burn_in == "None" else burn_in,
-        "over": configuration.over(),
-        "values": {m: [r.metrics[m] for r in tested] for m in metrics},
-        "seconds": [r.metrics["time/fit_seconds"] for r in tested],
-        "cpu": [r.metrics["time/fit_cpu_seconds"] for r in tested],
-        "code": sorted({r.tags["code.source"][:12] for r in tested}),
-    }
-
-
-def _mean_of_chains(
-    configuration: Configuration, metrics: Sequence[str], reader: RunReader
-) -> list[dict[str, Any]]:
-    """Return the row of the mean over seeds' predictions, where all have the same test rows."""
-    tested, predictions = configuration.tested, Predictions(reader)
-    frames = [predictions.of(record) for record in tested]
-    if len(frames) < 2 or not all(f.index.equals(frames[0].index) for f in frames):
-        return []
-    mean = np.mean([frame["prediction"] for frame in frames], axis=0)
-    scale = reader.data(tested[0].run_id).scale
-    evaluated = configuration.task.evaluate(frames[0]["target"], mean, scale)
-    row = _row(configuration, metrics)
-    return [
-        row
-        | {
-            "over": f"{AVERAGED} {len(frames)} chains",
-            "values": {m: [evaluated[m.removeprefix("test/")]] for m in metrics},
-            "seconds": [sum(row["seconds"])],
-            "cpu": [sum(row["cpu"])],
-        }
-    ]
+RMSE = "test/rmse_clipped"
+LOSS, POSSIBLE = "test/log_loss", "test/oracle_log_loss"
 
 
 def sections(benchmark: Benchmark, values: Values) -> list[Section]:
     """Return a table for each kind of information: published values, then measured ones."""
-    rows = values[benchmark.name]
-    measured = {(row["model"], row["features"]) for row in rows}
-    missing = [
-        {"model": model, "features": features}
-        for model, features in benchmark.asked
-        if (model, features) not in measured
-    ]
-    by_kind: dict[str, tuple[list, list]] = {p.information: ([], []) for p in benchmark.published}
-    for value in benchmark.published:
-        by_kind[value.information][0].append(value)
-    for row in (*rows, *missing):
-        kind = benchmark.information.get(row["features"], FIELDS)
-        by_kind.setdefault(kind, ([], []))[1].append(row)
-    text = [benchmark.about, _commands(benchmark.commands)]
-    for kind, (published, ours) in by_kind.items():
-        text += [f"### From {kind}", table(benchmark, published, ours)]
-    return [Section(benchmark.title, "\n\n".join(text), list(_bars(benchmark, rows)))]
+    kinds = dict.fromkeys(p.information for p in benchmark.published)
+    kinds |= dict.fromkeys(row.information for row in benchmark.rows)
+    text = [benchmark.about, f"Runs: `python -m bench {benchmark.command} ...`"]
+    for kind in kinds:
+        published = [p for p in benchmark.published if p.information == kind]
+        rows = [row for row in benchmark.rows if row.information == kind]
+        text += [f"### From {kind}", table(benchmark, published, rows, values)]
+    bars = [bar for row in benchmark.rows for bar in _bars(benchmark, row, values)]
+    return [Section(benchmark.title, "\n\n".join(text), bars, _curves(benchmark, values))]
+
+
+def _measured(benchmark: Benchmark, row: Row, values: Values) -> dict[str, Mapping[str, Any]]:
+    """Return what was measured of a row, by run; last, alone of its kind, the mean of chains."""
+    named = {
+        run: values.get(f"{benchmark.name}: {row.name}, {run}")
+        for run in (*row.runs, "mean of chains")
+    }
+    return {run: of for run, of in named.items() if isinstance(of, Mapping)}
+
+
+def _groups(benchmark: Benchmark, row: Row, values: Values) -> Iterator[tuple[str, list[Mapping]]]:
+    """Yield what a mean is over and what was measured: the runs, then the mean of chains."""
+    measured = _measured(benchmark, row, values)
+    chains = measured.pop("mean of chains", None)
+    if measured:
+        yield row.over(list(measured)), list(measured.values())
+    if chains:
+        yield f"mean of {chains['chains']} chains", [chains]
 
 
 def table(
-    benchmark: Benchmark, published: Sequence[Published], rows: Sequence[Mapping[str, Any]]
+    benchmark: Benchmark, published: Sequence[Published], rows: Sequence[Row], values: Values
 ) -> str:
-    """Return published values, then ours of the same information, the best last."""
+    """Return published values, then what was not measured, then ours, the best last."""
     first = next(iter(benchmark.metrics))
     best = min((p.values[first] for p in published if first in p.values), default=None)
     lines = [
@@ -163,84 +90,165 @@ def table(
         ]
         for p in published
     ]
-    lines += [
-        [f"`{row['model']}`, {row['features']}", NOT_MEASURED, *[MISSING] * 6, MISSING]
-        + [MISSING] * (len(benchmark.metrics) - 1)
-        for row in rows
-        if "values" not in row
-    ]
-    measured = [row for row in rows if "values" in row]
-    for row in sorted(measured, key=lambda row: -np.mean(row["values"][first])):
-        mean = float(np.mean(row["values"][first]))
-        lines.append(
-            [
-                f"`{row['model']}`, {row['features']}",
-                *(mean_std(row["values"][metric]) for metric in benchmark.metrics),
-                MISSING if best is None else f"{mean - best:+.4f}",
-                str(len(row["values"][first])),
-                row["k"] or MISSING,
-                _sweeps(row),
-                seconds(float(np.mean(row["seconds"]))),
-                seconds(float(np.mean(row["cpu"]))),
-                row["over"],
-            ]
-        )
+    ours = [(row, list(_groups(benchmark, row, values))) for row in rows]
+    empty = [NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 6)]
+    lines += [[f"`{row.name}`", *empty] for row, of in ours if not of]
+    measured = [(row, over, of) for row, groups in ours for over, of in groups]
+    for row, over, of in sorted(measured, key=lambda line: -_mean(line[2], first)):
+        lines.append(_line(benchmark, row, over, of, best))
     if not rows:
-        lines.append([NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 7)])
+        lines.append(["any FM here", *empty])
     header = ["", *benchmark.metrics.values(), "− best published", "n", "k", "sweeps"]
     return markdown_table([*header, "fit s", "CPU s", "over"], lines)
 
 
+def _line(
+    benchmark: Benchmark, row: Row, over: str, of: Sequence[Mapping], best: float | None
+) -> list[str]:
+    first = next(iter(benchmark.metrics))
+    one = of[0]
+    burn_in = f", from {int(one['burn_in']) + 1} on" if one["burn_in"] else ""
+    return [
+        f"`{row.model}`, {', '.join(row.features)}",
+        *(mean_std([run["values"][metric] for run in of]) for metric in benchmark.metrics),
+        MISSING if best is None else f"{_mean(of, first) - best:+.4f}",
+        str(len(of)),
+        one["k"] or MISSING,
+        (one["sweeps"] or MISSING) + burn_in,
+        *(seconds(float(np.mean([run[time] for run in of]))) for time in ("seconds", "cpu")),
+        over,
+    ]
+
+
+def _mean(of: Sequence[Mapping], metric: str) -> float:
+    return float(np.mean([run["values"][metric] for run in of]))
+
+
+def _bars(benchmark: Benchmark, row: Row, values: Values) -> Iterator[Bar]:
+    """Yield the bars of a row, for its runs and for the mean of chains."""
+    for metric, bound in row.bars.items():
+        what = f"{benchmark.title}, {row.information}: {benchmark.metrics[metric]}, `{row.model}`"
+        side = "low" if metric in benchmark.higher else "high"
+        for over, of in _groups(benchmark, row, values):
+            measured = np.array([run["values"][metric] for run in of])
+            yield Bar(f"{what}, {over}", measured, **{side: bound})
+
+
+def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
+    """Return the figure of the first learning curve of each row, over published values."""
+    lines: dict[str, Any] = {}
+    for row in benchmark.rows:
+        curves = _curves_of(benchmark, row, values)
+        if curves:
+            lines[row.name] = curves[0]["seconds"], curves[0]["rmse"]
+    if not lines:
+        return []
+    ends = [min(x) for x, _ in lines.values()], [max(x) for x, _ in lines.values()]
+    for p in benchmark.published:
+        lines[p.name] = [min(ends[0]), max(ends[1])], [p.values[RMSE]] * 2
+    title = f"{benchmark.title}: error on the test rows over CPU seconds of a fit"
+    name = f"published_results_{benchmark.name}"
+    return [line_plot(name, title, "CPU seconds", "RMSE", lines, yscale="linear")]
+
+
+def _curves_of(benchmark: Benchmark, row: Row, values: Values) -> list[Mapping[str, Any]]:
+    named = [values.get(f"{benchmark.name}: {row.name}, curve {run}") for run in row.runs]
+    return [curve for curve in named if isinstance(curve, Mapping)]
+
+
+def records(values: Values) -> list[Section]:
+    """Return in how many seconds the published value is reached, for each learning curve."""
+    lines = []
+    for benchmark in BENCHMARKS:
+        for row in benchmark.rows:
+            curves = _curves_of(benchmark, row, values)
+            same = [p for p in benchmark.published if p.information == row.information]
+            if curves and same:
+                best = min(same, key=lambda p: p.values[RMSE])
+                lines.append(_record(benchmark, row, curves, best))
+    if not lines:
+        return []
+    header = ["", "model", "published", "CPU s to reach it", "RMSE at the end", "n", "p"]
+    text = f"""\
+The lowest published value from the same information, and the CPU seconds after which the running
+mean of draws is at or below it on the test rows: median (lowest–highest) over seeds. *p*: of a mean
+over seeds that is not below the published value (one-sided t-test of the errors at the end of the
+chain). Test rows are looked at to draw these curves alone; the number of sweeps was fixed before.
+
+{markdown_table(header, lines, left=3)}
+
+To add a row, give it `curve: true` in `bench/studies/published/DATA.yaml`. Of other programs no
+curve was measured."""
+    return [Section("Records: how fast is the published value reached?", text)]
+
+
+def _record(
+    benchmark: Benchmark, row: Row, curves: Sequence[Mapping[str, Any]], best: Published
+) -> list[str]:
+    target = best.values[RMSE]
+    reached = [
+        next((s for s, e in zip(c["seconds"], c["rmse"], strict=True) if e <= target), np.inf)
+        for c in curves
+    ]
+    ends = [curve["rmse"][-1] for curve in curves]
+    p = ttest_1samp(ends, target, alternative="less").pvalue if len(ends) > 1 else np.nan
+    return [
+        benchmark.title,
+        f"`{row.model}`, {', '.join(row.features)}",
+        f"{best.name}: {target:.4f}",
+        "never" if np.isinf(np.median(reached)) else spread(reached),
+        mean_std(ends),
+        str(len(ends)),
+        MISSING if np.isnan(p) else f"{p:.2g}",
+    ]
+
+
 def contexts(values: Values) -> list[Section]:
     """Return how far each model is above the lowest possible log loss, by number of fields."""
-    rows = values["contexts"]
-    fields = sorted({row["n_fields"] for row in rows})
-    cells = {(row["model"], row["n_fields"]): row for row in rows}
+    cells = {
+        (model, n): of
+        for model in CONTEXT_MODELS
+        for n in N_FIELDS
+        if isinstance(of := values.get(_context(model, n)), Mapping)
+    }
+    possible = {n: of["values"][POSSIBLE] for (_, n), of in cells.items()}
     lines = [
-        [f"`{model}`", *(_above(cells.get((model, n))) for n in fields)]
-        for model in dict.fromkeys(row["model"] for row in rows)
+        ["lowest possible log loss", *(number(possible.get(n)) for n in N_FIELDS)],
+        *([f"`{m}`", *(_above(cells.get((m, n))) for n in N_FIELDS)] for m in CONTEXT_MODELS),
     ]
-    possible = {row["n_fields"]: np.mean(row["values"]["test/oracle_log_loss"]) for row in rows}
-    lines.insert(0, ["lowest possible log loss", *(f"{possible[n]:.4f}" for n in fields)])
     text = f"""\
 8,000 simulated clicks, drawn from a known FM, of which a quarter is test; each model as configured
 in `conf/model`, nothing chosen, one draw. Log loss above that of the true probabilities on the same
-test rows, and CPU seconds of a fit.
+test rows, and CPU seconds of a fit: `python -m bench {CONTEXTS}`.
 
-{markdown_table(["", *(f"{n} fields" for n in fields)], lines)}
-
-{_commands([SWEEP])}"""
+{markdown_table(["", *(f"{n} fields" for n in N_FIELDS)], lines)}"""
     return [Section("Few contexts and many: how close to the lowest possible?", text)]
 
 
-def _above(row: Mapping[str, Any] | None) -> str:
-    if row is None:
+def _context(model: str, n_fields: int) -> str:
+    return f"contexts: {model}, data.n_fields={n_fields}"
+
+
+def _above(of: Mapping[str, Any] | None) -> str:
+    if of is None:
         return MISSING
-    losses, possible = (np.array(of) for of in row["values"].values())
-    return f"+{np.mean(losses - possible):.4f} ({seconds(float(np.mean(row['cpu'])))} s)"
+    return f"+{of['values'][LOSS] - of['values'][POSSIBLE]:.4f} ({seconds(of['cpu'])} s)"
 
 
-def _sweeps(row: Mapping[str, Any]) -> str:
-    """Return `300`, or `300, from 101 on` where the first draws are left out."""
-    burn_in = row.get("burn_in")
-    return (row["sweeps"] or MISSING) + (f", from {int(burn_in) + 1} on" if burn_in else "")
-
-
-def _bars(benchmark: Benchmark, rows: Sequence[Mapping[str, Any]]) -> Iterator[Bar]:
-    """Yield the bars of a benchmark, one for each run that is held against them."""
-    for of, model, features, metric, what, bound in BARS:
-        for row in rows:
-            same = of is benchmark and (row["model"], row["features"]) == (model, features)
-            if same:
-                side = "low" if metric in benchmark.higher else "high"
-                of_chains = f", {row['over']}" * row["over"].startswith(AVERAGED)
-                yield Bar(what + of_chains, np.array(row["values"][metric]), **{side: bound})
-
-
-def _commands(commands: Sequence[str]) -> str:
-    return "\n".join(["Runs:", "", *(f"- `python -m bench {command}`" for command in commands)])
-
-
+BENCHMARKS = [Benchmark.read(name) for name in ORDER]
+CONTEXT_RUNS: dict[str, partial] = {
+    _context(model, n): partial(
+        measure_run, [CONTEXTS, f"model={model}", f"data.n_fields={n}"], None
+    )
+    for model in CONTEXT_MODELS
+    for n in N_FIELDS
+}
+CURVES = {
+    name: measure
+    for b in BENCHMARKS
+    for name, measure in b.measures().items()
+    if measure.func is measure_curve
+}
 STUDY = Study(
     "published_results",
     "Beside what is published",
@@ -249,10 +257,13 @@ STUDY = Study(
     "test, tested once, nothing chosen by test rows; mean ± standard deviation (ddof = 1) over n "
     "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
     "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
-    "of one core. *Mean of chains*: the seeds' predictions averaged, their times added. What is "
-    "missing was not measured; no value is copied from elsewhere.",
+    "of one core. *Mean of chains*: the seeds' predictions averaged, their times added; "
+    "`model.n_chains=` does the same in one fit. What is missing was not measured; no value is "
+    "copied from elsewhere.",
     (
-        *(Part(b.title, {b.name: partial(measure, b)}, partial(sections, b)) for b in BENCHMARKS),
-        Part("Contexts", {"contexts": measure_contexts}, contexts),
+        *(Part(b.title, b.measures(), partial(sections, b)) for b in BENCHMARKS),
+        Part("Records", CURVES, records),
+        Part("Contexts", CONTEXT_RUNS, contexts),
     ),
+    any_code=True,
 )

@@ -142,10 +142,10 @@ class Record:
         except (ValueError, TypeError) as error:
             raise UserError(f"{path} is no record of a study ({error}): move it away") from None
 
-    def same_origin(self, other: Self) -> bool:
+    def same_origin(self, other: Self, *, any_code: bool = False) -> bool:
         """Return whether both were measured on one machine, by one code, with as many repeats."""
-        mine, theirs = ((r.machine, computed_by(r.code), r.repeats) for r in (self, other))
-        return mine == theirs
+        mine, theirs = ((r.machine, r.repeats) for r in (self, other))
+        return mine == theirs and (any_code or computed_by(self.code) == computed_by(other.code))
 
     def write(self, path: Path) -> None:
         """Write JSON with a line a measurement."""
@@ -168,6 +168,8 @@ class Study:
     about : what was measured and how, for the top of the page.
     parts : of the page, in its order.
     repeats : measurements of each quantity unless the command line asks for others.
+    any_code : whether a record is gone on with by other code; each measurement then says which
+        made it.
     """
 
     name: str
@@ -176,6 +178,7 @@ class Study:
     about: str
     parts: Sequence[Part]
     repeats: int = 1
+    any_code: bool = False
 
     @property
     def measures(self) -> dict[str, Measure]:

@@ -66,6 +66,31 @@ def test_frappe_has_ten_fields_and_its_split(tmp_path: Path) -> None:
     assert len(build_design(data, ["ids"], np.arange(6)).blocks) == 10
 
 
+def test_redrawn_negatives_of_frappe_are_apps_that_the_user_never_opened(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{label} " + " ".join(f"{c}:1" for c in (user, 5 + app, *range(20, 28)))
+        for label, user, app in zip(
+            *(
+                x.tolist()
+                for x in (rng.choice([-1, 1], 90), *rng.integers([[5], [8]], size=(2, 90)))
+            ),
+            strict=True,
+        )
+    ]
+    names = [f"frappe.{part}.libfm" for part in ("train", "validation", "test")]
+    write(tmp_path, {name: "\n".join(lines[i::3]) + "\n" for i, name in enumerate(names)})
+    before, one, other, again = (frappe(tmp_path, redraw=seed) for seed in (None, 0, 1, 0))
+    negative = np.flatnonzero(before.y[:30] == 0)
+    others = np.setdiff1d(np.arange(90), negative)
+    assert one.digest == again.digest != other.digest
+    assert one.rows.iloc[others].equals(before.rows.iloc[others])
+    assert one.rows.drop(columns="item").equals(before.rows.drop(columns="item"))
+    pairs = [list(zip(d.rows["user"], d.rows["item"], strict=True)) for d in (before, one)]
+    opened = {pair for pair, y in zip(pairs[0], before.y, strict=True) if y == 1}
+    assert opened.isdisjoint(pairs[1][i] for i in negative)
+
+
 def test_douban_has_its_split_and_its_scale(tmp_path: Path) -> None:
     write(tmp_path, {"douban.train.csv": csv(PAIRS[:3]), "douban.test.csv": csv(PAIRS[3:])})
     data = douban(tmp_path)

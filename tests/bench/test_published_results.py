@@ -1,123 +1,185 @@
 """The page of published values: who is compared with whom, and what was not measured."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.studies import published_results
-from bench.studies.published_results import STUDY, contexts, sections
-from bench.studies.published_values import BENCHMARKS, DOUBAN, FRAPPE, ML100K
+from bench.studies import published_runs
+from bench.studies.published_results import BENCHMARKS, RMSE, STUDY, contexts, records, sections
+from bench.studies.published_runs import (
+    Benchmark,
+    Row,
+    measure_chains,
+    measure_curve,
+    measure_run,
+)
 from bench.studies.study import Context
 from bench.studies.study import Record as StudyRecord
 from bench.sweep import plan
+from bench.sweep.protocol import protocol
 from bench.tracking import Record
 from bench.tracking.run_record import RunData
 
-RMSE = "test/rmse_clipped"
+DOUBAN, FRAPPE = (Benchmark.read(name) for name in ("douban", "frappe"))
+IMPLICIT = "ids, implicit, implicit_items"
+PLANTED = [
+    *("data=planted", "data.n_users=20", "data.n_items=50", "data.n_ratings=450", "split=random"),
+    *("split.validation=0", "model=fm_gibbs", "model.n_iter=4", "experiment.name=published"),
+]
 
 
-def row(model="fm_ordinal", features="ids, implicit, implicit_items", over="3 seeds", **values):
-    named = {f"test/{name}": of for name, of in (values or {"rmse_clipped": [0.7, 0.71]}).items()}
-    given = {"model": model, "features": features, "k": "8", "sweeps": "200", "over": over}
-    return given | {"values": named, "seconds": [2.0], "cpu": [1.0], "code": ["a"]}
+def run(code: str = "a", **values: float) -> dict:
+    given = {"k": "8", "sweeps": "200", "burn_in": None, "run": "r", "code": code}
+    return given | {
+        "values": {f"test/{name}": of for name, of in values.items()},
+        "seconds": 2.0,
+        "cpu": 1.0,
+    }
 
 
-def run(seed: int, prediction: float) -> Record:
-    params = {"features.names": "['ids']", "model.k": "8", "model.n_iter": "200", "seed": str(seed)}
-    metrics = {RMSE: abs(3 - prediction), "test/mse_clipped": (3 - prediction) ** 2}
-    return Record(
-        run_id=f"run {seed}",
+def test_a_run_is_made_by_the_harness_and_read_by_its_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = []
+    monkeypatch.setattr(published_runs, "_make", commands.append)
+    planned = plan(PLANTED, multirun=False)
+    (trial,) = next(protocol(planned))
+    record = Record(
+        run_id="r",
         name="",
         model="fm_gibbs",
         status="FINISHED",
         reason=None,
-        params=params,
-        metrics=metrics | {"time/fit_seconds": 2.0, "time/fit_cpu_seconds": 1.0},
-        tags={"split": "given", "seed": str(seed), "code.source": "a", "data.digest": "d"},
+        params={"model.k": "10", "model.n_iter": "4"},
+        metrics={RMSE: 0.9, "validation/mse": 1.0}
+        | {"time/fit_seconds": 2.0, "time/fit_cpu_seconds": 1.0},
+        tags={"digest": trial.digest, "code.source": "abc" * 9},
     )
 
+    class Reader:
+        def __init__(self, directory: str) -> None: ...
 
-class Reader:
-    """What the study reads of a store: two runs, off by one in opposite directions."""
+        def experiment(self, name: str) -> str:
+            assert name == "published_simulated"
+            return name
 
-    def __init__(self, directory: str) -> None:
-        self.runs = [run(0, 2.0), run(1, 4.0)]
+        def records(self, experiment: str) -> list[Record]:
+            return [record]
 
-    def experiment(self, name: str) -> str:
-        return name
-
-    def records(self, experiment: str) -> list[Record]:
-        return self.runs
-
-    def predictions(self, run_id: str) -> pd.DataFrame:
-        value = 2.0 if run_id == "run 0" else 4.0
-        return pd.DataFrame({"rating": [3.0, 3.0], "prediction": [value, value]}, index=[5, 7])
-
-    def data(self, run_id: str) -> RunData:
-        return RunData("d", "two ratings", (1.0, 5.0))
-
-
-def test_chains_are_averaged_beside_their_own_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    commands = []
-    monkeypatch.setattr(published_results, "RunReader", Reader)
-    monkeypatch.setattr(
-        published_results.subprocess, "run", lambda words, **_: commands.append(words[3:])
-    )
-    monkeypatch.setenv("DOUBAN_DIR", "somewhere")
-    single, mean = published_results.measure(DOUBAN, Context(1, {}))
-    assert commands == [["experiment=douban"]]
-    assert (single["over"], single["values"][RMSE]) == ("2 seeds", [1.0, 1.0])
-    assert (mean["over"], mean["values"][RMSE]) == ("mean of 2 chains", [0.0])
-    assert (mean["seconds"], mean["cpu"]) == ([4.0], [2.0])
+    monkeypatch.setattr(published_runs, "RunReader", Reader)
+    measured = measure_run(PLANTED, None, Context(1, {}))
+    assert commands == [PLANTED]
+    assert measured["values"] == {RMSE: 0.9} and measured["code"] == "abcabcabcabc"
+    with pytest.raises(FileNotFoundError, match="gave no result"):
+        measure_run([*PLANTED, "seed=1"], None, Context(1, {}))
 
 
 def test_without_the_data_a_part_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOUBAN_DIR", raising=False)
     record = StudyRecord()
-    STUDY.measure(record, ["douban"], lambda: None)
-    (section,) = STUDY.sections(record.values)
-    assert section.text == "Skipped: DOUBAN_DIR names no folder of this data set."
+    STUDY.measure(record, [n for n in STUDY.measures if n.startswith("douban")], lambda: None)
+    text = STUDY.sections(record.values)[0].text
+    assert text == "Skipped: DOUBAN_DIR names no folder of this data set."
 
 
-def test_only_rows_of_the_same_information_are_compared() -> None:
-    (section,) = sections(DOUBAN, {"douban": [row(), row(features="ids", over="1 run")]})
+def test_chains_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader:
+        def __init__(self, directory: str) -> None: ...
+
+        def predictions(self, run_id: str) -> pd.DataFrame:
+            value = {"0": 2.0, "1": 4.0, "2": 3.0}[run_id]
+            return pd.DataFrame({"rating": [3.0, 3.0], "prediction": [value, value]})
+
+        def data(self, run_id: str) -> RunData:
+            return RunData("d", "two ratings", (1.0, 5.0))
+
+    monkeypatch.setattr(published_runs, "RunReader", Reader)
+    (row,) = (r for r in DOUBAN.rows if r.name == f"fm_gibbs, {IMPLICIT}")
+    runs = {
+        f"douban: {row.name}, seed={i}": run(rmse_clipped=1.0) | {"run": str(i)} for i in range(3)
+    }
+    mean = measure_chains(DOUBAN, row, Context(1, runs))
+    assert mean["values"][RMSE] == 0.0
+    assert (mean["seconds"], mean["cpu"], mean["chains"]) == (6.0, 3.0, 3)
+    text = sections(DOUBAN, runs | {f"douban: {row.name}, mean of chains": mean})[0].text
+    assert "mean of 3 chains" in text
+
+
+def test_a_learning_curve_ends_at_the_error_of_the_run() -> None:
+    curve = measure_curve(PLANTED, None, Context(1, {}))
+    assert len(curve["seconds"]) == len(curve["rmse"]) == 4
+    assert np.all(np.diff(curve["seconds"]) >= 0) and np.all(curve["rmse"] > 0)
+
+
+def test_only_values_of_the_same_information_are_compared() -> None:
+    values = {
+        f"douban: fm_ordinal, {IMPLICIT}, seed=0": run(rmse_clipped=0.70),
+        f"douban: fm_ordinal, {IMPLICIT}, seed=2": run(rmse_clipped=0.71),
+    }
+    (section,) = sections(DOUBAN, values)
     alone, graph = section.text.split("### From ")[1:]
-    assert "GLocal-K" in alone and "GC-MC" not in alone and alone.count("-0.0158") == 2
-    assert "GC-MC" in graph and "not measured" in graph
-    assert "| `fm_gibbs`, ids, implicit, implicit_items | not measured |" in " ".join(alone.split())
+    assert "GLocal-K" in alone and "GC-MC" not in alone
+    assert "-0.0158" in alone and "2 of 3 seeds" in alone
+    assert "GC-MC" in graph and "| any FM here" in graph
+    assert f"| `fm_gibbs, {IMPLICIT}` | not measured |" in " ".join(alone.split())
     (bar,) = section.bars
     assert bar.high == 0.7190 and np.array_equal(bar.measured, [0.7, 0.71])
 
 
-def test_a_bar_of_auc_is_a_lower_bound_and_averaged_chains_have_their_own() -> None:
-    values = {"log_loss": [0.13], "auc": [0.985]}
-    rows = [row("fm_gibbs", "ids", **values), row("fm_gibbs", "ids", "mean of 3 chains", **values)]
-    (section,) = sections(FRAPPE, {"frappe": [*rows, row("lookup", "user, item", **values)]})
+def test_a_bar_of_auc_is_a_lower_bound() -> None:
+    values = {"frappe: fm_gibbs, ids, seed=0": run(log_loss=0.13, auc=0.985)}
+    values["frappe: lookup, user, item, seed=0"] = run(log_loss=0.16, auc=0.9)
+    (section,) = sections(FRAPPE, values)
     bounds = [(bar.low, bar.high) for bar in section.bars]
-    assert bounds == [(-np.inf, 0.140)] * 2 + [(0.984, np.inf)] * 2
-    assert [bar.what.endswith("mean of 3 chains") for bar in section.bars] == [False, True] * 2
+    assert bounds == [(-np.inf, 0.140), (0.984, np.inf)] and all(bar.met for bar in section.bars)
     assert section.text.index("### From user and app alone") > section.text.index("FinalNet")
 
 
+def test_a_record_is_the_time_to_the_published_value() -> None:
+    head = f"douban: fm_gibbs, {IMPLICIT}, curve seed"
+    ends = 0.7190, 0.7200, 0.7210
+    values = {
+        f"{head}={i}": {"seconds": [1.0, 2.0 + i, 5.0], "rmse": [0.75, 0.72, end], "code": "a"}
+        for i, end in enumerate(ends)
+    }
+    (section,) = records(values)
+    line = next(line for line in section.text.splitlines() if "Douban" in line)
+    assert "GLocal-K (Han et al., CIKM 2021): 0.7208" in line
+    assert "3 (2–4)" in line and "0.7200 ± 0.0010" in line and "| 0.15 " in line
+    late = {name: curve | {"rmse": [0.75, 0.73, 0.721]} for name, curve in values.items()}
+    assert "never" in records(late)[0].text
+
+
 def test_contexts_are_held_against_the_lowest_possible() -> None:
-    values = {"log_loss": [0.5], "oracle_log_loss": [0.4]}
-    rows = [row("logistic", "ids", **values) | {"n_fields": n} for n in (3, 10)]
-    (section,) = contexts({"contexts": [*rows, row("vw_pairs", **values) | {"n_fields": 3}]})
+    values = {
+        f"contexts: {model}, data.n_fields={n}": run(log_loss=0.5, oracle_log_loss=0.4)
+        for model, n in (("logistic", 3), ("logistic", 10), ("vw_pairs", 3))
+    }
+    (section,) = contexts(values)
     lines = section.text.splitlines()
     assert sum("+0.1000 (1.00 s)" in line for line in lines) == 2
     assert next(line for line in lines if "vw_pairs" in line).rstrip(" |").endswith("–")
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)
-def test_every_command_is_a_legal_sweep(benchmark) -> None:
-    for command in benchmark.commands:
-        words = [word for word in command.split() if word != "-m"]
-        planned = plan(words, multirun=True)
+def test_every_run_is_one_legal_run(benchmark: Benchmark) -> None:
+    assert len(benchmark.measures()) >= sum(len(list(row.runs)) for row in benchmark.rows)
+    for row in {(row.model, *row.repeats): row for row in benchmark.rows}.values():
+        words = benchmark.words(row, next(row.runs))
+        planned = plan(words, multirun=False)
+        assert planned.total == 1 and not planned.selects
         assert planned.jobs[0].experiment.name == benchmark.name
 
 
-def test_every_published_value_has_its_source_and_information() -> None:
+def test_repeats_are_every_combination() -> None:
+    row = Row("linear", ["ids"], "", repeats={"split.fold": [0, 1], "seed": [0]})
+    assert list(row.runs) == ["split.fold=0 seed=0", "split.fold=1 seed=0"]
+    assert row.over(["split.fold=0 seed=0"]) == "1 of 2 folds × seeds"
+
+
+def test_every_published_value_has_its_source_and_protocol() -> None:
     for published in (p for b in BENCHMARKS for p in b.published):
-        assert published.link.startswith("https://") and published.information
-        assert published.values
-    assert len({p.information for p in ML100K.published}) == 2
+        assert published.link.startswith("https://")
+        assert published.information and published.protocol and published.values

@@ -1,0 +1,238 @@
+"""The runs that are held against published values: what is asked for, and how it is measured.
+
+What is asked for stands in `published/*.yaml`: a file a data set, with the published values and
+their sources.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from omegaconf import DictConfig
+from sklearn.base import clone
+
+from bench.features import build_design
+from bench.identity import ROOT
+from bench.measure import Measured
+from bench.metrics import TASKS
+from bench.studies.study import Context
+from bench.sweep.compose import plan
+from bench.sweep.protocol import protocol
+from bench.sweep.trials import Trial, experiment_of, job_of, load_data
+from bench.tracking import Record, RunReader
+
+FILES = Path(__file__).parent / "published"
+REDRAW = "data.redraw"
+WORDS = {"seed": "seeds", "split.fold": "folds", REDRAW: "redrawn negatives"}
+"""What varies between repeats -> what several of them are called."""
+DRAWN = ("fm_gibbs", "fm_ordinal")
+"""Models whose predictions are means over a chain of draws, so that chains can be averaged."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published system: its values by metric, what it learns from, and how it was judged."""
+
+    name: str
+    link: str
+    values: Mapping[str, float]
+    information: str
+    protocol: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A configuration that is held against published values.
+
+    Attributes
+    ----------
+    model, features, settings : words of the command, beside those of the data set.
+    information : what it learns from; only values of the same are compared.
+    repeats : key -> its values, a run for each combination.
+    bars : metric -> the value to be reached.
+    curve : whether its error is followed over the seconds of a fit.
+    """
+
+    model: str
+    features: Sequence[str]
+    information: str
+    settings: str = ""
+    repeats: Mapping[str, Sequence[int]] = field(default_factory=lambda: {"seed": (0, 1, 2)})
+    bars: Mapping[str, float] = field(default_factory=dict)
+    curve: bool = False
+
+    @property
+    def name(self) -> str:
+        redrawn = f", {WORDS[REDRAW]}" * (REDRAW in self.repeats)
+        return f"{self.model}, {', '.join(self.features)}{redrawn}"
+
+    @property
+    def runs(self) -> Iterator[str]:
+        """The words by which runs differ."""
+        for values in itertools.product(*self.repeats.values()):
+            yield " ".join(f"{k}={v}" for k, v in zip(self.repeats, values, strict=True))
+
+    @property
+    def has_chains(self) -> bool:
+        """Whether its runs are chains that differ in nothing but the seed."""
+        return self.model in DRAWN and list(self.repeats) == ["seed"] and len([*self.runs]) > 1
+
+    def over(self, measured: Sequence[str]) -> str:
+        """Return what the mean over the measured runs is over: `4 of 10 folds`, `3 seeds`."""
+        n = len(measured)
+        names = " × ".join(WORDS[key] for key in self.repeats)
+        asked = len([*self.runs])
+        return f"{n} {names}" if n == asked else f"{n} of {asked} {names}"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A data set with its published values, and the runs that are held against them.
+
+    Attributes
+    ----------
+    about : protocol, and what is weak about it.
+    metrics : name in tracked runs -> heading; the first is what is compared.
+    higher : metrics of which higher is better.
+    variable : environment variable that names the folder of data sets that are not fetched.
+    command : words of `python -m bench` that all its runs have.
+    """
+
+    name: str
+    title: str
+    about: str
+    metrics: Mapping[str, str]
+    command: str
+    rows: Sequence[Row]
+    published: Sequence[Published] = ()
+    variable: str | None = None
+    higher: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, name: str) -> Benchmark:
+        content = yaml.safe_load((FILES / f"{name}.yaml").read_text("utf-8"))
+        rows = [Row(**row) for row in content.pop("rows")]
+        published = [Published(**value) for value in content.pop("published", ())]
+        return cls(name=name, rows=rows, published=published, **content)
+
+    def words(self, row: Row, run: str) -> list[str]:
+        """Return the command line of a run."""
+        features = f"features.names=[{','.join(row.features)}]"
+        return shlex.split(f"{self.command} model={row.model} {features} {row.settings} {run}")
+
+    def measures(self) -> dict[str, partial]:
+        """Return a measurement for each run, for each mean of chains and each learning curve."""
+        of: dict[str, partial] = {}
+        for row in self.rows:
+            head = f"{self.name}: {row.name}"
+            of |= {
+                f"{head}, {run}": partial(measure_run, self.words(row, run), self.variable)
+                for run in row.runs
+            }
+            if row.has_chains:
+                of[f"{head}, mean of chains"] = partial(measure_chains, self, row)
+            if row.curve:
+                of |= {
+                    f"{head}, curve {run}": partial(
+                        measure_curve, self.words(row, run), self.variable
+                    )
+                    for run in row.runs
+                }
+        return of
+
+
+def measure_run(words: Sequence[str], variable: str | None, _: Context) -> dict[str, Any] | str:
+    """Make a run, and return what was tracked of it; why, where it failed."""
+    _needs(variable)
+    _make(words)
+    trial, cfg = _trial(words)
+    reader = RunReader(directory=str(ROOT / "results"))
+    experiment = experiment_of(cfg, load_data(cfg))
+    records = {r.digest: r for r in reader.records(reader.experiment(experiment.name))}
+    if trial.digest not in records:
+        raise FileNotFoundError(f"`python -m bench {shlex.join(words)}` gave no result")
+    record = records[trial.digest]
+    return tracked(record) if record.finished else f"the run failed: {record.reason}"
+
+
+def tracked(record: Record) -> dict[str, Any]:
+    """Return what the page needs of a run."""
+    params, metrics = record.params, record.metrics
+    burn_in = params.get("model.burn_in", "None")
+    return {
+        "values": {name: of for name, of in metrics.items() if name.startswith("test/")},
+        "seconds": metrics["time/fit_seconds"],
+        "cpu": metrics["time/fit_cpu_seconds"],
+        "k": params.get("model.k"),
+        "sweeps": params.get("model.n_iter"),
+        "burn_in": None if burn_in == "None" else burn_in,
+        "run": record.run_id,
+        "code": record.tags["code.source"][:12],
+    }
+
+
+def measure_chains(benchmark: Benchmark, row: Row, context: Context) -> dict[str, Any]:
+    """Return the errors of the mean over seeds' predictions, which have the same test rows."""
+    head = f"{benchmark.name}: {row.name}"
+    runs = [context.values[f"{head}, {run}"] for run in row.runs]
+    if any(isinstance(run, str) for run in runs):
+        raise FileNotFoundError("a chain was not measured")
+    reader = RunReader(directory=str(ROOT / "results"))
+    frames = [reader.predictions(run["run"]) for run in runs]
+    mean = np.mean([frame["prediction"] for frame in frames], axis=0)
+    task = TASKS["binary" if "test/log_loss" in benchmark.metrics else "rating"]
+    target = frames[0].filter(regex="^(rating|target)$").iloc[:, 0]
+    evaluated = task.evaluate(target, mean, reader.data(runs[0]["run"]).scale)
+    return runs[0] | {
+        "values": {f"test/{name}": of for name, of in evaluated.items()},
+        "seconds": sum(run["seconds"] for run in runs),
+        "cpu": sum(run["cpu"] for run in runs),
+        "chains": len(runs),
+    }
+
+
+def measure_curve(words: Sequence[str], variable: str | None, _: Context) -> dict[str, Any]:
+    """Return RMSE on the test rows after each sweep, and the CPU seconds of the fit until then."""
+    _needs(variable)
+    trial, cfg = _trial(words)
+    dataset = load_data(cfg)
+    job = job_of(cfg, trial.names, dataset)
+    split = job.split(dataset)
+    X = build_design(dataset, job.features, split.development, min_count=job.min_count)
+    model = clone(job.model)
+    train, test = split.development, split.test
+    with Measured(job.threads) as cost:
+        model.fit(X[train], dataset.y[train], validation=(X[test], dataset.y[test]))
+    share = cost.cpu_seconds / cost.seconds
+    return {
+        "seconds": np.round(model.history_["seconds"] * share, 3),
+        "rmse": np.round(np.sqrt(model.history_["validation_mse"]), 5),
+        "code": job.code["source"][:12],
+    }
+
+
+def _make(words: Sequence[str]) -> None:
+    subprocess.run([sys.executable, "-m", "bench", *words], check=False, cwd=ROOT)
+
+
+def _needs(variable: str | None) -> None:
+    if variable and not os.environ.get(variable):
+        raise FileNotFoundError(f"{variable} names no folder of this data set")
+
+
+def _trial(words: Sequence[str]) -> tuple[Trial, DictConfig]:
+    """Return the one run that a command line asks for, and its configuration."""
+    planned = plan(list(words), multirun=False)
+    (trial,) = next(protocol(planned))
+    return trial, planned.jobs[0]
