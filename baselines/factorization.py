@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
 from typing import NamedTuple, Self
@@ -18,11 +19,11 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
-from baselines.inputs import check_design, check_target
+from baselines.inputs import blocks_of, check_design, check_target
+from baselines.parameters import Estimator, PositiveInt, RandomState
 from fm.design import Design
-from fm.validation import check_integer
 
 
 class Factors(NamedTuple):
@@ -46,7 +47,8 @@ class Ratings(NamedTuple):
     sums: sparse.csr_array
 
 
-class Factorization(RegressorMixin, BaseEstimator, ABC):
+@dataclass(kw_only=True, eq=False, repr=False)
+class Factorization(RegressorMixin, Estimator, ABC):
     """Base of the estimators with parameters k, n_iter, early_stopping and random_state.
 
     Attributes
@@ -56,15 +58,14 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
     refit_params_ : hyperparameters with which to fit train and validation rows together.
     history_ : `train_mse`, `validation_mse` if validation rows were given, `seconds` (cumulative,
         without evaluation); each (sweeps,).
-    blocks_ : name and number of levels of the two blocks.
+    blocks_ : name, levels and side features (none) of the two blocks.
     n_seen_levels_ : levels, of both blocks, with a training row.
     """
 
-    def check_params(self) -> None:
-        check_integer("k", self.k, low=1)
-        check_integer("n_iter", self.n_iter, low=1)
-        if self.early_stopping is not None:
-            check_integer("early_stopping", self.early_stopping, low=1)
+    k: PositiveInt
+    n_iter: PositiveInt
+    early_stopping: PositiveInt | None = None
+    random_state: RandomState = None
 
     @abstractmethod
     def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
@@ -85,7 +86,7 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         self.check_params()
         if self.early_stopping is not None and validation is None:
             raise ValueError(f"early_stopping={self.early_stopping} needs validation=(X, y) in fit")
-        self.blocks_ = two_sides(X)
+        self.blocks_ = blocks_of(check_two_blocks(X))
         rows = {"train_mse": self._rows(X, y)}
         if validation is not None:
             rows["validation_mse"] = self._rows(*validation)
@@ -120,25 +121,20 @@ class Factorization(RegressorMixin, BaseEstimator, ABC):
         return *self._levels(X), check_target(X, y)
 
     def _levels(self, X: Design) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        blocks = two_sides(X)
-        if blocks != self.blocks_:
-            raise ValueError(
-                f"X has the blocks (name, levels) {blocks}, the model was fitted on {self.blocks_}"
-            )
-        users, items = X
+        users, items = check_design(X, self.blocks_)
         return users.levels, items.levels
 
     def _ratings(
         self, users: NDArray[np.intp], items: NDArray[np.intp], y: NDArray[np.float64]
     ) -> Ratings:
-        (_, n_users), (_, n_items) = self.blocks_
+        (_, n_users, _), (_, n_items, _) = self.blocks_
         cells = np.where(users < 0, n_users, users), np.where(items < 0, n_items, items)
         shape = (n_users + 1, n_items + 1)
         return Ratings(*(sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y)))
 
 
-def two_sides(X: Design) -> list[tuple[str, int]]:
-    """Name and number of levels of the two blocks of X; ValueError for any other Design."""
+def check_two_blocks(X: Design) -> Design:
+    """Return X if it has two blocks without side features; ValueError for any other Design."""
     blocks = check_design(X).blocks
     if len(blocks) != 2 or any(block.linear or block.side_features is not None for block in blocks):
         given = ", ".join(
@@ -148,4 +144,4 @@ def two_sides(X: Design) -> list[tuple[str, int]]:
         raise ValueError(
             f"a matrix factorization needs X with two blocks and without side features, got {given}"
         )
-    return [(block.name, block.n_levels) for block in blocks]
+    return X

@@ -12,42 +12,8 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from fm.design import Block, Design
 
-
-def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
-    """Return X as float64 (n_rows, n_features).
-
-    ValueError for NaN, infinity, or another number of columns.
-    """
-    matrix = X.to_csr() if isinstance(X, Design) else X
-    matrix = check_array(matrix, accept_sparse="csr", dtype=np.float64, input_name="X")
-    if n_features is not None and matrix.shape[1] != n_features:
-        raise ValueError(f"X has {matrix.shape[1]} features, the model was fitted on {n_features}")
-    return sparse.csr_array(matrix)
-
-
-def check_design(X: object) -> Design:
-    """Return X if it is a Design; TypeError otherwise."""
-    if not isinstance(X, Design):
-        raise TypeError(
-            "X must be a fm.design.Design, which names its categorical blocks, "
-            f"got {type(X).__name__}"
-        )
-    return X
-
-
-def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
-    """Return y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
-    target = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
-    check_consistent_length(X, target)
-    return target
-
-
-def n_seen_features(block: Block) -> int:
-    """Count the levels that occur and the side features of those levels."""
-    levels = np.unique(block.levels[block.levels >= 0])
-    return len(levels) + (
-        0 if block.side_features is None else len(np.unique(block.side_features[levels].indices))
-    )
+Blocks = list[tuple[str, int, int]]
+"""Name, levels and side features of each block of a Design."""
 
 
 class BinaryClassifier(ClassifierMixin):
@@ -76,3 +42,61 @@ class BinaryClassifier(ClassifierMixin):
         if len(self.classes_) != 2:
             raise ValueError(f"y must have two classes, got {len(self.classes_)}")
         return codes.astype(np.float64)
+
+
+def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
+    """Return X as float64 (n_rows, n_features).
+
+    ValueError for NaN, infinity, or another number of columns.
+    """
+    matrix = X.to_csr() if isinstance(X, Design) else X
+    matrix = check_array(matrix, accept_sparse="csr", dtype=np.float64, input_name="X")
+    if n_features is not None and matrix.shape[1] != n_features:
+        raise ValueError(f"X has {matrix.shape[1]} features, the model was fitted on {n_features}")
+    return sparse.csr_array(matrix)
+
+
+def check_design(X: object, fitted: Blocks | None = None) -> Design:
+    """Return X if it is a Design; ValueError unless it has the blocks `fitted`, where given."""
+    if not isinstance(X, Design):
+        raise TypeError(
+            "X must be a fm.design.Design, which names its categorical blocks, "
+            f"got {type(X).__name__}"
+        )
+    if fitted is not None and blocks_of(X) != fitted:
+        raise ValueError(
+            f"X has the blocks (name, levels, side features) {blocks_of(X)}, "
+            f"the model was fitted on {fitted}"
+        )
+    return X
+
+
+def check_factors_everywhere(X: Design, program: str) -> None:
+    """Raise ValueError for linear blocks, which a program that knows none would give factors."""
+    linear = [block.name for block in X if block.linear]
+    if linear:
+        raise ValueError(f"{program} gives every feature factors; blocks {linear} are to have none")
+
+
+def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
+    """Return y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
+    target = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
+    check_consistent_length(X, target)
+    return target
+
+
+def blocks_of(X: Design) -> Blocks:
+    """Return what `predict` must be given again."""
+    return [(block.name, block.n_levels, block.n_side_features) for block in X]
+
+
+def group_sizes(X: Design) -> list[int]:
+    """Return the columns of each group: of every block the levels, and its side features."""
+    return [size for block in X for size in (block.n_levels, block.n_side_features) if size]
+
+
+def n_seen_features(block: Block) -> int:
+    """Count the levels that occur and the side features of those levels."""
+    levels = np.unique(block.levels[block.levels >= 0])
+    side = block.side_features
+    return len(levels) + (0 if side is None else len(np.unique(side[levels].indices)))

@@ -9,20 +9,22 @@ that can be said of a rating without an interaction, and so what a model of inte
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
 from baselines.inputs import as_csr, check_target
+from baselines.parameters import Estimator, NonNegativeFloat
 from fm.design import Design
-from fm.validation import check_number
 
 
-class RidgeRegression(RegressorMixin, BaseEstimator):
+@dataclass(kw_only=True, eq=False, repr=False)
+class RidgeRegression(RegressorMixin, Estimator):
     """Linear model with a ridge penalty and a free intercept.
 
     Parameters
@@ -36,11 +38,7 @@ class RidgeRegression(RegressorMixin, BaseEstimator):
     n_parameters_ : weights that are not zero, and the intercept.
     """
 
-    def __init__(self, *, l2: float = 4.0) -> None:
-        self.l2 = l2
-
-    def check_params(self) -> None:
-        check_number("l2", self.l2, low=0)
+    l2: NonNegativeFloat = 4.0
 
     def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
         """X : Design, or matrix (n_rows, n_features). ValueError for NaN or lengths that differ."""

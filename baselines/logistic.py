@@ -10,25 +10,27 @@ pairs may share one (Weinberger et al., "Feature Hashing for Large Scale Multita
 
 from __future__ import annotations
 
-from typing import Self
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.special import expit
-from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression as Solver
 
 from baselines.inputs import BinaryClassifier, as_csr
+from baselines.parameters import Estimator, PositiveFloat, PositiveInt
 from baselines.quadratic import pair_products
 from fm.design import Design
-from fm.validation import check_integer, check_number
+from fm.validation import check_number
 
 HASH = 0x9E3779B97F4A7C15
 """Odd, 2^64 over the golden ratio: multiplied by it, neighboring numbers fall far apart."""
 
 
-class LogOdds(BinaryClassifier, BaseEstimator):
+class LogOdds(BinaryClassifier, Estimator):
     """Base of classifiers that give log-odds of the second class."""
 
     def _probability(self, X: Design | ArrayLike) -> NDArray[np.float64]:
@@ -60,6 +62,7 @@ class BaseRate(LogOdds):
         return np.full(as_csr(X).shape[0], self.intercept_)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(LogOdds):
     """Linear logistic regression, solved by scikit-learn's L-BFGS.
 
@@ -74,13 +77,8 @@ class LogisticRegression(LogOdds):
     n_parameters_ : weights that are not zero, and the intercept.
     """
 
-    def __init__(self, *, l2: float = 1.0, max_iter: int = 500) -> None:
-        self.l2 = l2
-        self.max_iter = max_iter
-
-    def check_params(self) -> None:
-        check_number("l2", self.l2, above=0)
-        check_integer("max_iter", self.max_iter, low=1)
+    l2: PositiveFloat = 1.0
+    max_iter: PositiveInt = 500
 
     def fit(
         self, X: Design | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -105,6 +103,7 @@ class LogisticRegression(LogOdds):
         return as_csr(X)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuadraticLogisticRegression(LogisticRegression):
     """Logistic regression of all features and all hashed pairs of them.
 
@@ -115,18 +114,8 @@ class QuadraticLogisticRegression(LogisticRegression):
     bits : log2 of the number of pairs' weights.
     """
 
-    def __init__(
-        self, *, l2: float = 1.0, l2_pairs: float = 2.0, bits: int = 20, max_iter: int = 500
-    ) -> None:
-        super().__init__(l2=l2, max_iter=max_iter)
-        self.l2_pairs = l2_pairs
-        self.bits = bits
-
-    def check_params(self) -> None:
-        super().check_params()
-        check_number("l2_pairs", self.l2_pairs, above=0)
-        check_integer("bits", self.bits, low=1)
-        check_number("bits", self.bits, high=30)
+    l2_pairs: PositiveFloat = 2.0
+    bits: Annotated[PositiveInt, partial(check_number, high=30)] = 20
 
     def _features(self, X: Design | ArrayLike) -> sparse.csr_array:
         """Features, then pairs, scaled so that one penalty is right for both."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
-from baselines.inputs import check_design
+from baselines.inputs import blocks_of, check_design
 from baselines.logistic import LogOdds
 from fm.design import Design
 
@@ -34,8 +34,8 @@ class RowLookup(LogOdds):
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """TypeError, ValueError : X is no Design or has too many levels, y not of two classes."""
         codes = self._codes(check_design(X), y)
-        self._n_levels = [block.n_levels + 1 for block in X]
-        if math.prod(self._n_levels) >= 2**63:
+        self.blocks_ = blocks_of(X)
+        if math.prod(block.n_levels + 1 for block in X) >= 2**63:
             raise ValueError("X has more combinations of levels than 2^63: give it fewer blocks")
         keys = self._keys(X)
         self.positive_, counts = np.unique(keys[codes == 1], return_counts=True)
@@ -47,13 +47,14 @@ class RowLookup(LogOdds):
 
     def decision_function(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,) log-odds of the second class."""
-        seen = self._counts(self._keys(check_design(X)), np.ones(len(self.positive_))) > 0
+        seen = (
+            self._counts(self._keys(check_design(X, self.blocks_)), np.ones(len(self.positive_)))
+            > 0
+        )
         return logit(self.rates_)[seen.astype(np.intp)]
 
     def _keys(self, X: Design) -> NDArray[np.int64]:
-        """Return a number for each row's combination of levels; ValueError for other blocks."""
-        if [block.n_levels + 1 for block in X] != self._n_levels:
-            raise ValueError("X has other blocks than those of fit")
+        """Return a number for each row's combination of levels."""
         keys = np.zeros(len(X), dtype=np.int64)
         for block in X:
             keys = keys * (block.n_levels + 1) + block.levels + 1

@@ -27,15 +27,17 @@ one-hot blocks, written without one: the two must agree.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from baselines.factorization import Factorization, Factors, Ratings
-from fm.validation import check_number
+from baselines.parameters import PositiveFloat, PositiveInt
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MatrixFactorization(Factorization):
     """Biased matrix factorization; a level without a training row has bias and factors 0.
 
@@ -51,28 +53,10 @@ class MatrixFactorization(Factorization):
     random_state : int, Generator or None; of the first Q ~ N(0, 0.1^2).
     """
 
-    def __init__(
-        self,
-        *,
-        k: int = 10,
-        l2: float = 10.0,
-        l2_w: float | None = None,
-        n_iter: int = 30,
-        early_stopping: int | None = None,
-        random_state: int | np.random.Generator | None = None,
-    ) -> None:
-        self.k = k
-        self.l2 = l2
-        self.l2_w = l2_w
-        self.n_iter = n_iter
-        self.early_stopping = early_stopping
-        self.random_state = random_state
-
-    def check_params(self) -> None:
-        super().check_params()
-        check_number("l2", self.l2, above=0)
-        if self.l2_w is not None:
-            check_number("l2_w", self.l2_w, above=0)
+    k: PositiveInt = 10
+    l2: PositiveFloat = 10.0
+    l2_w: PositiveFloat | None = None
+    n_iter: PositiveInt = 30
 
     @property
     def n_parameters_(self) -> int:

@@ -22,14 +22,16 @@ average over users.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.factorization import Factorization, Factors, Ratings
-from fm.validation import check_number
+from baselines.parameters import NonNegativeFloat, PositiveInt
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NonNegativeMatrixFactorization(Factorization):
     """Non-negative matrix factorization by multiplicative updates.
 
@@ -45,24 +47,9 @@ class NonNegativeMatrixFactorization(Factorization):
         k).
     """
 
-    def __init__(
-        self,
-        *,
-        k: int = 5,
-        l2: float = 4.0,
-        n_iter: int = 300,
-        early_stopping: int | None = None,
-        random_state: int | np.random.Generator | None = None,
-    ) -> None:
-        self.k = k
-        self.l2 = l2
-        self.n_iter = n_iter
-        self.early_stopping = early_stopping
-        self.random_state = random_state
-
-    def check_params(self) -> None:
-        super().check_params()
-        check_number("l2", self.l2, low=0)
+    k: PositiveInt = 5
+    l2: NonNegativeFloat = 4.0
+    n_iter: PositiveInt = 300
 
     @property
     def n_parameters_(self) -> int:

@@ -16,24 +16,26 @@ columns of linear blocks are in no pair.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.preprocessing import PolynomialFeatures
 
 from baselines.inputs import as_csr, check_target
 from baselines.linear import solve_ridge
+from baselines.parameters import Estimator, NonNegativeFloat
 from fm.design import Block, Design
-from fm.validation import check_number
 
 MAX_PRODUCTS = 50_000_000
 """Products of two features, over all rows, up to which they are held in memory: some gigabytes."""
 
 
-class QuadraticRegression(RegressorMixin, BaseEstimator):
+@dataclass(kw_only=True, eq=False, repr=False)
+class QuadraticRegression(RegressorMixin, Estimator):
     """Linear model of all features and all their pairwise products.
 
     Parameters
@@ -52,14 +54,8 @@ class QuadraticRegression(RegressorMixin, BaseEstimator):
     n_parameters_ : weights that are not zero, and the intercept.
     """
 
-    def __init__(self, *, l2: float = 4.0, l2_pairs: float | None = None) -> None:
-        self.l2 = l2
-        self.l2_pairs = l2_pairs
-
-    def check_params(self) -> None:
-        check_number("l2", self.l2, low=0)
-        if self.l2_pairs is not None:
-            check_number("l2_pairs", self.l2_pairs, low=0)
+    l2: NonNegativeFloat = 4.0
+    l2_pairs: NonNegativeFloat | None = None
 
     def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
         """Fit to X, a Design or matrix (n_rows, n_features).
@@ -103,9 +99,8 @@ def _check_size(in_row: NDArray[np.integer]) -> None:
     n_products = np.sum(in_row * (in_row - 1) // 2)
     if n_products > MAX_PRODUCTS:
         raise ValueError(
-            f"the {len(in_row):,} rows have {n_products:,} products of two features, "
-            f"more than {MAX_PRODUCTS:,}: "
-            "leave out features of which a row has many"
+            f"the {len(in_row):,} rows have {n_products:,} products of two features, more than "
+            f"{MAX_PRODUCTS:,}: leave out features of which a row has many"
         )
 
 

@@ -21,6 +21,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,10 +30,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
+from baselines.external import LOG_SHOWN, read_predictions, run_program, write_rows
 from baselines.inputs import BinaryClassifier, check_design, check_target, n_seen_features
-from baselines.program import LOG_SHOWN, read_predictions, run_program
+from baselines.parameters import Estimator, PositiveInt, RandomState
 from baselines.row_text import namespaces, vw_lines
 from fm.design import Design
 from fm.validation import check_integer
@@ -54,7 +56,8 @@ MODEL_HEADER = 4000
 """Bytes of a model file among which VW keeps the options that it needs to predict, as text."""
 
 
-class VowpalWabbit(RegressorMixin, BaseEstimator):
+@dataclass(eq=False, repr=False)
+class VowpalWabbit(RegressorMixin, Estimator):
     """A regression by Vowpal Wabbit; `fit` and `predict` include writing and reading its files.
 
     Parameters
@@ -78,26 +81,17 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
     """
 
+    arguments: str | Sequence[str] | Mapping[str, object] = ""
+    _: KW_ONLY
+    passes: PositiveInt = 1
+    holdout: bool = False
+    bits: PositiveInt = 18
+    random_state: RandomState = None
+
     package = "vowpalwabbit"
 
-    def __init__(
-        self,
-        arguments: str | Sequence[str] | Mapping[str, object] = "",
-        *,
-        passes: int = 1,
-        holdout: bool = False,
-        bits: int = 18,
-        random_state: int | np.random.Generator | None = None,
-    ) -> None:
-        self.arguments = arguments
-        self.passes = passes
-        self.holdout = holdout
-        self.bits = bits
-        self.random_state = random_state
-
     def check_params(self) -> None:
-        check_integer("passes", self.passes, low=1)
-        check_integer("bits", self.bits, low=1)
+        super().check_params()
         if not isinstance(self.holdout, bool):
             raise TypeError(f"holdout must be True or False, got {self.holdout!r}")
         if isinstance(self.random_state, Integral):
@@ -139,7 +133,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         command += [] if self.holdout else ["--holdout_off"]
         command += ["--cache_file=cache"] if self.passes > 1 else []
         with TemporaryDirectory() as folder:
-            _write(folder, vw_lines(X, y))
+            write_rows(Path(folder, "rows.vw"), vw_lines(X, y))
             log, self.peak_memory_ = _run(command, folder)
             _check_log(log, rows_per_pass)
             if "\nOutput pred = SCALAR\n" not in log:
@@ -180,12 +174,10 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
         options = self.model_[:MODEL_HEADER]
         rank = re.search(rb"--rank (\d+)", options)
         if rank:
-            crossed = b"".join(re.findall(rb"--quadratic (\S+)", options)).decode(
-                "ascii", "replace"
-            )
-            n_seen = self._n_seen_features
+            crossed = b"".join(re.findall(rb"--quadratic (\S+)", options))
             return 1 + sum(
-                n * (1 + int(rank[1]) * (letter in crossed)) for letter, n in n_seen.items()
+                n * (1 + int(rank[1]) * (letter.encode() in crossed))
+                for letter, n in self._n_seen_features.items()
             )
         with TemporaryDirectory() as folder:
             self._test([], ["--predict_only_model", "--readable_model=weights"], folder)
@@ -194,7 +186,7 @@ class VowpalWabbit(RegressorMixin, BaseEstimator):
     def _test(self, lines: Iterable[str], arguments: list[str], folder: str) -> str:
         """Predict `lines` without learning; return what VW printed."""
         Path(folder, "model").write_bytes(self.model_)
-        _write(folder, lines)
+        write_rows(Path(folder, "rows.vw"), lines)
         return _run(
             ["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder
         )[0]
@@ -235,11 +227,6 @@ def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[
         words.append(f"-{name}" if len(name) == 1 else f"--{name}")
         words += [] if value is True else [str(value)]
     return words
-
-
-def _write(folder: str, lines: Iterable[str]) -> None:
-    with Path(folder, "rows.vw").open("w", encoding="ascii") as file:
-        file.writelines(lines)
 
 
 def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:

@@ -14,24 +14,24 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
-from baselines.inputs import check_design, check_target, n_seen_features
-from baselines.peers.installed import Program
-from baselines.program import read_predictions, run_program
+from baselines.external import Program, read_predictions, run_program, write_rows
+from baselines.inputs import blocks_of, check_design, check_target, n_seen_features
+from baselines.parameters import Estimator, NonNegativeFloat, PositiveFloat, PositiveInt
 from baselines.row_text import ffm_lines
 from fm.design import Design
-from fm.validation import check_integer, check_number
 
 
-class FieldAware(Program, RegressorMixin, BaseEstimator):
+@dataclass(eq=False, repr=False)
+class FieldAware(Program, RegressorMixin, Estimator):
     """A program of two commands, which name their files in braces.
 
     `fit` and `predict` include writing and reading the files.
@@ -52,43 +52,29 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
     n_parameters_ : features seen, and one.
     """
 
-    title = "A field-aware program"
+    train: str = (
+        "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} "
+        "-nthread 1"
+    )
+    predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1"
+    _: KW_ONLY
+    k: PositiveInt = 4
+    learning_rate: PositiveFloat = 0.1
+    l2: NonNegativeFloat = 0.02
+    n_iter: PositiveInt = 20
 
-    def __init__(
-        self,
-        train: str = (
-            "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} "
-            "-nthread 1"
-        ),
-        predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1",
-        *,
-        k: int = 4,
-        learning_rate: float = 0.1,
-        l2: float = 0.02,
-        n_iter: int = 20,
-    ) -> None:
-        self.train = train
-        self.predict_with = predict_with
-        self.k = k
-        self.learning_rate = learning_rate
-        self.l2 = l2
-        self.n_iter = n_iter
+    title = "A field-aware program"
 
     def programs(self) -> tuple[str, str]:
         return shlex.split(self.train)[0], shlex.split(self.predict_with)[0]
 
     def check_params(self) -> None:
-        for name, words in (
-            ("train", ("rows", "model")),
-            ("predict_with", ("rows", "model", "predictions")),
-        ):
+        super().check_params()
+        files = {"train": ("rows", "model"), "predict_with": ("rows", "model", "predictions")}
+        for name, words in files.items():
             missing = [word for word in words if f"{{{word}}}" not in getattr(self, name)]
             if missing:
                 raise ValueError(f"{name} must name {{{missing[0]}}}, got {getattr(self, name)!r}")
-        check_integer("k", self.k, low=1)
-        check_number("learning_rate", self.learning_rate, above=0)
-        check_number("l2", self.l2, low=0)
-        check_integer("n_iter", self.n_iter, low=1)
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Learn from the rows in their order.
@@ -103,13 +89,13 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
         y = check_target(check_design(X), y)
         known = _known_rows(X)
         with TemporaryDirectory() as folder:
-            _write(folder, ffm_lines(X[known], y[known]))
+            write_rows(Path(folder, "rows"), ffm_lines(X[known], y[known]))
             _, self.peak_memory_ = self._run(0, folder)
             if not Path(folder, "model").exists():
                 raise RuntimeError(f"{self.train!r} wrote no model")
             self.model_ = Path(folder, "model").read_bytes()
         self.mean_ = float(y.mean())
-        self.blocks_ = [(block.name, block.n_levels, block.n_side_features) for block in X]
+        self.blocks_ = blocks_of(X)
         self.n_parameters_ = 1 + sum(map(n_seen_features, X))
         return self
 
@@ -118,17 +104,12 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 
         ValueError unless X has the blocks of `fit`; RuntimeError if the program failed.
         """
-        if [
-            (block.name, block.n_levels, block.n_side_features) for block in check_design(X)
-        ] != self.blocks_:
-            raise ValueError(
-                f"X must have the blocks (name, levels, side features) of fit, {self.blocks_}"
-            )
+        X = check_design(X, self.blocks_)
         prediction, known = np.full(len(X), self.mean_), _known_rows(X)
         if len(known):
             with TemporaryDirectory() as folder:
                 Path(folder, "model").write_bytes(self.model_)
-                _write(folder, ffm_lines(X[known], np.zeros(len(known))))
+                write_rows(Path(folder, "rows"), ffm_lines(X[known], np.zeros(len(known))))
                 self._run(1, folder)
                 prediction[known] = read_predictions(
                     Path(folder, "predictions"), len(known), self.title
@@ -148,8 +129,3 @@ class FieldAware(Program, RegressorMixin, BaseEstimator):
 def _known_rows(X: Design) -> NDArray[np.intp]:
     """Rows that have a level: xLearn takes no line without a feature."""
     return np.flatnonzero(np.max([block.levels for block in X], axis=0) >= 0)
-
-
-def _write(folder: str, lines: Iterator[str]) -> None:
-    with Path(folder, "rows").open("w", encoding="ascii") as file:
-        file.writelines(lines)

@@ -13,27 +13,33 @@ refused.
 from __future__ import annotations
 
 import shlex
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
-from baselines.inputs import BinaryClassifier, check_design, check_target
-from baselines.peers.installed import Program
-from baselines.peers.myfm import group_shapes
-from baselines.program import read_predictions, run_program
+from baselines.external import Program, read_predictions, run_program
+from baselines.inputs import (
+    BinaryClassifier,
+    check_design,
+    check_factors_everywhere,
+    check_target,
+    group_sizes,
+)
+from baselines.parameters import Estimator, NonNegativeInt, PositiveInt
 from fm.design import Design
 from fm.svmlight import write_svmlight
-from fm.validation import check_integer
 
 OWN = ("-task", "-train", "-test", "-out", "-dim", "-iter", "-seed", "-meta")
 """Options that the adapter passes."""
 
 
-class LibFM(Program, RegressorMixin, BaseEstimator):
+@dataclass(eq=False, repr=False)
+class LibFM(Program, RegressorMixin, Estimator):
     """Regression by libFM; `fit` and `predict` include writing and reading its files.
 
     Parameters
@@ -51,31 +57,21 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
     n_parameters_ : of one draw.
     """
 
-    title = "libFM"
-    _task = "r"
+    program: str = "libFM"
+    _: KW_ONLY
+    arguments: str = "-method mcmc"
+    k: NonNegativeInt = 10
+    n_iter: PositiveInt = 100
+    random_state: NonNegativeInt = 0
 
-    def __init__(
-        self,
-        program: str = "libFM",
-        *,
-        arguments: str = "-method mcmc",
-        k: int = 10,
-        n_iter: int = 100,
-        random_state: int = 0,
-    ) -> None:
-        self.program = program
-        self.arguments = arguments
-        self.k = k
-        self.n_iter = n_iter
-        self.random_state = random_state
+    title = "libFM"
+    _task: ClassVar = "r"
 
     def programs(self) -> tuple[str]:
         return (self.program,)
 
     def check_params(self) -> None:
-        check_integer("k", self.k, low=0)
-        check_integer("n_iter", self.n_iter, low=1)
-        check_integer("random_state", self.random_state, low=0)
+        super().check_params()
         for argument in shlex.split(self.arguments):
             if argument in OWN:
                 raise ValueError(f"arguments must do without {argument}: the adapter passes it")
@@ -92,9 +88,7 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
         """
         self.check_params()
         X = check_design(X)
-        linear = [block.name for block in X if block.linear]
-        if linear:
-            raise ValueError(f"libFM gives every feature factors; blocks {linear} are to have none")
+        check_factors_everywhere(X, self.title)
         self.X_, self.y_ = X, check_target(X, y)
         self.n_parameters_ = 1 + (self.k + 1) * X.shape[1]
         _, self.peak_memory_ = self._run(X[:1])
@@ -117,7 +111,7 @@ class LibFM(Program, RegressorMixin, BaseEstimator):
         with TemporaryDirectory() as folder:
             write_svmlight(Path(folder, "train"), self.X_, self.y_)
             write_svmlight(Path(folder, "test"), X, np.zeros(len(X)))
-            sizes = group_shapes(X)
+            sizes = group_sizes(X)
             np.savetxt(Path(folder, "groups"), np.repeat(np.arange(len(sizes)), sizes), fmt="%d")
             _, peak = run_program(command, folder, name="libFM")
             return read_predictions(Path(folder, "predictions"), len(X), "libFM"), peak

@@ -10,20 +10,35 @@ thread, so that a seed says everything. What it can't do: linear blocks, and `fw
 
 from __future__ import annotations
 
-from typing import Self
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 
-from baselines.inputs import BinaryClassifier, as_csr, check_design, check_target
-from baselines.peers.installed import Package
-from baselines.peers.myfm import group_shapes
+from baselines.external import Package
+from baselines.inputs import (
+    BinaryClassifier,
+    as_csr,
+    check_design,
+    check_factors_everywhere,
+    check_target,
+    group_sizes,
+)
+from baselines.parameters import (
+    Estimator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from fm.design import Design
-from fm.validation import check_choice, check_integer, check_number
+from fm.validation import check_choice
 
 
-class ModernFM(Package, RegressorMixin, BaseEstimator):
+@dataclass(eq=False, repr=False)
+class ModernFM(Package, RegressorMixin, Estimator):
     """Regression by modern-fm.
 
     Parameters
@@ -39,35 +54,22 @@ class ModernFM(Package, RegressorMixin, BaseEstimator):
     n_parameters_ : numbers that it keeps.
     """
 
+    kind: str = "fm"
+    _: KW_ONLY
+    k: PositiveInt = 8
+    learning_rate: PositiveFloat = 0.05
+    l2: NonNegativeFloat = 1e-5
+    n_iter: PositiveInt = 20
+    random_state: NonNegativeInt = 0
+
     package = "modern_fm"
     title = "modern-fm"
-    _kinds: tuple[str, ...] = ("fm", "ffm")
-    _suffix = "Regressor"
-
-    def __init__(
-        self,
-        kind: str = "fm",
-        *,
-        k: int = 8,
-        learning_rate: float = 0.05,
-        l2: float = 1e-5,
-        n_iter: int = 20,
-        random_state: int = 0,
-    ) -> None:
-        self.kind = kind
-        self.k = k
-        self.learning_rate = learning_rate
-        self.l2 = l2
-        self.n_iter = n_iter
-        self.random_state = random_state
+    _kinds: ClassVar[tuple[str, ...]] = ("fm", "ffm")
+    _suffix: ClassVar = "Regressor"
 
     def check_params(self) -> None:
+        super().check_params()
         check_choice("kind", self.kind, self._kinds)
-        check_integer("k", self.k, low=1)
-        check_number("learning_rate", self.learning_rate, above=0)
-        check_number("l2", self.l2, low=0)
-        check_integer("n_iter", self.n_iter, low=1)
-        check_integer("random_state", self.random_state, low=0)
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Fit to the rows.
@@ -79,12 +81,8 @@ class ModernFM(Package, RegressorMixin, BaseEstimator):
         ImportError : modern-fm is not installed.
         """
         self.check_params()
-        sizes = group_shapes(check_design(X))
-        linear = [block.name for block in X if block.linear]
-        if linear:
-            raise ValueError(
-                f"modern-fm gives every feature factors; blocks {linear} are to have none"
-            )
+        sizes = group_sizes(check_design(X))
+        check_factors_everywhere(X, self.title)
         names = {"fm": "FM", "ffm": "FFM", "fwfm": "FwFM"}
         model = getattr(self.module(), names[self.kind] + self._suffix)(
             n_factors=self.k,

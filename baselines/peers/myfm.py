@@ -8,40 +8,42 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from baselines.inputs import BinaryClassifier, check_design, check_target
-from baselines.peers.installed import Package
+from baselines.external import Package
+from baselines.inputs import (
+    BinaryClassifier,
+    check_design,
+    check_factors_everywhere,
+    check_target,
+    group_sizes,
+)
+from baselines.parameters import Estimator, NonNegativeInt, PositiveInt
 from fm.design import Block, Design
-from fm.validation import check_integer
 
 
-class MyFM(Package, RegressorMixin, BaseEstimator):
+@dataclass(kw_only=True, eq=False, repr=False)
+class MyFM(Package, RegressorMixin, Estimator):
     """Regression with Gaussian noise; predicts the posterior mean.
 
     Parameters: k factors, `n_iter` sweeps, all but the first tenth of which are averaged;
     random_state. Raises ImportError in `fit` where myFM is not installed.
     """
 
+    k: NonNegativeInt = 10
+    n_iter: PositiveInt = 200
+    random_state: NonNegativeInt = 0
+
     package = "myfm"
     title = "myFM"
-
-    def __init__(self, *, k: int = 10, n_iter: int = 200, random_state: int = 0) -> None:
-        self.k = k
-        self.n_iter = n_iter
-        self.random_state = random_state
-
-    def check_params(self) -> None:
-        check_integer("k", self.k, low=0)
-        check_integer("n_iter", self.n_iter, low=1)
-        check_integer("random_state", self.random_state, low=0)
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         self.check_params()
@@ -54,7 +56,7 @@ class MyFM(Package, RegressorMixin, BaseEstimator):
                 X_rel=relations(X),
                 n_iter=self.n_iter,
                 n_kept_samples=self.n_iter - self.n_iter // 10,
-                group_shapes=group_shapes(X),
+                group_shapes=group_sizes(X),
             )
         self.n_parameters_ = (self.n_iter - self.n_iter // 10) * (1 + (self.k + 1) * X.shape[1])
         return self
@@ -101,19 +103,12 @@ class MyFMOrdered(MyFM):
         return classes
 
 
-def group_shapes(X: Design) -> list[int]:
-    """Columns of each group: of every block the levels, and what is known of them."""
-    return [size for block in X for size in (block.n_levels, block.n_side_features) if size]
-
-
 def relations(X: Design) -> list:
     """Return the blocks as myFM's relation blocks.
 
     ValueError for linear blocks, which myFM has no counterpart of.
     """
-    linear = [block.name for block in X if block.linear]
-    if linear:
-        raise ValueError(f"myFM gives every feature factors; blocks {linear} are to have none")
+    check_factors_everywhere(X, MyFM.title)
     myfm = MyFM.module()
     return [myfm.RelationBlock(_rows(block), _levels(block)) for block in X]
 

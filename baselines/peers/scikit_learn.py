@@ -17,7 +17,9 @@ single ids knows of pairs, so that no model on top can, however good.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,12 +28,26 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge
 
-from baselines.inputs import BinaryClassifier, check_design, check_target, n_seen_features
+from baselines.inputs import (
+    BinaryClassifier,
+    blocks_of,
+    check_design,
+    check_target,
+    n_seen_features,
+)
+from baselines.parameters import (
+    Estimator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from fm.design import Block, Design
-from fm.validation import check_integer, check_number
+from fm.validation import check_integer
 
 
-class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
+@dataclass(kw_only=True, eq=False, repr=False)
+class OnTargetStatistics(RegressorMixin, Estimator, ABC):
     """Base of the estimators, which have parameters smoothing, n_folds and random_state.
 
     Attributes
@@ -43,10 +59,9 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
     blocks_ : name, levels and side features of each block.
     """
 
-    def check_params(self) -> None:
-        check_number("smoothing", self.smoothing, low=0)
-        check_integer("n_folds", self.n_folds, low=2)
-        check_integer("random_state", self.random_state, low=0)
+    smoothing: NonNegativeFloat = 10.0
+    n_folds: Annotated[int, partial(check_integer, low=2)] = 5
+    random_state: NonNegativeInt = 0
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """TypeError, ValueError : X is no Design, y is not finite or of another length."""
@@ -60,7 +75,7 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
         ]
         columns = [view[block.levels, fold] for view, block in zip(views, X, strict=True)]
         self.statistics_ = [view[:, self.n_folds] for view in views]
-        self.blocks_ = _sizes(X)
+        self.blocks_ = blocks_of(X)
         self.model_ = self._model().fit(np.hstack(columns), self._target(y))
         self._n_seen = sum(map(n_seen_features, X))
         return self
@@ -71,11 +86,7 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
 
     def _columns(self, X: Design) -> NDArray[np.float64]:
         """Return the statistics of each row's levels."""
-        if _sizes(check_design(X)) != self.blocks_:
-            raise ValueError(
-                f"X has blocks (name, levels, side features) {_sizes(X)}, "
-                f"those of fit were {self.blocks_}"
-            )
+        X = check_design(X, self.blocks_)
         columns = [table[block.levels] for table, block in zip(self.statistics_, X, strict=True)]
         return np.hstack(columns)
 
@@ -93,20 +104,11 @@ class OnTargetStatistics(RegressorMixin, BaseEstimator, ABC):
         """Return the regressor on top, not fitted."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RidgeOnTargetStatistics(OnTargetStatistics):
     """Ridge regression (`sklearn.linear_model.Ridge`) with penalty `l2` on the statistics."""
 
-    def __init__(
-        self, *, l2: float = 1.0, smoothing: float = 10.0, n_folds: int = 5, random_state: int = 0
-    ) -> None:
-        self.l2 = l2
-        self.smoothing = smoothing
-        self.n_folds = n_folds
-        self.random_state = random_state
-
-    def check_params(self) -> None:
-        super().check_params()
-        check_number("l2", self.l2, low=0)
+    l2: NonNegativeFloat = 1.0
 
     def _model(self) -> Ridge:
         return Ridge(alpha=self.l2)
@@ -116,6 +118,7 @@ class RidgeOnTargetStatistics(OnTargetStatistics):
         return 1 + len(self.model_.coef_)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BoostingOnTargetStatistics(OnTargetStatistics):
     """Gradient-boosted trees on the statistics.
 
@@ -123,31 +126,10 @@ class BoostingOnTargetStatistics(OnTargetStatistics):
     leaves, which are counted as its own parameters.
     """
 
-    def __init__(
-        self,
-        *,
-        n_iter: int = 100,
-        learning_rate: float = 0.1,
-        n_leaves: int = 31,
-        l2: float = 0.0,
-        smoothing: float = 10.0,
-        n_folds: int = 5,
-        random_state: int = 0,
-    ) -> None:
-        self.n_iter = n_iter
-        self.learning_rate = learning_rate
-        self.n_leaves = n_leaves
-        self.l2 = l2
-        self.smoothing = smoothing
-        self.n_folds = n_folds
-        self.random_state = random_state
-
-    def check_params(self) -> None:
-        super().check_params()
-        check_integer("n_iter", self.n_iter, low=1)
-        check_number("learning_rate", self.learning_rate, above=0)
-        check_integer("n_leaves", self.n_leaves, low=2)
-        check_number("l2", self.l2, low=0)
+    n_iter: PositiveInt = 100
+    learning_rate: PositiveFloat = 0.1
+    n_leaves: Annotated[int, partial(check_integer, low=2)] = 31
+    l2: NonNegativeFloat = 0.0
 
     def _model(self) -> HistGradientBoostingRegressor:
         return HistGradientBoostingRegressor(**self._settings())
@@ -230,7 +212,3 @@ def _shrunk(
 ) -> NDArray[np.float64]:
     weight = counts + smoothing
     return sums / np.where(weight > 0, weight, 1)
-
-
-def _sizes(X: Design) -> list[tuple[str, int, int]]:
-    return [(block.name, block.n_levels, block.n_side_features) for block in X]

@@ -12,8 +12,8 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
+from baselines.external import Package
 from baselines.peers.ffm import FieldAware
-from baselines.peers.installed import Package
 from baselines.peers.libfm import LibFM, LibFMClassifier
 from baselines.peers.modern_fm import ModernFM, ModernFMClassifier
 from baselines.peers.myfm import MyFMClassifier
@@ -132,7 +132,7 @@ def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     np.testing.assert_allclose(model.predict(described[3:]), RATINGS.mean())
     with pytest.raises(ValueError, match=r"predict_with must name {predictions}"):
         FieldAware(train, train).check_params()
-    with pytest.raises(ValueError, match="X must have the blocks"):
+    with pytest.raises(ValueError, match="X has the blocks"):
         model.predict(Design((Block("user", [0], 2),)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines import RidgeRegression, VowpalWabbit, program, row_text, vw
+from baselines import RidgeRegression, VowpalWabbit, external, row_text, vw
 from baselines.row_text import namespaces, vw_lines
 from fm.design import UNKNOWN, Block, Design
 
@@ -196,7 +196,7 @@ def test_interrupted_fit_leaves_no_process(
         started.append(pid)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(program, "peak_memory", interrupt)
+    monkeypatch.setattr(external, "peak_memory", interrupt)
     with pytest.raises(KeyboardInterrupt):
         VowpalWabbit(passes=100_000).fit(design, y)
     with pytest.raises(ProcessLookupError):
