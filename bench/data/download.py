@@ -1,7 +1,4 @@
-"""Archives from the network.
-
-Resumed where cut off, verified, and put in place whole or not at all.
-"""
+"""Archives from the network: verified, and put in place whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from bench.errors import DataUnavailable, UserError
 
@@ -33,8 +30,7 @@ def install(
 ) -> None:
     """Download a zip archive and put its directory `folder.name` at `folder`.
 
-    A process that asks for a folder another one is installing waits for it. What was downloaded
-    before the connection broke is kept for the next attempt, in this call or a later one.
+    A process that asks for a folder another one is installing waits for it.
 
     Parameters
     ----------
@@ -46,21 +42,18 @@ def install(
     ------
     DataUnavailable : no connection, no answer, or not the published content.
     """
-    archive = folder.with_name(f".{folder.name}.zip")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with folder.with_name(f".{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
                 return
-            _download(url, md5 or _published_md5(url, timeout), archive, timeout)
-            try:
-                with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
-                    extract(archive, Path(aside))
-                    verify(Path(aside, folder.name), sha256)
-                    Path(aside, folder.name).rename(folder)
-            finally:
-                archive.unlink()
+            with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
+                archive = Path(aside, "archive.zip")
+                _download(url, md5 or _published_md5(url, timeout), archive, timeout)
+                extract(archive, Path(aside))
+                verify(Path(aside, folder.name), sha256)
+                Path(aside, folder.name).rename(folder)
     except (OSError, UserError, zipfile.BadZipFile) as error:
         raise DataUnavailable(f"{url} cannot be fetched: {error}") from error
 
@@ -78,9 +71,9 @@ def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
         path = folder / name
         if not path.is_file():
             raise UserError(f"{path} is missing")
-        if published is not None and (found := file_digest(path, "sha256")) != published:
+        if published is not None and (digest := _digest(path, "sha256")) != published:
             raise UserError(
-                f"{path} differs from the published file: its sha256 is {found}, not {published}"
+                f"{path} differs from the published file: its sha256 is {digest}, not {published}"
             )
 
 
@@ -103,28 +96,25 @@ def extract(archive: Path, folder: Path) -> None:
 
 
 def _published_md5(url: str, timeout: float) -> str:
-    """`MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
+    """Read `MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
     with urlopen(f"{url}.md5", timeout=timeout) as response:
-        said = response.read(BLOCK).decode("latin-1")
-    found = re.search(r"\b[0-9a-fA-F]{32}\b", said)
-    if found is None:
-        raise UserError(f"{url}.md5 names no checksum: {said[:80]!r}")
-    return found[0].lower()
+        text = response.read(BLOCK).decode("latin-1")
+    checksum = re.search(r"\b[0-9a-fA-F]{32}\b", text)
+    if checksum is None:
+        raise UserError(f"{url}.md5 names no checksum: {text[:80]!r}")
+    return checksum[0].lower()
 
 
 def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
-    """Completes `archive`; UserError or OSError if it cannot be."""
+    """Write `archive`; after a broken connection or an error of the server, try again."""
     print(f"Downloading {url}", file=sys.stderr, flush=True)
     problem: object = None
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * attempt)
-        begun = archive.exists()
         try:
             _transfer(url, archive, timeout)
         except HTTPError as error:
-            if begun and error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                archive.unlink()
-            elif error.code < 500:
+            if error.code < 500:
                 raise
             problem = error
         except URLError as error:
@@ -133,27 +123,19 @@ def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
         except (OSError, http.client.HTTPException) as error:
             problem = error
         else:
-            if (found := file_digest(archive, "md5")) == md5:
-                return
-            archive.unlink()
-            problem = f"its md5 is {found}, not {md5}"
-            if not begun:
-                break
+            if (digest := _digest(archive, "md5")) != md5:
+                raise UserError(f"its md5 is {digest}, not {md5}")
+            return
     raise UserError(problem)
 
 
 def _transfer(url: str, archive: Path, timeout: float) -> None:
-    """Append to `archive` what it lacks; start it anew if the server cannot resume."""
-    size = archive.stat().st_size if archive.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={size}-"} if size else {})
-    with urlopen(request, timeout=timeout) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            size = 0
-        total = size + int(response.headers.get("Content-Length", 0))
-        with archive.open("ab" if size else "wb") as file:
-            while block := response.read(BLOCK):
-                size += file.write(block)
-                _show_progress(size, total)
+    size = 0
+    with urlopen(url, timeout=timeout) as response, archive.open("wb") as file:
+        total = int(response.headers.get("Content-Length", 0))
+        while block := response.read(BLOCK):
+            size += file.write(block)
+            _show_progress(size, total)
     if size < total:
         raise ConnectionError(f"cut off after {size} of {total} bytes")
 
@@ -161,15 +143,10 @@ def _transfer(url: str, archive: Path, timeout: float) -> None:
 def _show_progress(size: int, total: int) -> None:
     if sys.stderr.isatty():
         filled = 40 * size // max(size, total)
-        end = "\n" if size == total else ""
-        print(
-            f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB",
-            end=end,
-            file=sys.stderr,
-        )
+        bar = f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB"
+        print(bar, end="\n" if size == total else "", file=sys.stderr)
 
 
-def file_digest(path: Path, algorithm: str) -> str:
-    """Of a file's content, hexadecimal."""
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

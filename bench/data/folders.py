@@ -18,18 +18,7 @@ from bench.data.table import table_file
 from bench.errors import DataUnavailable
 from bench.seeds import derive_rng
 
-FRAPPE_FIELDS = (
-    "user",
-    "item",
-    "daytime",
-    "weekday",
-    "isweekend",
-    "homework",
-    "cost",
-    "weather",
-    "country",
-    "city",
-)
+FRAPPE_FIELDS = "user item daytime weekday isweekend homework cost weather country city"
 STARS = 1.0, 5.0
 
 
@@ -55,7 +44,7 @@ def frappe(path: str | Path | None = None, redraw: int | None = None) -> Dataset
         validation_path=validation,
         test_path=test,
         task="binary",
-        field_names=FRAPPE_FIELDS,
+        field_names=FRAPPE_FIELDS.split(),
     )
     if redraw is not None:
         data = _with_new_negatives(data, redraw)

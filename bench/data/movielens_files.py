@@ -42,31 +42,13 @@ SHA256_100K: dict[str, str | None] = {
 """Of every file of MovieLens-100K."""
 SPLITS_100K = ("ua", "ub", "u1", "u2", "u3", "u4", "u5")
 SPLITS_10M = ("ra", "rb", "r1", "r2", "r3", "r4", "r5")
-OCCUPATIONS_1M = [
-    "other",
-    "academic/educator",
-    "artist",
-    "clerical/admin",
-    "college/grad student",
-    "customer service",
-    "doctor/health care",
-    "executive/managerial",
-    "farmer",
-    "homemaker",
-    "K-12 student",
-    "lawyer",
-    "programmer",
-    "retired",
-    "sales/marketing",
-    "scientist",
-    "self-employed",
-    "technician/engineer",
-    "tradesman/craftsman",
-    "unemployed",
-    "writer",
-]
+OCCUPATIONS_1M = (
+    "other, academic/educator, artist, clerical/admin, college/grad student, customer service, "
+    "doctor/health care, executive/managerial, farmer, homemaker, K-12 student, lawyer, "
+    "programmer, retired, sales/marketing, scientist, self-employed, technician/engineer, "
+    "tradesman/craftsman, unemployed, writer"
+)
 """By the number in `users.dat`, whose ages are the youngest of a group, 1 for under 18."""
-NO_GENRE = "(no genres listed)"
 
 
 def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
@@ -81,9 +63,8 @@ def titles(
     """Read films: number, title ending in the year in parentheses, genres with `|` between."""
     columns = {"item": 0, "title": 1, "genres": 2}
     items = _text(folder / name, columns, separator, header=header, encoding=encoding)
-    genres = (
-        items["genres"].str.get_dummies("|").astype(bool).drop(columns=NO_GENRE, errors="ignore")
-    )
+    genres = items["genres"].str.get_dummies("|").astype(bool)
+    genres = genres.drop(columns="(no genres listed)", errors="ignore")
     year = items["title"].str.extract(r"\((\d{4})\)\s*$", expand=False).astype("float64")
     return items[["title"]].join(genres).assign(year=year, decade=_decade(year))
 
@@ -92,7 +73,7 @@ def users_1m(folder: Path) -> pd.DataFrame:
     """Read the users of MovieLens 1M."""
     columns = {"user": 0, "gender": 1, "age": 2, "occupation": 3, "zip_code": 4}
     users = _text(folder / "users.dat", columns, "::")
-    names = dict(enumerate(OCCUPATIONS_1M))
+    names = dict(enumerate(OCCUPATIONS_1M.split(", ")))
     return users.assign(
         gender=users["gender"].astype("category"),
         age=users["age"].astype("int64"),
@@ -105,14 +86,8 @@ def users_100k(folder: Path) -> pd.DataFrame:
     """Read the users of MovieLens-100K."""
     columns = ["user", "age", "gender", "occupation", "zip_code"]
     types = {"gender": "category", "occupation": "category", "zip_code": "str"}
-    users = pd.read_csv(
-        folder / "u.user",
-        sep="|",
-        names=columns,
-        index_col="user",
-        dtype=types,
-        keep_default_na=False,
-    )
+    form = {"sep": "|", "names": columns, "index_col": "user", "keep_default_na": False}
+    users = pd.read_csv(folder / "u.user", dtype=types, **form)
     return users.assign(zip_area=_zip_area(users["zip_code"]))
 
 
@@ -147,13 +122,13 @@ def splits_100k(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
 
     def rows(name: str) -> Rows:
         part = ratings(folder / name, "\t", header=False)
-        found = row_of().get_indexer(pd.MultiIndex.from_frame(part))
-        if (found < 0).any():
-            line = 1 + int(np.argmax(found < 0))
+        positions = row_of().get_indexer(pd.MultiIndex.from_frame(part))
+        if (positions < 0).any():
+            line = 1 + int(np.argmax(positions < 0))
             raise UserError(
                 f"{folder / name}, line {line}: this rating is not in {folder / 'u.data'}"
             )
-        return found
+        return positions
 
     def make(name: str) -> tuple[Rows, Rows]:
         return rows(f"{name}.base"), rows(f"{name}.test")

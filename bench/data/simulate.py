@@ -1,18 +1,17 @@
 """Ratings drawn from a known factorization machine, so that the best possible error is known.
 
     m_ui = mean + b_u + c_i + sum_f p_uf q_if          biases and k factors of user u and item i
-    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5 (of 0.5, 1, ..., 5;
-    of 1/1024)
+    r_ui = m_ui + noise * e_ui, e ~ N(0, 1), rounded to the nearest of 1, ..., 5 (of 0.5, 1, ..., 5)
 
 Biases and factors are in part linear in what the tables say of users and items; popular items are
 better, as films are; time has no effect. Stars exceed the edge e (1.5, ..., 4.5) with probability
 S_e = Phi((m - e) / noise): their conditional mean is 1 + sum_e S_e, and their variance follows from
-the same numbers. A real rating has mean m and variance noise^2 + 1024^-2 / 12. The mean of these
-variances is the noise floor, below which no model's MSE is but by luck.
+the same numbers. The mean of these variances is the noise floor, below which no model's MSE is but
+by luck.
 
-The same seed gives the same table on every machine: what is kept are whole numbers and multiples of
-1/1024, and arithmetic in double precision, whose last place may differ between machines, enters
-only by comparisons with draws from integer streams (PCG64).
+The same seed gives the same table on every machine: what is kept are whole and half numbers, and
+arithmetic in double precision, whose last place may differ between machines, enters only by
+comparisons with draws from integer streams (PCG64).
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ MEAN = 3.26
 USER_BIAS, ITEM_BIAS, INTERACTION = 0.44, 0.55, 0.38
 """Standard deviations of b, c, and sum_f p_f q_f; in it, factor f has variance as 1 / f^2."""
 FROM_SIDE = 0.3
-"""Share of the variance of biases and factors that is linear in the side tables."""
+"""Part of the variance of biases and factors that is linear in the side tables."""
 FROM_POPULARITY = 0.5
 """Correlation of an item's bias with its rank of popularity."""
-STEPS = {"stars": 1.0, "half_stars": 0.5, "real": 2.0**-10}
-"""Distance of neighbouring ratings."""
+STEPS = {"stars": 1.0, "half_stars": 0.5}
+"""The lowest rating, and the distance between neighboring ones."""
 HIGHEST = 5.0
 SIZES = (100_000, 1_000_000, 10_000_000, 25_000_000)
 SHAPES = {"user": (943, 6040, 69_878, 162_541), "item": (1682, 3706, 10_677, 59_047)}
@@ -74,8 +73,7 @@ def planted(
     ----------
     n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs. By
         default as many users and items as a MovieLens of so many ratings has.
-    values : "stars" 1 to 5, "half_stars" 0.5 to 5, or "real" numbers, whose scale is what they
-        range over.
+    values : "stars", 1 to 5, or "half_stars", 0.5 to 5.
     k : number of factors of the FM that the ratings are drawn from.
     noise : standard deviation of a rating before it is rounded, in stars.
     seed : of everything drawn; the same seed gives the same ratings everywhere.
@@ -110,8 +108,8 @@ def planted(
     rank = rng.permutation(n_items) / n_items
     liked = np.sqrt(12) * (0.5 - rank)
     c = FROM_POPULARITY * liked + np.sqrt(1 - FROM_POPULARITY**2) * c
-    share = 1 / np.arange(1, k + 1) ** 2
-    weights = INTERACTION * np.sqrt(share / share.sum())
+    variances = 1 / np.arange(1, k + 1) ** 2
+    weights = INTERACTION * np.sqrt(variances / variances.sum())
 
     rng = derive_rng(seed, "pairs")
     counts = activity(rng, n_users, n_items, n_ratings)
@@ -129,21 +127,16 @@ def planted(
         mean = MEAN + USER_BIAS * b[u] + ITEM_BIAS * c[i]
         for weight, p, q in zip(weights, P, Q, strict=True):
             mean += weight * p[u] * q[i]
-        drawn = (
-            draw_real(rng, mean, noise)
-            if values == "real"
-            else draw_stars(rng, mean, noise, STEPS[values])
-        )
+        drawn = draw_stars(rng, mean, noise, STEPS[values])
         rating[rows], expected[rows], variance[rows] = drawn
 
     user += 1
     item += 1
     columns = {"user": user, "item": item, "rating": rating, "timestamp": timestamp}
-    lowest = {"stars": 1.0, "half_stars": 0.5, "real": rating.min()}[values]
     return Dataset(
         name="planted",
         rows=pd.DataFrame(columns, copy=False),
-        scale=(float(lowest), float(rating.max()) if values == "real" else HIGHEST),
+        scale=(STEPS[values], HIGHEST),
         source=f"simulated ratings ({n_ratings:,} of {n_users:,} users and {n_items:,} items, "
         f"seed {seed})",
         tables={"user": users, "item": items},
@@ -183,18 +176,6 @@ def draw_stars(
     return rating, step * (1 + above), step**2 * (squared - above**2)
 
 
-def draw_real(
-    rng: np.random.Generator, mean: NDArray[np.float64], noise: float
-) -> tuple[NDArray[np.float64], ...]:
-    """Draw as `draw_stars`, rounded to multiples of 1/1024.
-
-    Rounding leaves the mean as it is and adds a uniform variance.
-    """
-    step = STEPS["real"]
-    rating = step * np.rint((mean + noise * rng.standard_normal(len(mean))) / step)
-    return rating, mean, np.full(len(mean), noise**2 + step**2 / 12)
-
-
 def _user_table(rng: np.random.Generator, n: int) -> pd.DataFrame:
     age = np.exp(3.43 + 0.36 * rng.standard_normal(n)).clip(7, 73).astype(np.int64)
     gender = np.where(rng.random(n) < 0.71, "M", "F")
@@ -215,9 +196,9 @@ def _item_table(rng: np.random.Generator, n: int) -> pd.DataFrame:
 def _latent(rng: np.random.Generator, table: pd.DataFrame, n_columns: int) -> NDArray[np.float64]:
     """(n_columns, n_levels) of unit variance, `FROM_SIDE` of which is linear in the table."""
     side = _standard(pd.get_dummies(table).to_numpy(np.float64))
-    told = _standard(side @ rng.standard_normal((side.shape[1], n_columns)))
+    described = _standard(side @ rng.standard_normal((side.shape[1], n_columns)))
     own = rng.standard_normal((len(table), n_columns))
-    return (np.sqrt(FROM_SIDE) * told + np.sqrt(1 - FROM_SIDE) * own).T
+    return (np.sqrt(FROM_SIDE) * described + np.sqrt(1 - FROM_SIDE) * own).T
 
 
 def _standard(columns: NDArray[np.float64]) -> NDArray[np.float64]:

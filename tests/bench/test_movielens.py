@@ -152,7 +152,7 @@ def test_download_shows_the_licence_once(
     assert f"permission. The whole: {tmp_path}" in said
     second = load(**options)
     assert capsys.readouterr().err == ""
-    assert len(server.ranges) == 1
+    assert server.n_requests == 1
     assert first.digest == second.digest
 
 

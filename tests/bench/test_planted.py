@@ -8,10 +8,8 @@ import pytest
 from bench.data import planted, simulate
 from bench.data.dataset import Dataset
 from bench.data.simulate import (
-    STEPS,
     activity,
     distinct_items,
-    draw_real,
     draw_stars,
     popularity,
     usual,
@@ -32,7 +30,6 @@ def small(**changes: object) -> Dataset:
 KNOWN = {
     "stars": "e94296119ba1091b14b40ce98ef426ee2bfae2f1861dffba755a9a983278daf4",
     "half_stars": "d5f736f39103ca38e506016d3894f8a5610373aefa223f45ba370e7fb6c467d1",
-    "real": "8f1b2de7781c3abfd5ce7870f3c9aeb950dab980349462fd7038b87f06df7620",
 }
 
 
@@ -51,7 +48,7 @@ def test_a_million_ratings_are_the_same_everywhere() -> None:
     ("n_ratings", "users", "items"),
     [(100_000, 943, 1682), (10_000_000, 69_878, 10_677), (25_000_000, 162_541, 59_047)],
 )
-def testusual_shapes_are_those_of_movielens(n_ratings: int, users: int, items: int) -> None:
+def test_usual_shapes_are_those_of_movielens(n_ratings: int, users: int, items: int) -> None:
     assert (usual(n_ratings, "user"), usual(n_ratings, "item")) == (users, items)
 
 
@@ -135,24 +132,11 @@ def test_expected_and_variance_are_those_of_rounded_normal_ratings(step: float) 
         assert np.allclose(*shares, atol=0.005)
 
 
-def test_expected_and_variance_are_those_of_real_ratings() -> None:
-    rng = np.random.default_rng(0)
-    step = STEPS["real"]
-    for noise in (0.95, step):
-        rating, expected, variance = draw_real(rng, np.full(10**6, 3.14159), noise)
-        assert np.array_equal(rating % step, np.zeros(10**6))
-        assert rating.mean() == pytest.approx(expected[0], abs=4.5 * noise / 1000)
-        assert rating.var() == pytest.approx(variance[0], rel=0.01)
-
-
-@pytest.mark.parametrize(("values", "scale"), [("half_stars", (0.5, 5.0)), ("real", None)])
-def test_other_values_reach_their_noise_floor(
-    values: str, scale: tuple[float, float] | None
-) -> None:
-    data = planted(400, 500, 60_000, values=values)
+def test_half_stars_reach_their_noise_floor() -> None:
+    data = planted(400, 500, 60_000, values="half_stars")
     rating = data.rows["rating"].to_numpy()
-    assert data.scale == (scale or (rating.min(), rating.max()))
-    assert np.array_equal(rating % STEPS[values], np.zeros(60_000))
+    assert data.scale == (0.5, 5.0)
+    assert np.array_equal(rating % 0.5, np.zeros(60_000))
     squared = (rating - data.expected) ** 2
     error = 4 * squared.std() / np.sqrt(len(rating))
     assert squared.mean() == pytest.approx(data.variance.mean(), abs=error)
