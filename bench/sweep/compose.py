@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -29,6 +29,8 @@ from bench.sweep import search
 from bench.sweep.search import Range
 from bench.tracking import flatten
 from fm.validation import check_integer, check_number, nearest
+
+T = TypeVar("T")
 
 CHOSEN = ("data", "split", "features", "model")
 """The groups that say what a run computes."""
@@ -63,6 +65,15 @@ class Combination:
     overrides: tuple[str, ...]
     cfg: DictConfig
 
+    def own(self, axes: Mapping[str, T]) -> dict[str, T]:
+        """Return the axes without those of hyperparameters that its model does not have."""
+        return {key: axis for key, axis in axes.items() if not self.lacks(key)}
+
+    def lacks(self, key: str) -> bool:
+        """Whether a key is of a hyperparameter that its model does not have."""
+        parent, _, name = key.rpartition(".")
+        return key.startswith("model.") and name not in (OmegaConf.select(self.cfg, parent) or {})
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,7 +99,7 @@ class Plan:
 
     @property
     def total(self) -> int:
-        return len(self.combinations) * math.prod(map(len, self.axes.values()))
+        return sum(math.prod(map(len, c.own(self.axes).values())) for c in self.combinations)
 
     @property
     def varied_all(self) -> tuple[str, ...]:
@@ -138,6 +149,7 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
         An unknown group, choice or key, or a value that a model refuses; with the nearest valid
         one.
     """
+    overrides = spelled_out(overrides)
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         asked = _parsed(parser, overrides)
@@ -178,13 +190,15 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
             for key, values in axes.items()
             if key not in inner
         ]
-        first = [f"{key}={next(iter(values))}" for key, values in inner.items()]
-        combinations = []
-        for choices in itertools.product(*outer):
-            chosen = (*fixed, *choices)
-            if first:  # an error here names a key that the model does not have
-                _compose([*chosen, *first], config_name)
-            combinations.append(Combination(chosen, _compose(list(chosen), config_name)))
+        combinations = [
+            Combination(chosen, _compose(list(chosen), config_name))
+            for chosen in ((*fixed, *choices) for choices in itertools.product(*outer))
+        ]
+        of_none = {key for key in inner if all(c.lacks(key) for c in combinations)}
+        for c in combinations:  # an error here names a key that there is not
+            first = [f"{k}={next(iter(inner[k]))}" for k in (*c.own(inner), *sorted(of_none))]
+            if first:
+                _compose([*c.overrides, *first], config_name)
     planned = Plan(
         combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun
     )
@@ -198,10 +212,23 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
             )
         ends = {key: (r.low, r.high) for key, r in searched.items()}
         values = {key: list(axis.values()) for key, axis in inner.items()}
-        _check_values(combination.cfg, {**values, **ends})
+        _check_values(combination.cfg, combination.own({**values, **ends}))
     skipped = _not_installed(combinations)
     left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in skipped]
     return replace(planned, combinations=left, skipped=skipped)
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """Return a command line with `split=by:FIELD` as the choice and the key that it stands for.
+
+    >>> spelled_out(["split=by:device", "seed=1"])
+    ['split=by', 'split.field=device', 'seed=1']
+    """
+    spelled: list[str] = []
+    for word in words:
+        by = re.fullmatch(r"split=by:([^,]+)", word)
+        spelled += ["split=by", f"split.field={by[1]}"] if by else [word]
+    return spelled
 
 
 def _not_installed(combinations: list[Combination]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, quoted, sentence
 from bench.identity import ROOT
-from bench.sweep.compose import missing, plan
+from bench.sweep.compose import missing, plan, spelled_out
 from bench.sweep.job import run_alone
 
 FLAGS = {"-m", "--multirun"}
@@ -94,7 +94,7 @@ def _options_first(arguments: Sequence[str]) -> list[str]:
     """Return what Hydra is given: options before overrides, between which it takes none."""
     options: list[str] = []
     words: list[str] = []
-    rest = iter(arguments)
+    rest = iter(spelled_out(arguments))
     for argument in rest:
         if argument in FLAGS | MODES:
             continue

@@ -101,9 +101,10 @@ class Trials:
     def product(
         self, axes: Mapping[str, Mapping[str, object]], fixed: Mapping[str, object], *, test: bool
     ) -> Iterator[Trial]:
-        """Yield a trial for each combination of the axes' values."""
-        for values in itertools.product(*(axis.values() for axis in axes.values())):
-            yield self.trial({**dict(zip(axes, values, strict=True)), **fixed, "test": test})
+        """Yield a trial for each combination of the values of those axes that the model has."""
+        own = self.combination.own(axes)
+        for values in itertools.product(*(axis.values() for axis in own.values())):
+            yield self.trial({**dict(zip(own, values, strict=True)), **fixed, "test": test})
 
     def trial(self, values: Mapping[str, object]) -> Trial:
         """Return the trial of these values by key."""

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from bench.cli import main
 from bench.errors import UserError
 from bench.sweep import plan
+from bench.sweep.protocol import protocol
 from bench.tracking import Experiment, MLflowTracker
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -106,6 +107,24 @@ def test_a_sweep_leaves_out_what_is_not_installed_and_says_so(
 def test_every_value_of_a_sweep_is_checked() -> None:
     with pytest.raises(UserError, match="l2 must be at least 0, got -4"):
         plan(["model=linear,quadratic", "model.l2=1,2,3,-4", "seed=0,1"], multirun=True)
+
+
+def test_models_without_a_swept_hyperparameter_run_once() -> None:
+    given = ["data=planted", "split=random", "model=linear,fm_als,fm_gibbs", "model.k=2,4"]
+    planned = plan(given, multirun=True)
+    assert planned.total == 5
+    names = [trial.name for trial in next(protocol(planned))]
+    assert names == ["linear", *(f"{m} k={k}" for m in ("fm_als", "fm_gibbs") for k in (2, 4))]
+    with pytest.raises(UserError, match=r"no key 'model.kk' \(did you mean 'model.k'"):
+        plan([*given, "model.kk=1,2"], multirun=True)
+
+
+def test_the_field_of_a_split_may_stand_in_its_name() -> None:
+    short, long = (
+        plan([*words, "data=planted_clicks"], multirun=False).jobs[0].split
+        for words in (["split=by:user"], ["split=by", "split.field=user"])
+    )
+    assert short == long and short.field == "user"
 
 
 def test_sweep_counts_its_runs_and_knows_what_varies() -> None:
