@@ -48,9 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "list":
             command.add_argument("--limit", type=int, default=20, help="rows (default: 20)")
     commands.add_parser("compare").add_argument("run", nargs="+")
-    listed = list(commands.choices.values())
     commands.add_parser("show").add_argument("run")
-    for command in listed:
+    for name, command in commands.choices.items():
+        command.add_argument("--results", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == "show":
+            continue
         form = command.add_mutually_exclusive_group()
         form.add_argument("--csv", action="store_true")
         form.add_argument("--json", action="store_true")

@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from bench.files import write_text
+from bench.files import make_folder, write_text
 from bench.identity import digest
 from bench.report import published
 from bench.report.comparison import comparison_table, incomplete, slices, unfinished
@@ -25,6 +25,7 @@ from bench.report.model_selection import Choice, Comparison, comparisons
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped
 from bench.tracking import Experiment, Record, RunReader
+from bench.tracking.lease import locked
 
 READING = """\
 A model is fitted on train without its validation part; *validation* is its error there, and the
@@ -48,6 +49,10 @@ BEST_POSSIBLE = (
     " *Best possible*, of simulated data, is the error of the truth that they were drawn about."
 )
 HTML = "report.html"
+LOCK = ".report.lock"
+"""File in the folder of all reports, locked by the process that writes one."""
+OLD = ("*.png", "*.svg", ".README.md.*", ".report.html.*", ".*.png.*")
+"""Files of an earlier report, and those that a process was writing when it was killed."""
 HOW = (
     "jobs",
     "rerun",
@@ -135,13 +140,15 @@ def write(reader: RunReader, name: str, results: Path, by: str | None = None) ->
     page, html = directory / "README.md", directory / HTML
     runs = {r.run_id: r.status for r in subject.records} | {"planned": subject.planned, "by": by}
     mark = f"<!-- runs {digest(runs)} -->"
-    if not (page.exists() and html.exists() and page.read_text("utf-8").startswith(mark)):
-        directory.mkdir(parents=True, exist_ok=True)
-        for old in [*directory.glob("*.png"), *directory.glob("*.svg")]:
-            old.unlink()
-        markdown = as_markdown(list(document(subject, reader, directory, by)))
-        write_text(html, as_html(_title(subject), markdown, directory))
-        write_text(page, f"{mark}\n{markdown}")
+    make_folder(directory)
+    with locked(results / LOCK):
+        if not (page.exists() and html.exists() and page.read_text("utf-8").startswith(mark)):
+            for pattern in OLD:
+                for old in directory.glob(pattern):
+                    old.unlink()
+            markdown = as_markdown(list(document(subject, reader, directory, by)))
+            write_text(html, as_html(_title(subject), markdown, directory))
+            write_text(page, f"{mark}\n{markdown}")
     return Report(page, html, tuple(sorted(directory.glob("*.png"))))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import os
 import shutil
 import signal
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from copy import deepcopy
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from unittest.mock import patch
 
 from flask import Flask
@@ -19,7 +22,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as DatabaseConnection
 from sqlalchemy.engine import Engine
-from werkzeug.serving import make_server
+from werkzeug.serving import BaseWSGIServer, make_server
 
 from bench.errors import exit_status
 from bench.measure import Measured
@@ -77,9 +80,12 @@ class FaultySweep:
         event.listen(Engine, "engine_connect", self._note_engine)
         create_database(folder / "mlflow.db")
         self._import_everything()
+        gc.collect()
+        gc.freeze()  # what copies of the process never look at need not be copied
         injector = Injector(self.results)
         self._expected: list = []
-        ended = self._run(injector, afresh=True)
+        with self._served():
+            ended = self._run(injector)
         if ended.status != 0:
             raise RuntimeError(f"the undisturbed sweep failed: {ended.said}")
         self.calls, self._expected = injector.count.value, self.left()
@@ -87,12 +93,13 @@ class FaultySweep:
     def trial(self, fault: str, call: int) -> str:
         """Return `SURVIVED`, `NOT_REACHED`, or what is wrong after a fault and a second sweep."""
         injector = Injector(self.results, fault, call)
-        first = self._run(injector, afresh=True)
-        if not injector.reached:
-            return NOT_REACHED
-        if first.status == 0 and self.left() != self._expected:
-            return "another result with status 0"
-        second = self._run(None, afresh=False)
+        with self._served():
+            first = self._run(injector)
+            if not injector.reached:
+                return NOT_REACHED
+            if first.status == 0 and self.left() != self._expected:
+                return "another result with status 0"
+            second = self._run(None)
         if second.status != 0:
             return f"the same command fails: {second.said[:200]}"
         return SURVIVED if self.left() == self._expected else "another result in the end"
@@ -121,19 +128,19 @@ class FaultySweep:
     def _import_everything(self) -> None:
         """Run the sweep in this process, so that copies of it need not import or connect."""
         self._empty()
-        if self._socket is not None:
-            _server(self.database, self._artifacts).test_client().get("/api/2.0/mlflow/runs/get")
-        with self._served():
-            self._sweep(self._plans[self._socket is not None], 0)
+        with ExitStack() as stack:
+            if self._socket is not None:
+                server = self._listening()
+                thread = Thread(target=server.serve_forever, args=(0.01,))
+                thread.start()
+                stack.callback(thread.join)
+                stack.callback(server.shutdown)
+            stack.enter_context(redirect_stdout(io.StringIO()))
+            self._sweep(self._plans[1], 0)
 
-    def _run(self, injector: Injector | None, *, afresh: bool) -> Ended:
-        if afresh:
-            self._empty()
-        for engine in self._engines:
-            engine.dispose()  # no copy of the process may use its connections
+    def _run(self, injector: Injector | None) -> Ended:
         log = self.folder / "log"
-        with self._served():
-            return forked(lambda: self._sweep(self._plans[1], self._n_workers), log, injector)
+        return forked(lambda: self._sweep(self._plans[1], self._n_workers), log, injector)
 
     def _empty(self) -> None:
         """Begin with a store that has MLflow's tables, whose creation takes seconds."""
@@ -157,18 +164,26 @@ class FaultySweep:
 
             return exit_status(command)
 
+    def _listening(self) -> BaseWSGIServer:
+        """Return a server of the store at the port of this mode."""
+        assert self._socket is not None
+        (host, port), descriptor = self._socket.getsockname(), self._socket.fileno()
+        application = _application(self.database, self._artifacts)
+        return make_server(host, port, application, threaded=True, fd=descriptor)
+
     @contextmanager
     def _served(self) -> Iterator[None]:
-        """Have a server of the store in a process of its own for the body, where there is one."""
+        """Begin with an empty store for the body; a server has a process of its own."""
+        self._empty()
+        for engine in self._engines:
+            engine.dispose()  # no copy of the process may use its connections
         if self._socket is None:
             yield
             return
         server = os.fork()
         if server == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            app, listening = _server(self.database, self._artifacts), self._socket
-            (host, port), descriptor = listening.getsockname(), listening.fileno()
-            make_server(host, port, app, threaded=True, fd=descriptor).serve_forever()
+            self._listening().serve_forever()
         try:
             yield
         finally:
@@ -176,7 +191,7 @@ class FaultySweep:
             os.waitpid(server, 0)
 
 
-def _server(database: Path, artifacts: Path) -> Flask:
+def _application(database: Path, artifacts: Path) -> Flask:
     """Return MLflow's server of a store."""
     from mlflow import server
     from mlflow.server import constants

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -16,8 +19,6 @@ from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySwee
 from bench.studies.study import Bar, Context, Part, Section, Study, Values
 from bench.tables import markdown_table
 
-STRIDES = {"here": 1, "workers": 1, "server": 4}
-"""A fault meets every how many calls: a trial with a server takes seconds."""
 N_FILES = 10_000
 """Of one measurement."""
 FILE_SEEDS = range(10)
@@ -41,14 +42,30 @@ def faulty_sweep(mode: str) -> FaultySweep:
     return FaultySweep(mode, Path(mkdtemp(prefix="reliability-")).resolve())
 
 
+@cache
+def workers() -> ProcessPoolExecutor:
+    """Return the processes that make trials: twice as many as cores, since trials wait for disk."""
+    return ProcessPoolExecutor(2 * (os.cpu_count() or 1), get_context("spawn"))
+
+
+def trial(mode: str, fault: str, call: int) -> str:
+    """Return the outcome of a trial."""
+    return faulty_sweep(mode).trial(fault, call)
+
+
+def calls_of(mode: str) -> int:
+    """Return how many calls an undisturbed sweep makes."""
+    return faulty_sweep(mode).calls
+
+
 def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:
     """Return the number of calls and of trials, and the outcome of each trial that failed."""
-    sweep, stride = faulty_sweep(mode), STRIDES[mode]
-    tried = range(1 + FAULTS.index(fault) * stride // len(FAULTS), sweep.calls + 1, stride)
-    outcomes = {str(call): sweep.trial(fault, call) for call in tried}
+    calls = workers().submit(calls_of, mode).result()
+    tried = range(1, calls + 1)
+    outcomes = dict(zip(tried, workers().map(partial(trial, mode, fault), tried), strict=True))
     reached = {call: outcome for call, outcome in outcomes.items() if outcome != NOT_REACHED}
-    failed = {call: outcome for call, outcome in reached.items() if outcome != SURVIVED}
-    return {"calls": sweep.calls, "stride": stride, "trials": len(reached), "failed": failed}
+    failed = {str(call): outcome for call, outcome in reached.items() if outcome != SURVIVED}
+    return {"calls": calls, "trials": len(reached), "failed": failed}
 
 
 def measure_files(seed: int, _: Context) -> Mapping[str, object]:
@@ -76,19 +93,20 @@ def fault_section(values: Values) -> list[Section]:
                 continue
             of = values[name]
             n, failed = of["trials"], of["failed"]
-            counts = (of["calls"], of["stride"], n, n - len(failed))
+            counts = (of["calls"], n, n - len(failed))
             rows.append([MODE_NAMES[mode], FAULT_NAMES[fault], *map(str, counts)])
             bars.append(
                 Bar(f"{name}: trials that did not survive", np.array([len(failed)]), high=0)
             )
             failures += [f"- {name} at call {call}: {outcome}." for call, outcome in failed.items()]
-    header = ["jobs run", "fault", "calls of the sweep", "one in", "trials", "survived"]
+    header = ["jobs run", "fault", "calls of the sweep", "trials", "survived"]
     text = f"""\
 {markdown_table(header, rows, left=2)}
 
 A sweep of two small fits is sent, reported and closed. A call changes a file below its results
 folder, commits a change of the database, or is a message to the server; calls of all processes of
-the sweep are counted together. A trial injects a fault at one call and starts the same sweep again.
+the sweep are counted together. A trial injects a fault at one call and starts the same sweep again;
+there is one for every call.
 It survived if the second start ends with status 0, and all runs, parameters, metrics, files and the
 report's bytes are those of an undisturbed sweep, each run once; and if, where the first start ended
 with status 0 in spite of the fault, they were that already.

@@ -16,11 +16,12 @@ from typing import Any, TypeVar, cast
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
 from hydra.errors import HydraException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from sklearn.base import BaseEstimator
 
 from bench.errors import UserError, checked, quoted, sentence
 from bench.identity import ROOT
@@ -36,6 +37,9 @@ CHOSEN = ("data", "split", "features", "model")
 """The groups that say what a run computes."""
 
 GROUPS = (*CHOSEN, "space", "search", "tracking", "experiment")
+
+NEEDED = (*CHOSEN, "tracking")
+"""Groups of which every run has a choice."""
 
 COMPUTED = (
     "data",
@@ -150,6 +154,7 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
         one.
     """
     overrides = spelled_out(overrides)
+    check_choices(overrides)
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         asked = _parsed(parser, overrides)
@@ -251,6 +256,19 @@ def _check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None
         _check(cfg)
 
 
+def check_choices(words: Sequence[str]) -> None:
+    """Refuse choices of groups that are no names, and a run without what every run needs."""
+    of_groups = [word for word in words if key_of(word) in GROUPS]
+    for group, override in _parsed(OverridesParser.create(), of_groups).items():
+        if override.is_delete() and group in NEEDED:
+            raise UserError(f"~{group}: every run has a {group}; choose one, {group}=NAME")
+        value = override.value()
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            no_name = choice in (None, "") or isinstance(choice, (bool, int, float, list, dict))
+            if no_name and not override.is_delete():
+                raise UserError(f"{override.input_line}: {group} is chosen by a name; leave it out")
+
+
 def key_of(override: str) -> str:
     """Return the key or group of an override as it is written."""
     return override.lstrip("+~").partition("=")[0]
@@ -329,9 +347,8 @@ def missing(error: MissingConfigException) -> str:
     """Return which choice of a group there is not, and which there are."""
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options or [])
-    return (
-        f"there is no {group} {choice!r}{nearest(choice, options)}; there are {', '.join(options)}"
-    )
+    there_are = ", ".join(options)
+    return f"there is no {group} {quoted(choice)}{nearest(choice, options)}; there are {there_are}"
 
 
 def _check_hydra(cfg: DictConfig, asked: Mapping[str, Override]) -> None:
@@ -356,7 +373,12 @@ def _check(cfg: DictConfig) -> None:
             f"folder, and begin with a letter or digit, got {quoted(name)}"
         )
     try:
-        getattr(instantiate(cfg.model), "check_params", lambda: None)()
+        model = instantiate(cfg.model)
+        if not isinstance(model, BaseEstimator):
+            raise TypeError(
+                f"{type(model).__name__} is not derived from sklearn.base.BaseEstimator"
+            )
+        getattr(model, "check_params", lambda: None)()
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"

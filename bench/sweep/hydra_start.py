@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, quoted, sentence
 from bench.identity import ROOT
-from bench.sweep.compose import missing, plan, spelled_out
+from bench.sweep.compose import check_choices, missing, plan, spelled_out
 from bench.sweep.job import run_alone
 
 FLAGS = {"-m", "--multirun"}
@@ -48,6 +48,7 @@ def start(arguments: Sequence[str]) -> int:
         The command line is wrong, or a run failed (`RunFailed`).
     """
     _check_folders(arguments)
+    check_choices(spelled_out(arguments))
     words = {argument.partition("=")[0] for argument in arguments} | set(arguments)
     several = bool(words & {*FLAGS, "hydra.mode=MULTIRUN"})
     # A single run is a sweep of one, so that one way leads to a result.

@@ -188,6 +188,8 @@ def ranges(space: Mapping[str, Mapping[str, Any]]) -> dict[str, Range]:
 
 def check_settings(settings: Mapping[str, object], budget: int) -> None:
     """Check the budget and the numbers of a search (`conf/search`)."""
+    if "batch" not in settings:
+        raise UserError("there are settings of a search, but no search: search=default")
     check_integer("budget", budget, low=1)
     check_integer("search.batch", settings["batch"], low=1)
     check_integer("search.startup", settings["startup"], low=1)

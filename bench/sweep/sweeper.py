@@ -22,12 +22,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from bench.data.dataset import Dataset
+from bench.errors import UserError
 from bench.features import features_of
 from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import workers_at_most
 from bench.progress import Progress
 from bench.report.page import HOW
-from bench.sweep.compose import Plan, plan
+from bench.sweep.compose import Plan, key_of, plan
 from bench.sweep.context import JobContext
 from bench.sweep.protocol import jobs_at_most, protocol
 from bench.sweep.results import Results
@@ -64,6 +65,10 @@ def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: 
 def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Launch) -> None:
     """Run what the words `overrides` of a command were composed to, as `run_sweep` does."""
     cfg = planned.jobs[0]
+    processes = _processes(cfg)
+    logged = cfg.hydra.runtime.choices["hydra/job_logging"] != "disabled"
+    if processes == 1 and not logged and "hydra.sweep.dir" in map(key_of, overrides):
+        raise UserError("hydra.sweep.dir is for launchers of other processes: it needs jobs=2")
     for model, reason in planned.skipped.items():
         _say(f"model={model} is left out: {reason}")
     dataset = load_data(cfg)
@@ -75,7 +80,6 @@ def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Lau
     print(f"{cfg.experiment.title}: {_asked(planned)} on {dataset.source}", flush=True)
 
     progress = Progress(jobs_at_most(planned))
-    processes = _processes(cfg)
     results = Results(context, tracker, progress, here=processes == 1)
     uploader = Uploader(context, tracker, results)
     scheduler = Scheduler(context, tracker, results, uploader, launch, processes)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+UPLOADING = ".artifact.uploading.*"
+"""What MLflow leaves of a file whose writer is killed, on this disk."""
 SIGN_OF_LIFE = "alive_at"
 """Tag of a run that is being written: ms since 1970 at which its writer last wrote."""
 SILENCE_SECONDS = 86_400.0
@@ -87,14 +89,17 @@ class MLflowTracker(RunReader):
         """
         from mlflow.entities import Metric
 
-        began = self.client.get_run(run_id).info.start_time
+        info = self.client.get_run(run_id).info
         named = {f"best/{n}": v for n, v in metrics.items() if not n.startswith(CURVE)}
-        logged = [Metric(name, value, began, 0) for name, value in named.items()]
+        logged = [Metric(name, value, info.start_time, 0) for name, value in named.items()]
         with self._writing():  # another sweep of the same jobs may end at the same moment
             if best is not None:
                 inputs = self.client.get_run(best).inputs
                 self.client.log_inputs(run_id, inputs.dataset_inputs if inputs else [])
                 self.client.set_tag(run_id, "best", best)
+            kept = self.artifact_folder(info.artifact_uri)
+            for leftover in kept.glob(UPLOADING) if kept is not None else ():
+                leftover.unlink()
             for path in files:
                 self.client.log_artifact(run_id, str(path))
             self.client.log_batch(run_id, metrics=logged)

@@ -65,7 +65,7 @@ def test_loss_of_power_takes_back_what_was_not_synchronized(tmp_path: Path) -> N
 
 
 def test_the_page_names_each_trial_that_failed() -> None:
-    of = {"calls": 30, "stride": 1, "trials": 3, "failed": {"12": "the same command fails"}}
+    of = {"calls": 30, "trials": 3, "failed": {"12": "the same command fails"}}
     values = {"here: kill": of, "files 0": {"files": 7, "findings": {"misread": 2}}}
     sections = reliability.STUDY.sections(values)
     assert "- here: kill at call 12: the same command fails." in sections[0].text

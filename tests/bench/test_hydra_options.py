@@ -45,7 +45,7 @@ def run(folder: Path, *words: str) -> int:
     ("words", "said"),
     [
         (["hydra.mode=RUN"], "[1/1] linear (simulated)"),
-        (["hydra.sweep.dir={folder}/launcher"], "[1/1] linear (simulated)"),
+        (["~search"], "[1/1] linear (simulated)"),
         (["-m", "hydra.sweeper.params={{model.l2: '1,2'}}"], "[2/2] linear l2=2"),
         (["-m", "+hydra.sweeper.params.model.l2='1,2'"], "[2/2] linear l2=2"),
         (["--config-dir", "{conf}", "-cn", "own", "-m", "seed=0,1"], "linear seed=1"),
@@ -70,6 +70,13 @@ def test_a_log_file_is_written_where_one_is_asked_for(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["hydra.sweep.dir={folder}"], "hydra.sweep.dir is for launchers of other processes"),
+        (["search=null", "experiment=peers"], "search=null: search is chosen by a name"),
+        (["~search", "experiment=peers"], "but no search: search=default"),
+        (["-m", "model=linear,null"], "model=linear,null: model is chosen by a name"),
+        (["data=1"], "data=1: data is chosen by a name"),
+        (["split="], "split=: split is chosen by a name"),
+        (["~features"], "~features: every run has a features; choose one, features=NAME"),
         (["hydra.run.dir=x"], "hydra.run.dir changes nothing here"),
         (["hydra.sweep.subdir=x"], "hydra.sweep.subdir changes nothing here"),
         (["hydra.output_subdir=.hydra"], "hydra.output_subdir changes nothing here"),

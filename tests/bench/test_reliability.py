@@ -330,6 +330,19 @@ def test_two_sweeps_of_the_same_jobs_may_end_at_once(store: MLflowTracker) -> No
     assert not errors
 
 
+def test_what_a_killed_process_left_of_a_report_is_removed_from_the_store(
+    store: MLflowTracker,
+) -> None:
+    parent = store.begin_sweep(EXPERIMENT, sweep("s"))
+    folder = store.artifact_folder(store.client.get_run(parent).info.artifact_uri)
+    folder.mkdir(parents=True)
+    (folder / ".artifact.uploading.x").touch()
+    page = store.directory / "report.html"
+    page.touch()
+    store.log_sweep(parent, {}, [page])
+    assert [path.name for path in folder.iterdir()] == ["report.html"]
+
+
 def test_a_model_that_cannot_be_saved_is_one_sentence(store: MLflowTracker) -> None:
     run_id = track(store, job(), sweep("s")).run_id
     with pytest.raises(UserError, match=f"the model of run {run_id} cannot be logged"):

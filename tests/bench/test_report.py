@@ -104,6 +104,17 @@ def test_html_needs_no_other_file_and_is_the_same_again(tmp_path: Path) -> None:
     assert "&lt;b&gt;is&lt;/b&gt;" in html and "<b>is" not in html
 
 
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    runs = [of_data("a", "linear", 0.9)]
+    left = [tmp_path / "asked" / name for name in (".README.md.0", ".report.html.0", ".a.png.0")]
+    left[0].parent.mkdir()
+    for path in left:
+        path.touch()
+    made = written(tmp_path, runs)
+    files = {made.page, made.html, *made.figures}
+    assert set(made.page.parent.iterdir()) == files
+
+
 def test_nothing_from_outside_is_markup(tmp_path: Path) -> None:
     evil = "<script>x</script>|`*a*`\n# no"
     tags = {
