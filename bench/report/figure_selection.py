@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,18 +56,22 @@ def draw(
             for drawing in group():
                 blocks += draw_one(drawing, directory / f"{drawing.name}{suffix}.png")
         except Exception as error:  # a figure never costs the page
-            reason = escaped(first_line(error))
-            blocks += [heading("A figure is missing"), f"It could not be prepared: {reason}."]
+            blocks += [heading("A figure is missing"), _not_drawn(error)]
     return blocks
 
 
 def draw_one(drawing: Drawing, path: Path) -> list[str]:
     """Draw a figure; return its heading and image, or why there is none."""
+    title = escaped(drawing.title)
     try:
         drawing.draw(path)
     except Exception as error:  # a figure never costs the page
-        return [heading(drawing.title), f"Could not be drawn: {escaped(first_line(error))}."]
-    return [heading(drawing.title), f"![{drawing.title}]({path.name})"]
+        return [heading(title), _not_drawn(error)]
+    return [heading(title), f"![{title}]({path.name})"]
+
+
+def _not_drawn(error: Exception) -> str:
+    return f"Could not be drawn: {escaped(first_line(error))}."
 
 
 def _tuning(
@@ -77,15 +80,11 @@ def _tuning(
     label = comparison.task.headline.label
     by_k = {name: line for name, row in named.items() if (line := _by_k(row))}
     if by_k:
-        draw_by_k = partial(figures.error_by_k, by_k, styles=styles, label=label)
-        yield Drawing("How many factors are worth it?", "error_by_k", draw_by_k)
+        yield figures.error_by_k(by_k, styles, label)
     tuned = [name for name, row in named.items() if {RATE, L2} <= set(row.varied)]
     for name in tuned[:N_TUNED]:
-        row = named[name]
-        title = f"Which learning rate and which L2 for {escaped(name)}?"
-        if len(points := _tried(row)):
-            tried = partial(figures.tried, name, points, label=label)
-            yield Drawing(title, f"tried_{_file(name)}", tried)
+        if len(points := _tried(named[name])):
+            yield figures.tried(name, _file(name), points, label)
 
 
 def _cost(
@@ -98,16 +97,11 @@ def _cost(
         and (seconds := row.chosen.mean("time/fit_seconds")) is not None
     }
     if len(points) > 1:
-        label = comparison.task.headline.label
-        pareto = partial(figures.pareto, points, styles=styles, label=label)
-        yield Drawing("What does accuracy cost?", "pareto", pareto)
+        yield figures.pareto(points, styles, comparison.task.headline.label)
     entropies = {n: row.chosen.mean("test/normalized_entropy") for n, row in named.items()}
     gains = {n: 1 - entropy for n, entropy in entropies.items() if entropy is not None}
     if gains:
-        draw_gains = partial(figures.gain_over_base_rate, gains, styles=styles)
-        yield Drawing(
-            "What is gained over knowing the base rate?", "gain_over_base_rate", draw_gains
-        )
+        yield figures.gain_over_base_rate(gains, styles)
 
 
 def _learning(
@@ -117,10 +111,7 @@ def _learning(
     curves = {n: reader.curves(row.chosen.records[0].run_id) for n, row in named.items()}
     curves = {n: of for n, of in curves.items() if figures.held_out(of, task.loss)}
     if curves:
-        learning = partial(
-            figures.learning_curves, curves, loss=task.loss, label=task.headline.label
-        )
-        yield Drawing("Does it still learn, does it overfit?", "learning_curves", learning)
+        yield figures.learning_curves(curves, task.loss, task.headline.label)
 
 
 def _rows(
@@ -143,20 +134,13 @@ def _rows(
         f: column for f, column in fields.items() if all(column in x for x in frames.values())
     }
     if fields:
-        label = comparison.task.headline.label
         rarest = sorted(fields, key=lambda field: frames[best][fields[field]].median())
         counts = {field: fields[field] for field in rarest[:N_FIELDS]}
-        by_count = partial(figures.error_by_count, frames, counts, styles=styles, label=label)
-        yield Drawing("Where is there little to learn from?", "error_by_count", by_count)
-    yield Drawing(
-        "Do predictions mean what they say?",
-        "reliability",
-        partial(figures.reliability, frames, styles=styles),
-    )
+        yield figures.error_by_count(frames, counts, styles, comparison.task.headline.label)
+    yield figures.reliability(frames, styles)
     binary = comparison.task.name == "binary"
     if binary and all(0 < frame["target"].mean() < 1 for frame in frames.values()):
-        curves = partial(figures.roc_and_precision_recall, frames, styles=styles)
-        yield Drawing("How well are ones ranked above zeros?", "roc_and_precision_recall", curves)
+        yield figures.roc_and_precision_recall(frames, styles)
 
 
 def _named(comparison: Comparison) -> dict[str, Choice]:

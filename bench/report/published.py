@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.metrics import TASKS
 from bench.report import figures
 from bench.report.figure_selection import draw_one
-from bench.report.figures import Drawing
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
@@ -219,8 +218,8 @@ def section(gap: Gap, title: str, directory: Path) -> list[str]:
         figures.System(name, gap.metric(name, WHOLE), gap.metric(name, FIRST), gap.published(name))
         for name in gap.systems
     ]
-    draw = partial(figures.systems, points, title, gap.reference)
-    figure = draw_one(Drawing(escaped(title), "published", draw), directory / "published.png")[1:]
+    drawing = figures.systems(points, title, gap.reference)
+    figure = draw_one(drawing, directory / f"{drawing.name}.png")[1:]
     what = "\n".join(f"- {code(name)}: {of.get('what', '')}" for name, of in gap.systems.items())
     text = filter(None, (findings(gap), what))
     return [table(gap), READING, *figure, gaps_table(gap), *text]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,11 @@ from bench.files import write_text
 from bench.identity import code_version, computed_by
 from bench.measure import environment
 from bench.progress import say
-from bench.report.figures import GREY, Drawing, drawn, look
+from bench.report.figures import GREY, Drawing, look
 from bench.tables import markdown_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Values = Mapping[str, Any]
 """Name of a measurement -> what it gave, as JSON; a text says why nothing was measured."""
@@ -65,21 +68,19 @@ def line_plot(
     yscale: str = "log",
 ) -> Drawing:
     """Return a figure of lines, label -> (x, y), over a logarithmic x; `level` is a dotted line."""
+    inside = len(lines) <= LINES_WITH_LEGEND_INSIDE
 
-    def draw(path: Path) -> None:
-        inside = len(lines) <= LINES_WITH_LEGEND_INSIDE
-        size = (6.4, 4) if inside else (8.4, max(4, 0.5 + LEGEND_INCHES * len(lines)))
-        with drawn(path, size) as figure:
-            axes = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log")
-            axes.set_yscale(yscale)
-            for number, (label, (x, y)) in enumerate(lines.items()):
-                axes.plot(x, y, label=label, markersize=4, **look(number))
-            if level is not None:
-                axes.axhline(level[1], color=GREY, linestyle=":", label=level[0])
-            legend: dict[str, Any] = {"frameon": False, "fontsize": 9}
-            axes.legend(**legend) if inside else figure.legend(loc="outside right upper", **legend)
+    def paint(figure: Figure) -> None:
+        axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale=yscale)
+        for number, (label, (x, y)) in enumerate(lines.items()):
+            axes.plot(x, y, label=label, markersize=4, **look(number))
+        if level is not None:
+            axes.axhline(level[1], color=GREY, linestyle=":", label=level[0])
+        legend: dict[str, Any] = {"frameon": False, "fontsize": 9}
+        axes.legend(**legend) if inside else figure.legend(loc="outside right upper", **legend)
 
-    return Drawing(title, name, draw)
+    size = (6.4, 4) if inside else (8.4, max(4, 0.5 + LEGEND_INCHES * len(lines)))
+    return Drawing(title, name, size, paint)
 
 
 @dataclass(frozen=True)

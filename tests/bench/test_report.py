@@ -255,5 +255,5 @@ def test_configurations_that_were_tried_are_points(tmp_path: Path) -> None:
     )
     by_k = pd.concat([points, points.assign(k=8)], ignore_index=True)
     for name, of in (("one", points), ("panels", by_k), ("failed", points[2:])):
-        tried("fm_sgd", of, tmp_path / name)
+        tried("fm_sgd", "fm_sgd", of, "MSE").draw(tmp_path / name)
         assert (tmp_path / f"{name}.png").stat().st_size > 1000

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.identity import ROOT
-from bench.report.figures import Point, pareto
+from bench.report.figures import Point, looks, pareto
 from bench.tracking import MLflowTracker, Sweep
 from tests.bench.chromium import PROGRAM, Chromium
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, track
@@ -39,7 +39,8 @@ def dashboard(
         run_id = track(tracker, job(l2), asked, name=f"dummy l2={l2:g}").run_id
     parent = tracker.begin_sweep(EXPERIMENT, asked)
     figure = directory / "pareto"
-    pareto({"dummy": Point(1.0, 0.3), "other": Point(2.0, 0.2)}, figure)
+    points = {"dummy": Point(1.0, 0.3), "other": Point(2.0, 0.2)}
+    pareto(points, looks(points), "MSE").draw(figure)
     tracker.log_sweep(parent, RESULT.metrics, [figure.with_suffix(".png")])
     tracker.end(parent, "FINISHED")
     server = subprocess.Popen(

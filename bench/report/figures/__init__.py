@@ -1,15 +1,20 @@
-"""Every figure: one function each, from numbers to a PNG that the color-blind can read."""
+"""Every figure: a function each, from numbers to a `Drawing` that the color-blind can read."""
 
-from bench.report.figures.classes import (
+from bench.report.figures.models import (
+    ByK,
+    Curve,
+    Point,
+    System,
+    error_by_k,
     gain_over_base_rate,
-    roc_and_precision_recall,
+    held_out,
+    learning_curves,
+    pareto,
+    systems,
+    tried,
 )
-from bench.report.figures.cost import Point, pareto
-from bench.report.figures.errors import error_by_count, reliability
-from bench.report.figures.learning import Curve, held_out, learning_curves
-from bench.report.figures.published import System, systems
-from bench.report.figures.style import GREY, Drawing, Look, drawn, look, looks
-from bench.report.figures.tuning import ByK, error_by_k, tried
+from bench.report.figures.rows import error_by_count, reliability, roc_and_precision_recall
+from bench.report.figures.style import GREY, Drawing, Look, look, looks
 
 __all__ = [
     "GREY",
@@ -19,7 +24,6 @@ __all__ = [
     "Look",
     "Point",
     "System",
-    "drawn",
     "error_by_count",
     "error_by_k",
     "gain_over_base_rate",

@@ -6,10 +6,10 @@ wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fm.io import written_aside
 
@@ -40,12 +40,25 @@ PALETTE = 128
 Look = Mapping[str, Any]
 
 
-class Drawing(NamedTuple):
-    """A figure that can be drawn: its question, its file's name, and what draws it into a path."""
+@dataclass(frozen=True)
+class Drawing:
+    """A figure to be drawn: its question, its file's name, its size in inches, what paints it."""
 
     title: str
     name: str
-    draw: Callable[[Path], None]
+    size: tuple[float, float]
+    paint: Callable[[Figure], None]
+
+    def draw(self, path: Path) -> None:
+        """Draw it into `path` with the suffix .png."""
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+
+        with rc_context(STYLE):
+            figure = Figure(figsize=self.size, layout="constrained")
+            figure.suptitle(self.title)
+            self.paint(figure)
+            save(figure, path.with_suffix(".png"))
 
 
 def look(number: int) -> Look:
@@ -60,18 +73,6 @@ def look(number: int) -> Look:
 def looks(models: Iterable[str]) -> dict[str, Look]:
     """Return a look for each model, to be kept in every figure of a report."""
     return {model: look(number) for number, model in enumerate(models)}
-
-
-@contextmanager
-def drawn(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """Yield a figure of `size` (inches) to draw on; save it as `path` with the suffix .png."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure
-        save(figure, path.with_suffix(".png"))
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,0 +1,134 @@
+"""Figures of single test rows: where models err, how they rank, whether they mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from bench.metrics import quantile_bins
+from bench.report.figures.models import OUTSIDE
+from bench.report.figures.style import GREY, Drawing, Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BINS = 8
+RELIABILITY_BINS = 15
+TICKS = (0, *(digit * 10**power for power in range(7) for digit in (1, 3)))
+LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
+"""Nominal coverage of the intervals that are looked at."""
+POINTS = 400
+"""Of a curve that has a point for each row."""
+
+Frames = Mapping[str, pd.DataFrame]
+"""Model -> a row for each test row, with `target`, `prediction` and `loss`."""
+Styles = Mapping[str, Look]
+
+
+def error_by_count(
+    models: Frames, fields: Mapping[str, str], styles: Styles, label: str
+) -> Drawing:
+    """Return the loss against the number of training rows of the row's level, a panel a field.
+
+    `fields` names a column of counts for each field. Bins hold equally many rows; bars are 95 %
+    intervals of the mean.
+    """
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, len(fields), sharey=True, squeeze=False)[0]
+        for axes, (field, column) in zip(panels, fields.items(), strict=True):
+            axes.set_xlabel(f"training rows of the row's {field}")
+            axes.set_xscale("symlog", linthresh=1)
+            for model, rows in models.items():
+                bins = pd.qcut(rows[column], BINS, duplicates="drop")
+                grouped = rows.groupby(bins, observed=True)
+                mean, sem = grouped["loss"].mean(), grouped["loss"].sem()
+                counts = grouped[column].median()
+                axes.errorbar(counts, mean, 1.96 * sem, capsize=2, label=model, **styles[model])
+            _mark_counts(axes)
+        panels[0].set_ylabel(f"test {label}")
+        figure.legend(*panels[0].get_legend_handles_labels(), **OUTSIDE)
+
+    size = (1.4 + 3.8 * len(fields), 4.2)
+    return Drawing("Where is there little to learn from?", "error_by_count", size, paint)
+
+
+def reliability(models: Frames, styles: Styles) -> Drawing:
+    """Return the mean target against the prediction, in bins of equally many rows.
+
+    Of a binary task these are 0 or 1 and the probability of 1; bars are 95 % intervals. Where a
+    frame has `std`, the coverage of its intervals is drawn too.
+    """
+    with_std = {model: rows for model, rows in models.items() if "std" in rows}
+
+    def paint(figure: Figure) -> None:
+        axes, *coverage = figure.subplots(1, 2 if with_std else 1, squeeze=False)[0]
+        ends: list[float] = []
+        for model, rows in models.items():
+            grouped = rows.groupby(quantile_bins(rows["prediction"].to_numpy(), RELIABILITY_BINS))
+            predicted, observed = grouped["prediction"].mean(), grouped["target"].mean()
+            error = 1.96 * grouped["target"].sem().fillna(0)
+            axes.errorbar(predicted, observed, error, capsize=2, label=model, **styles[model])
+            ends += [predicted.min(), predicted.max()]
+        line = [min(ends), max(ends)]
+        axes.plot(line, line, "--", color=GREY, label="as predicted", zorder=0)
+        axes.set(xlabel="predicted", ylabel="mean observed")
+        for panel in coverage:
+            _coverage(panel, with_std, styles)
+        figure.legend(*axes.get_legend_handles_labels(), **OUTSIDE)
+
+    size = (10 if with_std else 6.6, 4.4)
+    return Drawing("Do predictions mean what they say?", "reliability", size, paint)
+
+
+def roc_and_precision_recall(models: Frames, styles: Styles) -> Drawing:
+    """Return the ROC curve, and precision against recall, of classes and their probabilities."""
+
+    def paint(figure: Figure) -> None:
+        roc, precision = figure.subplots(1, 2)
+        roc.set(xlabel="false positive rate", ylabel="true positive rate")
+        precision.set(xlabel="recall", ylabel="precision", ylim=(0, 1.02))
+        roc.plot([0, 1], [0, 1], "--", color=GREY)
+        for model, rows in models.items():
+            line = {**styles[model], "marker": ""}
+            false_rate, true_rate, _ = roc_curve(rows["target"], rows["prediction"])
+            roc.plot(_thinned(false_rate), _thinned(true_rate), label=model, **line)
+            of_ones, recall, _ = precision_recall_curve(rows["target"], rows["prediction"])
+            precision.plot(_thinned(recall[:-1]), _thinned(of_ones[:-1]), **line)
+        rate = next(iter(models.values()))["target"].mean()
+        precision.axhline(rate, color=GREY, linestyle="--", label="base rate")
+        figure.legend(**OUTSIDE)
+
+    title = "How well are ones ranked above zeros?"
+    return Drawing(title, "roc_and_precision_recall", (9.4, 4.2), paint)
+
+
+def _mark_counts(axes: Axes) -> None:
+    """Label counts on a symmetric logarithmic axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.minorticks_off()
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    if len(ticks) < 2:
+        ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    return values[np.unique(np.linspace(0, len(values) - 1, POINTS).round().astype(int))]
+
+
+def _coverage(axes: Axes, models: Frames, styles: Styles) -> None:
+    for model, rows in models.items():
+        off = np.abs(rows["target"] - rows["prediction"]) / rows["std"]
+        inside = [np.mean(off <= norm.ppf((1 + level) / 2)) for level in LEVELS]
+        axes.plot(100 * LEVELS, 100 * np.array(inside), **styles[model])
+    axes.plot([100 * LEVELS[0], 100], [100 * LEVELS[0], 100], "--", color=GREY)
+    axes.set(xlabel="stated coverage of the interval, %", ylabel="rows within it, %")
