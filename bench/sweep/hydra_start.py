@@ -16,8 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, quoted, sentence
 from bench.identity import ROOT
-from bench.sweep.compose import check_choices, missing, plan, spelled_out
+from bench.sweep.compose import missing, plan
 from bench.sweep.job import run_alone
+from bench.sweep.overrides import check_choices, spelled_out
 
 FLAGS = {"-m", "--multirun"}
 MODES = {"hydra.mode=RUN", "hydra.mode=MULTIRUN"}

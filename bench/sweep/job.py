@@ -17,9 +17,9 @@ from bench import report
 from bench.errors import RunFailed, UserError
 from bench.processes import TimeUp, time_limit
 from bench.run import Job, Pruned, Result, run
-from bench.sweep.compose import key_of
 from bench.sweep.context import JobContext
 from bench.sweep.job_batch import Batch
+from bench.sweep.overrides import key_of
 from bench.sweep.protocol import pruned_digest
 from bench.sweep.trials import choices_of, experiment_of, job_of, load_data, run_name
 from bench.tracking import MLflowTracker, Record, Sweep, UnsentError

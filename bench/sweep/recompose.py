@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.errors import UserError, quoted
 from bench.identity import targets
-from bench.sweep.compose import CHOSEN, COMPUTED, as_dict, composed
+from bench.sweep.compose import COMPUTED, as_dict, composed
+from bench.sweep.overrides import CHOSEN
 from bench.tracking import flatten
 
 

@@ -28,8 +28,9 @@ from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import workers_at_most
 from bench.progress import Progress
 from bench.report.page import HOW
-from bench.sweep.compose import Plan, key_of, plan
+from bench.sweep.compose import Plan, plan
 from bench.sweep.context import JobContext
+from bench.sweep.overrides import key_of
 from bench.sweep.protocol import jobs_at_most, protocol
 from bench.sweep.results import Results
 from bench.sweep.scheduler import Launch, Scheduler

@@ -21,7 +21,8 @@ from bench.errors import UserError
 from bench.features import build_design, features_of
 from bench.identity import code_targets, code_version, digest, job_digest
 from bench.run import Job
-from bench.sweep.compose import CHOSEN, COMPUTED, REPEATS, Combination, as_dict
+from bench.sweep.compose import COMPUTED, REPEATS, Combination, as_dict
+from bench.sweep.overrides import CHOSEN
 from bench.tables import short
 from bench.task_models import model_for
 from bench.tracking import Experiment, flatten

@@ -76,6 +76,7 @@ def test_a_log_file_is_written_where_one_is_asked_for(folder: Path) -> None:
         (["-m", "model=linear,null"], "model=linear,null: model is chosen by a name"),
         (["data=1"], "data=1: data is chosen by a name"),
         (["split="], "split=: split is chosen by a name"),
+        (["model._target_=builtins.dict"], "dict is not derived from sklearn.base.BaseEstimator"),
         (["~features"], "~features: every run has a features; choose one, features=NAME"),
         (["hydra.run.dir=x"], "hydra.run.dir changes nothing here"),
         (["hydra.sweep.subdir=x"], "hydra.sweep.subdir changes nothing here"),
