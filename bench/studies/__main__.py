@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.errors import checked, exit_status
 from bench.identity import ROOT
 from bench.studies import STUDIES
-from bench.studies.study import Record, Study, bars_table
+from bench.studies.study import Record, Study
 from fm.validation import check_choice, check_integer
 
 RESULTS = ROOT / "results"
@@ -23,48 +23,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
     add = parser.add_argument
     add("--draw", action="store_true", help="measure nothing: write the page of what was measured")
-    add("--only", nargs="+", metavar="MEASUREMENT", help="print these alone, and write nothing")
     add("--repeats", type=int, help="measurements of each quantity")
     add("--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)")
-    asked = parser.parse_args(arguments)
-    return exit_status(lambda: _run(asked))
+    options = parser.parse_args(arguments)
+    return exit_status(lambda: _run(options))
 
 
-def _run(asked: argparse.Namespace) -> int:
-    if asked.study == "list":
+def _run(options: argparse.Namespace) -> int:
+    if options.study == "list":
         for name in STUDIES:
             print(f"{name:<18} {_study(name).summary}")
         return 0
     with checked():
-        check_choice("study", asked.study, STUDIES)
-        study = _study(asked.study)
-        for name in asked.only or ():
-            check_choice("measurement", name, list(study.measures))
-        repeats = study.repeats if asked.repeats is None else asked.repeats
+        check_choice("study", options.study, STUDIES)
+        study = _study(options.study)
+        repeats = study.repeats if options.repeats is None else options.repeats
         check_integer("--repeats", repeats, low=1)
-    if asked.only:
-        return _print(study, asked.only, repeats)
-    path = asked.results / f"{study.name}.json"
-    if asked.draw:
+    path = options.results / f"{study.name}.json"
+    if options.draw:
         record = Record.read(path)
     else:
         record = _going_on(path, Record(repeats=repeats), study.any_code)
-        study.measure(record, study.measures, lambda: record.write(path))
-    print(f"Written: {study.write(record, asked.results)}")
+        study.measure(record, lambda: record.write(path))
+    print(f"Written: {study.write(record, options.results)}")
     return 0
 
 
 def _study(name: str) -> Study:
     return importlib.import_module(f"bench.studies.{name}").STUDY
-
-
-def _print(study: Study, names: Sequence[str], repeats: int) -> int:
-    record = Record(repeats=repeats)
-    study.measure(record, names, lambda: None)
-    sections = study.sections(record.values)
-    print(*(section.markdown() for section in sections), sep="\n\n")
-    print(f"\n{bars_table([bar for section in sections for bar in section.bars])}")
-    return 0
 
 
 def _going_on(path: Path, now: Record, any_code: bool) -> Record:

@@ -36,7 +36,7 @@ MODELS: Mapping[str, Mapping[str, Any]] = OURS | _KINDS["others"]
 SIZES = (100_000, 1_000_000, 10_000_000)
 MOST_ROWS = 25_000_000
 """For our own models alone."""
-SHARE = {10_000_000: 0.5, 25_000_000: 0.25}
+EPOCHS_KEPT = {10_000_000: 0.5, 25_000_000: 0.25}
 """Of the epochs, where there are so many ratings: fewer are enough, and take long."""
 PASSES = {10_000_000: 4}
 """Of VW, else 10."""
@@ -63,7 +63,7 @@ def settings(name: str, n_rows: int) -> dict[str, Any]:
     """Return what differs from `conf/model` for so many ratings."""
     given = dict(MODELS[name])
     if "n_iter" in given:
-        given["n_iter"] = int(given["n_iter"] * SHARE.get(n_rows, 1))
+        given["n_iter"] = int(given["n_iter"] * EPOCHS_KEPT.get(n_rows, 1))
     if name.startswith("vw_"):
         given["passes"] = PASSES.get(n_rows, 10)
     return given
@@ -146,9 +146,8 @@ def by_turns(values: Values) -> list[Section]:
             bars.append(Bar(what, np.array([apart]), high=1e-8))
     text = f"""\
 Ours and theirs in one process, a fit of each by turns, {TURNS} turns, at {RACE_ROWS:,} ratings:
-seconds of an epoch, sweep or pass, each turn's median, and the ratio of each turn. With
-*{TWO_THREADS}* it is our own model, with `n_jobs=2`: batches of levels are shared out to threads,
-random numbers are drawn before, sums are added up in one order, so that draws are the same.
+seconds of an epoch, sweep or pass, each turn's median, and the ratio of each turn. *{TWO_THREADS}*
+is our own model again, with `n_jobs=2`.
 
 {markdown_table(["ours", "theirs", "ours, s", "theirs, s", "ours / theirs"], rows)}"""
     return [Section("By turns", text, bars)]
@@ -290,19 +289,12 @@ def _table(
     growing: pd.DataFrame | None = None,
     show: Callable[[float], str] = seconds,
 ) -> str:
-    rows = [
-        [name, *(MISSING if np.isnan(value) else show(value) for value in of)]
-        for name, of in frame.iterrows()
-    ]
-    header = ["", *(f"{size:,}" for size in frame.columns)]
+    cells = frame.map(lambda value: MISSING if np.isnan(value) else show(value))
+    cells.columns = [f"{size:,}" for size in frame.columns]
     if growing is not None:
-        header.append("log-log slope")
-        curve = {name: dict(of.dropna()) for name, of in growing.iterrows()}
-        rows = [
-            [*row, f"{slopes(of):.2f}" if len(of := curve.get(row[0], {})) > 1 else MISSING]
-            for row in rows
-        ]
-    return markdown_table(header, rows)
+        curves = growing.reindex(frame.index).apply(lambda of: dict(of.dropna()), axis=1)
+        cells["log-log slope"] = [f"{slopes(of):.2f}" if len(of) > 1 else MISSING for of in curves]
+    return markdown_table(["", *cells], cells.reset_index().to_numpy().tolist())
 
 
 STUDY = Study(

@@ -9,7 +9,7 @@ A measurement that was interrupted goes on where it stopped, if machine and code
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
 from pathlib import Path
@@ -185,14 +185,14 @@ class Study:
     def measures(self) -> dict[str, Measure]:
         return {name: measure for part in self.parts for name, measure in part.measures.items()}
 
-    def measure(self, record: Record, names: Iterable[str], keep: Callable[[], None]) -> None:
-        """Add to `record` what it lacks of the measurements `names`; call `keep` after each."""
-        for name in names:
+    def measure(self, record: Record, keep: Callable[[], None]) -> None:
+        """Add to `record` the measurements that it lacks; call `keep` after each."""
+        for name, measure in self.measures.items():
             if name in record.values:
                 continue
             say(f"{self.name}: {name}")
             try:
-                value = self.measures[name](Context(record.repeats, record.values))
+                value = measure(Context(record.repeats, record.values))
             except (ImportError, FileNotFoundError) as error:
                 value = str(error)  # a program that is compared with is not installed
             finally:
