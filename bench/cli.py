@@ -9,6 +9,7 @@ fm-bench ui                                         the MLflow dashboard
 fm-bench check [CHECKS]                             has a change made a model worse?
 fm-bench list models|data|splits|features|experiments
 fm-bench init FOLDER                                write a benchmark of your own to begin with
+fm-bench completion bash|zsh                        tab completion, for eval "$(...)"
 fm-bench --version; fm-bench --help                 every group and key
 """
 
@@ -19,6 +20,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import fm
 from bench.errors import UserError, checked, exit_status
@@ -35,6 +37,7 @@ COMMANDS = {
     "init": "bench.init",
 }
 """Command -> the module whose `main(arguments)` it is."""
+NAMES = ("run", "sweep", *COMMANDS, "list", "completion")
 LISTED = {
     "models": "model",
     "data": "data",
@@ -44,6 +47,15 @@ LISTED = {
     "searches": "search",
 }
 """What `list` lists -> its group of configuration files."""
+COMPLETION = """\
+_fm_bench() {
+    local line="${COMP_LINE:0:COMP_POINT}" IFS=$'\\n'
+    COMPREPLY=($(fm-bench complete "$line" 2>/dev/null))
+    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace
+}
+complete -o default -F _fm_bench fm-bench
+"""
+"""For bash; the shell splits words at `=`, and replaces what comes after the last one."""
 
 
 def script() -> None:
@@ -72,26 +84,67 @@ def _command(arguments: list[str]) -> int:
         return 0
     if name == "list":
         return listing(arguments[1:])
+    if name == "completion":
+        return completion(arguments[1:])
+    if name == "complete":
+        print(*completions(" ".join(arguments[1:])), sep="\n")
+        return 0
     if name in COMMANDS:
         return import_module(COMMANDS[name]).main(arguments[1:])
     if name in ("run", "sweep"):
         arguments = [*(["-m"] if name == "sweep" else []), *arguments[1:]]
     elif name and not name.startswith(("-", "+", "~")) and "=" not in name:
         with checked():
-            check_choice("command", name, ["run", "sweep", *COMMANDS, "list"])
+            check_choice("command", name, NAMES)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return start(arguments)
 
 
+def completion(arguments: Sequence[str]) -> int:
+    """Print what a shell is to evaluate for tab completion."""
+    if list(arguments) not in (["bash"], ["zsh"]):
+        raise UserError("completion is for bash or zsh: fm-bench completion bash")
+    if arguments[0] == "zsh":
+        print("autoload -U +X bashcompinit && bashcompinit")
+    print(COMPLETION, end="")
+    return 0
+
+
+def completions(line: str) -> list[str]:
+    """Return what the last word of a command line may be, without what stands before its `=`.
+
+    >>> completions("fm-bench model=fm_a")
+    ['fm_als']
+    """
+    *before, word = line.split(" ")
+    group, is_choice, value = word.partition("=")
+    if is_choice:
+        done, comma, begun = value.rpartition(",")
+        words = [f"{done}{comma}{name}" for name in _files(group, before) if name.startswith(begun)]
+    elif before[1:] == ["list"]:
+        words = [name for name in LISTED if name.startswith(word)]
+    else:
+        groups = [f"{group}=" for group in LISTED.values()]
+        names = NAMES if len(before) == 1 else ()
+        words = [name for name in (*names, *groups) if name.startswith(word)]
+    return sorted(words)
+
+
+def _files(group: str, words: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a group of configurations, those of `--config-dir` included, by name."""
+    _, own = split_config_dir(words)
+    folders = [ROOT / "conf"] if own is None else [ROOT / "conf", own]
+    return {p.stem: p for f in folders for p in sorted((f / group).glob("*.yaml"))}
+
+
 def listing(arguments: Sequence[str]) -> int:
     """Print the choices of a group, each with the first line of its file."""
-    words, own = split_config_dir(arguments)
-    folders = [ROOT / "conf"] if own is None else [ROOT / "conf", own]
+    words, _ = split_config_dir(arguments)
     if len(words) != 1:
         raise UserError(f"list one of {', '.join(LISTED)}")
     with checked():
         check_choice("list", words[0], LISTED)
-    files = {p.stem: p for f in folders for p in (f / LISTED[words[0]]).glob("*.yaml")}
+    files = _files(LISTED[words[0]], arguments)
     width = max(map(len, files), default=0)
     for name, path in sorted(files.items()):
         lines = path.read_text("utf-8").splitlines()

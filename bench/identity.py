@@ -26,6 +26,8 @@ OWN = ("fm", "baselines", "bench")
 """Packages whose source counts even where they are installed."""
 RUN = ("bench.run", "bench.features")
 """The modules that every run begins in."""
+CHANGES_SHOWN = 200_000
+"""Characters of a difference of code that are kept."""
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 """Distributions named otherwise than their module; others are looked up, which takes a second."""
 
@@ -214,11 +216,18 @@ def code_version(names: Sequence[str] = ("fm", "baselines")) -> dict[str, str]:
     return version
 
 
-def _git(*arguments: str) -> str | None:
-    """Output of a git command in this project's own tree; None without git or outside one."""
+def code_changes() -> str:
+    """Return how the code here, and that in the current folder, differs from its commit."""
+    folders = dict.fromkeys((ROOT, Path.cwd()))
+    changes = (_git("diff", "HEAD", "--", "*.py", "*.yaml", folder=folder) for folder in folders)
+    return "\n".join(dict.fromkeys(filter(None, changes)))[:CHANGES_SHOWN]
+
+
+def _git(*arguments: str, folder: Path = ROOT) -> str | None:
+    """Output of a git command, by default in this project's own tree; None where it fails."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None

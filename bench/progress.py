@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TextIO
 
+from sklearn.base import BaseEstimator
+
 from bench import report
 from bench.tracking import Record
 
@@ -21,6 +23,24 @@ def say(what: str = "") -> None:
     """
     if sys.stderr.isatty():
         print(f"\r{what}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class Epochs:
+    """Shows the epochs of a fit, and the time left, on a terminal."""
+
+    def __init__(self) -> None:
+        self._epoch, self._began = 0, time.monotonic()
+
+    def __call__(self, epoch: int, model: BaseEstimator) -> None:
+        """Show an epoch; the first of a further fit starts the clock anew."""
+        if epoch <= self._epoch:
+            self._began = time.monotonic()
+        self._epoch, total = epoch, model.get_params().get("n_iter")
+        text = f"epoch {epoch}"
+        if total is not None:
+            left = (time.monotonic() - self._began) / epoch * (total - epoch)
+            text = f"[{_bar(epoch, total)}] {text} of {total}, {_duration(left)} left"
+        say(text)
 
 
 class Progress:
@@ -91,14 +111,19 @@ class Progress:
         if scored:
             best = min(scored, key=scored.__getitem__)
             text += f"; best {scored[best]:.4f} {best.removesuffix(' (simulated)')}"
-        bar = ("#" * (WIDTH * done // max(1, self.total))).ljust(WIDTH, ".")
-        return f"[{bar}] {text}" if len(text) + WIDTH + 3 <= width else text[:width]
+        return (
+            f"[{_bar(done, self.total)}] {text}" if len(text) + WIDTH + 3 <= width else text[:width]
+        )
 
     def close(self) -> None:
         """Leave the terminal to what comes next."""
         if self._live:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
+
+
+def _bar(done: int, total: int) -> str:
+    return ("#" * (WIDTH * done // max(1, total))).ljust(WIDTH, ".")
 
 
 def _duration(seconds: float) -> str:

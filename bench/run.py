@@ -14,7 +14,7 @@ timed; encoding, evaluation and logging are outside.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
@@ -37,6 +37,7 @@ from fm.design import Design
 from fm.validation import check_integer
 
 Matrix: TypeAlias = Design | sparse.csr_array
+Watch: TypeAlias = Callable[[int, BaseEstimator], None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Job:
     everything resolved that can change the result, and nothing else. `first_rows` asks for the raw
     test MSE on that many first rows too: what a program shows that reports at powers of two.
     `limits` are validation errors by epoch: a model whose best so far is above one of them is given
-    up. They, and where the `code` is from, are no part of what the job is.
+    up. `shown` is called with the number of each epoch and the model. They, and where the `code` is
+    from, are no part of what the job is.
     """
 
     names: dict[str, str]
@@ -62,6 +64,7 @@ class Job:
     threads: int = 1
     first_rows: int | None = None
     limits: Mapping[int, float] = field(default_factory=dict)
+    shown: Watch | None = None
     code: Mapping[str, str] = field(default_factory=code_version)
 
     @property
@@ -131,7 +134,9 @@ def run(job: Job) -> Result:
         model: BaseEstimator, rows: Rows, validation: Rows, limits: Mapping[int, float]
     ) -> tuple[Matrix, BaseEstimator, Measured]:
         X = build_design(dataset, job.features, rows, min_count=job.min_count)
-        watch = partial(_hold_to, limits, task.validation_curve) if limits else None
+        watch: list[Watch] = [job.shown] if job.shown else []
+        if limits:
+            watch.append(partial(_hold_to, limits, task.validation_curve))
         parts = _fit_arguments(model, X, y, weight, rows, validation)
         return X, *_fit(model, parts, job.threads, watch)
 
@@ -220,18 +225,23 @@ def _fit(
     model: BaseEstimator,
     arguments: Mapping[str, object],
     threads: int,
-    watch: Callable[[int, BaseEstimator], None] | None,
+    watch: Sequence[Watch],
 ) -> tuple[BaseEstimator, Measured]:
     """Return a fitted copy of `model`, and its cost.
 
-    `watch` is called after every epoch where the model can be watched.
+    Each of `watch` is called after every epoch where the model can be watched.
     """
     model = clone(model)
-    if watch is not None and "callback" in model.get_params():
-        model.set_params(callback=watch)
+    if watch and "callback" in model.get_params():
+        model.set_params(callback=partial(_watched, watch))
     with Measured(threads) as cost:
         model.fit(**arguments)
     return model, cost
+
+
+def _watched(watch: Sequence[Watch], epoch: int, model: BaseEstimator) -> None:
+    for look in watch:
+        look(epoch, model)
 
 
 def _hold_to(limits: Mapping[int, float], curve: str, epoch: int, model: BaseEstimator) -> None:

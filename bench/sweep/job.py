@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from bench import report
 from bench.errors import RunFailed, UserError
 from bench.processes import TimeUp, time_limit
+from bench.progress import Epochs, say
 from bench.run import Job, Pruned, Result, run
 from bench.sweep.context import JobContext
 from bench.sweep.job_batch import Batch
@@ -133,6 +135,8 @@ def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | 
     began = time.time()
     outcome: Result | Exception
     budgets = [s for s in (context.job_seconds, context.seconds_left) if s is not None]
+    if not context.sweep.name and sys.stderr.isatty():  # a single run
+        job = replace(job, shown=Epochs())
     try:
         with threadpool_limits(job.threads), time_limit(min(budgets, default=None)):
             outcome = run(job)
@@ -142,6 +146,7 @@ def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | 
         outcome = error
     except Exception as error:  # whatever it is, it is one job's
         outcome = error
+    say()
     pruned = isinstance(outcome, Pruned)
     entry = entry_of(
         job,

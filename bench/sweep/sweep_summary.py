@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bench.sweep.results import Results
 from bench.sweep.scheduler import Scheduler
 from bench.sweep.uploader import Uploader
 from bench.tracking import MLflowTracker, Record, RunReader, redacted
+from bench.tracking.models import register
 
 
 def summarize(
@@ -83,9 +85,12 @@ def _send(
 
 
 def _keep_model(reader: RunReader, best: Record, dataset: Dataset) -> None:
-    """Log the best run's model; where that fails, say so: the sweep does not fail by it."""
+    """Log and register the best run's model; where that fails, say so: no sweep fails by it."""
     try:
-        models.keep(reader, best.run_id, dataset)
+        address = models.keep(reader, best.run_id, dataset)
+        if address.startswith("models:/"):
+            name = re.sub(r"[^\w.-]+", "_", f"{best.model}-{dataset.name}")
+            print(f"Model: {register(reader, best.run_id, address, name)}")
     except UserError as error:
         print(f"bench: no model is logged: {error}", file=sys.stderr)
     except Exception as error:

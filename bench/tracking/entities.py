@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.metrics import task_of
 from bench.tracking.dashboard_view import NAME, saved_view
 from bench.tracking.queue_entry import Entry
-from bench.tracking.run_reader import CURVE
+from bench.tracking.run_reader import CURVE, QUESTION
 from bench.tracking.run_record import Experiment
 
 if TYPE_CHECKING:
@@ -57,6 +57,6 @@ def experiment_tags(experiment: Experiment) -> dict[str, str]:
     """Return an experiment's description, the report's question and the saved view."""
     return {
         "mlflow.note.content": experiment.description,
-        "question": json.dumps(experiment.question),
+        QUESTION: json.dumps(experiment.question),
         f"mlflow.sharedViewState.{NAME}": saved_view(task_of(experiment.question)),
     }

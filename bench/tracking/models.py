@@ -15,6 +15,8 @@ from fm import deployment
 from fm.deployment import Served
 
 NAME = "model"
+BEST = "best"
+"""Alias of the version of a registered model that the last sweep found best."""
 REQUIRED = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas")
 
 
@@ -65,3 +67,18 @@ def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> 
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
         ).model_uri
+
+
+def register(store: Store, run_id: str, address: str, name: str) -> str:
+    """Register a run's logged model as a version of `name`, once; return the address it then has.
+
+    The version has the alias `best`, which an earlier one loses.
+    """
+    client = store.client
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    versions = client.search_model_versions(f"name = '{name}'")
+    known = [v for v in versions if v.run_id == run_id]
+    version = known[0] if known else client.create_model_version(name, address, run_id)
+    client.set_registered_model_alias(name, BEST, version.version)
+    return f"models:/{name}@{BEST}"

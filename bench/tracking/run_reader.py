@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 T = TypeVar("T")
+QUESTION = "mlflow.bench.question"
+"""Tag of an experiment, as JSON, which MLflow does not show."""
 CURVE = "curve/"
 """Prefix of the metrics that are learning curves."""
 VALIDATION_CURVE = f"{CURVE}validation_mse"
@@ -201,7 +203,8 @@ class RunReader(Store):
             raise self._no_experiment(name)
         _, tags = self._experiments()[name]
         description = tags.get("mlflow.note.content", "")
-        return Experiment(name, description, json.loads(tags.get("question", "{}")))
+        question = tags.get(QUESTION) or tags.get("question", "{}")  # as earlier versions had it
+        return Experiment(name, description, json.loads(question))
 
     def parent(self, run_id: str) -> tuple[Experiment, ParentRun] | None:
         """Return the sweep whose parent run this is, with its experiment; None of other runs."""

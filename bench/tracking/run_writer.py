@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import first_line
 from bench.files import make_folder, sync, sync_tree
+from bench.identity import code_changes
 from bench.tracking.entities import data_of, experiment_tags, metrics_of, params_of, tags_of
 from bench.tracking.lease import locked
 from bench.tracking.local_store import create_database, local_runs, move_artifacts
@@ -77,7 +78,11 @@ class MLflowTracker(RunReader):
                 SIGN_OF_LIFE: _now(),
                 "mlflow.note.content": sweep.description,
             }
-            return self.client.create_run(experiment_id, tags=tags, run_name=sweep.name).info.run_id
+            run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
+            changes = code_changes()
+            if changes:
+                self.client.log_text(run.info.run_id, redacted(changes), "code.diff")
+            return run.info.run_id
 
     def log_sweep(
         self, run_id: str, metrics: Mapping[str, float], files: list[Path], best: str | None = None

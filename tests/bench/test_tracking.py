@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
 from bench.run import Job, Pruned, Result
-from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten
+from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, run_writer
 from bench.tracking.queue_entry import Entry, entry_of, write_files
 
 SECONDS = itertools.count(1)
@@ -157,6 +157,18 @@ def test_newest_attempt_counts(tracker: MLflowTracker) -> None:
     track(tracker, job(6.0), sweep("s7"), ValueError("first"))
     run_id = track(tracker, job(6.0), sweep("s7")).run_id
     assert [(r.run_id, r.finished) for r in tracker.records(EXPERIMENT, "s7")] == [(run_id, True)]
+
+
+def test_a_sweep_keeps_how_the_code_was_changed_and_hides_the_question(
+    tracker: MLflowTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_writer, "code_changes", lambda: "-before\n+after\n")
+    parent = tracker.begin_sweep(EXPERIMENT, sweep("s12"))
+    (artifact,) = tracker.client.list_artifacts(parent)
+    path = Path(tracker.client.download_artifacts(parent, artifact.path))
+    assert (path.name, path.read_text()) == ("code.diff", "-before\n+after\n")
+    tags = tracker.client.get_experiment_by_name(EXPERIMENT.name).tags
+    assert all(tag.startswith("mlflow.") for tag in tags)  # which MLflow does not show
 
 
 def test_sweep_is_resumed_not_repeated(tracker: MLflowTracker) -> None:

@@ -12,6 +12,7 @@ from bench.cli import main
 from bench.errors import UserError
 from bench.sweep import composed, load_data
 from bench.tracking import RunReader
+from bench.tracking.models import register
 
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
@@ -76,4 +77,9 @@ def test_other_settings_than_those_of_the_run_are_refused(store) -> None:
 @pytest.mark.slow
 def test_an_honest_run_is_fitted_again(store) -> None:
     reader, run_id, _ = store
-    assert models.keep(reader, run_id, load_data(composed(TINY))).startswith("models:/")
+    address = models.keep(reader, run_id, load_data(composed(TINY)))
+    assert address.startswith("models:/")
+    for _ in range(2):  # a sweep that is started again registers nothing twice
+        assert register(reader, run_id, address, "fm_als-tiny") == "models:/fm_als-tiny@best"
+    version = reader.client.get_model_version_by_alias("fm_als-tiny", "best")
+    assert (version.run_id, int(version.version)) == (run_id, 1)
