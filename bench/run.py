@@ -150,15 +150,7 @@ def run(job: Job) -> Result:
             settled = clone(model).set_params(**getattr(model, "refit_params_", {}))
             X, model, cost = fit(settled, split.development, split.development[:0], {})
 
-    metrics["time/fit_seconds"] = cost.seconds
-    metrics["time/fit_cpu_seconds"] = cost.cpu_seconds
-    if hasattr(model, "n_parameters_"):
-        metrics["size/parameters"] = float(model.n_parameters_)
-    if getattr(model, "n_chains", None) and model.r_hat_:
-        metrics["fit/r_hat"] = max(model.r_hat_.values())
-    memory = getattr(model, "peak_memory_", cost.peak_memory)
-    if memory is not None:
-        metrics["size/peak_memory_mib"] = memory / 2**20
+    metrics |= _costs(model, cost)
     if not job.test:
         return Result(metrics=metrics, curves=curves)
 
@@ -174,6 +166,19 @@ def run(job: Job) -> Result:
     metrics["time/predict_seconds"] = predicting.seconds
     extra = row_statistics(model, X_test, dataset, split)
     return Result(metrics, split.test, prediction, curves, extra, (model, X))
+
+
+def _costs(model: BaseEstimator, cost: Measured) -> dict[str, float]:
+    """Return what a fitted model took and what size it has; of several chains how far they agree."""
+    costs = {"time/fit_seconds": cost.seconds, "time/fit_cpu_seconds": cost.cpu_seconds}
+    if hasattr(model, "n_parameters_"):
+        costs["size/parameters"] = float(model.n_parameters_)
+    if getattr(model, "n_chains", None) and getattr(model, "r_hat_", None):
+        costs["fit/r_hat"] = max(model.r_hat_.values())
+    memory = getattr(model, "peak_memory_", cost.peak_memory)
+    if memory is not None:
+        costs["size/peak_memory_mib"] = memory / 2**20
+    return costs
 
 
 def _bounds(dataset: Dataset, task: Task, rows: Rows) -> dict[str, float]:
