@@ -110,7 +110,7 @@ class VowpalWabbit(RegressorMixin, Estimator):
         ------
         TypeError, ValueError : X is no Design, a block has no letter of its own, y is not finite or
             of another length, the arguments ask for other than a regression.
-        RuntimeError : VW failed, diverged, or did not see every row; with what VW said.
+        RuntimeError : VW failed, diverged, or did not see every row; with VW's output.
         """
         return self.fit_numbers(X, check_target(check_design(X), y))
 

@@ -83,7 +83,7 @@ class FieldAware(Program, RegressorMixin, Estimator):
         ------
         TypeError, ValueError : X is no Design, y is not finite or of another length.
         FileNotFoundError : there is no such program.
-        RuntimeError : it failed, with what it said, or wrote no model.
+        RuntimeError : it failed, with its output, or wrote no model.
         """
         self.check_params()
         y = check_target(check_design(X), y)

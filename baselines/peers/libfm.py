@@ -84,7 +84,7 @@ class LibFM(Program, RegressorMixin, Estimator):
         TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another
             length.
         FileNotFoundError : there is no such program.
-        RuntimeError : it failed; with what it said.
+        RuntimeError : it failed; with its output.
         """
         self.check_params()
         X = check_design(X)

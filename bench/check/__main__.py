@@ -56,40 +56,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments and arguments[0] in COMMANDS:
         return exit_status(lambda: COMMANDS[arguments[0]](arguments[1:]))
-    asked = parser().parse_intermixed_args(arguments)
-    return exit_status(lambda: _run(asked))
+    options = parser().parse_intermixed_args(arguments)
+    return exit_status(lambda: _run(options))
 
 
-def _run(asked: argparse.Namespace) -> int:
-    experiments, names, path = _asked(asked)
-    if asked.power is not None:
-        print(_power(experiments, path, asked.power))
+def _run(options: argparse.Namespace) -> int:
+    experiments, names, path = _selected(options)
+    if options.power is not None:
+        print(_power(experiments, path, options.power))
         return 0
-    if asked.values is not None:
-        print(json.dumps(_values(experiments, names, asked.values)))
+    if options.values is not None:
+        print(json.dumps(_values(experiments, names, options.values)))
         return 0
-    if asked.record != bool(asked.reason):
+    if options.record != bool(options.reason):
         raise UserError('a reference is recorded with its reason: --record --reason "..."')
     data = ", ".join(dict.fromkeys(e.dataset for e in experiments if not names or e.name in names))
     print(f"Accuracy check on {data}", flush=True)
-    if asked.record:
-        return _record(experiments, names, path, asked.reason)
-    base = _outcomes(asked.base) if asked.base else None
+    if options.record:
+        return _record(experiments, names, path, options.reason)
+    base = _outcomes(options.base) if options.base else None
     outcomes = list(check(experiments, path, only=names))
     text = summary(outcomes, data, base)
     print(f"\n{text}")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(page, "a", encoding="utf-8") as file:
             file.write(text)
-    if asked.json:
-        write_text(asked.json, json.dumps([o.as_json() for o in outcomes], indent=1))
-    if asked.comment:
-        write_text(asked.comment, text)
-    if not asked.no_track:
+    if options.json:
+        write_text(options.json, json.dumps([o.as_json() for o in outcomes], indent=1))
+    if options.comment:
+        write_text(options.comment, text)
+    if not options.no_track:
         try:
-            history.track(outcomes, text, asked.results)
+            history.track(outcomes, text, options.results)
         except Exception as error:  # the verdict counts, whatever became of the store
-            print(f"The check could not be tracked in {asked.results}: {sentence(error)}")
+            print(f"The check could not be tracked in {options.results}: {sentence(error)}")
     return int(any(o.failure for o in outcomes))
 
 
@@ -100,22 +100,22 @@ def _outcomes(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"cannot read the outcome {path} of a check: {sentence(error)}") from error
 
 
-def _asked(asked: argparse.Namespace) -> tuple[list[Experiment], list[str], Path]:
+def _selected(options: argparse.Namespace) -> tuple[list[Experiment], list[str], Path]:
     """Return the experiments of the check, the names of those to run, and the reference."""
-    files = [Path(name) for name in asked.checks if name.endswith((".yaml", ".yml"))]
-    names = [name for name in asked.checks if not name.endswith((".yaml", ".yml"))]
+    files = [Path(name) for name in options.checks if name.endswith((".yaml", ".yml"))]
+    names = [name for name in options.checks if not name.endswith((".yaml", ".yml"))]
     if len(files) > 1:
         raise UserError(f"one file of checks at a time, got {', '.join(map(str, files))}")
     if files:
         sys.path.insert(0, os.getcwd())  # where functions of one's own lie
-        experiments = read_experiments(files[0], asked.data)
+        experiments = read_experiments(files[0], options.data)
         path = files[0].with_name(f"{files[0].stem}.reference.yaml")
     else:
-        experiments, path = own_experiments(asked.data), reference.OWN
+        experiments, path = own_experiments(options.data), reference.OWN
     with checked():
         for name in names:
             check_choice("experiment", name, [e.name for e in experiments])
-    return experiments, names, asked.reference or path
+    return experiments, names, options.reference or path
 
 
 def _record(experiments: Sequence[Experiment], names: list[str], path: Path, reason: str) -> int:

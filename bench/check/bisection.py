@@ -39,9 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--good", required=True, help="a revision before it")
     parser.add_argument("--bad", default="HEAD", help="a revision after it (default: HEAD)")
-    asked = parser.parse_args(arguments)
-    bisection = Bisection(asked.checks)
-    commit = bisection.first_bad(asked.good, asked.bad)
+    options = parser.parse_args(arguments)
+    bisection = Bisection(options.checks)
+    commit = bisection.first_bad(options.good, options.bad)
     print(f"{bisection.label} became worse in\n\n{_git('log', '-1', '--stat', commit)}")
     return 0
 

@@ -7,16 +7,19 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from bench.check import reference
-from bench.check.calibration import calibrate
 from bench.check.experiments import DIRECTIONS, Experiment, Metrics
 from bench.check.outcome import Outcome
 from bench.check.rule import SAME, judge
 from bench.errors import UserError, first_line
+from bench.measure import Measured
 from bench.progress import say
 
-Measured = tuple[Metrics, float]
+Result = tuple[Metrics, float]
+"""Of one seed: its metrics, and seconds of fit and prediction."""
+CALIBRATIONS = 5
 
 
 def n_results(experiments: Sequence[Experiment]) -> int:
@@ -37,7 +40,7 @@ def check(
 
     Parameters
     ----------
-    experiments : of the whole check, whose number the share of false alarms depends on.
+    experiments : of the whole check, whose number the rate of false alarms depends on.
     path : of the reference.
     only : names of those to run; by default all.
     first_seed, threads : other seeds than the recorded ones; BLAS threads.
@@ -61,11 +64,11 @@ def check(
 
 
 class _Seeds:
-    """Results of an experiment by seed, measured when they are first asked for."""
+    """Results of an experiment by seed, measured when they are first needed."""
 
     def __init__(self, experiment: Experiment, first: int, threads: int) -> None:
         self.experiment, self.first, self.threads = experiment, first, threads
-        self.measured: list[Measured] = []
+        self.measured: list[Result] = []
 
     def losses(self, metric: str, start: int, stop: int) -> list[float]:
         for seed in range(self.first + len(self.measured), self.first + stop):
@@ -83,10 +86,10 @@ def _checked(
 ) -> Outcome:
     recorded, losses = reference.recorded_of(entry, metric)
     better = seeds.experiment.metrics[metric]
-    known = losses[seeds.first :]
+    at_record = losses[seeds.first :]
 
     def unchanged(now: Sequence[float]) -> int:
-        pairs = zip(now, known, strict=False)
+        pairs = zip(now, at_record, strict=False)
         return sum(abs(a - b) <= SAME * max(1.0, abs(b)) for a, b in pairs)
 
     name = seeds.experiment.name
@@ -131,9 +134,33 @@ def record(
         yield experiment.name, entry
 
 
-def _measured(experiment: Experiment) -> list[Measured]:
+def _measured(experiment: Experiment) -> list[Result]:
     """Return two seeds where they give the same numbers, else twice those of a second look."""
     first = [experiment.measure(seed) for seed in range(2)]
     if first[0][0] == first[1][0]:
         return first
     return first + [experiment.measure(seed) for seed in range(2, 2 * experiment.seeds)]
+
+
+def calibrate() -> float:
+    """Return the seconds of a fixed workload, the least of some runs: the machine's speed.
+
+    It does what the fits do, none of their code: random numbers, gathers, small products and
+    Cholesky factorizations in batches, sparse products.
+    """
+    return min(_calibrated() for _ in range(CALIBRATIONS))
+
+
+def _calibrated() -> float:
+    rng = np.random.default_rng(0)
+    rows, levels = rng.integers(0, [[1000], [2000]], (2, 100_000))
+    matrix = sparse.csr_array((np.ones(len(rows)), (rows, levels)), shape=(1000, 2000))
+    with Measured(threads=1) as cost:
+        table = rng.standard_normal((2000, 12))
+        for _ in range(4):
+            taken = table.take(levels, axis=0).reshape(-1, 50, 12)
+            gram = taken.transpose(0, 2, 1) @ taken + np.eye(12)
+            np.linalg.cholesky(gram)
+            matrix @ table
+            matrix.T @ (matrix @ table)
+    return cost.seconds

@@ -20,7 +20,7 @@ class Outcome:
     Attributes
     ----------
     reference : the recorded mean.
-    judged : None if the experiment ended with `error`.
+    judged : None if the experiment failed, with `error`.
     unchanged : seeds that gave the recorded number.
     slowdown : times as long as recorded, the machine's speed taken out.
     """
@@ -105,7 +105,7 @@ def _table(outcomes: Sequence[Outcome], base: Sequence[Mapping[str, Any]] | None
     columns = {
         "experiment": [of["experiment"] for of in kept],
         "metric": [of["metric"] for of in kept],
-        "verdict": [of["verdict"] or "ended with an error: fails" for of in kept],
+        "verdict": [of["verdict"] or "error: fails" for of in kept],
         "recorded": [number(of["reference"], 5) for of in kept],
     }
     if base is not None:

@@ -74,8 +74,8 @@ class Accuracy:
         from bench.check.outcome import summary
 
         experiment = Experiment(name, name, metrics, seeds, negligible, evaluate)
-        known = reference.load(self.reference).get(FUNCTION, {}).get("experiments", {})
-        others = sum(len(entry["metrics"]) for n, entry in known.items() if n != name)
+        recorded = reference.load(self.reference).get(FUNCTION, {}).get("experiments", {})
+        others = sum(len(entry["metrics"]) for n, entry in recorded.items() if n != name)
         try:
             if self.reason:
                 list(record([experiment], self.reference, self.reason, others=others))

@@ -10,8 +10,8 @@ are rounded otherwise and a chaotic fit becomes one of another seed. So a loss c
 exceeds
 
     negligible + widened t se              t: the quantile of Student's t with n0 - 1 degrees of
-                                           freedom that a share FALSE_ALARMS / (results x looks)
-                                           exceeds
+                                           freedom that a fraction FALSE_ALARMS / (results x
+                                           looks) exceeds
 
 and at the first look GROSS times that: where a fit ends in a bad local minimum now and then,
 errors are skewed, and the mean of a few seeds is far from normal. Most checks end after these
@@ -34,7 +34,7 @@ import numpy as np
 from scipy import stats
 
 FALSE_ALARMS = 1e-3
-"""Share of checks of unchanged code that fail."""
+"""Fraction of checks of unchanged code that fail."""
 SEEDS = 24
 """Of the second look, unless an experiment says otherwise."""
 FIRST_LOOK = 1 / 6
@@ -138,7 +138,7 @@ def judge(
     Parameters
     ----------
     measure : (a, b) -> losses of seeds number a to b - 1.
-    n_results : of the whole check, which the share of false alarms is of.
+    n_results : of the whole check, which the rate of false alarms is of.
     same : whether all these losses are the recorded ones.
     """
     losses: list[float] = []

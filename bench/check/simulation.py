@@ -11,7 +11,7 @@ from bench.check.rule import FALSE_ALARMS, GROSS, SUSPICIOUS, Recorded, looks_of
 
 N_CHECKS = 100_000
 SURE = 0.95
-"""Share of checks in which a loss must be noticed to count as caught."""
+"""Fraction of checks in which a loss must be noticed to count as caught."""
 WIDENED = (1.0, 1.25, 1.5, 2.0, 3.0)
 """What is allowed for chance is widened to the first of these that keeps the promise."""
 SEEDS_TRIED = (8, 12, 24, 48, 96, 192)
@@ -27,7 +27,7 @@ def alarms(
     recorded: Recorded | None = None,
     seeds: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return the share of simulated checks that notice each `added` loss; for 0 the false alarms.
+    """Return the fraction of checks that notice each `added` loss; for 0 the false alarms.
 
     Each check has a reference of its own. Reference and check are drawn from the recorded
     `losses` by the smoothed bootstrap (Silverman & Young, Biometrika 1987), whose tails go beyond
@@ -58,10 +58,10 @@ def alarms(
 
 def widening(losses: Sequence[float], n_results: int, recorded: Recorded) -> float:
     """Return the least of `WIDENED` that keeps the promise; the last if none does."""
-    share = FALSE_ALARMS / n_results
+    bound = FALSE_ALARMS / n_results
     for factor in WIDENED:
         wide = Recorded(**(vars(recorded) | {"widened": factor}))
-        if alarms(losses, [0.0], n_results, recorded=wide)[0] <= share:
+        if alarms(losses, [0.0], n_results, recorded=wide)[0] <= bound:
             break
     return factor
 

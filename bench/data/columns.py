@@ -120,10 +120,10 @@ def to_bag(column: pa.ChunkedArray, name: str, place: Place, separator: str) -> 
     levels = to_field(pa.chunked_array([pc.list_flatten(lists)]), f"{name}'s level", place)
     codes, labels = pd.factorize(pd.Series(levels), sort=True)
     words = np.array([str(label) for label in labels], dtype=object)
-    known = np.array([word.strip() != "" for word in words], dtype=bool)[codes]
-    used, codes = np.unique(codes[known], return_inverse=True)
+    is_level = np.array([word.strip() != "" for word in words], dtype=bool)[codes]
+    used, codes = np.unique(codes[is_level], return_inverse=True)
     ones = np.ones(len(codes))
-    matrix = sparse.coo_array((ones, (rows[known], codes)), (len(lists), len(used)))
+    matrix = sparse.coo_array((ones, (rows[is_level], codes)), (len(lists), len(used)))
     return Bag(sparse.csr_array(matrix.tocsr().sign()), tuple(words[used]))
 
 

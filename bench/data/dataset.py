@@ -35,7 +35,7 @@ class Bag:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Rows with a target, what describes them, and what is known of the fields' levels.
+    """Rows with a target, what describes them, and tables that describe the fields' levels.
 
     Ratings are the case of the fields `user` and `item` and the target `rating`, which are the
     defaults.
@@ -119,7 +119,7 @@ class Dataset:
 
 
 class LazySplits(Mapping[str, tuple[Rows, ...]]):
-    """Splits of the given names, each made by `make(name)` when first asked for.
+    """Splits of the given names, each made by `make(name)` when first needed.
 
     `key` identifies what they are made of, beside the rows themselves: two data sets of the same
     rows and the same key have the same splits.

@@ -59,7 +59,7 @@ def install(
 
 
 def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
-    """Check that every named file is in `folder`, with the published content where that is known.
+    """Check that every named file is in `folder`, and is as its checksum, if any, says.
 
     Raises
     ------

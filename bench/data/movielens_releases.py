@@ -147,7 +147,7 @@ def movielens(
 
 
 def ml100k_or_planted(path: str | None = None, cache: str | None = None, url: str = URL) -> Dataset:
-    """Load MovieLens-100K; where it can be neither found nor fetched, `planted`, said on stderr.
+    """Load MovieLens-100K; where it cannot be had, `planted`, with a warning on stderr.
 
     Raises
     ------

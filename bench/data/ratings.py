@@ -125,9 +125,9 @@ def _positions(files: Files, chosen: Mapping[str, Column]) -> dict[str, int]:
     positions = locate(given, files.names, files.where)
     plain = [name.lower().replace("_", "") for name in files.names] if files.has_header else []
     for name, names in NAMES.items():
-        found = [plain.index(other) for other in names if other in plain]
-        if name not in chosen and found and found[0] not in positions.values():
-            positions[name] = found[0]
+        matching = [plain.index(other) for other in names if other in plain]
+        if name not in chosen and matching and matching[0] not in positions.values():
+            positions[name] = matching[0]
     for position, name in enumerate(NAMES):
         if name in positions or name in chosen:
             continue

@@ -39,7 +39,7 @@ def planted_clicks(
     Parameters
     ----------
     n_rows, n_fields : shape; 2 to 40 fields.
-    rate : share of clicks, on average.
+    rate : mean of the clicks.
     k : factors of the FM that they are drawn from.
     seed : of everything drawn.
 

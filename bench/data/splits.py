@@ -104,10 +104,10 @@ def published_by_user(dataset: Dataset, name: str, *, n: int = 5, seed: int = 0)
 
 def _published_rows(dataset: Dataset, name: str) -> tuple[Rows, ...]:
     if name not in dataset.splits:
-        known = ", ".join(dataset.splits) or "none: choose split=random or another that is drawn"
+        choices = ", ".join(dataset.splits) or "none: choose split=random or another that is drawn"
         raise UserError(
             f"{dataset.name} has no split {name!r}{nearest(name, dataset.splits)}; there are "
-            f"{known}"
+            f"{choices}"
         )
     return dataset.splits[name]
 

@@ -73,12 +73,12 @@ def svmlight_file(
     ends = np.cumsum([0, *(len(y) for _, y in parts)])
     rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
     what = f"{len(fields)} fields recognized" if fields else f"{width:,} columns"
-    share = f", {y.mean():.1%} are {classes[1]}" if classes else ""
+    balance = f", {y.mean():.1%} are {classes[1]}" if classes else ""
     return Dataset(
         name=paths[0].stem,
         rows=pd.DataFrame({"target": y, **fields}),
         scale=(float(y.min()), float(y.max())),
-        source=f"{len(y):,} rows of {paths[0]}: {task}{share}; {what}",
+        source=f"{len(y):,} rows of {paths[0]}: {task}{balance}; {what}",
         task=task,
         target="target",
         fields=tuple(fields),

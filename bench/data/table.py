@@ -273,11 +273,11 @@ def _summary(
     classes: tuple[str, str] | None,
 ) -> str:
     """Say which column has which role."""
-    share = f", {y.mean():.1%} are {classes[1]}" if classes else ""
+    balance = f", {y.mean():.1%} are {classes[1]}" if classes else ""
     words = {"field": "fields", "bag": "bags"}
     parts = [
         f"{words.get(kind, kind)} {', '.join(columns)}"
         for kind, columns in named.items()
         if kind != "target"
     ]
-    return f"target {named['target'][0]} ({task}{share}), {'; '.join(parts)}"
+    return f"target {named['target'][0]} ({task}{balance}), {'; '.join(parts)}"

@@ -129,9 +129,9 @@ def _feature(dataset: Dataset, name: str) -> Feature:
     """Return what a name stands for in this data set."""
     if name in FEATURES:
         return FEATURES[name]
-    found = _of_column(dataset, name)
-    if found is not None:
-        return found
+    feature = _of_column(dataset, name)
+    if feature is not None:
+        return feature
     fields = name.split("*")
     if len(fields) > 1 and set(fields) <= set(dataset.fields):
         return partial(crossed, names=tuple(fields))
@@ -141,10 +141,10 @@ def _feature(dataset: Dataset, name: str) -> Feature:
         return partial(column, of=of, name=rest)
     own = [*dataset.fields, *dataset.numeric, *dataset.bags]
     described = [f"{of}.{c}" for of, table in dataset.tables.items() for c in table.columns]
-    known = [*FEATURES, *own, *(f"{of}.COLUMN" for of in dataset.tables)]
+    names = [*FEATURES, *own, *(f"{of}.COLUMN" for of in dataset.tables)]
     raise UserError(
-        f"{dataset.name} has no feature {quoted(name)}{nearest(name, [*known, *described])}; "
-        f"there are {', '.join(known)}"
+        f"{dataset.name} has no feature {quoted(name)}{nearest(name, [*names, *described])}; "
+        f"there are {', '.join(names)}"
     )
 
 

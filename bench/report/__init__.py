@@ -1,4 +1,4 @@
-"""What a person reads when a sweep has ended, and later: from tracked runs, never from memory."""
+"""Tables, pages and figures of tracked runs, at the end of a sweep and later."""
 
 from bench.report.model_selection import comparisons
 from bench.report.page import Report, sweep_folder, write

@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--results", default="results", help="folder of store and reports (default: results)"
     )
     parser.add_argument("--by", help="field whose levels get a table of their own errors")
-    asked = parser.parse_args(arguments)
-    reader = RunReader(directory=asked.results)
-    report = write(reader, asked.experiment, Path(asked.results), asked.by)
+    options = parser.parse_args(arguments)
+    reader = RunReader(directory=options.results)
+    report = write(reader, options.experiment, Path(options.results), options.by)
     print(f"Written: {report.page}, {report.html} and {len(report.figures)} figures")
     return 0
 

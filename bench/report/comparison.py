@@ -106,10 +106,10 @@ def slices(comparison: Comparison, field: str, predictions: Predictions, n_model
     rows = [row for row in comparison.shown if row.chosen.tested][:n_models]
     frames = [predictions.once(row.chosen) for row in rows]
     if not frames or any(field not in frame for frame in frames):
-        known = sorted(set.intersection(*map(set, frames))) if frames else []
+        columns = sorted(set.intersection(*map(set, frames))) if frames else []
         return (
             f"There is no column {code(field)} beside the predictions; "
-            f"there are: {', '.join(map(code, known)) or 'none'}."
+            f"there are: {', '.join(map(code, columns)) or 'none'}."
         )
     column = frames[0][field]
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > SHOWN:
@@ -153,9 +153,9 @@ def unfinished(
     return [heading("What failed or is missing"), table] if rows else []
 
 
-def _reference(rows: Sequence[Choice], asked: str) -> str:
+def _reference(rows: Sequence[Choice], preferred: str) -> str:
     models = {row.model for row in rows}
-    return next((name for name in (asked, *REFERENCES) if name in models), asked)
+    return next((name for name in (preferred, *REFERENCES) if name in models), preferred)
 
 
 def _gap(

@@ -114,9 +114,9 @@ def subject_of(reader: RunReader, name: str) -> Subject:
 
 def sweep_folder(experiment: Experiment, sweep: str, words: str) -> str:
     """Return the folder, in `results`, of a sweep's report, by its id and its command's words."""
-    asked = [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
+    overrides = [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
     as_configured = [f"experiment={experiment.name.removesuffix('_simulated')}"]
-    return experiment.name if asked == as_configured else f"sweeps/{sweep}"
+    return experiment.name if overrides == as_configured else f"sweeps/{sweep}"
 
 
 def write(reader: RunReader, name: str, results: Path, by: str | None = None) -> Report:
@@ -260,8 +260,8 @@ def _limits(cannot: Mapping[str, str], compared: Sequence[Comparison]) -> Iterat
 
 
 def _missing(subject: Subject) -> list[str]:
-    known = {r.model for r in subject.records}
-    missing = [name for name in subject.question.get("systems") or {} if name not in known]
+    models = {r.model for r in subject.records}
+    missing = [name for name in subject.question.get("systems") or {} if name not in models]
     lacking = (subject.planned or 0) - len(subject.records) - len(missing)
     return missing + ([f"{lacking} of {subject.planned} runs"] if lacking > 0 else [])
 

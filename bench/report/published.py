@@ -34,7 +34,7 @@ class Gap:
     ----------
     question : mapping
         The experiment's `systems` (name -> {what, published}), the `pairs` whose difference is
-        asked for, the `reference`, the `split` that the article used.
+        of interest, the `reference`, the `split` that the article used.
     comparison : Comparison
         What is held against it.
     predictions : Predictions
@@ -60,7 +60,7 @@ class Gap:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Systems of which the second is asked how much it gains over the first."""
+        """Systems of which the gain of the second over the first is reported."""
         return [(worse, better) for worse, better in self.question["pairs"]]
 
     @property
@@ -78,9 +78,9 @@ class Gap:
     @property
     def same_rows(self) -> bool:
         """Whether this is the data and the split that the article is about."""
-        asked = self.question.get("split"), self.question.get("data")
+        article = self.question.get("split"), self.question.get("data")
         here = self.comparison.split, self.comparison.rows[0].chosen.records[0].tags.get("data")
-        as_asked = (a in (None, b) for a, b in zip(asked, here, strict=True))
+        as_asked = (a in (None, b) for a, b in zip(article, here, strict=True))
         return not self.simulated and all(as_asked)
 
     def published(self, name: str) -> float | None:

@@ -172,7 +172,7 @@ def costs(fits: Fits) -> Section:
     }
     epoch = curves(fits, lambda _, fit: fit.epoch)
     whole = curves(fits, lambda _, fit: fit.fit)
-    share = curves(fits, lambda key, fit: fit.fit / n_epochs(*key))
+    per_epoch = curves(fits, lambda key, fit: fit.fit / n_epochs(*key))
     memory = curves(fits, lambda _, fit: fit.memory and fit.memory / 2**20)
     measurable = memory.where(memory >= 1)
     text = f"""\
@@ -187,7 +187,7 @@ ratings that is
 on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
 seconds an epoch, of a model without epochs of the fit:
 
-{_table(whole, growing=share)}
+{_table(whole, growing=per_epoch)}
 
 MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of
 sizes at which that is a MiB or more:
@@ -213,11 +213,13 @@ most {EVALUATED_ROWS:,}:
         )
         for name, title, unit, frame in (
             ("epoch", "One epoch, sweep or pass", "seconds", epoch),
-            ("fit", "A fit, set-up included", "seconds an epoch, or in all", share),
+            ("fit", "A fit, set-up included", "seconds an epoch, or in all", per_epoch),
             ("memory", "Memory of a fit at its peak", "MiB beyond the data", measurable),
         )
     ]
-    return Section("Beside each other", text, [*_memory_bars(fits), *_growth_bars(share)], plots)
+    return Section(
+        "Beside each other", text, [*_memory_bars(fits), *_growth_bars(per_epoch)], plots
+    )
 
 
 def _memory_bars(fits: Fits) -> list[Bar]:
@@ -231,14 +233,14 @@ def _memory_bars(fits: Fits) -> list[Bar]:
     return bars
 
 
-def _growth_bars(share: pd.DataFrame) -> list[Bar]:
+def _growth_bars(per_epoch: pd.DataFrame) -> list[Bar]:
     """Time of a fit, set-up included, in proportion to the ratings."""
-    names = [name for name in ("fm_sgd", "fm_als", "fm_gibbs") if name in share.index]
+    names = [name for name in ("fm_sgd", "fm_als", "fm_gibbs") if name in per_epoch.index]
     what = "fit: log-log slope in rows"
     return [
         Bar(f"`{name}`: {what}", np.array([slopes(of)]), 0.95, 1.05)
         for name in names
-        if len(of := dict(share.loc[name].dropna())) > 1
+        if len(of := dict(per_epoch.loc[name].dropna())) > 1
     ]
 
 
@@ -302,7 +304,7 @@ STUDY = Study(
     "From a hundred thousand ratings to 25 million",
     "every model from 100,000 to 25 million simulated ratings (1 h 45 min)",
     "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each "
-    f"model and size once, in a process of its own, on one thread unless said; k = {K}. Numbers "
+    f"model and size once, in a process of its own, on one thread unless stated; k = {K}. Numbers "
     "are of double precision, but for `fm_sgd`, which is compared with VW and has numbers of "
     "single precision, as VW has.",
     (

@@ -72,7 +72,7 @@ def _seconds_of(arguments: Sequence[str], results: str) -> float:
 
 
 def _processor_seconds() -> float:
-    """Return those of all processes that were started from here and have ended."""
+    """Return those of all child processes that have exited."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.check import simulation
+
 TEST = """
 import random
 import pathlib
@@ -17,7 +19,10 @@ def test_accuracy(accuracy):
 """
 
 
-def test_record_check_break(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_record_check_break(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulation, "N_CHECKS", 10_000)
     (tmp_path / "test_own.py").write_text(TEST)
 
     def run(shift: str, *arguments: str) -> tuple[int, str]:
