@@ -169,7 +169,7 @@ def run(job: Job) -> Result:
 
 
 def _costs(model: BaseEstimator, cost: Measured) -> dict[str, float]:
-    """Return what a fitted model took and what size it has; of several chains how far they agree."""
+    """Return the cost and the size of a fit, and how far its chains agree, if there are several."""
     costs = {"time/fit_seconds": cost.seconds, "time/fit_cpu_seconds": cost.cpu_seconds}
     if hasattr(model, "n_parameters_"):
         costs["size/parameters"] = float(model.n_parameters_)

@@ -108,8 +108,9 @@ def _line(
     first = next(iter(benchmark.metrics))
     one = of[0]
     burn_in = f", from {int(one['burn_in']) + 1} on" if one["burn_in"] else ""
+    note = f" ({row.note})" if row.note else ""
     return [
-        f"`{row.model}`, {', '.join(row.features)}",
+        f"`{row.model}`, {', '.join(row.features)}{note}",
         *(mean_std([run["values"][metric] for run in of]) for metric in benchmark.metrics),
         MISSING if best is None else f"{_mean(of, first) - best:+.4f}",
         str(len(of)),

@@ -62,6 +62,7 @@ class Row:
     repeats : key -> its values, a run for each combination.
     bars : metric -> the value to be reached.
     curve : whether its error is followed over the seconds of a fit.
+    note : what distinguishes it from another row of the same model and features.
     """
 
     model: str
@@ -71,11 +72,12 @@ class Row:
     repeats: Mapping[str, Sequence[int]] = field(default_factory=lambda: {"seed": (0, 1, 2)})
     bars: Mapping[str, float] = field(default_factory=dict)
     curve: bool = False
+    note: str = ""
 
     @property
     def name(self) -> str:
-        redrawn = f", {WORDS[REDRAW]}" * (REDRAW in self.repeats)
-        return f"{self.model}, {', '.join(self.features)}{redrawn}"
+        redrawn = WORDS[REDRAW] if REDRAW in self.repeats else ""
+        return ", ".join(filter(None, [self.model, *self.features, redrawn, self.note]))
 
     @property
     def runs(self) -> Iterator[str]:
