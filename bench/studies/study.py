@@ -186,9 +186,9 @@ class Study:
         return {name: measure for part in self.parts for name, measure in part.measures.items()}
 
     def measure(self, record: Record, keep: Callable[[], None]) -> None:
-        """Add to `record` the measurements that it lacks; call `keep` after each."""
+        """Add to `record` the measurements that it lacks, or could not make; `keep` after each."""
         for name, measure in self.measures.items():
-            if name in record.values:
+            if not isinstance(record.values.get(name, ""), str):
                 continue
             say(f"{self.name}: {name}")
             try:

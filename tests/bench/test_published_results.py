@@ -1,5 +1,7 @@
 """The page of published values: who is compared with whom, and what was not measured."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from bench.studies.published_runs import (
     measure_curve,
     measure_run,
 )
-from bench.studies.study import Context
+from bench.studies.study import Context, Part
 from bench.studies.study import Record as StudyRecord
 from bench.sweep import plan
 from bench.sweep.protocol import protocol
@@ -79,9 +81,10 @@ def test_a_run_is_made_by_the_harness_and_read_by_its_digest(
 def test_without_the_data_a_part_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOUBAN_DIR", raising=False)
     record = StudyRecord()
-    STUDY.measure(record, [n for n in STUDY.measures if n.startswith("douban")], lambda: None)
-    text = STUDY.sections(record.values)[0].text
-    assert text == "Skipped: DOUBAN_DIR names no folder of this data set."
+    study = replace(STUDY, parts=[Part("Douban", DOUBAN.measures(), partial(sections, DOUBAN))])
+    study.measure(record, lambda: None)
+    (section,) = study.sections(record.values)
+    assert section.text == "Skipped: DOUBAN_DIR names no folder of this data set."
 
 
 def test_chains_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
