@@ -24,7 +24,7 @@ def alarms(
     added: Sequence[float] | NDArray[np.float64],
     n_results: int,
     *,
-    recorded: Recorded | None = None,
+    recorded: Recorded,
     seeds: int | None = None,
 ) -> NDArray[np.float64]:
     """Return the fraction of checks that notice each `added` loss; for 0 the false alarms.
@@ -35,7 +35,6 @@ def alarms(
     """
     rng = np.random.default_rng(0)
     values = np.asarray(losses)
-    recorded = Recorded.of(losses) if recorded is None else recorded
     n = len(values)
     first, second = looks_of(recorded.seeds if seeds is None else seeds)
     width = (4 / (3 * n)) ** 0.2 * values.std(ddof=1)
@@ -66,11 +65,8 @@ def widening(losses: Sequence[float], n_results: int, recorded: Recorded) -> flo
     return factor
 
 
-def smallest_caught(
-    losses: Sequence[float], n_results: int, recorded: Recorded | None = None
-) -> float:
+def smallest_caught(losses: Sequence[float], n_results: int, recorded: Recorded) -> float:
     """Return the least loss that `SURE` of the checks notice, to a 20th of a seed's noise."""
-    recorded = Recorded.of(losses) if recorded is None else recorded
     tried = recorded.room + GRID * recorded.std
     caught = alarms(losses, tried, n_results, recorded=recorded) >= SURE
     return float(tried[np.argmax(caught)]) if caught.any() else float("inf")

@@ -27,9 +27,18 @@ from scipy import sparse
 
 from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, checked, quoted
-from bench.features.columns import bag, column, column_of, crossed, field, number, side
+from bench.features.columns import (
+    bag,
+    column,
+    column_of,
+    crossed,
+    field,
+    implicit,
+    implicit_items,
+    number,
+    side,
+)
 from bench.features.context import Context, Side
-from bench.features.implicit import implicit, implicit_items
 from bench.features.times import cyclic, day, item_age, place, sessions
 from fm.design import UNKNOWN, Block, Design
 from fm.validation import check_integer, nearest

@@ -1,4 +1,4 @@
-"""What columns say: of the rows (fields, numbers, bags), and of the tables that describe levels."""
+"""Features of columns, of the tables that describe levels, and of who rated what."""
 
 from __future__ import annotations
 
@@ -87,6 +87,24 @@ def column(context: Context, of: str, name: str) -> Iterator[Side]:
     yield _described(context.field(of), values.to_frame())
 
 
+def implicit(context: Context) -> Iterator[Side]:
+    """Give of each user the items she rated in training, as one row of length 1.
+
+    SVD++ (Koren, KDD 2008). It says nothing of a user without training ratings.
+    """
+    labels = tuple(
+        f"rated {label}" for label in np.asarray(context.field("item", "implicit").labels)
+    )
+    yield Side("user", _normalized(_given(context)), labels)
+
+
+def implicit_items(context: Context) -> Iterator[Side]:
+    """Give of each item the users who rated it, as one row of length 1: SVD++ turned over."""
+    users = np.asarray(context.field("user", "implicit_items").labels)
+    labels = tuple(f"rated by {label}" for label in users)
+    yield Side("item", _normalized(_given(context).T.tocsr()), labels)
+
+
 def column_of(dataset: Dataset, of: str, name: str) -> pd.Series:
     """Return a column of the table that describes the field `of`; UserError where there is none."""
     table = dataset.tables.get(of)
@@ -127,3 +145,17 @@ def _binned(values: pd.Series) -> pd.Series:
     if values.nunique() <= N_BINS:
         return values.astype("category")
     return pd.qcut(values, N_BINS, duplicates="drop")
+
+
+def _given(context: Context) -> sparse.csr_array:
+    """(n_users, n_items), 1 where a user has rated an item in training."""
+    blocks = [context.field(name, "implicit") for name in ("user", "item")]
+    users, items = (block.levels[context.train_rows] for block in blocks)
+    shape = tuple(block.n_levels for block in blocks)
+    return sparse.coo_array((np.ones(len(users)), (users, items)), shape=shape).tocsr().sign()
+
+
+def _normalized(matrix: sparse.csr_array) -> sparse.csr_array:
+    """Rows scaled to length 1; empty ones stay empty."""
+    lengths = np.sqrt(matrix.multiply(matrix).sum(axis=1))
+    return sparse.csr_array(matrix.multiply(1 / np.maximum(lengths, 1)[:, None]))

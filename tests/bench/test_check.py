@@ -81,11 +81,11 @@ def test_ignored_seed_and_results_that_are_no_number() -> None:
 
 def test_simulation_agrees_with_what_normal_losses_give() -> None:
     losses = np.random.default_rng(2).normal(0.9, 1e-3, 48)
-    false, sure = simulation.alarms(losses, [0.0, 0.02], N)
-    assert false <= 3 * FALSE_ALARMS / N and sure == 1
-    caught = simulation.smallest_caught(losses, N)
-    assert 0.0015 < caught < 0.0035
     recorded = Recorded.of(losses)
+    false, sure = simulation.alarms(losses, [0.0, 0.02], N, recorded=recorded)
+    assert false <= 3 * FALSE_ALARMS / N and sure == 1
+    caught = simulation.smallest_caught(losses, N, recorded)
+    assert 0.0015 < caught < 0.0035
     assert simulation.seeds_needed(losses, 1.1 * caught, N, recorded) <= 24
     assert simulation.seeds_needed(losses, 1e-4, N, recorded) is None
 
