@@ -14,13 +14,19 @@ from bench import report
 from bench.metrics import TASKS
 from bench.report.comparison import slices
 from bench.report.figure_selection import _tried
-from bench.report.figures import tried
+from bench.report.figures import style, tried
 from bench.report.model_selection import Choice, choices, comparisons
 from bench.report.page import Report, sweep_folder, write
 from bench.report.paired_gaps import Predictions
 from bench.tracking import Experiment, Record
 from bench.tracking.run_record import RunData
 from tests.bench.test_comparison import cells_in, of_data, record
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are painted, but not rendered, which takes most of their time."""
+    monkeypatch.setattr(style, "save", lambda figure, path: path.write_bytes(b"PNG"))
 
 
 class Stored:
@@ -83,6 +89,7 @@ def written(tmp_path: Path, records: list[Record], task: str = "rating", **more)
     return write(Stored(records, task), "asked", tmp_path, **more)
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_report_of_two_data_sets_has_a_table_of_each(tmp_path: Path) -> None:
     runs = [of_data(d, model, 0.9) for d in "ab" for model in ("fm", "linear")]
     made = written(tmp_path, runs)
@@ -93,6 +100,7 @@ def test_report_of_two_data_sets_has_a_table_of_each(tmp_path: Path) -> None:
     assert {"pareto.png", "pareto_2.png"} <= {path.name for path in made.figures}
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_html_needs_no_other_file_and_is_the_same_again(tmp_path: Path) -> None:
     runs = [of_data("a", "fm", 0.8), of_data("a", "linear", 0.9)]
     first, second = (written(tmp_path / name, runs) for name in "ab")
@@ -115,6 +123,7 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
     assert set(made.page.parent.iterdir()) == files
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_nothing_from_outside_is_markup(tmp_path: Path) -> None:
     evil = "<script>x</script>|`*a*`\n# no"
     tags = {
@@ -133,6 +142,7 @@ def test_nothing_from_outside_is_markup(tmp_path: Path) -> None:
     assert len({re.sub(r"\\.", "", line).count("|") for line in rows[:3]}) == 1
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_figure_that_cannot_be_drawn_never_costs_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +155,7 @@ def test_a_figure_that_cannot_be_drawn_never_costs_the_page(
     assert "Could not be drawn: KeyError: 'model.l2'." in page and "learning_curves.png" in page
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_runs_that_were_cut_off_leave_the_figures_of_others(tmp_path: Path) -> None:
     """A run that was killed while it was sent has no parameters."""
     grid = [
