@@ -164,8 +164,8 @@ def document(
     yield _provenance(subject, compared)
     against = published.article_comparison(subject.question, compared)
     if against is not None:
-        gap = published.Gap(subject.question, against, predictions, subject.records)
-        yield from published.section(gap, subject.question.get("title", ""), directory)
+        article = published.Article(subject.question, against, predictions, subject.records)
+        yield from published.section(article, subject.question.get("title", ""), directory)
     for number, comparison in enumerate(compared, 1):
         of = f" on {escaped(comparison.title)}" if len(compared) > 1 else ""
         yield heading(f"Which model is best{of}?")

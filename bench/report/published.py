@@ -27,7 +27,7 @@ parsing its text files."""
 
 
 @dataclass(frozen=True)
-class Gap:
+class Article:
     """An article held against what was measured.
 
     Attributes
@@ -78,9 +78,9 @@ class Gap:
     @property
     def same_rows(self) -> bool:
         """Whether this is the data and the split that the article is about."""
-        article = self.question.get("split"), self.question.get("data")
+        theirs = self.question.get("split"), self.question.get("data")
         here = self.comparison.split, self.comparison.rows[0].chosen.records[0].tags.get("data")
-        as_asked = (a in (None, b) for a, b in zip(article, here, strict=True))
+        as_asked = (a in (None, b) for a, b in zip(theirs, here, strict=True))
         return not self.simulated and all(as_asked)
 
     def published(self, name: str) -> float | None:
@@ -108,11 +108,11 @@ def article_table(question: Mapping[str, Any], compared: Sequence[Comparison]) -
     comparison = article_comparison(question, compared)
     if comparison is None:
         return []
-    gap = Gap(question, comparison)
-    names = [name for name in gap.systems if gap.published(name) is not None]
-    if not names or not set(names) <= gap.measured.keys():
+    article = Article(question, comparison)
+    names = [name for name in article.systems if article.published(name) is not None]
+    if not names or not set(names) <= article.measured.keys():
         return []
-    tables = (table(gap, names), gaps_table(gap))
+    tables = (table(article, names), gaps_table(article))
     return ["The article's numbers beside ours:", "", "\n\n".join(tables)]
 
 
@@ -126,56 +126,63 @@ def article_comparison(
     return next(iter([*same, *compared]), None)
 
 
-def table(gap: Gap, names: Iterable[str] | None = None) -> str:
+def table(article: Article, names: Iterable[str] | None = None) -> str:
     """Return a row for each planned system, or `names`: failed and missing ones say so."""
     header = [
-        "system, simulated data" if gap.simulated else "system",
+        "system, simulated data" if article.simulated else "system",
         "published",
         "first 8,192 rows",
     ]
-    header += ["whole test", "raw", "validation", f"MSE − {code(gap.reference)} [95 %]", "fit s"]
-    return markdown_table(header, [_row(gap, name) for name in names or gap.systems])
+    header += [
+        "whole test",
+        "raw",
+        "validation",
+        f"MSE − {code(article.reference)} [95 %]",
+        "fit s",
+    ]
+    return markdown_table(header, [_row(article, name) for name in names or article.systems])
 
 
-def _row(gap: Gap, name: str) -> list[str]:
-    if name not in gap.measured:
-        failed = next((r for r in gap.records if r.model == name and not r.finished), None)
+def _row(article: Article, name: str) -> list[str]:
+    if name not in article.measured:
+        failed = next((r for r in article.records if r.model == name and not r.finished), None)
         reason = "not run" if failed is None else f"{failed.status}: {failed.reason}"
-        return [f"{code(name)} {escaped(reason)}", number(gap.published(name)), *[MISSING] * 6]
+        return [f"{code(name)} {escaped(reason)}", number(article.published(name)), *[MISSING] * 6]
     metrics = (FIRST, WHOLE, RAW, RATING.selection_metric)
     return [
         code(name),
-        number(gap.published(name)),
-        *(number(gap.metric(name, metric)) for metric in metrics),
-        MISSING if name == gap.reference else gap.interval(name, gap.reference),
-        seconds(gap.metric(name, "time/fit_seconds")),
+        number(article.published(name)),
+        *(number(article.metric(name, metric)) for metric in metrics),
+        MISSING if name == article.reference else article.interval(name, article.reference),
+        seconds(article.metric(name, "time/fit_seconds")),
     ]
 
 
-def gaps_table(gap: Gap) -> str:
+def gaps_table(article: Article) -> str:
     """Return how much the second of each pair gains: as published, on VW's rows, on all."""
     rows = [
         [
             f"{code(worse)} → {code(better)}",
-            _less(gap.published(worse), gap.published(better)),
-            _less(gap.metric(worse, FIRST), gap.metric(better, FIRST)),
-            gap.interval(worse, better),
+            _less(article.published(worse), article.published(better)),
+            _less(article.metric(worse, FIRST), article.metric(better, FIRST)),
+            article.interval(worse, better),
         ]
-        for worse, better in gap.pairs
+        for worse, better in article.pairs
     ]
     return markdown_table(
         ["gain in MSE", "published", "first 8,192 rows", "whole test [95 %]"], rows
     )
 
 
-def findings(gap: Gap) -> str:
+def findings(article: Article) -> str:
     """Return what the numbers say of the article's pair; of simulated data, the best possible.
 
     Nothing where the systems it speaks of did not run on the article's rows.
     """
-    if gap.simulated and gap.reference in gap.measured:
+    if article.simulated and article.reference in article.measured:
         floor, oracle = (
-            gap.metric(gap.reference, f"test/{name}") for name in ("noise_floor", "oracle_mse")
+            article.metric(article.reference, f"test/{name}")
+            for name in ("noise_floor", "oracle_mse")
         )
         return (
             f"The data were drawn from a known FM. Its own MSE on these test rows is {oracle:.4f} "
@@ -184,18 +191,18 @@ def findings(gap: Gap) -> str:
     needed = ("vw_crossed", "vw_rank", "vw_linear", "linear")
     values = {
         (name, of): value
-        for name in gap.measured
+        for name in article.measured
         for of in (FIRST, WHOLE, RAW)
-        if (value := gap.metric(name, of)) is not None
+        if (value := article.metric(name, of)) is not None
     }
-    article = [gap.published(name) for name in needed[:2]]
+    reported = [article.published(name) for name in needed[:2]]
     if (
-        None in article
+        None in reported
         or not {(n, of) for n in needed for of in (FIRST, WHOLE, RAW)} <= values.keys()
     ):
         return ""
-    tested = [name for name in gap.measured if (name, WHOLE) in values]
-    best = min(tested, key=lambda model: ranked(gap.metric(model, RATING.selection_metric)))
+    tested = [name for name in article.measured if (name, WHOLE) in values]
+    best = min(tested, key=lambda model: ranked(article.metric(model, RATING.selection_metric)))
     linear = values["linear", WHOLE]
     gain = linear - values["vw_rank", WHOLE]
     first, raw = ([values[name, of] for name in needed[:2]] for of in (FIRST, RAW))
@@ -206,23 +213,28 @@ def findings(gap: Gap) -> str:
         '**Its "linear regression" is not linear**: `-q ui` crosses every user with every item, '
         f"hashed into 2^18 weights. Without `-q`, VW has {values['vw_linear', WHOLE]:.4f}; ridge "
         f"regression on the same ids has {linear:.4f}.",
-        f"**So the article's FM gains {gain:.4f} over a linear model**, not {_less(*article)}; the "
-        f"best model here by validation, {code(best)}, gains {linear - values[best, WHOLE]:.4f}.",
+        f"**So the article's FM gains {gain:.4f} over a linear model**, not {_less(*reported)}; "
+        f"the best model here by validation, {code(best)}, gains "
+        f"{linear - values[best, WHOLE]:.4f}.",
     )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def section(gap: Gap, title: str, directory: Path) -> list[str]:
+def section(article: Article, title: str, directory: Path) -> list[str]:
     """Return the part of a report about an article, held against what was measured."""
     points = [
-        figures.System(name, gap.metric(name, WHOLE), gap.metric(name, FIRST), gap.published(name))
-        for name in gap.systems
+        figures.System(
+            name, article.metric(name, WHOLE), article.metric(name, FIRST), article.published(name)
+        )
+        for name in article.systems
     ]
-    drawing = figures.systems(points, title, gap.reference)
+    drawing = figures.systems(points, title, article.reference)
     figure = draw_one(drawing, directory / f"{drawing.name}.png")[1:]
-    what = "\n".join(f"- {code(name)}: {of.get('what', '')}" for name, of in gap.systems.items())
-    text = filter(None, (findings(gap), what))
-    return [table(gap), READING, *figure, gaps_table(gap), *text]
+    what = "\n".join(
+        f"- {code(name)}: {of.get('what', '')}" for name, of in article.systems.items()
+    )
+    text = filter(None, (findings(article), what))
+    return [table(article), READING, *figure, gaps_table(article), *text]
 
 
 def _less(one: float | None, other: float | None) -> str:
