@@ -22,11 +22,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import fm
 from bench.errors import UserError, checked, exit_status
 from bench.identity import ROOT
-from bench.sweep.hydra_start import split_config_dir, start
-from fm.validation import check_choice
 
 COMMANDS = {
     "report": "bench.report.__main__",
@@ -80,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _command(arguments: list[str]) -> int:
     name = arguments[0] if arguments else ""
     if name in ("--version", "-V"):
+        import fm
+
         print(f"fm-bench {fm.__version__}")
         return 0
     if name == "list":
@@ -91,6 +90,9 @@ def _command(arguments: list[str]) -> int:
         return 0
     if name in COMMANDS:
         return import_module(COMMANDS[name]).main(arguments[1:])
+    from bench.sweep.hydra_start import start
+    from fm.validation import check_choice
+
     if name in ("run", "sweep"):
         arguments = [*(["-m"] if name == "sweep" else []), *arguments[1:]]
     elif name and not name.startswith(("-", "+", "~")) and "=" not in name:
@@ -132,6 +134,8 @@ def completions(line: str) -> list[str]:
 
 def _files(group: str, words: Sequence[str]) -> dict[str, Path]:
     """Return the files of a group of configurations, those of `--config-dir` included, by name."""
+    from bench.sweep.hydra_start import split_config_dir
+
     _, own = split_config_dir(words)
     folders = [ROOT / "conf"] if own is None else [ROOT / "conf", own]
     return {p.stem: p for f in folders for p in sorted((f / group).glob("*.yaml"))}
@@ -139,6 +143,9 @@ def _files(group: str, words: Sequence[str]) -> dict[str, Path]:
 
 def listing(arguments: Sequence[str]) -> int:
     """Print the choices of a group, each with the first line of its file."""
+    from bench.sweep.hydra_start import split_config_dir
+    from fm.validation import check_choice
+
     words, _ = split_config_dir(arguments)
     if len(words) != 1:
         raise UserError(f"list one of {', '.join(LISTED)}")

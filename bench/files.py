@@ -10,8 +10,6 @@ import os
 import shutil
 from pathlib import Path
 
-from fm.io import written_aside
-
 PRIVATE = 0o600
 """Mode of a file that only its owner may read."""
 REMOVED = ".removed."
@@ -20,6 +18,8 @@ REMOVED = ".removed."
 
 def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write UTF-8 to `path`, whose folder is made; by default the system chooses the `mode`."""
+    from fm.io import written_aside  # with scikit-learn, which readers need not wait for
+
     make_folder(path.parent)
     with written_aside(path) as file:
         if mode is not None:

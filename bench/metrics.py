@@ -23,8 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr
-from scipy.stats import rankdata
 
 Scale = tuple[float, float] | None
 Losses = NDArray[np.float64]
@@ -184,6 +182,8 @@ def evaluate_binary(y: ArrayLike, probability: ArrayLike, scale: Scale = None) -
     }
     rate = y.mean()
     if 0 < rate < 1:
+        from scipy.special import entr
+
         entropy = float(entr(rate) + entr(1 - rate))
         result |= {"auc": auc(y, p), "normalized_entropy": log_loss / entropy}
     return result
@@ -195,6 +195,8 @@ def auc(y: NDArray[np.float64], score: NDArray[np.float64]) -> float:
     Both are (n_rows,); `y` holds zeros and ones, at least one of each.
     """
     n_ones = np.count_nonzero(y == 1)
+    from scipy.stats import rankdata  # takes as long as all else that is imported here
+
     ranks = rankdata(score)[y == 1].sum()
     return float((ranks - n_ones * (n_ones + 1) / 2) / (n_ones * (len(y) - n_ones)))
 

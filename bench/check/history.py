@@ -34,23 +34,19 @@ def main(arguments: Sequence[str]) -> int:
 
 def track(outcomes: Sequence[Outcome], text: str, results: str) -> None:
     """Keep a check as a run: its outcomes as tags and metrics, `text` as its description."""
-    tracker = MLflowTracker(directory=results)
-    tracker.describe(CHECKS)
     code = {f"code.{name}": value for name, value in code_version().items()}
     tags = {"role": "check", "mlflow.note.content": text} | code
     for position, outcome in enumerate(outcomes):
         tags[f"{OUTCOME}{position:03}"] = json.dumps(outcome.as_json())
+    metrics = {
+        re.sub(r"[^/\w.\- ]", "_", f"{of.name}/{of.metric}"): of.reference + of.change
+        for of in outcomes
+        if np.isfinite(of.change)
+    }
     failed = sum(outcome.failure is not None for outcome in outcomes)
     name = f"{failed} of {len(outcomes)} got worse" if failed else f"{len(outcomes)} results"
-    client = tracker.client
-    experiment_id = tracker.experiment_id(CHECKS.name) or ""  # it was made above
-    run = client.create_run(experiment_id, tags=tags, run_name=name)
-    run_id = run.info.run_id
-    for outcome in outcomes:
-        if np.isfinite(outcome.change):
-            metric = re.sub(r"[^/\w.\- ]", "_", f"{outcome.name}/{outcome.metric}")
-            client.log_metric(run_id, metric, outcome.reference + outcome.change)
-    tracker.end(run_id, "FAILED" if failed else "FINISHED")
+    tracker = MLflowTracker(directory=results)
+    tracker.log_run(CHECKS, name, "FAILED" if failed else "FINISHED", tags, metrics)
 
 
 def past_checks(results: str) -> Iterator[Check]:

@@ -6,8 +6,6 @@ import gc
 import io
 import os
 import shutil
-import signal
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from copy import deepcopy
@@ -17,16 +15,15 @@ from pathlib import Path
 from threading import Thread
 from unittest.mock import patch
 
-from flask import Flask
 from hydra.core.utils import JobReturn, JobStatus
 from sqlalchemy import event
 from sqlalchemy.engine import Connection as DatabaseConnection
 from sqlalchemy.engine import Engine
-from werkzeug.serving import BaseWSGIServer, make_server
 
 from bench.errors import exit_status
 from bench.measure import Measured
 from bench.studies.fault_injection import Ended, Injector, forked, snapshot
+from bench.studies.store_server import StoreServer
 from bench.sweep import plan
 from bench.sweep.compose import Plan
 from bench.sweep.job import SweepTask
@@ -73,8 +70,8 @@ class FaultySweep:
         self.mode = mode
         self.folder, self.results = folder, folder / "trial" / "results"
         self._n_workers = N_WORKERS if mode == "workers" else 0
-        self._socket = socket.create_server(("127.0.0.1", 0)) if mode == "server" else None
-        port = self._socket.getsockname()[1] if self._socket else 0
+        self._server = StoreServer(self.database, self._artifacts) if mode == "server" else None
+        port = self._server.port if self._server else 0
         self._plans = [self._planned(MODES[mode].format(port=port)) for mode in ("here", mode)]
         self._engines: set[Engine] = set()
         event.listen(Engine, "engine_connect", self._note_engine)
@@ -112,7 +109,7 @@ class FaultySweep:
 
     @property
     def database(self) -> Path:
-        return (self.folder / "trial" if self._socket else self.results) / "mlflow.db"
+        return (self.folder / "trial" if self.mode == "server" else self.results) / "mlflow.db"
 
     @property
     def _artifacts(self) -> Path:
@@ -129,8 +126,8 @@ class FaultySweep:
         """Run the sweep in this process, so that copies of it need not import or connect."""
         self._empty()
         with ExitStack() as stack:
-            if self._socket is not None:
-                server = self._listening()
+            if self._server is not None:
+                server = self._server.listening()
                 thread = Thread(target=server.serve_forever, args=(0.01,))
                 thread.start()
                 stack.callback(thread.join)
@@ -164,43 +161,19 @@ class FaultySweep:
 
             return exit_status(command)
 
-    def _listening(self) -> BaseWSGIServer:
-        """Return a server of the store at the port of this mode."""
-        assert self._socket is not None
-        (host, port), descriptor = self._socket.getsockname(), self._socket.fileno()
-        application = _application(self.database, self._artifacts)
-        return make_server(host, port, application, threaded=True, fd=descriptor)
-
     @contextmanager
     def _served(self) -> Iterator[None]:
         """Begin with an empty store for the body; a server has a process of its own."""
         self._empty()
         for engine in self._engines:
             engine.dispose()  # no copy of the process may use its connections
-        if self._socket is None:
-            yield
-            return
-        server = os.fork()
-        if server == 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            self._listening().serve_forever()
+        if self._server is not None:
+            self._server.start()
         try:
             yield
         finally:
-            os.kill(server, signal.SIGKILL)
-            os.waitpid(server, 0)
-
-
-def _application(database: Path, artifacts: Path) -> Flask:
-    """Return MLflow's server of a store."""
-    from mlflow import server
-    from mlflow.server import constants
-
-    os.environ[constants.BACKEND_STORE_URI_ENV_VAR] = f"sqlite:///{database}"
-    os.environ[constants.ARTIFACT_ROOT_ENV_VAR] = "mlflow-artifacts:/"
-    os.environ[constants.ARTIFACTS_DESTINATION_ENV_VAR] = str(artifacts)
-    os.environ[constants.SERVE_ARTIFACTS_ENV_VAR] = "true"
-    return server.app
+            if self._server is not None:
+                self._server.stop()
 
 
 class Workers:

@@ -14,6 +14,7 @@ from tempfile import mkdtemp
 import numpy as np
 
 from bench.data.fuzzing import fuzz, fuzz_models
+from bench.studies import soak
 from bench.studies.fault_injection import FAULTS
 from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 from bench.studies.study import Bar, Context, Part, Section, Study, Values
@@ -90,6 +91,7 @@ def fault_section(values: Values) -> list[Section]:
         for fault in FAULTS:
             name = f"{mode}: {fault}"
             if name not in values:
+                failures.append(f"- {name}: not measured yet.")
                 continue
             of = values[name]
             n, failed = of["trials"], of["failed"]
@@ -147,11 +149,12 @@ FILE_MEASURES = {f"files {seed}": partial(measure_files, seed) for seed in FILE_
 
 STUDY = Study(
     "reliability",
-    "What survives faults and malformed files?",
-    "faults at calls to disk, database and server; malformed files",
+    "What survives faults, long sweeps and malformed files?",
+    "faults at every call to disk, database and server; a thousand jobs; malformed files",
     "Each count is of one run of the study; a bar is that nothing fails. Linux only.",
     (
         Part("Faults", FAULT_MEASURES, fault_section),
+        soak.PART,
         Part("Malformed files", {**FILE_MEASURES, "models": measure_models}, file_section),
     ),
 )

@@ -25,7 +25,7 @@ from bench.sweep.overrides import key_of
 from bench.sweep.protocol import pruned_digest
 from bench.sweep.trials import choices_of, experiment_of, job_of, load_data, run_name
 from bench.tracking import MLflowTracker, Record, Sweep, UnsentError
-from bench.tracking.queue_entry import entry_of, write_files
+from bench.tracking.job_entry import entry_of, write_files
 
 
 @dataclass(frozen=True)

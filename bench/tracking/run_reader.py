@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 import yaml
 from numpy.typing import NDArray
 
@@ -26,9 +25,9 @@ from bench.tracking.run_record import (
     attempt_that_counts,
 )
 from bench.tracking.store import Store
-from fm.validation import nearest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run
 
 T = TypeVar("T")
@@ -178,6 +177,8 @@ class RunReader(Store):
         Columns: `user`, `item`, `rating`, `prediction`; in how many training rows its user and its
         item occur (`user_ratings`, `item_ratings`); `std` where the model estimates one.
         """
+        import pandas as pd
+
         return self._artifact(
             run_id, "predictions.csv", lambda path: pd.read_csv(path, index_col="row")
         )
@@ -216,6 +217,8 @@ class RunReader(Store):
         return self.experiment(from_store.experiment), parent
 
     def _no_experiment(self, name: str) -> UserError:
+        from fm.validation import nearest
+
         known = sorted(set(self._experiments()) - {"Default"})
         listed = ", ".join(known) or "none"
         return UserError(

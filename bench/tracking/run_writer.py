@@ -2,59 +2,39 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import first_line
-from bench.files import make_folder, sync, sync_tree
+from bench.files import sync, sync_tree
 from bench.identity import code_changes
-from bench.tracking.entities import data_of, experiment_tags, metrics_of, params_of, tags_of
-from bench.tracking.lease import locked
-from bench.tracking.local_store import create_database, local_runs, move_artifacts
+from bench.tracking.entities import data_of, metrics_of, params_of, tags_of
 from bench.tracking.queue_entry import Entry
-from bench.tracking.run_reader import CURVE, RunReader
+from bench.tracking.run_reader import CURVE
 from bench.tracking.run_record import CUT_OFF, Experiment, Record, Sweep
-from bench.tracking.store import ARTIFACTS
 from bench.tracking.store_address import redacted
+from bench.tracking.writable_store import SIGN_OF_LIFE, WritableStore, now_ms
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 UPLOADING = ".artifact.uploading.*"
 """What MLflow leaves of a file whose writer is killed, on this disk."""
-SIGN_OF_LIFE = "alive_at"
-"""Tag of a run that is being written: ms since 1970 at which its writer last wrote."""
-SILENCE_SECONDS = 86_400.0
-"""After so long without one, the writer of a run on another disk is taken to have ended."""
-SIGN_SECONDS = 600.0
-"""Between two signs of life of a sweep that sends results."""
 
 
 class UnsentError(Exception):
     """Results wait in the outbox; the message says why, without passwords."""
 
 
-class MLflowTracker(RunReader):
+class MLflowTracker(WritableStore):
     """Writes what `RunReader` reads.
 
     What was deleted in MLflow stays deleted. The job of a deleted run is computed anew when it is
     asked for again; a deleted experiment is refused until it is restored or removed for good.
     """
-
-    def __init__(self, uri: str | None = None, directory: str = "results") -> None:
-        super().__init__(uri, directory)
-        self._experiment_ids: dict[str, str] = {}
-        self._signed_at: dict[str, float] = {}
-
-    @property
-    def owner(self) -> str:
-        """The name of this process as the owner of what it writes (`ResultQueue.owner`)."""
-        return self.queue.owner
 
     # -- a sweep ----------------------------------------------------------------------------------
 
@@ -69,13 +49,13 @@ class MLflowTracker(RunReader):
                 run_id: str = min(existing, key=lambda run: run.info.start_time).info.run_id
                 self.client.update_run(run_id, status="RUNNING")
                 self.client.set_tag(run_id, "owner", sweep.owner)
-                self._sign(run_id)
+                self.sign(run_id)
                 return run_id
             tags = {
                 "role": "sweep",
                 "sweep": sweep.id,
                 "owner": sweep.owner,
-                SIGN_OF_LIFE: _now(),
+                SIGN_OF_LIFE: now_ms(),
                 "mlflow.note.content": sweep.description,
             }
             run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
@@ -108,11 +88,6 @@ class MLflowTracker(RunReader):
             for path in files:
                 self.client.log_artifact(run_id, str(path))
             self.client.log_batch(run_id, metrics=logged)
-
-    def end(self, run_id: str, status: str) -> None:
-        """Close a run as FINISHED, FAILED or KILLED."""
-        with self._writing():
-            self.client.set_terminated(run_id, status)
 
     def join(self, entry: Entry, sweep: Sweep) -> None:
         """Make a settled job a part of a further sweep; forget it where its run was deleted."""
@@ -175,14 +150,6 @@ class MLflowTracker(RunReader):
             self.queue.remove_sent(path, replace(entry, record=record))
         return record
 
-    def answers(self) -> bool:
-        """Whether the store can be reached."""
-        try:
-            self.client.search_experiments(max_results=1)
-        except Exception:
-            return False
-        return True
-
     def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:
         record, sweep = entry.record, entry.sweep
         run = self.client.create_run(
@@ -204,7 +171,7 @@ class MLflowTracker(RunReader):
             self._discard(run_id)
             raise
         if sweep.id in parents:
-            self._sign(parents[sweep.id])
+            self.sign(parents[sweep.id])
         return run_id
 
     def _sync_artifacts(self, run: Run) -> None:
@@ -219,7 +186,7 @@ class MLflowTracker(RunReader):
 
     def _tags(self, entry: Entry, parents: dict[str, str]) -> dict[str, str]:
         sweep = entry.sweep
-        tags = tags_of(entry) | {SIGN_OF_LIFE: _now()}
+        tags = tags_of(entry) | {SIGN_OF_LIFE: now_ms()}
         if sweep.name:
             if sweep.id not in parents:
                 parents[sweep.id] = self.begin_sweep(entry.experiment, sweep)
@@ -243,117 +210,3 @@ class MLflowTracker(RunReader):
 
         with suppress(MlflowException):  # a server that went away; the next attempt deletes it
             self.client.delete_run(run_id)
-
-    # -- what others left -------------------------------------------------------------------------
-
-    def prepare(self, experiment: Experiment) -> None:
-        """Check the store before a sweep, and forget the jobs whose runs were deleted in it.
-
-        Raises
-        ------
-        UserError
-            If the local database is damaged, or the experiment was deleted.
-        """
-        self.queue.clean()
-        self.check()
-        remembered = self.queue.remembered(experiment)
-        if not (remembered or self.local):
-            return
-        there = self._run_ids(experiment.name)
-        if there is not None:
-            for digest, run_id in remembered.items():
-                if run_id not in there:
-                    self.queue.forget(experiment, digest)
-
-    def _run_ids(self, experiment: str) -> set[str] | None:
-        """Return the runs of an experiment that are not deleted; None if its server is away."""
-        if self.empty:
-            return set()
-        if self.local:
-            stage, run_ids = local_runs(self.database, experiment)
-            self.refuse_deleted(experiment, stage)
-            return run_ids
-        if not self.answers():
-            return None
-        experiment_id = self.experiment_id(experiment)
-        ids = [] if experiment_id is None else [experiment_id]
-        return {run.info.run_id for run in self.search(ids, "tags.digest != ''")}
-
-    def reconcile(self) -> None:
-        """Close the runs whose writers have ended."""
-        ids = [e.experiment_id for e in self.client.search_experiments()]
-        for run in self.search(ids, "attributes.status = 'RUNNING'"):
-            if self._abandoned(run):
-                self.client.set_tag(run.info.run_id, CUT_OFF, "true")
-                self.client.set_tag(run.info.run_id, "reason", "its process was killed")
-                self.end(run.info.run_id, "KILLED")
-
-    def _abandoned(self, run: Run) -> bool:
-        """Whether a run that is being written has no writer any more.
-
-        An owner on this disk has a lease. Of one elsewhere the last sign of life counts; a sweep
-        that is closed too early is merely shown so until it goes on or ends.
-        """
-        tags = run.data.tags
-        if "owner" not in tags:
-            return False  # not of this program
-        if self.queue.leases.here(tags["owner"]):
-            return not self.queue.leases.held(tags["owner"])
-        last = max(float(tags.get(SIGN_OF_LIFE, 0)), run.info.start_time or 0)
-        return float(_now()) - last > 1000 * SILENCE_SECONDS
-
-    def _sign(self, run_id: str) -> None:
-        """Give a sign of life, unless there was one lately."""
-        now = time.monotonic()
-        if now - self._signed_at.get(run_id, -SIGN_SECONDS) >= SIGN_SECONDS:
-            self.client.set_tag(run_id, SIGN_OF_LIFE, _now())
-            self._signed_at[run_id] = now
-
-    # -- the store --------------------------------------------------------------------------------
-
-    def describe(self, experiment: Experiment) -> None:
-        """Renew an experiment's description, the report's question and the saved view."""
-        experiment_id = self._experiment_id(experiment)
-        with self._writing():
-            for key, value in experiment_tags(experiment).items():
-                self.client.set_experiment_tag(experiment_id, key, value)
-
-    def _experiment_id(self, experiment: Experiment) -> str:
-        """Return the id of an experiment, which is made if there is none of its name."""
-        from mlflow.exceptions import MlflowException
-
-        name = experiment.name
-        if name not in self._experiment_ids:
-            experiment_id = self.experiment_id(name)
-            if experiment_id is None:
-                location = (self.directory / ARTIFACTS / name).as_uri() if self.local else None
-                tags = experiment_tags(experiment)
-                try:
-                    experiment_id = self.client.create_experiment(name, location, tags=tags)
-                except MlflowException:
-                    # Two sweeps may start at once: the other one has made it in between.
-                    experiment_id = self.experiment_id(name)
-                    if experiment_id is None:
-                        raise
-            self._experiment_ids[name] = experiment_id
-        return self._experiment_ids[name]
-
-    @contextmanager
-    def _writing(self) -> Iterator[MlflowClient]:
-        """Yield the client, which no other process on this disk uses in this way meanwhile."""
-        client = self.client
-        with locked(self.directory / ".mlflow.lock"):
-            yield client
-
-    def _make_ready(self) -> None:
-        make_folder(self.directory)
-        if self.local:
-            with locked(self.directory / ".mlflow.lock"):
-                if self.empty:
-                    create_database(self.database)
-                else:
-                    move_artifacts(self.database, self.directory / ARTIFACTS)
-
-
-def _now() -> str:
-    return str(int(1000 * time.time()))

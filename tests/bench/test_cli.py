@@ -1,8 +1,6 @@
 """The command line: what is refused before any work, and what a sweep does from end to end."""
 
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 
 import pytest
@@ -151,25 +149,14 @@ def test_wrong_command_ends_with_status_2_and_writes_nothing(
     assert not store.exists()
 
 
-def bench(*arguments: str, results: Path, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments, f"results={results}"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=CONF.parent,
-        env=os.environ | environment,
-        timeout=120,
-    )
-
-
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+def test_two_processes_measure_what_one_does(tmp_path: Path, empty_store: Path) -> None:
     command = ["-m", *TINY, "model=linear", "model.l2=1,4"]
     command += ["split=random,leave_last_out"]
     for folder, jobs in (("one", "1"), ("two", "2")):
-        done = bench(*command, f"jobs={jobs}", results=tmp_path / folder)
-        assert done.returncode == 0, done.stderr
+        (tmp_path / folder).mkdir()
+        shutil.copy(empty_store, tmp_path / folder)
+        assert main([*command, f"jobs={jobs}", f"results={tmp_path / folder}"]) == 0
     errors = [
         {r.name: r.metrics["test/mse_raw"] for r in all_records(tmp_path / folder)}
         for folder in ("one", "two")
@@ -179,10 +166,14 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_bad_run_ends_neither_sweep_nor_report(tmp_path: Path) -> None:
-    done = bench("-m", *TINY, "model=fm_sgd", "model.learning_rate=1e6,0.02", results=tmp_path)
-    assert done.returncode == 1
-    assert "FAILED fm_sgd learning_rate=1000000.0" in done.stdout and "diverged" in done.stdout
+def test_one_bad_run_ends_neither_sweep_nor_report(
+    tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shutil.copy(empty_store, tmp_path)
+    words = ["-m", *TINY, "model=fm_sgd", "model.learning_rate=1e6,0.02", f"results={tmp_path}"]
+    assert main(words) == 1
+    said = capsys.readouterr().out
+    assert "FAILED fm_sgd learning_rate=1000000.0" in said and "diverged" in said
     assert sorted(r.status for r in all_records(tmp_path)) == ["FAILED", "FINISHED"]
 
 

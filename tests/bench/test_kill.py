@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from bench.tracking import MLflowTracker
 pytestmark = pytest.mark.slow
 SWEEP = ["-m", "data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 SWEEP += ["model=linear,fm_sgd", "model.l2=1,4,9"]
-MOMENTS = int(os.environ.get("KILL_MOMENTS", "3"))
+MOMENTS = int(os.environ.get("KILL_MOMENTS", "2"))
 """How many random moments, each a kill and a new start; KILL_MOMENTS=20 tries twenty."""
 
 
@@ -55,8 +56,9 @@ def of_the_sweep(results: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, float]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[dict, float]:
     results = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(empty_store, results)
     began = time.monotonic()
     subprocess.run(command(results, 1), check=True, capture_output=True, cwd=ROOT, timeout=300)
     return table(results), time.monotonic() - began
@@ -64,9 +66,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, float]:
 
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_killed_at_a_random_moment(
-    tmp_path: Path, undisturbed: tuple[dict, float], moment: int
+    tmp_path: Path, undisturbed: tuple[dict, float], empty_store: Path, moment: int
 ) -> None:
     expected, seconds = undisturbed
+    shutil.copy(empty_store, tmp_path)
     stop = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[moment % 3]
     jobs = 2 - moment % 2
     sweep = subprocess.Popen(

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,10 @@ def test_an_exported_number_stays_as_it_is(value: object) -> None:
 def test_shows_what_a_digest_covers(results: Path, capsys: pytest.CaptureFixture) -> None:
     out = shown(capsys, results, "show", job(1.0).digest[:8])
     assert job(1.0).digest in out and "bench.run" in out and "numpy" in out and "model.l2" in out
+
+
+def test_runs_are_listed_without_what_takes_seconds_to_import() -> None:
+    heavy = {"mlflow", "pandas", "sklearn", "scipy.stats", "hydra", "matplotlib"}
+    code = f"import sys, bench.cli, bench.runs; print({heavy!r} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "set()\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import main
 from bench.errors import UserError
 from bench.tracking import MLflowTracker
 from bench.ui import LEAN, answers, free_port
@@ -21,10 +22,16 @@ pytestmark = pytest.mark.slow
 Start = Callable[[], subprocess.Popen]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["own disk", "elsewhere"])
+def elsewhere(request: pytest.FixtureRequest) -> bool:
+    """Whether the server keeps its runs in PostgreSQL and a bucket, or in SQLite and a folder."""
+    return request.param == "elsewhere"
+
+
+@pytest.fixture
+def database(elsewhere: bool, tmp_path: Path) -> Iterator[str]:
     """Address of an empty database."""
-    if request.param == "sqlite":
+    if not elsewhere:
         yield f"sqlite:///{tmp_path}/server.db"
         return
     pytest.importorskip("psycopg", reason="needs the extra [postgres]")
@@ -49,10 +56,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+@pytest.fixture
+def files(elsewhere: bool, tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """Where a server keeps files, and what its environment says of that."""
-    if request.param == "folder":
+    if not elsewhere:
         yield str(tmp_path / "artifacts"), {}
         return
     boto3 = pytest.importorskip("boto3", reason="needs the extra [s3]")
@@ -140,30 +147,15 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
 
 
 def test_a_sweep_into_a_server_is_gone_on_with_from_another_disk(
-    start: tuple[str, Start], tmp_path: Path
+    start: tuple[str, Start], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     uri, serve = start
     serve()
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "-m",
-        "data=planted",
-        "data.n_users=40",
-        "data.n_items=50",
-    ]
-    command += ["data.n_ratings=1000", "model=linear", "model.l2=1,4", f"tracking.uri={uri}"]
+    words = ["-m", "data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
+    words += ["model=linear", "model.l2=1,4", f"tracking.uri={uri}", "keep_model=false"]
     for folder, computed in (("one", 2), ("two", 0)):
-        done = subprocess.run(
-            [*command, f"results={tmp_path / folder}"],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=os.environ | {"MLFLOW_TRACKING_URI": ""},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count("(already computed)") == 2 - computed
+        assert main([*words, f"results={tmp_path / folder}"]) == 0
+        assert capsys.readouterr().out.count("(already computed)") == 2 - computed
     assert sorted(r.name for r in MLflowTracker(uri, str(tmp_path)).all_records()) == [
         "linear l2=1 (simulated)",
         "linear l2=4 (simulated)",

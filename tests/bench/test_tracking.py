@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 from bench.data.dataset import Dataset
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, run_writer
-from bench.tracking.queue_entry import Entry, entry_of, write_files
+from bench.tracking.job_entry import entry_of, write_files
+from bench.tracking.queue_entry import Entry
 
 SECONDS = itertools.count(1)
 EXPERIMENT = Experiment("question", "# Question\n\nHow to read the columns.")
