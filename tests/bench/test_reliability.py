@@ -98,7 +98,9 @@ def test_a_silent_writer_on_another_disk_is_given_up_after_a_day(
     run_id = store.begin_sweep(EXPERIMENT, sweep("s", "otherdisk-1"))
     for later, status in ((80_000, "RUNNING"), (90_000, "KILLED")):
         now = int(store.client.get_run(run_id).info.start_time) / 1000 + later
-        monkeypatch.setattr("bench.tracking.writable_store.now_ms", lambda now=now: str(int(1000 * now)))
+        monkeypatch.setattr(
+            "bench.tracking.writable_store.now_ms", lambda now=now: str(int(1000 * now))
+        )
         store.reconcile()
         assert store.client.get_run(run_id).info.status == status
 
