@@ -138,14 +138,16 @@ def _bars(benchmark: Benchmark, row: Row, values: Values) -> Iterator[Bar]:
 def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
     """Return the figure of the first learning curve of each row, over published values."""
     lines: dict[str, Any] = {}
+    information = set()
     for row in benchmark.rows:
         curves = _curves_of(benchmark, row, values)
         if curves:
             lines[row.name] = curves[0]["seconds"], curves[0]["rmse"]
+            information.add(row.information)
     if not lines:
         return []
     ends = [min(x) for x, _ in lines.values()], [max(x) for x, _ in lines.values()]
-    for p in benchmark.published:
+    for p in (p for p in benchmark.published if p.information in information):
         lines[p.name] = [min(ends[0]), max(ends[1])], [p.values[RMSE]] * 2
     title = f"{benchmark.title}: error on the test rows over CPU seconds of a fit"
     name = f"published_results_{benchmark.name}"

@@ -95,6 +95,8 @@ class Row:
         n = len(measured)
         names = " × ".join(WORDS[key] for key in self.repeats)
         asked = len([*self.runs])
+        if asked == 1:
+            return "1 run"
         return f"{n} {names}" if n == asked else f"{n} of {asked} {names}"
 
 
