@@ -150,6 +150,7 @@ class FaultySweep:
         with ExitStack() as stack:
             stack.enter_context(patch("bench.run.Measured", SameCost))
             stack.enter_context(patch("bench.report.page.draw", lambda *_: iter(())))
+            stack.enter_context(patch("bench.tracking.run_writer.code_changes", lambda: "+x"))
             for name in IMPATIENT:
                 stack.enter_context(patch(f"bench.sweep.uploader.{name}", 0.02))
             stack.enter_context(patch("bench.sweep.scheduler.POLL_SECONDS", 0.02))

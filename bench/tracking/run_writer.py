@@ -50,19 +50,20 @@ class MLflowTracker(WritableStore):
                 self.client.update_run(run_id, status="RUNNING")
                 self.client.set_tag(run_id, "owner", sweep.owner)
                 self.sign(run_id)
-                return run_id
-            tags = {
-                "role": "sweep",
-                "sweep": sweep.id,
-                "owner": sweep.owner,
-                SIGN_OF_LIFE: now_ms(),
-                "mlflow.note.content": sweep.description,
-            }
-            run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
+            else:
+                tags = {
+                    "role": "sweep",
+                    "sweep": sweep.id,
+                    "owner": sweep.owner,
+                    SIGN_OF_LIFE: now_ms(),
+                    "mlflow.note.content": sweep.description,
+                }
+                run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
+                run_id = run.info.run_id
             changes = code_changes()
-            if changes:
-                self.client.log_text(run.info.run_id, redacted(changes), "code.diff")
-            return run.info.run_id
+            if changes:  # written again: the process that made the run may have been killed here
+                self.client.log_text(run_id, redacted(changes), "code.diff")
+            return run_id
 
     def log_sweep(
         self, run_id: str, metrics: Mapping[str, float], files: list[Path], best: str | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies import reliability
+from bench.studies import reliability, soak
 from bench.studies.fault_injection import FAULTS, Injector, forked
 from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 
@@ -69,5 +69,15 @@ def test_the_page_names_each_trial_that_failed() -> None:
     values = {"here: kill": of, "files 0": {"files": 7, "findings": {"misread": 2}}}
     sections = reliability.STUDY.sections(values)
     assert "- here: kill at call 12: the same command fails." in sections[0].text
+    assert "- here: power: not measured yet." in sections[0].text
     met = [bar.met for section in sections for bar in section.bars]
     assert met == [False, True, False, True, True, True, True]
+
+
+@pytest.mark.parametrize(("mib", "grown"), [([90, 100, 100, 100], 0.0), ([90, 100, 105, 110], 0.1)])
+def test_growth_of_memory_is_of_the_second_half(mib: list[float], grown: float) -> None:
+    memory = list(zip((0, 500, 750, 1000), mib, strict=True))
+    assert soak.growth(memory) == pytest.approx(grown, abs=1e-9)
+    of = {"jobs": 1000, "absences": 3, "statuses": [0, 0], "lost": 0, "twice": 0, "list": [0.7]}
+    (section,) = soak.soak_section({"soak": of | {"memory": [memory] * 2, "report": [4.0]}})
+    assert [bar.met for bar in section.bars] == [True, True, grown < 0.05, True, True]
