@@ -65,8 +65,7 @@ def scale_group(
         for effect, by in zip(effects, growth(c), strict=True):
             effect *= by
             e -= effect
-        own.factors *= c - 1
-        kernel.q += own.factors
+        kernel.scale(own, c)
         scale[1:] = c
     theta[group.columns] *= scale
     group.rescale(scale)

@@ -71,10 +71,24 @@ class RowKernel:
 
     def own_sums(self, sets: Sequence[ColumnSet], theta: FloatArray) -> OwnSums:
         """Return what the columns of some sets sum to in each row, until the next call."""
+        if len(sets) == len(self.sets):
+            own = OwnSums(0, self.n_rows, self._dtype)
+            own.fill_squares(sets, theta)
+            own.factors = self.q
+            own.bias = self.prediction - own.pairs()
+            return own
         if self._own is None:
             self._own = OwnSums(theta.shape[1] - 1, self.n_rows, self._dtype)
         self._own.fill(sets, theta)
         return self._own
+
+    def scale(self, own: OwnSums, c: float) -> None:
+        """Follow the columns of `own`, whose factors were multiplied by c; overwrites these."""
+        if own.factors is self.q:
+            self.q *= c
+        else:
+            own.factors *= c - 1
+            self.q += own.factors
 
     def sweep(
         self,
@@ -184,6 +198,14 @@ class OwnSums:
                 self.squares[piece.rows] += piece.spread_squares(norms)
                 for v, sums in zip(factors, self.factors, strict=True):
                     sums[piece.rows] += piece.spread(v)
+
+    def fill_squares(self, sets: Sequence[ColumnSet], theta: FloatArray) -> None:
+        """Add the squares of the columns of `sets`."""
+        norms = np.vecdot(theta[:, 1:], theta[:, 1:])
+        for members in sets:
+            own = norms[members.columns]
+            for piece in members.pieces:
+                self.squares[piece.rows] += piece.spread_squares(own)
 
     def pairs(self) -> FloatArray:
         """Return the sum of <x_i v_i, x_j v_j> over pairs of the columns, (n_rows,)."""

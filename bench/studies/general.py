@@ -23,7 +23,7 @@ from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean
 from bench.tables import markdown_table
 from fm import FMClassifier, FMRegressor
 
-N_ROWS = 20_000
+N_ROWS = 100_000
 TEST = 0.2
 SWEEPS = 30
 """Of Gibbs sampling."""
@@ -313,5 +313,5 @@ STUDY = Study(
         ),
         Part("Units", {"units": measure_units}, units_section),
     ),
-    repeats=5,
+    repeats=3,
 )
