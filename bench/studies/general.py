@@ -273,7 +273,11 @@ def shapes_section(values: Values) -> list[Section]:
         ["rows", "Gibbs sweep, ms", "over myFM's", *(f"`{s}`, s" for s in SOLVERS)], sweeps
     )
     missing = ", ".join(name for name in SHAPES if name not in values)
-    about = "Log loss; RMSE of the real target." + f" Not measured: {missing}." * bool(missing)
+    n_rows = " or ".join(f"{n:,}" for n in sorted({found["shape"][0] for found in values.values()}))
+    about = (
+        f"{n_rows} rows of each shape. Log loss; RMSE of the real target."
+        + f" Not measured: {missing}." * bool(missing)
+    )
     return [
         Section("Loss on test rows", f"{about}\n\n{text}", bars),
         Section("CPU time", f"Of a sweep, and of whole fits.\n\n{times}"),
@@ -298,7 +302,7 @@ STUDY = Study(
     "general",
     "FMs on sparse features of many shapes",
     "every solver's defaults beside a tuned linear model and myFM, on eleven shapes of rows",
-    f"Rows are drawn from known factorization machines, {N_ROWS:,} of each shape (data seed 0), "
+    "Rows are drawn from known factorization machines (data seed 0), "
     f"the last {TEST:.0%} for test. Solvers have their defaults, but `gibbs` and myFM "
     f"{SWEEPS} sweeps; k is the planted one, 4 unless it is said. The linear model is logistic or "
     "ridge regression with the best of five penalties on a fifth of the training rows. Losses are "

@@ -5,12 +5,13 @@ import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
+from fm import FMRegressor
 from fm.descent import OwnColumns, Rows, compressed
 from fm.features import MatrixFeatures
 from fm.model import Coefficients, predict
 from fm.sgd import FIRST_PENALTIES, SCHEDULES, sgd
 from tests.fm.data import ratings
-from tests.oracles import numerical_gradient
+from tests.oracles import fm_predict, numerical_gradient
 
 LOSSES = {
     "squared": lambda f, y: (f - y) ** 2 / 2,
@@ -320,3 +321,25 @@ def test_compressed_n_then_m_epochs_are_n_plus_m():
     whole, part = fit(X, y, **free), fit(X, y, n_iter=2, **free)
     rest = sgd(X, y, rng=None, start=part.state, **(SETTINGS | free | {"n_iter": 3}))
     np.testing.assert_array_equal(rest.coefficients.V, whole.coefficients.V)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("of", [np.asarray, sparse.csr_array], ids=["array", "sparse"])
+def test_a_large_mean_of_a_column_does_not_slow_the_descent(of):
+    """R^2 is that of the same columns about 0, and a later chunk may have zeros in them."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 6))
+    y = X @ rng.normal(size=6) + X[:, 0] * X[:, 1] + 0.3 * rng.normal(size=1000)
+    scores = []
+    for mean in (0.0, 30.0):
+        A = of(X + mean)
+        model = FMRegressor(k=2, solver="sgd", random_state=0).fit(A[:500], y[:500])
+        scores.append(model.score(A[500:], y[500:]))
+    assert scores[0] > 0.8
+    assert scores[1] == pytest.approx(scores[0], abs=0.02)
+    model.partial_fit(of(np.where(rng.random(X.shape) < 0.1, 0, X + mean)), y)
+    state, chunk = model.state_, X + mean
+    theta = (state.theta if state.average is None else state.average) / state.units[:, None]
+    w0, w, V = state.w0, theta[:, 0], theta[:, 1:]
+    f = fm_predict(chunk - state.centers, w0, w, V)
+    np.testing.assert_allclose(model.predict(of(chunk)), state.offset + state.scale * f, atol=1e-8)
