@@ -44,11 +44,11 @@ from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.model import Coefficients, predict
+from fm.monitor import Callback, Trace
 from fm.penalties import adjusted, scale_factors, split
 from fm.priors import Ridge, flat
 from fm.rows import digest, rows_of
 from fm.threads import Map, mapping
-from fm.trace import Callback, Trace
 
 PROXIMAL = 1e-9
 """Weight of the proximal term, as a share of the mean column's sum of squares."""

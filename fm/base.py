@@ -19,11 +19,10 @@ from fm.chain import Draw, GibbsState
 from fm.design import Design
 from fm.gibbs import GibbsFit, gibbs
 from fm.model import Coefficients, Machine, Matrix, predict
-from fm.monitor import Curve, Monitor, Progress
+from fm.monitor import Curve, Monitor, Progress, in_a_row
 from fm.posterior import Draws, RunningMean, r_hats
 from fm.sgd import sgd
 from fm.threads import mapping
-from fm.trace import in_a_row
 from fm.validation import (
     check_draws,
     check_groups,

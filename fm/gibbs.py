@@ -36,9 +36,9 @@ from scipy import sparse
 from fm.arrays import AnyArray, FloatArray, RealArray
 from fm.chain import Chain, GibbsState
 from fm.design import Design
+from fm.monitor import Callback, Trace
 from fm.priors import Prior
 from fm.threads import mapping
-from fm.trace import Callback, Trace
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def gibbs(
     prior : None for `Prior.of(y)`, or `Prior()` where y is not a number.
     rng : None exactly when `start` is given, whose generator state it then goes on from.
     n_jobs : threads; draws are the same whatever their number.
-    callback : sees the current draw after every sweep, burn-in too; see `fm.trace.Callback`.
+    callback : sees the current draw after every sweep, burn-in too; see `fm.monitor.Callback`.
     """
     trace = Trace(callback, "alpha", "w0", "train_mse", "cut_points")
     chain = Chain(

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import AnyArray, FloatArray, IndexArray, IntArray, RealArray
+from fm.arrays import AnyArray, FloatArray, IndexArray, IntArray, RealArray, reuse_freed_memory
 from fm.block_kernel import BlockKernel
 from fm.column_sets import ColumnSet
 from fm.design import Block, Design
-from fm.memory import reuse_freed_memory
 from fm.row_kernel import RowKernel
 
 MAX_BLOCKS = 4

@@ -53,15 +53,14 @@ from scipy import sparse
 from scipy.special import logit
 from sklearn.exceptions import ConvergenceWarning
 
-from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray
+from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray, reuse_freed_memory
 from fm.batches import compresses
 from fm.descent import Penalties, Rows, descent_of
 from fm.design import Design
 from fm.features import MatrixFeatures, features
-from fm.memory import reuse_freed_memory
 from fm.model import Coefficients, Matrix, predict, squared
+from fm.monitor import Callback, Trace
 from fm.penalties import adjusted, scale_factors
-from fm.trace import Callback, Trace
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
 
