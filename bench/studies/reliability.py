@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 
 import numpy as np
 
-from bench.data.fuzzing import fuzz, fuzz_models
+from bench.data.fuzzing import Finding, fuzz, fuzz_models
 from bench.studies import soak
 from bench.studies.fault_injection import FAULTS
 from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
@@ -21,7 +21,7 @@ from bench.studies.study import Bar, Context, Part, Section, Study, Values
 from bench.tables import markdown_table
 
 N_FILES = 10_000
-"""Of one measurement."""
+"""Of a seed."""
 FILE_SEEDS = range(10)
 KINDS = ("traceback", "misread", "refused though valid")
 FAULT_NAMES = {
@@ -69,11 +69,16 @@ def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:
     return {"calls": calls, "trials": len(reached), "failed": failed}
 
 
-def measure_files(seed: int, _: Context) -> Mapping[str, object]:
+def read_files(seed: int) -> list[Finding]:
+    """Return what is wrong with the reading of so many files."""
+    return list(fuzz(N_FILES, seed))
+
+
+def measure_files(_: Context) -> Mapping[str, object]:
     """Return how many files were read, and the findings by kind."""
-    findings = list(fuzz(N_FILES, seed))
+    findings = [finding for of in workers().map(read_files, FILE_SEEDS) for finding in of]
     return {
-        "files": N_FILES,
+        "files": N_FILES * len(FILE_SEEDS),
         "findings": Counter(finding.kind for finding in findings),
         "examples": [f"{f.kind}: {f.content!r}: {f.detail}"[:400] for f in findings[:3]],
     }
@@ -122,16 +127,11 @@ are not drawn. Loss of power leaves SQLite's own files as they are: it synchroni
 def file_section(values: Values) -> list[Section]:
     """Write the section of the files."""
     rows, bars, examples = [], [], []
-    of_ratings = [value for name, value in values.items() if name != "models"]
-    for what, measured in (
-        ("ratings", of_ratings),
-        ("models", [values["models"]] if "models" in values else []),
-    ):
-        counts = sum((Counter(value["findings"]) for value in measured), Counter())
-        n = sum(value["files"] for value in measured)
-        rows.append([what, f"{n:,}", *(str(counts[kind]) for kind in KINDS)])
+    for what, of in values.items():
+        counts = Counter(of["findings"])
+        rows.append([what, f"{of['files']:,}", *(str(counts[kind]) for kind in KINDS)])
         bars += [Bar(f"{what}: {kind}", np.array([counts[kind]]), high=0) for kind in KINDS]
-        examples += [f"- `{text}`" for value in measured for text in value.get("examples", ())]
+        examples += [f"- `{text}`" for text in of.get("examples", ())]
     text = f"""\
 {markdown_table(["files of", "files", *KINDS], rows)}
 
@@ -145,7 +145,7 @@ it did before. Not covered: Parquet, svmlight, archives."""
 FAULT_MEASURES = {
     f"{mode}: {fault}": partial(measure_faults, mode, fault) for mode in MODES for fault in FAULTS
 }
-FILE_MEASURES = {f"files {seed}": partial(measure_files, seed) for seed in FILE_SEEDS}
+FILE_MEASURES = {"ratings": measure_files, "models": measure_models}
 
 STUDY = Study(
     "reliability",
@@ -155,6 +155,6 @@ STUDY = Study(
     (
         Part("Faults", FAULT_MEASURES, fault_section),
         soak.PART,
-        Part("Malformed files", {**FILE_MEASURES, "models": measure_models}, file_section),
+        Part("Malformed files", FILE_MEASURES, file_section),
     ),
 )
