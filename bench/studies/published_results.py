@@ -261,7 +261,8 @@ STUDY = Study(
     "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
     "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
     "of one core. *Mean of chains*: the seeds' predictions averaged, their times added; "
-    "`model.n_chains=` does the same in one fit. What is missing was not measured; no value is "
+    "`model.n_chains=` does the same in one fit. The record (JSON) names the "
+    "code of each run. What is missing was not measured; no value is "
     "copied from elsewhere.",
     (
         *(Part(b.title, b.measures(), partial(sections, b)) for b in BENCHMARKS),
