@@ -82,7 +82,7 @@ def test_wrong_command_gets_one_sentence(overrides: list[str], said: str) -> Non
 
 
 def test_leaderboard_says_of_each_model_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.sweep.compose._not_installed", lambda combinations: {})
+    monkeypatch.setattr("bench.sweep.compose.not_installed", lambda configurations: {})
     planned = plan(["experiment=peers"], multirun=False)
     models = {cfg.hydra.runtime.choices.model for cfg in planned.jobs}
     assert (
