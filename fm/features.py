@@ -201,3 +201,35 @@ def _nonzero(X: RealArray | sparse.csr_array) -> BoolArray | sparse.csr_array:
     if isinstance(X, np.ndarray):
         return X != 0
     return sparse.csr_array(((X.data != 0).astype(X.dtype), X.indices, X.indptr), shape=X.shape)
+
+
+def centers_of(X: Matrix, weight: FloatArray) -> FloatArray | None:
+    """Return the means of the columns that are nowhere 0 and vary, 0 of the others; None if all 0.
+
+    Where a column lies far from 0 its pairs are all but multiples of the other columns, and descent
+    takes long to tell them apart.
+    """
+    if isinstance(X, Design):
+        return None
+    n, n_features = X.shape
+    columns = np.flatnonzero(X[[0]] if isinstance(X, np.ndarray) else X[[0]].toarray())
+    some = X[:, columns]
+    if isinstance(some, np.ndarray):
+        nonzeros = np.count_nonzero(some, axis=0)
+    else:
+        nonzeros = np.bincount(some.indices[some.data != 0], minlength=len(columns))
+    means = some.T @ weight / n
+    variance = squared(some).T @ weight / n - means**2
+    centers = np.zeros(n_features)
+    centers[columns] = np.where((nonzeros == n) & (variance > 1e-10 * means**2), means, 0.0)
+    return centers if centers.any() else None
+
+
+def centered(X: RealArray | sparse.csr_array, centers: FloatArray) -> RealArray | sparse.csr_array:
+    """Return X less the centers of its columns."""
+    if isinstance(X, np.ndarray):
+        return X - centers
+    n, columns = X.shape[0], np.flatnonzero(centers)
+    starts = np.arange(n + 1) * len(columns)
+    parts = np.tile(centers[columns], n), np.tile(columns, n), starts
+    return sparse.csr_array(X - sparse.csr_array(parts, shape=X.shape))

@@ -20,13 +20,12 @@ spread over the batches in which it occurs (`fm.batches`). Steps:
     invscaling  theta -= learning_rate c g / epoch^power_t
     adagrad     theta -= learning_rate g / sqrt(sum of all g^2 so far)
 
-(the last by Duchi, Hazan & Singer, JMLR 2011).
-c makes a column that is active in every row take the batch's mean gradient, and one active in at
-most one row of it the classic step of one row, so that one learning rate suits frequent and rare
-columns and every batch size. w0 always takes the mean. To make steps free of units, y is
-standardized to mean 0 and variance 1 and each column divided by the root mean square of its nonzero
-entries; l2 keeps its meaning in the units given. Where both penalties are learned, columns that are
-nowhere 0 are centered first.
+(the last by Duchi, Hazan & Singer, JMLR 2011). c makes a column that is active in every row take
+the batch's mean gradient, and one active in at most one row of it the classic step of one row: one
+rate suits frequent and rare columns, and every batch size. w0 always takes the mean. To make steps
+free of units, y is standardized to mean 0 and variance 1 and each column divided by the root mean
+square of its nonzero entries; l2 keeps its meaning in the units given. Where both penalties are
+learned, columns that are nowhere 0 are centered first.
 
 Penalties that are not given are learned after each epoch on one in 16 rows, set aside
 (`fm.penalties`). The first epoch is run from two pairs of penalties, of which the one goes on that
@@ -57,8 +56,8 @@ from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray, reuse_freed_me
 from fm.batches import compresses
 from fm.descent import Penalties, Rows, descent_of
 from fm.design import Design
-from fm.features import MatrixFeatures, features
-from fm.model import Coefficients, Matrix, predict, squared
+from fm.features import MatrixFeatures, centered, centers_of, features
+from fm.model import Coefficients, Matrix, predict
 from fm.monitor import Callback, Trace
 from fm.penalties import adjusted, scale_factors
 
@@ -188,8 +187,8 @@ def sgd(
     flat = X.to_csr(dtype) if compressed and isinstance(X, Design) else X
     centers = None if start is None else start.centers
     if start is None and l2 is None and l2_w is None:
-        centers = _centers(flat, weight)
-    flat = flat if centers is None else _less(flat, centers)
+        centers = centers_of(flat, weight)
+    flat = flat if centers is None else centered(flat, centers)
     x = MatrixFeatures.of(sparse.csr_array(flat, dtype=dtype)) if compressed else features(X, dtype)
     state = deepcopy(start)
     if state is None:
@@ -246,33 +245,6 @@ def sgd(
     else:
         _warn_unless_converged(state, trace.values["loss"], error, rate)
     return SGDFit(state.coefficients(), state, trace.arrays()["seconds"])
-
-
-def _centers(X: Matrix, weight: FloatArray) -> FloatArray | None:
-    """Return the means of the columns that are nowhere 0 and vary, 0 of the others; None if all 0.
-
-    Where a column lies far from 0 its pairs are all but multiples of the other columns, and descent
-    takes long to tell them apart.
-    """
-    if isinstance(X, Design):
-        return None
-    n = X.shape[0]
-    full = np.asarray((X != 0).sum(axis=0)).ravel() == n
-    if not full.any():
-        return None
-    means = X.T @ weight / n
-    variance = squared(X).T @ weight / n - means**2
-    return np.where(full & (variance > 1e-10 * means**2), means, 0.0)
-
-
-def _less(X: RealArray | sparse.csr_array, centers: FloatArray) -> RealArray | sparse.csr_array:
-    """Return X less the centers of its columns."""
-    if isinstance(X, np.ndarray):
-        return X - centers
-    n, columns = X.shape[0], np.flatnonzero(centers)
-    starts = np.arange(n + 1) * len(columns)
-    parts = np.tile(centers[columns], n), np.tile(columns, n), starts
-    return sparse.csr_array(X - sparse.csr_array(parts, shape=X.shape))
 
 
 def _check_finite(

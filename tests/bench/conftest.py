@@ -24,6 +24,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def committed_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test depends on whether the code has changed since its commit."""
+    monkeypatch.setattr("bench.tracking.run_writer.code_changes", lambda: "")
+
+
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path) -> MLflowTracker:
     """An empty store in `tmp_path`."""

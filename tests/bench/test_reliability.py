@@ -280,9 +280,7 @@ def test_a_broken_database_is_one_sentence(
     }
     store.database.write_bytes(content[damage])
     for use in (lambda: store.prepare(EXPERIMENT), lambda: store.client):
-        with pytest.raises(
-            UserError, match=r"no usable MLflow database .*restore a copy"
-        ) as raised:
+        with pytest.raises(UserError, match=r"no usable MLflow database .*restore a") as raised:
             use()
         assert "\n" not in str(raised.value)
 
@@ -337,7 +335,7 @@ def test_what_a_killed_process_left_of_a_report_is_removed_from_the_store(
 ) -> None:
     parent = store.begin_sweep(EXPERIMENT, sweep("s"))
     folder = store.artifact_folder(store.client.get_run(parent).info.artifact_uri)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / ".artifact.uploading.x").touch()
     page = store.directory / "report.html"
     page.touch()
