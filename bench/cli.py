@@ -115,8 +115,8 @@ def completion(arguments: Sequence[str]) -> int:
 def completions(line: str) -> list[str]:
     """Return what the last word of a command line may be, without what stands before its `=`.
 
-    >>> completions("fm-bench model=fm_a")
-    ['fm_als']
+    >>> completions("fm-bench model=fm_g")
+    ['fm_gibbs']
     """
     *before, word = line.split(" ")
     group, is_choice, value = word.partition("=")

@@ -35,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=0, help="default: any free one")
     parser.add_argument(
-        "--directory", default="results", help="folder of the store (default: results)"
+        "--results", default="results", help="folder of the store (default: results)"
     )
     arguments = parser.parse_args(argv)
-    tracker = MLflowTracker(directory=arguments.directory)
+    tracker = MLflowTracker(directory=arguments.results)
     if not tracker.uri.startswith("sqlite:"):
         print(f"The dashboard is where the runs are: {tracker.shown}")
         return 0
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             stdout=log,
             stderr=subprocess.STDOUT,
             env=os.environ | LEAN,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         try:
             if not answers(port, server):
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             server.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have Linux end this process when its parent ends, however that is killed (prctl(2))."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -12,8 +12,8 @@ from bench.cli import completions, main
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("fm-bench model=fm_", ["fm_als", "fm_gibbs", "fm_ordinal", "fm_sgd"]),
-        ("fm-bench -m model=linear,fm_a", ["linear,fm_als"]),
+        ("fm-bench model=quad", ["quadratic", "quadratic_logistic"]),
+        ("fm-bench -m model=linear,fm_g", ["linear,fm_gibbs"]),
         ("fm-bench -m seed=0,1 split=ua", ["ua", "ua_by_user"]),
         ("fm-bench li", ["list"]),
         ("fm-bench run mo", ["model="]),

@@ -1,26 +1,26 @@
 """The dashboard as a person sees it, in headless Chromium."""
 
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.errors import UserError
 from bench.identity import ROOT
 from bench.report.figures import Point, looks, pareto
 from bench.tracking import MLflowTracker, Sweep
+from bench.ui import main
 from tests.bench.chromium import PROGRAM, Chromium
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, track
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        PROGRAM is None, reason="no chromium on this machine (Debian: apt-get install chromium)"
-    ),
-]
+pytestmark = pytest.mark.slow
 MODE = "?workflowType=machine_learning"
 
 
@@ -31,6 +31,8 @@ def dashboard(
     """The experiment's page, from the address that `bench.ui` prints, a run's, and that of its
     parent.
     """
+    if PROGRAM is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
     directory = tmp_path_factory.mktemp("results")
     shutil.copy(empty_store, directory)
     tracker = MLflowTracker(directory=str(directory))
@@ -44,7 +46,7 @@ def dashboard(
     tracker.log_sweep(parent, RESULT.metrics, [figure.with_suffix(".png")])
     tracker.end(parent, "FINISHED")
     server = subprocess.Popen(
-        [sys.executable, "-m", "bench.ui", "--directory", str(directory)],
+        [sys.executable, "-m", "bench.ui", "--results", str(directory)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -101,3 +103,35 @@ def test_parent_shows_its_children_and_a_figure(
     browser.wait_for(
         """[...document.querySelectorAll('img[src^="blob:"]')].some(i => i.naturalWidth > 100)"""
     )
+
+
+def test_a_port_in_use_is_one_sentence(store: MLflowTracker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(UserError, match=rf"^port {port} is in use: give another --port"):
+            main(["--results", str(store.directory), "--port", port])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what ends with its parent is Linux's")
+def test_no_server_outlives_a_killed_dashboard() -> None:
+    code = (
+        "import subprocess, sys; from bench.ui import die_with_parent; "
+        "server = subprocess.Popen(['sleep', '60'], preexec_fn=die_with_parent); "
+        "print(server.pid, flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes) as dashboard:
+        server = int(dashboard.stdout.readline())
+        os.kill(server, 0)
+        dashboard.kill()
+    deadline = time.monotonic() + 20
+    while is_running(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
