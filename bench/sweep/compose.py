@@ -198,7 +198,8 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
             for chosen in ((*fixed, *choices) for choices in itertools.product(*outer))
         ]
         of_none = {key for key in inner if all(c.lacks(key) for c in combinations)}
-        for c in combinations:  # an error here names a key that there is not
+        # An error names a key that there is not, and the nearest of the model that has most.
+        for c in sorted(combinations, key=lambda c: -len(c.cfg.model)):
             first = [f"{k}={next(iter(inner[k]))}" for k in (*c.own(inner), *sorted(of_none))]
             if first:
                 _compose([*c.overrides, *first], config_name)

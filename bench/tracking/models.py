@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import pandas as pd
@@ -51,9 +54,8 @@ def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> 
     import mlflow
     from mlflow.models import Model, infer_signature
 
-    mlflow.set_tracking_uri(store.uri)
-    mlflow.set_experiment(experiment_id=store.client.get_run(run_id).info.experiment_id)
-    with tempfile.TemporaryDirectory() as folder:
+    experiment_id = store.client.get_run(run_id).info.experiment_id
+    with _current(store.uri, experiment_id), tempfile.TemporaryDirectory() as folder:
         deployment.save(model, folder)
         return Model.log(
             artifact_path=None,
@@ -67,6 +69,27 @@ def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> 
             input_example=example,
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
         ).model_uri
+
+
+@contextmanager
+def _current(uri: str, experiment_id: str) -> Iterator[None]:
+    """Have MLflow log into an experiment for the body; it notes both in the environment."""
+    import mlflow
+
+    before = {
+        name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
+    }
+    mlflow.set_tracking_uri(uri)
+    try:
+        mlflow.set_experiment(experiment_id=experiment_id)
+        yield
+    finally:
+        mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])  # type: ignore[arg-type]
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def register(store: Store, run_id: str, address: str, name: str) -> str:

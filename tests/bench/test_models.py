@@ -84,11 +84,13 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReader, str, str]
 
 
 @pytest.mark.slow
-def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(best) -> None:
+def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(
+    best, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
     evidence, run_id, address = best
-    mlflow.set_tracking_uri(evidence.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", evidence.uri)
     rows = evidence.predictions(run_id)
     loaded = mlflow.pyfunc.load_model(address)
     np.testing.assert_allclose(

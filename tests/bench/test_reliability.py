@@ -304,7 +304,7 @@ def test_an_entry_that_is_refused_holds_up_no_other(
     assert "secret" not in str(raised.value)
     assert len(list(store.queue.waiting())) == 1 and len(store.all_records()) == 2
     sent.extend(store.send_waiting({}, owner="mine"))
-    assert len(store.all_records()) == 3 and all(record.finished for record in store.all_records())
+    assert [record.finished for record in store.all_records()] == [True] * 3
 
 
 def test_two_sweeps_of_the_same_jobs_may_end_at_once(store: MLflowTracker) -> None:
@@ -330,9 +330,7 @@ def test_two_sweeps_of_the_same_jobs_may_end_at_once(store: MLflowTracker) -> No
     assert not errors
 
 
-def test_what_a_killed_process_left_of_a_report_is_removed_from_the_store(
-    store: MLflowTracker,
-) -> None:
+def test_what_a_killed_process_left_of_a_report_is_removed(store: MLflowTracker) -> None:
     parent = store.begin_sweep(EXPERIMENT, sweep("s"))
     folder = store.artifact_folder(store.client.get_run(parent).info.artifact_uri)
     folder.mkdir(parents=True, exist_ok=True)
@@ -344,6 +342,8 @@ def test_what_a_killed_process_left_of_a_report_is_removed_from_the_store(
 
 
 def test_a_model_that_cannot_be_saved_is_one_sentence(store: MLflowTracker) -> None:
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
     run_id = track(store, job(), sweep("s")).run_id
     with pytest.raises(UserError, match=f"the model of run {run_id} cannot be logged"):
         log_model(store, run_id, object(), None)
+    assert "MLFLOW_TRACKING_URI" not in os.environ
