@@ -14,11 +14,12 @@ from tempfile import mkdtemp
 import numpy as np
 
 from bench.data.fuzzing import Finding, fuzz, fuzz_models
+from bench.identity import code_version
 from bench.studies import soak
 from bench.studies.fault_injection import FAULTS
 from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 from bench.studies.study import Bar, Context, Part, Section, Study, Values
-from bench.tables import markdown_table
+from bench.tables import MISSING, markdown_table
 
 N_FILES = 10_000
 """Of a seed."""
@@ -59,6 +60,11 @@ def calls_of(mode: str) -> int:
     return faulty_sweep(mode).calls
 
 
+def commit() -> str:
+    """Return the commit of the code that measures."""
+    return code_version().get("commit", MISSING)[:12]
+
+
 def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:
     """Return the number of calls and of trials, and the outcome of each trial that failed."""
     calls = workers().submit(calls_of, mode).result()
@@ -66,7 +72,7 @@ def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:
     outcomes = dict(zip(tried, workers().map(partial(trial, mode, fault), tried), strict=True))
     reached = {call: outcome for call, outcome in outcomes.items() if outcome != NOT_REACHED}
     failed = {str(call): outcome for call, outcome in reached.items() if outcome != SURVIVED}
-    return {"calls": calls, "trials": len(reached), "failed": failed}
+    return {"calls": calls, "trials": len(reached), "failed": failed, "commit": commit()}
 
 
 def read_files(seed: int) -> list[Finding]:
@@ -81,12 +87,14 @@ def measure_files(_: Context) -> Mapping[str, object]:
         "files": N_FILES * len(FILE_SEEDS),
         "findings": Counter(finding.kind for finding in findings),
         "examples": [f"{f.kind}: {f.content!r}: {f.detail}"[:400] for f in findings[:3]],
+        "commit": commit(),
     }
 
 
 def measure_models(_: Context) -> Mapping[str, object]:
     """Return how many damaged model files were loaded, and the findings by kind."""
-    return {"files": N_FILES, "findings": Counter(f.kind for f in fuzz_models(N_FILES))}
+    findings = Counter(finding.kind for finding in fuzz_models(N_FILES))
+    return {"files": N_FILES, "findings": findings, "commit": commit()}
 
 
 def fault_section(values: Values) -> list[Section]:
@@ -100,13 +108,13 @@ def fault_section(values: Values) -> list[Section]:
                 continue
             of = values[name]
             n, failed = of["trials"], of["failed"]
-            counts = (of["calls"], n, n - len(failed))
+            counts = (of["calls"], n, n - len(failed), of["commit"])
             rows.append([MODE_NAMES[mode], FAULT_NAMES[fault], *map(str, counts)])
             bars.append(
                 Bar(f"{name}: trials that did not survive", np.array([len(failed)]), high=0)
             )
             failures += [f"- {name} at call {call}: {outcome}." for call, outcome in failed.items()]
-    header = ["jobs run", "fault", "calls of the sweep", "trials", "survived"]
+    header = ["jobs run", "fault", "calls of the sweep", "trials", "survived", "commit"]
     text = f"""\
 {markdown_table(header, rows, left=2)}
 
@@ -129,11 +137,13 @@ def file_section(values: Values) -> list[Section]:
     rows, bars, examples = [], [], []
     for what, of in values.items():
         counts = Counter(of["findings"])
-        rows.append([what, f"{of['files']:,}", *(str(counts[kind]) for kind in KINDS)])
+        rows.append(
+            [what, f"{of['files']:,}", *(str(counts[kind]) for kind in KINDS), of["commit"]]
+        )
         bars += [Bar(f"{what}: {kind}", np.array([counts[kind]]), high=0) for kind in KINDS]
         examples += [f"- `{text}`" for text in of.get("examples", ())]
     text = f"""\
-{markdown_table(["files of", "files", *KINDS], rows)}
+{markdown_table(["files of", "files", *KINDS, "commit"], rows)}
 
 Files of one to six ratings with five separators, about half of them damaged in one to three places:
 what the loader reads must equal what Python's `csv`, `int` and `float` read; a damaged file may be
@@ -151,10 +161,12 @@ STUDY = Study(
     "reliability",
     "What survives faults, long sweeps and malformed files?",
     "faults at every call to disk, database and server; a thousand jobs; malformed files",
-    "Each count is of one run of the study; a bar is that nothing fails. Linux only.",
+    "Each count is of one run, by the code of the commit that stands beside it; a bar is that "
+    "nothing fails. Linux only.",
     (
         Part("Faults", FAULT_MEASURES, fault_section),
         soak.PART,
         Part("Malformed files", FILE_MEASURES, file_section),
     ),
+    any_code=True,
 )

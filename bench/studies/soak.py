@@ -15,10 +15,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from bench.identity import code_version
 from bench.studies.faulty_sweeps import DATA
 from bench.studies.store_server import StoreServer
 from bench.studies.study import Bar, Context, Part, Section, Values
-from bench.tables import markdown_table
+from bench.tables import MISSING, markdown_table
 from bench.tracking.local_store import create_database
 
 N_JOBS = 500
@@ -66,6 +67,7 @@ def soak(folder: Path, n_jobs: int) -> dict[str, object]:
         "memory": [_thinned(seen) for seen in memory],
         "list": [_cpu_seconds("bench.runs", "list", folder) for _ in range(REPEATS)],
         "report": [_cpu_seconds("bench.report", "sweeps_simulated", folder)],
+        "commit": code_version().get("commit", MISSING)[:12],
     }
 
 
@@ -125,8 +127,9 @@ def soak_section(values: Values) -> list[Section]:
     of = values["soak"]
     grown = [growth(memory) for memory in of["memory"]]
     ends = [f"{memory[-1][1]:.0f}" for memory in of["memory"]]
-    header = ["jobs", "server away", "exit statuses", "lost", "twice", "MiB at the end"]
+    header = ["jobs", "server away", "exit statuses", "lost", "twice", "MiB at the end", "commit"]
     row = [of["jobs"], of["absences"], of["statuses"], of["lost"], of["twice"], " and ".join(ends)]
+    row += [of["commit"]]
     text = f"""\
 {markdown_table(header, [list(map(str, row))])}
 

@@ -65,8 +65,9 @@ def test_loss_of_power_takes_back_what_was_not_synchronized(tmp_path: Path) -> N
 
 
 def test_the_page_names_each_trial_that_failed() -> None:
-    of = {"calls": 30, "trials": 3, "failed": {"12": "the same command fails"}}
-    values = {"here: kill": of, "ratings": {"files": 7, "findings": {"misread": 2}}}
+    of = {"calls": 30, "trials": 3, "failed": {"12": "the same command fails"}, "commit": "c"}
+    files = {"files": 7, "findings": {"misread": 2}, "commit": "c"}
+    values = {"here: kill": of, "ratings": files}
     sections = reliability.STUDY.sections(values)
     assert "- here: kill at call 12: the same command fails." in sections[0].text
     assert "- here: power: not measured yet." in sections[0].text
@@ -79,5 +80,7 @@ def test_growth_of_memory_is_of_the_second_half(mib: list[float], grown: float) 
     memory = list(zip((0, 500, 750, 1000), mib, strict=True))
     assert soak.growth(memory) == pytest.approx(grown, abs=1e-9)
     of = {"jobs": 1000, "absences": 3, "statuses": [0, 0], "lost": 0, "twice": 0, "list": [0.7]}
-    (section,) = soak.soak_section({"soak": of | {"memory": [memory] * 2, "report": [4.0]}})
+    (section,) = soak.soak_section(
+        {"soak": of | {"memory": [memory] * 2, "report": [4.0], "commit": "c"}}
+    )
     assert [bar.met for bar in section.bars] == [True, True, grown < 0.05, True, True]
