@@ -54,8 +54,7 @@ def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> 
     import mlflow
     from mlflow.models import Model, infer_signature
 
-    experiment_id = store.client.get_run(run_id).info.experiment_id
-    with _current(store.uri, experiment_id), tempfile.TemporaryDirectory() as folder:
+    with _current(store, run_id), tempfile.TemporaryDirectory() as folder:
         deployment.save(model, folder)
         return Model.log(
             artifact_path=None,
@@ -72,16 +71,19 @@ def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> 
 
 
 @contextmanager
-def _current(uri: str, experiment_id: str) -> Iterator[None]:
-    """Have MLflow log into an experiment for the body; it notes both in the environment."""
+def _current(store: Store, run_id: str) -> Iterator[None]:
+    """Have MLflow use the store and a run's experiment for the body.
+
+    It notes both in the environment, where other stores of this process would read them.
+    """
     import mlflow
 
     before = {
         name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
     }
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(store.uri)
     try:
-        mlflow.set_experiment(experiment_id=experiment_id)
+        mlflow.set_experiment(experiment_id=store.client.get_run(run_id).info.experiment_id)
         yield
     finally:
         mlflow.set_tracking_uri(before["MLFLOW_TRACKING_URI"])  # type: ignore[arg-type]
@@ -102,6 +104,7 @@ def register(store: Store, run_id: str, address: str, name: str) -> str:
         client.create_registered_model(name)
     versions = client.search_model_versions(f"name = '{name}'")
     known = [v for v in versions if v.run_id == run_id]
-    version = known[0] if known else client.create_model_version(name, address, run_id)
+    with _current(store, run_id):  # where the address is looked up
+        version = known[0] if known else client.create_model_version(name, address, run_id)
     client.set_registered_model_alias(name, BEST, version.version)
     return f"models:/{name}@{BEST}"
