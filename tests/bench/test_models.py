@@ -102,6 +102,7 @@ def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(
     )
     (model,) = evidence.client.get_run(run_id).outputs.model_outputs
     assert model.model_id in address and not (ROOT / "mlruns").exists()
+    assert not (ROOT / "mlflow.db").exists()
     folder = Path(mlflow.artifacts.download_artifacts(address))
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".joblib")]
 
