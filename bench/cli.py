@@ -122,36 +122,50 @@ def completions(line: str) -> list[str]:
     group, is_choice, value = word.partition("=")
     if is_choice:
         done, comma, begun = value.rpartition(",")
-        words = [f"{done}{comma}{name}" for name in _files(group, before) if name.startswith(begun)]
+        names = _files(group, split_config_dir(before)[1])
+        words = [f"{done}{comma}{name}" for name in names if name.startswith(begun)]
     elif before[1:] == ["list"]:
         words = [name for name in LISTED if name.startswith(word)]
     else:
         groups = [f"{group}=" for group in LISTED.values()]
-        names = NAMES if len(before) == 1 else ()
-        words = [name for name in (*names, *groups) if name.startswith(word)]
+        commands = NAMES if len(before) == 1 else ()
+        words = [name for name in (*commands, *groups) if name.startswith(word)]
     return sorted(words)
 
 
-def _files(group: str, words: Sequence[str]) -> dict[str, Path]:
-    """Return the files of a group of configurations, those of `--config-dir` included, by name."""
-    from bench.sweep.hydra_start import split_config_dir
+def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:
+    """Return a command line without `--config-dir FOLDER`, and the folder if there is one.
 
-    _, own = split_config_dir(words)
+    Raises
+    ------
+    UserError
+        The folder is not there.
+    """
+    if "--config-dir" not in words[:-1]:
+        return list(words), None
+    at = list(words).index("--config-dir")
+    folder = Path(words[at + 1])
+    if not folder.is_dir():
+        raise UserError(f"--config-dir: there is no folder {folder}")
+    return [*words[:at], *words[at + 2 :]], folder
+
+
+def _files(group: str, own: Path | None) -> dict[str, Path]:
+    """Return the files of a group of configurations, by name, the user's own included."""
     folders = [ROOT / "conf"] if own is None else [ROOT / "conf", own]
     return {p.stem: p for f in folders for p in sorted((f / group).glob("*.yaml"))}
 
 
 def listing(arguments: Sequence[str]) -> int:
     """Print the choices of a group, each with the first line of its file."""
-    from bench.sweep.hydra_start import split_config_dir
     from fm.validation import check_choice
 
-    words, _ = split_config_dir(arguments)
+    words, own = split_config_dir(arguments)
     if len(words) != 1:
         raise UserError(f"list one of {', '.join(LISTED)}")
     with checked():
         check_choice("list", words[0], LISTED)
-    files = _files(LISTED[words[0]], arguments)
+    files = _files(LISTED[words[0]], own)
     width = max(map(len, files), default=0)
     for name, path in sorted(files.items()):
         lines = path.read_text("utf-8").splitlines()

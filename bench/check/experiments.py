@@ -30,13 +30,13 @@ import yaml
 from sklearn.base import clone
 
 from bench.check.rule import SEEDS
+from bench.cli import split_config_dir
 from bench.errors import UserError, checked, sentence
 from bench.identity import ROOT
 from bench.measure import Measured
 from bench.metrics import TASKS
 from bench.run import Job, Result, run
 from bench.sweep import composed, job_of, load_data
-from bench.sweep.hydra_start import split_config_dir
 from fm.validation import check_choice, check_integer, check_number
 
 OWN = ROOT / "conf" / "check"

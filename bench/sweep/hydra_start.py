@@ -75,23 +75,6 @@ def start(arguments: Sequence[str]) -> int:
     return 0
 
 
-def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Return a command line without `--config-dir FOLDER`, and the folder if there is one.
-
-    Raises
-    ------
-    UserError
-        The folder is not there.
-    """
-    if "--config-dir" not in words[:-1]:
-        return list(words), None
-    at = list(words).index("--config-dir")
-    folder = Path(words[at + 1])
-    if not folder.is_dir():
-        raise UserError(f"--config-dir: there is no folder {folder}")
-    return [*words[:at], *words[at + 2 :]], folder
-
-
 def _options_first(arguments: Sequence[str]) -> list[str]:
     """Return what Hydra is given: options before overrides, between which it takes none."""
     options: list[str] = []

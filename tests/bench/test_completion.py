@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import completions, main
+from bench.identity import ROOT
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,14 @@ def test_bash_completes(capsys: pytest.CaptureFixture) -> None:
     assert done.stdout == "fm_als,fm_gibbs\n"
     assert main(["completion", "fish"]) == 2
     assert "bash or zsh" in capsys.readouterr().err
+
+
+def test_a_word_is_completed_without_what_takes_seconds_to_import() -> None:
+    code = (
+        "import sys; from bench.cli import main; main(['complete', 'fm-bench model=fm_']); "
+        "sys.exit(sorted({'hydra', 'mlflow', 'numpy', 'sklearn'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
