@@ -100,7 +100,19 @@ class Baseline(Surprise):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NMF(Surprise):
+class Factorized(Surprise):
+    """Base of the algorithms that have k factors and a seed."""
+
+    k: NonNegativeInt = 100
+    n_iter: PositiveInt = 20
+    random_state: NonNegativeInt = 0
+
+    def _options(self) -> dict[str, Any]:
+        return {"n_factors": self.k, "n_epochs": self.n_iter, "random_state": self.random_state}
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NMF(Factorized):
     """Non-negative matrix factorization of the ratings, without biases.
 
     Fitted by `n_iter` multiplicative updates; `l2` is a penalty for each rating (Luo et al., IEEE
@@ -110,36 +122,30 @@ class NMF(Surprise):
     k: PositiveInt = 15
     n_iter: PositiveInt = 50
     l2: NonNegativeFloat = 0.06
-    random_state: NonNegativeInt = 0
 
     algorithm: ClassVar = "NMF"
 
     def _options(self) -> dict[str, Any]:
-        sizes = {"n_factors": self.k, "n_epochs": self.n_iter, "random_state": self.random_state}
-        return sizes | {"reg_pu": self.l2, "reg_qi": self.l2}
+        return super()._options() | {"reg_pu": self.l2, "reg_qi": self.l2}
 
     def _sizes(self) -> tuple[int, int]:
         return self.k, self.k
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SVD(Surprise):
+class SVD(Factorized):
     """Biased matrix factorization by stochastic gradient descent over `n_iter` epochs.
 
     `l2` is a penalty for each rating (Koren, Bell & Volinsky, IEEE Computer 42(8), 2009).
     """
 
-    k: NonNegativeInt = 100
-    n_iter: PositiveInt = 20
     learning_rate: PositiveFloat = 0.005
     l2: NonNegativeFloat = 0.02
-    random_state: NonNegativeInt = 0
 
     algorithm: ClassVar = "SVD"
 
     def _options(self) -> dict[str, Any]:
-        sizes = {"n_factors": self.k, "n_epochs": self.n_iter, "random_state": self.random_state}
-        return sizes | {"lr_all": self.learning_rate, "reg_all": self.l2}
+        return super()._options() | {"lr_all": self.learning_rate, "reg_all": self.l2}
 
     def _sizes(self) -> tuple[int, int]:
         return 1 + self.k, 1 + self.k

@@ -14,12 +14,11 @@ from tempfile import mkdtemp
 import numpy as np
 
 from bench.data.fuzzing import Finding, fuzz, fuzz_models
-from bench.identity import code_version
 from bench.studies import soak
 from bench.studies.fault_injection import FAULTS
 from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
-from bench.studies.study import Bar, Context, Part, Section, Study, Values
-from bench.tables import MISSING, markdown_table
+from bench.studies.study import Bar, Context, Part, Section, Study, Values, commit
+from bench.tables import markdown_table
 
 N_FILES = 10_000
 """Of a seed."""
@@ -58,11 +57,6 @@ def trial(mode: str, fault: str, call: int) -> str:
 def calls_of(mode: str) -> int:
     """Return how many calls an undisturbed sweep makes."""
     return faulty_sweep(mode).calls
-
-
-def commit() -> str:
-    """Return the commit of the code that measures."""
-    return code_version().get("commit", MISSING)[:12]
 
 
 def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:

@@ -15,11 +15,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench.identity import code_version
 from bench.studies.faulty_sweeps import DATA
 from bench.studies.store_server import StoreServer
-from bench.studies.study import Bar, Context, Part, Section, Values
-from bench.tables import MISSING, markdown_table
+from bench.studies.study import Bar, Context, Part, Section, Values, commit
+from bench.tables import markdown_table
 from bench.tracking.local_store import create_database
 
 N_JOBS = 500
@@ -67,7 +66,7 @@ def soak(folder: Path, n_jobs: int) -> dict[str, object]:
         "memory": [_thinned(seen) for seen in memory],
         "list": [_cpu_seconds("bench.runs", "list", folder) for _ in range(REPEATS)],
         "report": [_cpu_seconds("bench.report", "sweeps_simulated", folder)],
-        "commit": code_version().get("commit", MISSING)[:12],
+        "commit": commit(),
     }
 
 
@@ -128,8 +127,8 @@ def soak_section(values: Values) -> list[Section]:
     grown = [growth(memory) for memory in of["memory"]]
     ends = [f"{memory[-1][1]:.0f}" for memory in of["memory"]]
     header = ["jobs", "server away", "exit statuses", "lost", "twice", "MiB at the end", "commit"]
-    row = [of["jobs"], of["absences"], of["statuses"], of["lost"], of["twice"], " and ".join(ends)]
-    row += [of["commit"]]
+    counts = [of[name] for name in ("jobs", "absences", "statuses", "lost", "twice")]
+    row = [*counts, " and ".join(ends), of["commit"]]
     text = f"""\
 {markdown_table(header, [list(map(str, row))])}
 

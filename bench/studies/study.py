@@ -23,8 +23,8 @@ from bench.files import write_text
 from bench.identity import code_version, computed_by
 from bench.measure import environment
 from bench.progress import say
-from bench.report.figures import GREY, Drawing, look
-from bench.tables import markdown_table
+from bench.report.figures import GREY, LEGEND, OUTSIDE, Drawing, look
+from bench.tables import MISSING, markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,11 +76,15 @@ def line_plot(
             axes.plot(x, y, label=label, markersize=4, **look(number))
         if level is not None:
             axes.axhline(level[1], color=GREY, linestyle=":", label=level[0])
-        legend: dict[str, Any] = {"frameon": False, "fontsize": 9}
-        axes.legend(**legend) if inside else figure.legend(loc="outside right upper", **legend)
+        axes.legend(**LEGEND) if inside else figure.legend(**OUTSIDE)
 
     size = (6.4, 4) if inside else (8.4, max(4, 0.5 + LEGEND_INCHES * len(lines)))
     return Drawing(title, name, size, paint)
+
+
+def commit() -> str:
+    """Return the commit of the code that measures, to stand beside a measurement."""
+    return code_version().get("commit", MISSING)[:12]
 
 
 @dataclass(frozen=True)

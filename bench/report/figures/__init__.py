@@ -14,10 +14,12 @@ from bench.report.figures.models import (
     tried,
 )
 from bench.report.figures.rows import error_by_count, reliability, roc_and_precision_recall
-from bench.report.figures.style import GREY, Drawing, Look, look, looks
+from bench.report.figures.style import GREY, LEGEND, OUTSIDE, Drawing, Look, look, looks
 
 __all__ = [
     "GREY",
+    "LEGEND",
+    "OUTSIDE",
     "ByK",
     "Curve",
     "Drawing",

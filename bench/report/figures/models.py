@@ -16,6 +16,7 @@ from bench.report.figures.style import (
     GREY,
     IN_LEGEND,
     ORANGE,
+    OUTSIDE,
     Drawing,
     Look,
     name_marks,
@@ -41,7 +42,6 @@ HELD_OUT = {"validation": ("validation", "-"), "withheld": ("withheld by the pro
 CENTERED: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
 PLAIN: dict[str, Any] = {"linestyle": "none", "markersize": 7}
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 3}
-OUTSIDE: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 9}
 BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 4}
 
 

@@ -11,8 +11,7 @@ from scipy.stats import norm
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from bench.metrics import quantile_bins
-from bench.report.figures.models import OUTSIDE
-from bench.report.figures.style import GREY, Drawing, Look
+from bench.report.figures.style import GREY, OUTSIDE, Drawing, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
