@@ -258,8 +258,7 @@ class FactorizationMachine(BaseEstimator):
     def _gibbs(self, X: Matrix, y: AnyArray, **settings: Any) -> Fit:
         n_chains, n_jobs = settings.pop("n_chains"), settings.pop("n_jobs")
         starts, rng, monitor = (settings.pop(name) for name in ("start", "rng", "callback"))
-        n_before = 0 if starts is None else starts[0].n_sweeps
-        n_sweeps = n_before + settings["n_iter"]
+        n_sweeps = (starts[0].n_sweeps if starts else 0) + settings["n_iter"]
         check_draws(n_sweeps, settings)
         side_by_side = n_chains > 1 and not monitor.observes
         rows, callback = _blocks_or_csr(X), None if side_by_side else monitor
@@ -269,12 +268,11 @@ class FactorizationMachine(BaseEstimator):
             jobs = 1 if side_by_side else n_jobs
             return gibbs(rows, y, likelihood=self._likelihood, n_jobs=jobs, **given)
 
-        rngs = [rng] if n_chains == 1 else rng.spawn(n_chains)
+        nothing = [None] * n_chains
+        rngs = nothing if starts else [rng] if n_chains == 1 else rng.spawn(n_chains)
         fits: list[GibbsFit] = []
         with mapping(n_jobs if side_by_side else 1) as each:
-            for fit in each(
-                run, starts or [None] * n_chains, [None] * n_chains if starts else rngs
-            ):
+            for fit in each(run, starts or nothing, rngs):
                 fits.append(fit)
                 if fit.state.n_sweeps < n_sweeps:  # the callback ended the fit
                     break

@@ -214,10 +214,7 @@ def centers_of(X: Matrix, weight: FloatArray) -> FloatArray | None:
     n, n_features = X.shape
     columns = np.flatnonzero(X[[0]] if isinstance(X, np.ndarray) else X[[0]].toarray())
     some = X[:, columns]
-    if isinstance(some, np.ndarray):
-        nonzeros = np.count_nonzero(some, axis=0)
-    else:
-        nonzeros = np.bincount(some.indices[some.data != 0], minlength=len(columns))
+    nonzeros = _nonzero(some).T @ np.ones(n)
     means = some.T @ weight / n
     variance = squared(some).T @ weight / n - means**2
     centers = np.zeros(n_features)

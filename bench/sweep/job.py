@@ -146,7 +146,8 @@ def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | 
         outcome = error
     except Exception as error:  # whatever it is, it is one job's
         outcome = error
-    say()
+    if job.shown is not None:
+        say()  # leave the line to what comes next
     pruned = isinstance(outcome, Pruned)
     entry = entry_of(
         job,
