@@ -14,9 +14,8 @@ It multiplies, so nothing turns negative, and it minimizes an upper bound that t
 objective at the present P (their lemma 2, to which the penalty adds a term that is its own bound),
 so that the objective never rises. Cost of a sweep: O(n_ratings k).
 
-What isn't known to be non-negative can't be a deviation from a mean: a level without information
-gets the average factors of the training rows, so that an unknown user is predicted an item's
-average over users.
+A level without information gets the average factors of the training rows, so that an unknown user
+is predicted an item's average over users.
 """
 
 from __future__ import annotations

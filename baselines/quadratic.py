@@ -28,7 +28,7 @@ from sklearn.preprocessing import PolynomialFeatures
 from baselines.inputs import as_csr, check_target
 from baselines.linear import solve_ridge
 from baselines.parameters import Estimator, NonNegativeFloat
-from fm.design import Block, Design
+from fm.design import Design
 
 MAX_PRODUCTS = 50_000_000
 """Products of two features, over all rows, up to which they are held in memory: some gigabytes."""
@@ -63,9 +63,6 @@ class QuadraticRegression(RegressorMixin, Estimator):
         ValueError for NaN, lengths that differ, or too many products.
         """
         self.check_params()
-        if isinstance(X, Design):
-            in_row = np.zeros(len(X), dtype=np.int64)
-            _check_size(sum((_features_in_row(block) for block in X.interacting), start=in_row))
         matrix = as_csr(X)
         y = check_target(matrix, y)
         n_features = matrix.shape[1]
@@ -87,29 +84,18 @@ class QuadraticRegression(RegressorMixin, Estimator):
         return matrix @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
 
 
-def _features_in_row(block: Block) -> NDArray[np.int64]:
-    of_level = np.ones(block.n_levels, dtype=np.int64)
-    if block.side_features is not None:
-        of_level += np.diff(block.side_features.indptr)
-    return np.append(of_level, 0)[block.levels]  # the last for UNKNOWN
+def pair_products(X: sparse.csr_array) -> sparse.csr_array:
+    """(n_rows, n_features * (n_features - 1) / 2): x_i x_j for i < j, j running faster.
 
-
-def _check_size(in_row: NDArray[np.integer]) -> None:
-    in_row = in_row.astype(np.int64)
+    ValueError if there are more than `MAX_PRODUCTS`.
+    """
+    in_row = np.diff(X.indptr).astype(np.int64)
     n_products = np.sum(in_row * (in_row - 1) // 2)
     if n_products > MAX_PRODUCTS:
         raise ValueError(
             f"the {len(in_row):,} rows have {n_products:,} products of two features, more than "
             f"{MAX_PRODUCTS:,}: leave out features of which a row has many"
         )
-
-
-def pair_products(X: sparse.csr_array) -> sparse.csr_array:
-    """(n_rows, n_features * (n_features - 1) / 2): x_i x_j for i < j, j running faster.
-
-    ValueError if there are more than `MAX_PRODUCTS`.
-    """
-    _check_size(np.diff(X.indptr))
     expanded = PolynomialFeatures(
         degree=2, interaction_only=True, include_bias=False
     ).fit_transform(X)

@@ -1,4 +1,4 @@
-"""Ridge regression and gradient boosting on target statistics, a few numbers a row instead of ids.
+"""Gradient boosting on target statistics, a few numbers a row instead of ids.
 
     of each block's level in the row:  (sum of y - mean) / (n + smoothing)     its target, shrunk to
     the mean
@@ -8,25 +8,22 @@
 
 Micci-Barreca, "A Preprocessing Scheme for High-Cardinality Categorical Attributes", SIGKDD
 Explorations 3(1), 2001. Statistics are of training rows only; those of a training row leave out the
-fold, of `n_folds`, that it is in, since a rating that enters its own statistics tells of itself.
+fold, of `n_folds`, that it is in, since a rating that enters its own statistics predicts itself.
 
-What it can't do: a user who likes what others dislike is a mean like any other. No statistic of
-single ids knows of pairs, so that no model on top can, however good.
+What it can't do: no statistic of single ids says anything of pairs, so that no trees on top can.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.base import RegressorMixin
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import Ridge
 
 from baselines.inputs import (
     BinaryClassifier,
@@ -47,21 +44,34 @@ from fm.validation import check_integer
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OnTargetStatistics(RegressorMixin, Estimator, ABC):
-    """Base of the estimators, which have parameters smoothing, n_folds and random_state.
+class BoostingOnTargetStatistics(RegressorMixin, Estimator):
+    """Gradient-boosted trees on the statistics, by `HistGradientBoostingRegressor`.
+
+    Parameters
+    ----------
+    n_iter, n_leaves : trees, and leaves of each at most, which are counted as parameters.
+    learning_rate, l2 : as scikit-learn has them.
+    smoothing, n_folds : of the statistics.
+    random_state : of the folds and the trees.
 
     Attributes
     ----------
-    mean_ : of the training ratings.
-    statistics_ : for each block, (n_levels + 1, columns); the last row is that of the unknown
-        level, -1.
-    model_ : scikit-learn's fitted regressor.
+    mean_ : of the training targets.
+    statistics_ : for each block, (n_levels + 1, columns); the last row is of the unknown level, -1.
+    model_ : scikit-learn's fitted model.
     blocks_ : name, levels and side features of each block.
+    n_parameters_ : a sum and a count of each feature seen, the mean, and the leaves.
     """
 
+    n_iter: PositiveInt = 100
+    learning_rate: PositiveFloat = 0.1
+    n_leaves: Annotated[int, partial(check_integer, low=2)] = 31
+    l2: NonNegativeFloat = 0.0
     smoothing: NonNegativeFloat = 10.0
     n_folds: Annotated[int, partial(check_integer, low=2)] = 5
     random_state: NonNegativeInt = 0
+
+    _kind: ClassVar[type] = HistGradientBoostingRegressor
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """TypeError, ValueError : X is no Design, y is not finite or of another length."""
@@ -76,8 +86,17 @@ class OnTargetStatistics(RegressorMixin, Estimator, ABC):
         columns = [view[block.levels, fold] for view, block in zip(views, X, strict=True)]
         self.statistics_ = [view[:, self.n_folds] for view in views]
         self.blocks_ = blocks_of(X)
-        self.model_ = self._model().fit(np.hstack(columns), self._target(y))
-        self._n_seen = sum(map(n_seen_features, X))
+        model = self._kind(
+            learning_rate=self.learning_rate,
+            max_iter=self.n_iter,
+            max_leaf_nodes=self.n_leaves,
+            l2_regularization=self.l2,
+            early_stopping=False,
+            random_state=self.random_state,
+        )
+        self.model_ = model.fit(np.hstack(columns), self._target(y))
+        n_leaves = self.model_.n_iter_ * self.n_leaves
+        self.n_parameters_ = 1 + 2 * sum(map(n_seen_features, X)) + n_leaves
         return self
 
     def predict(self, X: Design) -> NDArray[np.float64]:
@@ -91,69 +110,14 @@ class OnTargetStatistics(RegressorMixin, Estimator, ABC):
         return np.hstack(columns)
 
     def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the model on top is fitted to."""
+        """Return what the trees are fitted to."""
         return y - self.mean_
-
-    @property
-    def n_parameters_(self) -> int:
-        """A sum and a count of each feature seen, the mean, and the model's own numbers."""
-        return 1 + 2 * self._n_seen + self._n_own
-
-    @abstractmethod
-    def _model(self) -> BaseEstimator:
-        """Return the regressor on top, not fitted."""
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class RidgeOnTargetStatistics(OnTargetStatistics):
-    """Ridge regression (`sklearn.linear_model.Ridge`) with penalty `l2` on the statistics."""
-
-    l2: NonNegativeFloat = 1.0
-
-    def _model(self) -> Ridge:
-        return Ridge(alpha=self.l2)
-
-    @property
-    def _n_own(self) -> int:
-        return 1 + len(self.model_.coef_)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class BoostingOnTargetStatistics(OnTargetStatistics):
-    """Gradient-boosted trees on the statistics.
-
-    `sklearn.ensemble.HistGradientBoostingRegressor` with `n_iter` trees of at most `n_leaves`
-    leaves, which are counted as its own parameters.
-    """
-
-    n_iter: PositiveInt = 100
-    learning_rate: PositiveFloat = 0.1
-    n_leaves: Annotated[int, partial(check_integer, low=2)] = 31
-    l2: NonNegativeFloat = 0.0
-
-    def _model(self) -> HistGradientBoostingRegressor:
-        return HistGradientBoostingRegressor(**self._settings())
-
-    def _settings(self) -> dict[str, object]:
-        return {
-            "learning_rate": self.learning_rate,
-            "max_iter": self.n_iter,
-            "max_leaf_nodes": self.n_leaves,
-            "l2_regularization": self.l2,
-            "early_stopping": False,
-            "random_state": self.random_state,
-        }
-
-    @property
-    def _n_own(self) -> int:
-        return self.model_.n_iter_ * self.n_leaves
 
 
 class BoostingClassifierOnTargetStatistics(BinaryClassifier, BoostingOnTargetStatistics):
-    """Gradient-boosted trees of two classes on the statistics.
+    """The same of two classes, by `HistGradientBoostingClassifier`."""
 
-    `HistGradientBoostingClassifier`; parameters as of `BoostingOnTargetStatistics`.
-    """
+    _kind = HistGradientBoostingClassifier
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """TypeError, ValueError : X is no Design, y is not of two classes or of another length."""
@@ -161,9 +125,6 @@ class BoostingClassifierOnTargetStatistics(BinaryClassifier, BoostingOnTargetSta
 
     def _probability(self, X: Design) -> NDArray[np.float64]:
         return self.model_.predict_proba(self._columns(X))[:, 1]
-
-    def _model(self) -> HistGradientBoostingClassifier:
-        return HistGradientBoostingClassifier(**self._settings())
 
     def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         return y

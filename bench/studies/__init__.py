@@ -11,6 +11,5 @@ STUDIES = (
     "reliability",
     "scale",
     "speed",
-    "state_of_the_art",
     "sweep_overhead",
 )
