@@ -65,18 +65,23 @@ class Progress:
         self.running = 0
         self._stream = sys.stdout if stream is None else stream
         self._live = total > 1 and self._stream.isatty()
-        self._records: dict[str, Record] = {}
-        self._computed = 0
+        self._digests: set[str] = set()
+        self._computed = self._failed = 0
+        self._best: tuple[float, str] | None = None
         self._began = time.monotonic()
 
     def add(self, record: Record, *, computed: bool = True) -> None:
         """Count a job that has ended, once; or one that an earlier sweep computed."""
-        if record.digest in self._records:
+        if record.digest in self._digests:
             return
-        self._records[record.digest] = record
+        self._digests.add(record.digest)
         self._computed += computed
+        self._failed += record.status == "FAILED"
+        error = record.validation_error if record.finished else None
+        if error is not None and (self._best is None or error < self._best[0]):
+            self._best = error, record.name
         remark = "" if computed else " (already computed)"
-        number = f"[{len(self._records)}/{self.total}]"
+        number = f"[{len(self._digests)}/{self.total}]"
         line = f"{number} {record.name}: {report.outcome(record)}{remark}"
         if not self._live:
             print(line, file=self._stream, flush=True)
@@ -98,19 +103,17 @@ class Progress:
 
         A bar comes first where `width` leaves room for it.
         """
-        done = len(self._records)
-        failed = sum(r.status == "FAILED" for r in list(self._records.values()))
+        done = len(self._digests)
         left = max(0, self.total - done)
-        text = f"{done - failed} done, {self.running} running, {failed} failed, {left} to go"
+        ended = f"{done - self._failed} done, {self.running} running, {self._failed} failed"
+        text = f"{ended}, {left} to go"
         if self._computed and left:
             seconds = (time.monotonic() - self._began) / self._computed * left
             end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
             text += f"; {_duration(seconds)} left, until {end}"
-        errors = {r.name: r.validation_error for r in list(self._records.values()) if r.finished}
-        scored = {name: error for name, error in errors.items() if error is not None}
-        if scored:
-            best = min(scored, key=scored.__getitem__)
-            text += f"; best {scored[best]:.4f} {best.removesuffix(' (simulated)')}"
+        if self._best is not None:
+            error, name = self._best
+            text += f"; best {error:.4f} {name.removesuffix(' (simulated)')}"
         return (
             f"[{_bar(done, self.total)}] {text}" if len(text) + WIDTH + 3 <= width else text[:width]
         )

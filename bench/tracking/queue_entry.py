@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -57,9 +59,15 @@ class Entry:
         try:
             record = Record(**parts["record"])
             curves = {n: {int(s): v for s, v in c.items()} for n, c in record.curves.items()}
-            parts["record"] = replace(record, curves=curves)
+            # Jobs of a sweep say mostly the same: a thousand records share one copy of each text.
+            params, tags = _interned(record.params), _interned(record.tags)
+            parts["record"] = replace(record, curves=curves, params=params, tags=tags)
             parts["experiment"] = Experiment(**parts["experiment"])
             parts["sweep"] = Sweep(**parts["sweep"])
             return cls(**parts)
         except (AttributeError, KeyError, TypeError, ValueError, UserError) as error:
             raise DamagedFileError(f"not an entry of this version: {first_line(error)}") from error
+
+
+def _interned(texts: Mapping[str, str]) -> dict[str, str]:
+    return {sys.intern(key): sys.intern(text) for key, text in texts.items()}

@@ -115,6 +115,15 @@ def test_an_entry_is_sent_by_one_process_at_a_time(store: MLflowTracker) -> None
     assert store.send(path, entry, {}) is None
 
 
+def test_records_of_a_sweep_share_the_texts_that_are_the_same(store: MLflowTracker) -> None:
+    for _ in range(2):
+        put(store, job(), sweep("s"))
+    first, second = (entry.record for _, entry in store.queue.waiting())
+    for name in ("tags", "params"):
+        pairs = [(getattr(first, name)[key], text) for key, text in getattr(second, name).items()]
+        assert pairs and all(a is b for a, b in pairs if a == b)
+
+
 def test_what_killed_processes_left_half_written_is_removed(store: MLflowTracker) -> None:
     ended, mine = ended_owner(store), store.owner
     left = []

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -314,3 +315,11 @@ def test_a_terminal_gets_one_line_that_is_drawn_anew() -> None:
     assert "run 3: FAILED, diverged" in terminal.getvalue() and "1 failed" in progress.line(200)
     progress.close()
     assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_the_live_line_keeps_no_record() -> None:
+    progress, ended = Progress(2, io.StringIO()), record(1, 0.5)
+    kept = weakref.ref(ended)
+    progress.add(ended)
+    del ended
+    assert kept() is None and progress.line(200).endswith("; best 0.5000 run 1")
