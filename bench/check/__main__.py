@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.check import bisection, history, reference, simulation
-from bench.check.checking import check, n_results, record
+from bench.check.checking import check, n_results, record, values_of
 from bench.check.experiments import Experiment, own_experiments, read_experiments
 from bench.check.outcome import summary
 from bench.check.rule import FALSE_ALARMS
@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add("--reason", help="why the reference changes; goes with --record")
     add("--power", type=float, metavar="LOSS", help="how many seeds would notice such a loss")
     add("--values", type=int, metavar="N", help="print results of N seeds as JSON; judge nothing")
+    add("--cache", type=Path, help="folder of results by digest, which --values reads and adds to")
     add("--data", help="data set of experiments that name none")
     add("--json", type=Path, help="also write JSON")
     add("--base", type=Path, help="the JSON of another check, to stand beside this one")
@@ -66,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         print(_power(experiments, path, options.power))
         return 0
     if options.values is not None:
-        print(json.dumps(_values(experiments, names, options.values)))
+        print(json.dumps(_values(experiments, names, options.values, options.cache)))
         return 0
     if options.record != bool(options.reason):
         raise UserError('a reference is recorded with its reason: --record --reason "..."')
@@ -142,13 +143,13 @@ def _record(experiments: Sequence[Experiment], names: list[str], path: Path, rea
 
 
 def _values(
-    experiments: Sequence[Experiment], names: list[str], n_seeds: int
+    experiments: Sequence[Experiment], names: list[str], n_seeds: int, cache: Path | None
 ) -> dict[str, dict[str, tuple[str, list[float]]]]:
     """Return experiment -> metric -> the better direction, and a value a seed."""
     values = {}
     for experiment in experiments:
         if not names or experiment.name in names:
-            runs = [experiment.measure(seed)[0] for seed in range(n_seeds)]
+            runs = values_of(experiment, n_seeds, cache)
             values[experiment.name] = {
                 metric: (better, [run[metric] for run in runs])
                 for metric, better in experiment.metrics.items()

@@ -12,9 +12,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -28,6 +29,8 @@ from bench.progress import say
 ERROR = 0.01
 """Of deciding one commit."""
 FIRST_SEEDS, MOST_SEEDS = 4, 96
+IsBad = Callable[[Sequence[float]], bool]
+"""Of the losses of a commit."""
 COMMAND = (sys.executable, "-W", "ignore", "-m", "bench.check")
 
 
@@ -55,11 +58,13 @@ class Bisection:
     checks : what stands after `find`: a file of checks, unless the project's own, and a name.
     losses : of commits, by tree, as far as they have been measured.
     reasons : why the runs of a commit fail, by tree.
+    cache : of results by the digest of what computes them, which many commits leave as it is.
     """
 
     checks: Sequence[str]
     losses: dict[str, list[float]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    cache: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory)
 
     @property
     def label(self) -> str:
@@ -70,18 +75,18 @@ class Bisection:
         commits = _git("rev-list", "--reverse", "--first-parent", f"{good}..{bad}").split()
         if not commits:
             raise UserError(f"there is no commit between {good} and {bad}")
-        seeds, threshold = self._decision(good, commits[-1])
+        seeds, worse = self._decision(good, commits[-1])
         low, high = 0, len(commits) - 1
         while low < high:
             middle = (low + high) // 2
             say(f"{commits[middle][:12]}: {high - low + 1} commits left")
-            worse = np.mean(self.measured(commits[middle], seeds)) > threshold
-            low, high = (low, middle) if worse else (middle + 1, high)
+            is_bad = worse(self.measured(commits[middle], seeds))
+            low, high = (low, middle) if is_bad else (middle + 1, high)
         say()
         return commits[low]
 
-    def _decision(self, good: str, bad: str) -> tuple[int, float]:
-        """Return the seeds needed, and the mean loss above which a commit is like `bad`."""
+    def _decision(self, good: str, bad: str) -> tuple[int, IsBad]:
+        """Return how many seeds decide each commit, and how."""
         z = stats.norm.isf(ERROR)
         seeds = FIRST_SEEDS
         while True:
@@ -91,12 +96,15 @@ class Bisection:
                     f"{self.label} cannot be run in {good}: {self.reasons[_tree(good)]}"
                 )
             if np.isinf(after).any():
-                return seeds, np.finfo(float).max
+                return seeds, lambda losses: bool(np.isinf(losses).any())
+            if np.ptp(after) == 0 < np.ptp(before):  # the seed is ignored
+                return seeds, lambda losses: bool(np.ptp(losses) == 0)
             step = np.mean(after) - np.mean(before)
             noise = max(np.std(before, ddof=1), np.std(after, ddof=1))
             # Half the step, as it may be overestimated by as much as its own standard error.
             if step / 2 > z * noise * np.sqrt(2 / seeds):
-                return seeds, float(np.mean([np.mean(before), np.mean(after)]))
+                middle = (np.mean(before) + np.mean(after)) / 2
+                return seeds, partial(_above, float(middle))
             if seeds >= MOST_SEEDS:
                 raise UserError(
                     f"{self.label} is not worse in {bad[:12]} than in {good[:12]}, as far as "
@@ -114,7 +122,7 @@ class Bisection:
     def _run(self, commit: str, seeds: int) -> list[float]:
         with worktree(commit) as folder:
             done = subprocess.run(
-                [*COMMAND, *self.checks, "--values", str(seeds)],
+                [*COMMAND, *self.checks, "--values", str(seeds), "--cache", self.cache.name],
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": _path_first(folder)},
                 capture_output=True,
@@ -128,6 +136,10 @@ class Bisection:
         metrics = json.loads(done.stdout.splitlines()[-1])[self.label]
         (better, values), *_ = metrics.values()
         return [DIRECTIONS[better] * value for value in values]
+
+
+def _above(level: float, losses: Sequence[float]) -> bool:
+    return bool(np.mean(losses) > level)
 
 
 @contextmanager

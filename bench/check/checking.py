@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from bench.check.experiments import DIRECTIONS, Experiment, Metrics
 from bench.check.outcome import Outcome
 from bench.check.rule import SAME, judge
 from bench.errors import UserError, first_line
+from bench.files import write_text
 from bench.measure import Measured
 from bench.progress import say
 
@@ -140,6 +142,16 @@ def _measured(experiment: Experiment) -> list[Result]:
     if first[0][0] == first[1][0]:
         return first
     return first + [experiment.measure(seed) for seed in range(2, 2 * experiment.seeds)]
+
+
+def values_of(experiment: Experiment, n_seeds: int, cache: Path | None = None) -> list[Metrics]:
+    """Return the metrics of the first seeds; those in the folder `cache` are not measured again."""
+    kept = cache and experiment.identity and cache / f"{experiment.identity}.json"
+    values = json.loads(kept.read_text("utf-8")) if kept and kept.exists() else []
+    values += [experiment.measure(seed)[0] for seed in range(len(values), n_seeds)]
+    if kept:
+        write_text(kept, json.dumps(values))
+    return values[:n_seeds]
 
 
 def calibrate() -> float:

@@ -32,7 +32,7 @@ from sklearn.base import clone
 from bench.check.rule import SEEDS
 from bench.cli import split_config_dir
 from bench.errors import UserError, checked, sentence
-from bench.identity import ROOT
+from bench.identity import ROOT, digest, source_digest
 from bench.measure import Measured
 from bench.metrics import TASKS
 from bench.run import Job, Result, run
@@ -113,6 +113,15 @@ class Experiment:
     def digest(self) -> str | None:
         """Of the data."""
         return None if self.function else self._job.dataset.digest
+
+    @property
+    def identity(self) -> str | None:
+        """Digest of all that its results depend on; None of a function, which may read files."""
+        if self.function is not None:
+            return None
+        code = source_digest((f"{__name__}.Experiment",))
+        compared = {"metrics": dict(self.metrics), "slices": dict(self.slices)}
+        return digest({"job": self._job.digest, "check": code, **compared})
 
     def measure(self, seed: int, threads: int = 1) -> tuple[Metrics, float]:
         """Return the metrics of one seed, and the seconds of its fit and prediction."""

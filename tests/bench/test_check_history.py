@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.check import bisection
+from bench.check.checking import values_of
+from bench.check.experiments import Experiment
 from bench.errors import UserError
 from bench.studies import accuracy_check
 from bench.studies.study import Context
@@ -66,3 +69,26 @@ def test_the_first_bad_commit_is_found(commits, monkeypatch) -> None:
         len(subprocess.run(["git", "worktree", "list"], capture_output=True).stdout.splitlines())
         == 1
     )
+
+
+def test_a_commit_that_ignores_the_seed_is_found(commits, monkeypatch) -> None:
+    def seedless(self: bisection.Bisection, commit: str, seeds: int) -> list[float]:
+        measured = losses(self, commit, seeds)
+        return measured[:1] * seeds if commits.index(commit) >= 5 else measured
+
+    monkeypatch.setattr(bisection.Bisection, "_run", seedless)
+    assert bisection.Bisection(["mine"]).first_bad(commits[0], commits[7]) == commits[5]
+
+
+def test_values_are_measured_once_for_the_same_digest(tmp_path: Path) -> None:
+    words = "data=planted data.n_users=40 data.n_items=40 data.n_ratings=800 test=true"
+    of = Experiment("mine", f"model=fm_sgd model.k=2 model.n_iter=2 {words}")
+    whole = values_of(of, 3)
+    assert values_of(of, 2, tmp_path) == whole[:2] and values_of(of, 3, tmp_path) == whole
+    (kept,) = tmp_path.iterdir()
+    kept.write_text(json.dumps([{"mse": n} for n in range(3)]))
+    assert values_of(of, 2, tmp_path) == [{"mse": 0}, {"mse": 1}]
+    assert values_of(replace(of, run=of.run.replace("k=2", "k=3")), 1, tmp_path) != [{"mse": 0}]
+    function = Experiment("mine", "a.b", {"mse": "lower"}, function=lambda seed: {"mse": seed})
+    assert values_of(function, 2, tmp_path) == [{"mse": 0}, {"mse": 1}]
+    assert len(list(tmp_path.iterdir())) == 2, "what a function reads is not known"
