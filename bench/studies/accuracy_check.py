@@ -175,10 +175,10 @@ def measure_rates(_: Context) -> Mapping[str, Any]:
 def measures() -> dict[str, Measure]:
     """Return the measurements: a check each of bugs, platforms and unchanged code."""
     of_code: dict[str, Measure] = {
-        f"{kind}: {m.bug}": partial(check_mutant, m) for kind, of in mutants().items() for m in of
+        f"history: {mutant.bug}": partial(find_mutant, mutant) for mutant in mutants()["mutants"]
     }
-    for mutant in mutants()["mutants"]:
-        of_code[f"history: {mutant.bug}"] = partial(find_mutant, mutant)
+    for kind, patches in mutants().items():
+        of_code |= {f"{kind}: {m.bug}": partial(check_mutant, m) for m in patches}
     for name, environment in PLATFORMS.items():
         of_code[f"platform: {name}"] = partial(check_platform, environment)
     for threads in THREADS:
