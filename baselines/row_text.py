@@ -59,11 +59,8 @@ def ffm_lines(X: Design, y: NDArray[np.float64]) -> Iterator[str]:
 def namespaces(X: Design) -> list[str]:
     """Return for each block the first letter of its name, or of all, that no other has before it.
 
-    `user` is u and `item` i, and `item_age` after them is t.
-
-    Raises
-    ------
-    ValueError : more blocks than letters and digits.
+    `user` is u and `item` i, and `item_age` after them t. ValueError for more blocks than letters
+    and digits.
     """
     letters: list[str] = []
     for block in X:

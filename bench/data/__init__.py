@@ -1,4 +1,9 @@
-"""One loader: every function here returns a `Dataset`, and `conf/data` names them."""
+"""One loader: every function here returns a `Dataset`.
+
+`conf/data` has a file for each, which explains its parameters. Whatever is wrong with a file or a
+parameter is a `UserError` with the file's line and the value; a data set that is not here and
+cannot be fetched is the `UserError` `DataUnavailable`.
+"""
 
 from bench.data.folders import douban, frappe, ml1m_without_time
 from bench.data.movielens_releases import ml100k_or_planted, movielens

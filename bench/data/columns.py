@@ -28,10 +28,6 @@ def to_field(
     """Return whole numbers if all values are written in the usual way (7, never 007), else text.
 
     A missing value is the level "", or refused where `missing` is False.
-
-    Raises
-    ------
-    UserError : values that are neither numbers nor text, or a missing one that is not allowed.
     """
     if pa.types.is_integer(column.type) and not column.null_count:
         try:
@@ -64,12 +60,7 @@ def to_field(
 def to_numbers(
     column: pa.ChunkedArray, name: str, place: Place, *, missing: bool = False
 ) -> NDArray[np.float64]:
-    """Return finite numbers; where `missing` is allowed, NaN for a missing value.
-
-    Raises
-    ------
-    UserError : a value that is not a finite number.
-    """
+    """Return finite numbers; where `missing` is allowed, NaN for a missing value."""
     if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
         raise _wrong_type(column.type, name, "numbers", place)
     numbers = _numbers(column)
@@ -81,12 +72,7 @@ def to_numbers(
 
 
 def to_seconds(column: pa.ChunkedArray, name: str, place: Place) -> NDArray[np.int64]:
-    """Return seconds since 1970, from numbers or from dates as in ISO 8601.
-
-    Raises
-    ------
-    UserError : a value that is neither.
-    """
+    """Return seconds since 1970, from numbers or from dates as in ISO 8601."""
     expected = "seconds since 1970 or a date as 1997-12-04"
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s"))
@@ -107,12 +93,7 @@ def to_seconds(column: pa.ChunkedArray, name: str, place: Place) -> NDArray[np.i
 
 
 def to_bag(column: pa.ChunkedArray, name: str, place: Place, separator: str) -> Bag:
-    """Return a column of 0 and 1 for each level of a row's list, or between its separators.
-
-    Raises
-    ------
-    UserError : a list of other things than text and numbers.
-    """
+    """Return a column of 0 and 1 for each level of a row's list, or between its separators."""
     if not pa.types.is_list(column.type) and not pa.types.is_large_list(column.type):
         column = pc.split_pattern(pc.fill_null(column.cast(pa.string()), ""), separator)
     lists = pa.concat_arrays(column.chunks)

@@ -21,13 +21,7 @@ TASKS = ("rating", "regression", "binary")
 
 @dataclass(frozen=True, eq=False)
 class Bag:
-    """Columns with a row per row of the data: the levels of a bag, or real values.
-
-    Parameters
-    ----------
-    matrix : (n_rows, n_columns).
-    labels : n_columns names.
-    """
+    """Columns (n_rows, n_columns) of the levels of a bag, or of real values, and their names."""
 
     matrix: sparse.csr_array
     labels: tuple[str, ...]

@@ -42,12 +42,7 @@ def open_columns(
     header: bool | None = None,
     encoding: str = "utf-8",
 ) -> DelimitedFile | ParquetFile:
-    """Open a file of columns: Parquet where its name ends so, otherwise delimited text.
-
-    Raises
-    ------
-    UserError : no such file, or one that is empty or cannot be read.
-    """
+    """Open a file of columns: Parquet where its name ends so, otherwise delimited text."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"there is no file {path}")
@@ -60,12 +55,7 @@ def open_columns(
 
 
 def locate(columns: Mapping[str, str | int], names: Sequence[str], place: str) -> dict[str, int]:
-    """Return the position of each of `columns`, which are given by name or position.
-
-    Raises
-    ------
-    UserError : a column that is not there, or whose name is there twice; `place` says where.
-    """
+    """Return the position of each of `columns`, which are given by name or position."""
     positions = {}
     for role, column in columns.items():
         if isinstance(column, str):
@@ -112,11 +102,6 @@ class Files:
 
         They are named as in `columns`. Those of text files are dictionaries of text, but have the
         type in `types` where every cell is written so.
-
-        Raises
-        ------
-        UserError : a file without rows, or its first line that has too few cells, too many, is not
-            in this encoding or ends within quotes.
         """
         tables = []
         for part, file in self._files.items():

@@ -17,6 +17,8 @@ from urllib.request import urlopen
 
 from bench.errors import DataUnavailable, UserError
 
+TIMEOUT = 5.0
+"""Seconds of silence after which a connection counts as broken."""
 ATTEMPTS = 3
 PAUSE = 0.5
 """Seconds before the second attempt; twice that before the third."""
@@ -25,22 +27,12 @@ MAX_BYTES = 4 * 2**30
 """Of an archive when extracted; the largest MovieLens has 1.2 GB."""
 
 
-def install(
-    url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path, timeout: float
-) -> None:
+def install(url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path) -> None:
     """Download a zip archive and put its directory `folder.name` at `folder`.
 
-    A process that asks for a folder another one is installing waits for it.
-
-    Parameters
-    ----------
-    md5 : of the archive; None: what the file `url`.md5 says.
-    sha256 : of files that are to be in the directory, by name; None: any content.
-    timeout : seconds of silence after which a connection counts as broken.
-
-    Raises
-    ------
-    DataUnavailable : no connection, no answer, or not the published content.
+    A process that asks for a folder another one is installing waits for it. `md5` is that of the
+    archive (None: what the file `url`.md5 says), `sha256` has those of files in the directory
+    (None: any content).
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +42,7 @@ def install(
                 return
             with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
                 archive = Path(aside, "archive.zip")
-                _download(url, md5 or _published_md5(url, timeout), archive, timeout)
+                _download(url, md5 or _published_md5(url), archive)
                 extract(archive, Path(aside))
                 verify(Path(aside, folder.name), sha256)
                 Path(aside, folder.name).rename(folder)
@@ -59,12 +51,7 @@ def install(
 
 
 def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
-    """Check that every named file is in `folder`, and is as its checksum, if any, says.
-
-    Raises
-    ------
-    UserError : the first that is missing or differs.
-    """
+    """Check that every named file is in `folder`, and is as its checksum, if any, says."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     for name, published in sha256.items():
@@ -78,13 +65,7 @@ def verify(folder: Path, sha256: Mapping[str, str | None]) -> None:
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Extract a zip archive, none of whose members may lie outside `folder`.
-
-    Raises
-    ------
-    UserError : one would, or the whole would be larger than `MAX_BYTES`; nothing is extracted.
-    zipfile.BadZipFile : not a zip archive, or a broken one.
-    """
+    """Extract a zip archive, none of whose members may lie outside `folder`."""
     with zipfile.ZipFile(archive) as members:
         for name in members.namelist():
             if not (folder / name).resolve().is_relative_to(folder.resolve()):
@@ -95,9 +76,9 @@ def extract(archive: Path, folder: Path) -> None:
         members.extractall(folder)
 
 
-def _published_md5(url: str, timeout: float) -> str:
+def _published_md5(url: str) -> str:
     """Read `MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
-    with urlopen(f"{url}.md5", timeout=timeout) as response:
+    with urlopen(f"{url}.md5", timeout=TIMEOUT) as response:
         text = response.read(BLOCK).decode("latin-1")
     checksum = re.search(r"\b[0-9a-fA-F]{32}\b", text)
     if checksum is None:
@@ -105,14 +86,14 @@ def _published_md5(url: str, timeout: float) -> str:
     return checksum[0].lower()
 
 
-def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
+def _download(url: str, md5: str, archive: Path) -> None:
     """Write `archive`; after a broken connection or an error of the server, try again."""
     print(f"Downloading {url}", file=sys.stderr, flush=True)
     problem: object = None
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * attempt)
         try:
-            _transfer(url, archive, timeout)
+            _transfer(url, archive)
         except HTTPError as error:
             if error.code < 500:
                 raise
@@ -129,9 +110,9 @@ def _download(url: str, md5: str, archive: Path, timeout: float) -> None:
     raise UserError(problem)
 
 
-def _transfer(url: str, archive: Path, timeout: float) -> None:
+def _transfer(url: str, archive: Path) -> None:
     size = 0
-    with urlopen(url, timeout=timeout) as response, archive.open("wb") as file:
+    with urlopen(url, timeout=TIMEOUT) as response, archive.open("wb") as file:
         total = int(response.headers.get("Content-Length", 0))
         while block := response.read(BLOCK):
             size += file.write(block)

@@ -1,4 +1,7 @@
-"""Data sets that are never fetched: read from a folder that the user names."""
+"""Data sets that are never fetched: read from a folder that the user names.
+
+By default that is what `FRAPPE_DIR`, `DOUBAN_DIR` or `ML1M_DIR` says.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,8 @@ def frappe(path: str | Path | None = None, redraw: int | None = None) -> Dataset
 
     Which app a user opened in which context, and two apps that she did not open for each.
 
-    Parameters
-    ----------
-    path : folder of `frappe.{train,validation,test}.libfm`; by default FRAPPE_DIR.
-    redraw : seed with which the apps of the training negatives are drawn anew, as those of the
-        published files were: uniformly from the apps that the user never opened.
-
-    Raises
-    ------
-    DataUnavailable : there is no such folder, or a file is missing in it.
+    With `redraw`, a seed, the apps of the training negatives are drawn anew, as those of the
+    published files were: uniformly from the apps that the user never opened.
     """
     names = [f"frappe.{part}.libfm" for part in ("train", "validation", "test")]
     train, validation, test = _files("Frappe", path, "FRAPPE_DIR", names)
@@ -73,17 +69,7 @@ def _with_new_negatives(data: Dataset, seed: int) -> Dataset:
 
 
 def douban(path: str | Path | None = None) -> Dataset:
-    """Read the 3,000 x 3,000 ratings of Douban in the split of Monti et al. (NIPS 2017).
-
-    Parameters
-    ----------
-    path : folder of `douban.{train,test}.csv`, with columns user, item and rating; by default
-        DOUBAN_DIR.
-
-    Raises
-    ------
-    DataUnavailable : there is no such folder, or a file is missing in it.
-    """
+    """Read the 3,000 x 3,000 ratings of Douban in the split of Monti et al. (NIPS 2017)."""
     names = ["douban.train.csv", "douban.test.csv"]
     train, test = _files("Douban", path, "DOUBAN_DIR", names)
     data = table_file(train, "rating", fields=["user", "item"], scale=STARS, test_path=test)
@@ -97,14 +83,7 @@ def douban(path: str | Path | None = None) -> Dataset:
 def ml1m_without_time(path: str | Path | None = None) -> Dataset:
     """Read MovieLens 1M without its time stamps, in the order of its file.
 
-    Parameters
-    ----------
-    path : folder of `users.dat`, `movies.dat`, and `ratings.csv` (user, item and rating) or, where
-        that is missing, `ratings.dat`; by default ML1M_DIR.
-
-    Raises
-    ------
-    DataUnavailable : there is no such folder, or a file is missing in it.
+    Its ratings are those of `ratings.csv` or, where that is missing, of `ratings.dat`.
     """
     title = "MovieLens 1M without time"
     folder = _files(title, path, "ML1M_DIR", ["users.dat", "movies.dat"])[0].parent

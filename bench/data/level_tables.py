@@ -12,13 +12,7 @@ from bench.errors import UserError, quoted
 
 
 def level_table(path: str | Path, name: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Read a table indexed by the id in its first column, of the type that `rows[name]` has.
-
-    Raises
-    ------
-    UserError : no such field or file, or none that can be read; no column beside the id, an id that
-        is missing or there twice, or no id that occurs among the rows.
-    """
+    """Read a table indexed by the id in its first column, of the type that `rows[name]` has."""
     if name not in rows:
         raise UserError(f"tables: there is no field {quoted(name)}; there are {', '.join(rows)}")
     path = Path(path).expanduser()

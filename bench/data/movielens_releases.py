@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -37,29 +38,37 @@ SHARED = (
 class Release:
     """One published data set.
 
+    Attributes
+    ----------
     name, title : as `data=` has it, and as people call it.
-    archive, folder : names of the zip archive, without its suffix, and of the directory in it.
-    md5 : of the archive; None: it is renewed from time to time, and the file beside it is read.
+    archive, md5 : the zip archive, without its suffix; None: that one is renewed from time to time,
+        and the file beside it has its checksum.
+    n_ratings : as the release's README says; None: it changes, or `files` has checksums.
     files : what is read -> its sha256, or None where it was not published.
-    n_ratings : as the release's README says; None: it changes.
     ratings : file of ratings, its separator, and whether it has a header.
     users, items, splits : what reads them from the folder.
     licence : conditions of use in a sentence; the README has the whole.
+    directory : in the archive, where it is not called as the archive is.
     """
 
     name: str
     title: str
     archive: str
-    folder: str
     md5: str | None
-    files: Mapping[str, str | None]
     n_ratings: int | None
+    files: Mapping[str, str | None]
     scale: tuple[float, float]
     ratings: tuple[str, str, bool]
     items: Callable[[Path], pd.DataFrame]
     users: Callable[[Path], pd.DataFrame] | None = None
     splits: Callable[[Path, pd.DataFrame], LazySplits] | None = None
     licence: str = CLOSED
+    directory: str | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the directory in the archive."""
+        return self.directory or self.archive
 
     @property
     def variable(self) -> str:
@@ -67,34 +76,24 @@ class Release:
         return f"{self.name.upper()}_DIR"
 
 
-def _of_csv(name: str, title: str, archive: str, md5: str | None, n_ratings: int | None) -> Release:
-    """Since 20M: CSV with a header, titles in quotes where they have commas, half stars, UTF-8."""
-    return Release(
-        name,
-        title,
-        archive,
-        folder=archive,
-        md5=md5,
-        files=dict.fromkeys(("ratings.csv", "movies.csv")),
-        n_ratings=n_ratings,
-        scale=(0.5, 5.0),
-        ratings=("ratings.csv", ",", True),
-        items=partial(movielens_files.titles, name="movies.csv", separator=",", header=True),
-        licence=SHARED,
-    )
-
-
+SINCE_20M: dict[str, Any] = {
+    "files": dict.fromkeys(("ratings.csv", "movies.csv")),
+    "scale": (0.5, 5.0),
+    "ratings": ("ratings.csv", ",", True),
+    "items": partial(movielens_files.titles, name="movies.csv", separator=",", header=True),
+    "licence": SHARED,
+}
+"""CSV with a header, titles in quotes where they have commas, half stars, UTF-8."""
 RELEASES = {
     release.name: release
     for release in (
         Release(
             "ml100k",
             "MovieLens-100K",
-            archive="ml-100k",
-            folder="ml-100k",
-            md5="0e33842e24a9c977be4e0107933c0723",
+            "ml-100k",
+            "0e33842e24a9c977be4e0107933c0723",
+            None,
             files=movielens_files.SHA256_100K,
-            n_ratings=None,  # its files have checksums
             scale=(1.0, 5.0),
             ratings=("u.data", "\t", False),
             users=movielens_files.users_100k,
@@ -104,11 +103,10 @@ RELEASES = {
         Release(
             "ml1m",
             "MovieLens 1M",
-            archive="ml-1m",
-            folder="ml-1m",
-            md5="c4d9eecfca2ab87c1945afe126590906",
+            "ml-1m",
+            "c4d9eecfca2ab87c1945afe126590906",
+            1_000_209,
             files=dict.fromkeys(("ratings.dat", "users.dat", "movies.dat")),
-            n_ratings=1_000_209,
             scale=(1.0, 5.0),
             ratings=("ratings.dat", "::", False),
             users=movielens_files.users_1m,
@@ -119,20 +117,32 @@ RELEASES = {
         Release(
             "ml10m",
             "MovieLens 10M",
-            archive="ml-10m",
-            folder="ml-10M100K",
-            md5="ce571fd55effeba0271552578f2648bd",
+            "ml-10m",
+            "ce571fd55effeba0271552578f2648bd",
+            10_000_054,
             files=dict.fromkeys(("ratings.dat", "movies.dat")),
-            n_ratings=10_000_054,
             scale=(0.5, 5.0),
             ratings=("ratings.dat", "::", False),
             items=partial(movielens_files.titles, name="movies.dat", separator="::"),
             splits=movielens_files.splits_10m,
+            directory="ml-10M100K",
         ),
-        _of_csv("ml20m", "MovieLens 20M", "ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", 20_000_263),
-        _of_csv("ml25m", "MovieLens 25M", "ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada", 25_000_095),
-        _of_csv("ml32m", "MovieLens 32M", "ml-32m", "d472be332d4daa821edc399621853b57", 32_000_204),
-        _of_csv("ml_latest_small", "MovieLens latest-small", "ml-latest-small", None, None),
+        *(
+            Release(f"ml{size}m", f"MovieLens {size}M", f"ml-{size}m", md5, n, **SINCE_20M)
+            for size, md5, n in (
+                (20, "cd245b17a1ae2cc31bb14903e1204af3", 20_000_263),
+                (25, "6b51fb2759a8657d3bfcbfc42b592ada", 25_000_095),
+                (32, "d472be332d4daa821edc399621853b57", 32_000_204),
+            )
+        ),
+        Release(
+            "ml_latest_small",
+            "MovieLens latest-small",
+            "ml-latest-small",
+            None,
+            None,
+            **SINCE_20M,
+        ),
     )
 }
 
@@ -147,12 +157,7 @@ def movielens(
 
 
 def ml100k_or_planted(path: str | None = None, cache: str | None = None, url: str = URL) -> Dataset:
-    """Load MovieLens-100K; where it cannot be had, `planted`, with a warning on stderr.
-
-    Raises
-    ------
-    UserError : a folder was given or cached, and is not as published.
-    """
+    """Load MovieLens-100K; where it cannot be had, `planted`, with a warning on stderr."""
     try:
         return load(RELEASES["ml100k"], path, cache, url)
     except DataUnavailable as error:
@@ -169,9 +174,8 @@ def load(
     path: str | Path | None = None,
     cache: str | Path | None = None,
     url: str = URL,
-    timeout: float = 5.0,
 ) -> Dataset:
-    """All ratings of a release, and all that it tells of users and films.
+    """Return all ratings of a release, and what it says of users and films.
 
     Parameters
     ----------
@@ -179,18 +183,11 @@ def load(
         (`ML100K_DIR`) says. A folder that is given is the only place looked at.
     cache : folder in which to look for it next, and to which it is downloaded from the folder at
         `url`; by default `fm-bench` in the user's cache folder.
-    timeout : seconds of silence after which a connection counts as broken.
-
-    Raises
-    ------
-    UserError : a file is missing or differs from the published one, or has another number of
-        ratings.
-    DataUnavailable : neither given nor cached, and it cannot be downloaded.
     """
     given = path or os.environ.get(release.variable)
     folder = Path(given).expanduser() if given else _cache_folder(cache) / release.folder
     if not given and not folder.exists():
-        _install(release, url, folder, timeout)
+        _install(release, url, folder)
     try:
         verify(folder, release.files)
         name, separator, header = release.ratings
@@ -230,10 +227,10 @@ def _cache_folder(cache: str | Path | None) -> Path:
     return (home if home.is_absolute() else Path.home() / ".cache") / "fm-bench"
 
 
-def _install(release: Release, url: str, folder: Path, timeout: float) -> None:
+def _install(release: Release, url: str, folder: Path) -> None:
     archive = f"{release.archive}.zip"
     try:
-        install(f"{url}/{archive}", release.md5, release.files, folder, timeout)
+        install(f"{url}/{archive}", release.md5, release.files, folder)
     except DataUnavailable as error:
         raise DataUnavailable(
             f"{release.title} is neither given nor cached, and {error}. To provide it, extract "

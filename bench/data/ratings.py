@@ -55,20 +55,9 @@ def ratings_file(
     dates as in ISO 8601. Other columns with a name are fields, or numeric where they have
     fractions.
 
-    Parameters
-    ----------
-    path, separator, header, encoding, scale : as in `bench.data.table.table_file`.
-    columns : name or position (from 0) of `user`, `item`, `rating` and `timestamp`. By default the
-        names in a header say which is which (`userId`, `movie_id`, `stars`); columns without such a
-        name are taken in this order, and a time stamp only from a file without a header.
-        `timestamp: False` leaves it out.
-    duplicates : if a user has rated an item more than once: "error", or keep the "first", the
-        "last", or their "mean", in the first one's place with the latest time stamp.
-    users, items : files that describe them, with a header, the id in the first column.
-
-    Raises
-    ------
-    UserError : whatever is wrong with the file, with its line and value.
+    The parameters are those of `conf/data/file.yaml`. A header says which column is which
+    (`userId`, `movie_id`, `stars`); columns without such a name are taken in the order user, item,
+    rating, and a time stamp only from a file without a header.
     """
     chosen = {name: column for name, column in (columns or {}).items() if column is not None}
     with checked():
@@ -90,12 +79,7 @@ def ratings_file(
 
 
 def drop_duplicates(ratings: pd.DataFrame, policy: str, place: Place) -> pd.DataFrame:
-    """Return one rating for each pair of user and item, as `policy`, one of `DUPLICATES`, says.
-
-    Raises
-    ------
-    UserError : under the policy "error", for the first rating that repeats a pair.
-    """
+    """Return one rating for each pair of user and item, as `policy`, one of `DUPLICATES`, says."""
     user, item = (pd.factorize(ratings[name])[0] for name in ("user", "item"))
     pair = user * (1 + item.max()) + item
     # Sorting is ten times faster than hashing, and most files have no duplicates.

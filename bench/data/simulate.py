@@ -69,18 +69,9 @@ def planted(
 ) -> Dataset:
     """Simulate ratings of the shape of MovieLens, with splits `ua ub u1..u5` as 100K has them.
 
-    Parameters
-    ----------
-    n_users, n_items, n_ratings : shape; at least 20 ratings a user, at most half of all pairs. By
-        default as many users and items as a MovieLens of so many ratings has.
-    values : "stars", 1 to 5, or "half_stars", 0.5 to 5.
-    k : number of factors of the FM that the ratings are drawn from.
-    noise : standard deviation of a rating before it is rounded, in stars.
-    seed : of everything drawn; the same seed gives the same ratings everywhere.
-
-    Raises
-    ------
-    UserError : parameters out of range, or that do not fit each other.
+    Every user has at least 20 ratings, and at most half of all pairs are rated; by default there
+    are as many users and items as a MovieLens of so many ratings has. The same `seed` gives the
+    same ratings everywhere; `noise` is the standard deviation of a rating before it is rounded.
     """
     with checked():
         check_integer("n_ratings", n_ratings, low=1)

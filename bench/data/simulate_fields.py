@@ -34,19 +34,7 @@ CHUNK = 2**17
 def planted_clicks(
     n_rows: int = 100_000, n_fields: int = 10, *, rate: float = 0.2, k: int = 4, seed: int = 0
 ) -> Dataset:
-    """Simulate clicks.
-
-    Parameters
-    ----------
-    n_rows, n_fields : shape; 2 to 40 fields.
-    rate : mean of the clicks.
-    k : factors of the FM that they are drawn from.
-    seed : of everything drawn.
-
-    Raises
-    ------
-    UserError : parameters out of range.
-    """
+    """Simulate clicks of mean `rate` from an FM of k factors, in 2 to 40 fields."""
     with checked():
         check_number("rate", rate, above=0, high=1)
     columns, score = _draw(n_rows, n_fields, k, seed)
@@ -73,14 +61,7 @@ def planted_clicks(
 def planted_values(
     n_rows: int = 100_000, n_fields: int = 10, *, noise: float = 1.0, k: int = 4, seed: int = 0
 ) -> Dataset:
-    """Simulate real values; see `planted_clicks`.
-
-    `noise` is the standard deviation of a value given its row.
-
-    Raises
-    ------
-    UserError : parameters out of range.
-    """
+    """Simulate real values, each of standard deviation `noise` given its row."""
     with checked():
         check_number("noise", noise, low=0)
     columns, score = _draw(n_rows, n_fields, k, seed)

@@ -36,18 +36,7 @@ def svmlight_file(
     and the columns their levels; `Dataset.source` says how many. Groups of neighbors go before any
     others. Otherwise the columns stay as they are, in the bag "columns".
 
-    Parameters
-    ----------
-    path, validation_path, test_path : files of rows; with a test file the split "given" is the
-        default.
-    task : "binary" or "regression"; by default binary where the target has two values.
-    field_names : names of the fields, in the order of their columns; by default `field_1`,
-        `field_2`, ...
-
-    Raises
-    ------
-    UserError : no such file, a line that cannot be read, or another number of fields than
-        `field_names`.
+    The parameters are those of `conf/data/svmlight.yaml`.
     """
     with checked():
         if task is not None:

@@ -28,11 +28,9 @@ TYPES = {"numeric": pa.float64(), "weight": pa.float64(), "time": pa.int64()}
 
 
 class Role(NamedTuple):
-    """What a column of a file is in the data set.
+    """What a column of a file is: "target", "field", "numeric", "bag", "time" or "weight".
 
-    kind : "target", "field", "numeric", "bag", "time" or "weight".
-    label : what error messages call it.
-    missing : whether a field may have missing values.
+    Error messages call it `label`; `missing` says whether a field may have missing values.
     """
 
     kind: str
@@ -70,23 +68,8 @@ def table_file(
     A missing value of a field is a level of its own, ""; of a numeric column it is NaN; of a bag,
     no level. A missing target, time or weight is refused.
 
-    Parameters
-    ----------
-    path : `*.parquet`, or text, compressed where its name ends in `.gz`, `.bz2` or `.zst`.
-    target, fields, numeric, bags, time, weight : names of columns, or positions from 0.
-    task : "binary", "regression" or "rating"; by default binary where the target is 0 and 1, -1 and
-        1, or two texts, rating where a scale is given, and otherwise regression.
-    positive : the class that is predicted; by default the second of the two in order.
-    scale : lowest and highest possible rating.
-    validation_path, test_path : more files of the same columns, whose rows are the validation and
-        the test part of the split "given", which is then the default.
-    tables : field -> file that describes its levels, with a header, the level in the first column.
-    separator, header, encoding : how text is written; by default what its first line suggests.
-    bag_separator : between the levels of a bag, in text.
-
-    Raises
-    ------
-    UserError : whatever is wrong with a file, with its line and value.
+    The parameters are those of `conf/data/table.yaml`; with a test file, and a validation file
+    where there is one, the split "given" is the default.
     """
     with checked():
         if task is not None:
@@ -117,16 +100,7 @@ def read_table(
     tables: Mapping[str, str | Path] | None = None,
     bag_separator: str = "|",
 ) -> Dataset:
-    """Read the columns that have a role, by their names in the data set.
-
-    Parameters
-    ----------
-    task, positive, scale, tables, bag_separator : as in `table_file`.
-
-    Raises
-    ------
-    UserError : whatever is wrong with a file, with its line and value.
-    """
+    """Read the columns that have a role, by their names in the data set; as `table_file`."""
     if task is None and scale is not None:
         task = "rating"
     types = TYPES if task in (None, "binary") else TYPES | {"target": pa.float64()}
@@ -179,12 +153,7 @@ def inferred_kind(written: pa.DataType) -> str:
 def rating_scale(
     y: NDArray[np.float64], scale: Sequence[float] | None, place: Place
 ) -> tuple[float, float]:
-    """Return the given scale, of which no target may be outside, or the observed one.
-
-    Raises
-    ------
-    UserError : a scale that is none, or the first target outside it.
-    """
+    """Return the given scale, of which no target may be outside, or the observed one."""
     if scale is None:
         return float(y.min()), float(y.max())
     if len(scale) != 2:

@@ -39,7 +39,7 @@ from bench.features.columns import (
     side,
 )
 from bench.features.context import Context, Side
-from bench.features.times import cyclic, day, item_age, place, sessions
+from bench.features.times import cyclic, day, sessions
 from fm.design import UNKNOWN, Block, Design
 from fm.validation import check_integer, nearest
 
@@ -56,7 +56,7 @@ def ids(context: Context) -> Iterator[Part]:
 
 FEATURES: dict[str, Feature] = {
     function.__name__: function
-    for function in (ids, side, day, implicit, implicit_items, sessions, place, item_age, cyclic)
+    for function in (ids, side, day, implicit, implicit_items, sessions, cyclic)
 }
 
 
@@ -71,13 +71,8 @@ def build_design(
     Parameters
     ----------
     features : names, see above.
-    train_rows : the rows that features may count; of the others they know what they are, never that
-        they are.
+    train_rows : the only rows that are counted.
     min_count : levels with fewer training rows carry no information.
-
-    Raises
-    ------
-    UserError : an unknown or repeated feature, or one that this data set cannot give.
     """
     with checked():
         check_integer("features.min_count", min_count, low=1)
@@ -107,13 +102,7 @@ def build_design(
 
 
 def features_of(dataset: Dataset, features: Sequence[str]) -> list[Feature]:
-    """Return what the names stand for, `ids` first.
-
-    Raises
-    ------
-    UserError : an unknown or repeated feature, or one of a column or table that this data set does
-        not have.
-    """
+    """Return what the names stand for, `ids` first."""
     names = [name for given in features for name in _expanded(dataset, given)]
     if len(set(names)) < len(names):
         raise UserError(f"each feature can be named once, got {', '.join(names)}")

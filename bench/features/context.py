@@ -17,17 +17,14 @@ from fm.design import Block
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What a feature may look at.
-
-    Every row's columns but the target, and of `train_rows` alone also the fact that they are there.
-    """
+    """What a feature may use: every row's columns but the target, and counts of `train_rows`."""
 
     dataset: Dataset
     train_rows: Rows
     _blocks: dict[str, Block] = attribute(default_factory=dict, repr=False)
 
     def field(self, name: str, feature: str | None = None) -> Block:
-        """Block of a field; UserError where there is none of that name, which `feature` needs."""
+        """Return the block of a field; UserError where there is none, which `feature` needs."""
         if name not in self.dataset.fields:
             raise UserError(
                 f"{self.dataset.name} has no field {name!r}, which the feature {feature!r} needs"
@@ -38,7 +35,7 @@ class Context:
         return self._blocks[name]
 
     def seconds(self, feature: str) -> NDArray[np.int64]:
-        """(n_rows,) time stamps; UserError where there are none, which `feature` needs."""
+        """Return (n_rows,) seconds; UserError where there are none, which `feature` needs."""
         if self.dataset.time is None:
             raise UserError(
                 f"{self.dataset.name} has no timestamps, which the feature {feature!r} needs"

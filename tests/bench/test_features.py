@@ -123,7 +123,7 @@ def test_ratings_are_never_a_feature(dataset: Dataset) -> None:
             ["ids", "side", "user.job"],
             r"user.job:x is 2 times among the features: 'side' has all columns",
         ),
-        (["ids", "place"], "tiny has no timestamps, which the feature 'place' needs"),
+        (["ids", "cyclic"], "tiny has no timestamps, which the feature 'cyclic' needs"),
     ],
 )
 def test_bad_features(dataset: Dataset, features: list[str], message: str) -> None:

@@ -2,7 +2,6 @@
 hypothesis thinks of.
 """
 
-import math
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from bench.data import planted
 from bench.data.dataset import Dataset
 from bench.features import FEATURES, build_design
-from fm.design import UNKNOWN, Block
+from fm.design import Block
 
 DAY = 86_400
 
@@ -25,10 +24,6 @@ def table_of(rows: list[tuple[int, int, int, float]]) -> Dataset:
     return Dataset(
         "tiny", ratings, (1.0, 5.0), "a test", {"user": users, "item": items}, time="timestamp"
     )
-
-
-def octave(n: float) -> int:
-    return math.floor(math.log2(1 + n))
 
 
 def partition(block: Block) -> list[int]:
@@ -71,24 +66,6 @@ def test_no_test_row_changes_what_another_is_encoded_as(
             assert one.side_features is None or np.array_equal(
                 one.side_features.toarray(), other.side_features.toarray()
             )
-
-
-@given(rows, st.data())
-@settings(deadline=None)
-def test_place_and_age_count_training_rows(rows: list[tuple], data: st.DataObject) -> None:
-    train = np.array(sorted(data.draw(st.sets(st.integers(0, len(rows) - 1), min_size=1))))
-    design = build_design(table_of(rows), ["ids", "place", "item_age"], train)
-    place, age = design.block("place"), design.block("item_age")
-    days = {}
-    for row, (user, item, time, _) in enumerate(rows):
-        before = sum(rows[t][0] == user and rows[t][2] < time for t in train)
-        assert place.levels[row] == octave(before)
-        times = [rows[t][2] for t in train if rows[t][1] == item]
-        days[row] = max(0, (time - min(times)) // DAY) if times else None
-    highest = max(days[t] for t in train)
-    for row, n in days.items():
-        assert age.levels[row] == (UNKNOWN if n is None else octave(min(n, highest)))
-    assert place.labels.tolist() == [2**level - 1 for level in range(place.n_levels)]
 
 
 def test_hours_and_weekdays_are_those_of_the_calendar() -> None:

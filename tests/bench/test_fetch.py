@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def install(server: Server, folder: Path, **changes: object) -> None:
-    arguments = {"url": server.url, "md5": server.md5, "sha256": sha256_of(FILES), "timeout": 5.0}
+    arguments = {"url": server.url, "md5": server.md5, "sha256": sha256_of(FILES)}
     download.install(folder=folder, **(arguments | changes))
 
 
@@ -124,10 +124,13 @@ def test_no_member_leaves_the_folder(server: Server, folder: Path, member: str) 
     assert not list(folder.parent.parent.rglob("evil"))
 
 
-def test_silent_server_is_given_up(server: Server, folder: Path) -> None:
+def test_silent_server_is_given_up(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT", 0.1)
     server.content, server.faults = zip_of(FILES), ["hang"] * 3
     with pytest.raises(DataUnavailable, match="timed out"):
-        install(server, folder, timeout=0.1)
+        install(server, folder)
     assert server.n_requests == 3
 
 
