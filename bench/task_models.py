@@ -1,11 +1,12 @@
-"""Which models are for which task.
+"""Which models are for which task, and the hyperparameters that differ between tasks.
 
-What their tags say, and the classifiers that share a choice with a regressor.
+What models' tags say, and the classifiers that share a choice with a regressor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
@@ -32,6 +33,25 @@ CLASSIFIERS: Mapping[type[BaseEstimator], type[BaseEstimator]] = {
 
 `model=fm_gibbs` is either, as the task says.
 """
+
+
+def hyperparameters_for(config: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return a model's configuration with each value that depends on the task as it is for `task`.
+
+    Such a value names tasks, and has one for all others.
+
+    Examples
+    --------
+    >>> config = {"k": 10, "l2": {"rating": 12.0, "otherwise": None}}
+    >>> hyperparameters_for(config, "rating"), hyperparameters_for(config, "binary")
+    ({'k': 10, 'l2': 12.0}, {'k': 10, 'l2': None})
+    """
+    return {
+        key: value.get(task, value["otherwise"])
+        if isinstance(value, Mapping) and "otherwise" in value
+        else value
+        for key, value in config.items()
+    }
 
 
 def model_for(model: BaseEstimator, task: str) -> BaseEstimator | None:

@@ -13,6 +13,8 @@ from sklearn.base import BaseEstimator, clone, is_classifier
 import bench.data
 from bench.data.splits import random
 from bench.features import build_design
+from bench.sweep.compose import as_dict
+from bench.task_models import hyperparameters_for
 from fm.design import UNKNOWN, Block, Design
 
 REGISTRY = {
@@ -46,7 +48,8 @@ def model(request: pytest.FixtureRequest) -> BaseEstimator:
 def quick(name: str) -> BaseEstimator:
     """As configured, but with few iterations: the conventions don't depend on convergence."""
     with initialize_config_module("conf", version_base="1.3"):
-        model = instantiate(compose("config", overrides=[f"model={name}"]).model)
+        cfg = compose("config", overrides=[f"model={name}"])
+        model = instantiate(hyperparameters_for(as_dict(cfg.model), "rating"))
     if reason := getattr(model, "unavailable", lambda: None)():  # what others wrote
         pytest.skip(reason)
     short = {"n_iter": 30, "passes": 4, "bits": 16, "early_stopping": None}

@@ -68,7 +68,7 @@ def comparison_table(
 def settings(row: Choice) -> str:
     """Return the chosen configuration, for a cell."""
     return escaped(row.settings()) or (
-        "as in `conf/model`" if model_defaults(row.model) else MISSING
+        "as in `conf/model`" if model_defaults(row.model, row.chosen.task.name) else MISSING
     )
 
 

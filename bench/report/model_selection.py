@@ -20,6 +20,7 @@ import yaml
 from bench.identity import ROOT
 from bench.metrics import Task
 from bench.tables import quoted, short
+from bench.task_models import hyperparameters_for
 from bench.tracking import Record, flatten
 
 REPEATED = {
@@ -115,7 +116,8 @@ class Choice:
         return {
             key: value
             for key, value in sorted(self.chosen.params.items())
-            if key in self.varied or differs_from_default(self.model, key, value)
+            if key in self.varied
+            or differs_from_default(self.model, self.chosen.task.name, key, value)
         }
 
     def settings(self) -> str:
@@ -207,24 +209,28 @@ def configurations(records: Sequence[Record]) -> list[Configuration]:
     ]
 
 
-def differs_from_default(model: str, key: str, value: str) -> bool:
-    """Return whether a parameter of a model is not what its file in `conf/model` says.
+def differs_from_default(model: str, task: str, key: str, value: str) -> bool:
+    """Return whether a parameter of a model is not what its file in `conf/model` says for `task`.
 
     Of a model without a file there, every parameter that has a value differs.
     """
     if not key.startswith("model.") or key == "model._target_":
         return False
-    default = model_defaults(model).get(key, "None")
+    default = model_defaults(model, task).get(key, "None")
     return not default.startswith("${") and not _same(default, value)
 
 
 @cache
-def model_defaults(model: str) -> dict[str, str]:
-    """Return the parameters in `conf/model/MODEL.yaml` as they are tracked; none without a file."""
+def model_defaults(model: str, task: str) -> dict[str, str]:
+    """Return the parameters in `conf/model/MODEL.yaml` as they are tracked of a run of `task`.
+
+    None without a file.
+    """
     path = ROOT / "conf" / "model" / f"{model}.yaml"
     if path.parent != (ROOT / "conf" / "model") or not path.is_file():
         return {}
-    return {k: str(v) for k, v in flatten({"model": yaml.safe_load(path.read_text())}).items()}
+    config = hyperparameters_for(yaml.safe_load(path.read_text()), task)
+    return {key: str(value) for key, value in flatten({"model": config}).items()}
 
 
 def split_names(records: Iterable[Record]) -> str:

@@ -36,8 +36,7 @@ CONTEXT_MODELS = (
     "quadratic_logistic",
     "vw_pairs",
     "fm_sgd",
-    "fm_sgd_learned",
-    "fm_als_learned",
+    "fm_als",
     "fm_gibbs",
     "peer_sklearn_boosting",
 )

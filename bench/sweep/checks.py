@@ -6,16 +6,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any, cast
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator
 
+from bench.data.dataset import TASKS
 from bench.errors import UserError, checked, quoted, sentence
 from bench.run import check_job_settings
 from bench.sweep import search
 from bench.sweep.overrides import CHOSEN
+from bench.task_models import hyperparameters_for
 from fm.validation import check_integer, check_number
 
 NOT_USED = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
@@ -64,12 +67,8 @@ def _check(cfg: DictConfig) -> None:
             f"folder, and begin with a letter or digit, got {quoted(name)}"
         )
     try:
-        model = instantiate(cfg.model)
-        if not isinstance(model, BaseEstimator):
-            raise TypeError(
-                f"{type(model).__name__} is not derived from sklearn.base.BaseEstimator"
-            )
-        getattr(model, "check_params", lambda: None)()
+        for task in TASKS:
+            _check_model(cfg, task)
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
@@ -83,3 +82,12 @@ def _check(cfg: DictConfig) -> None:
                 check_number(key, cfg[key], above=0)
         if cfg.search:
             search.check_settings(cfg.search, cfg.budget)
+
+
+def _check_model(cfg: DictConfig, task: str) -> None:
+    """Raise an error where the model is no estimator or refuses what it has for `task`."""
+    config = cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True))
+    model = instantiate(hyperparameters_for(config, task))
+    if not isinstance(model, BaseEstimator):
+        raise TypeError(f"{type(model).__name__} is not derived from sklearn.base.BaseEstimator")
+    getattr(model, "check_params", lambda: None)()

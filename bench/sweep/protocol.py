@@ -18,7 +18,6 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from bench.identity import digest
 from bench.sweep.compose import REPEATS, Plan
@@ -76,13 +75,15 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
     """Try as many configurations as the budget has, as the study proposes them."""
     cfg, settings = folds[0].combination.cfg, folds[0].combination.cfg.search
     space = plan.space(folds[0].combination)
+    default = folds[0].default
+    asked = any(default.get(key) is None for key in plan.intervals)
     study = Study(
         space,
         sampler=settings.sampler,
         seed=settings.seed,
         startup=settings.startup,
         prune=settings.prune,
-        first={key: OmegaConf.select(cfg, key) for key in space},
+        first=None if asked else {key: default.get(key, np.nan) for key in space},
     )
     judged = _judged(plan)
     errors: dict[str, tuple[float, ...]] = {}

@@ -11,6 +11,7 @@ from bench.errors import UserError, quoted
 from bench.identity import targets
 from bench.sweep.compose import COMPUTED, as_dict, composed
 from bench.sweep.overrides import CHOSEN
+from bench.task_models import hyperparameters_for
 from bench.tracking import flatten
 
 
@@ -34,6 +35,7 @@ def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> Dict
             raise UserError(f"there is no {group} {quoted(choices[group])}")
     cfg = composed([f"{group}={choices[group]}" for group in CHOSEN[1:]])
     OmegaConf.set_struct(cfg, False)
+    cfg.model = hyperparameters_for(as_dict(cfg.model), task="")
     given = {key: config[key] for key in COMPUTED[1:] if key in config}
     own = flatten({key: as_dict(cfg)[key] for key in COMPUTED[1:]})
     for key, value in flatten(given).items():

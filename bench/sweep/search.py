@@ -69,8 +69,9 @@ class Study:
     sampler : "tpe", tree-structured Parzen estimator (Bergstra, Bardenet, Bengio & Kegl, NIPS
         2011), after `startup` random ones; or "random".
     prune : whether `limits` are set.
-    first : proposed before all others, if it lies within the space: the default configuration, so
-        that a search with a small budget does not end with a worse one.
+    first : proposed before all others, if it lies within the space or leaves values to the model:
+        the default configuration, so that a search with a small budget does not end with a worse
+        one.
     """
 
     def __init__(
@@ -98,29 +99,32 @@ class Study:
             )
         self._states = optuna.trial.TrialState
         self._study = optuna.create_study(direction="minimize", sampler=chosen)
+        # What is left to the model has no place in a space of numbers.
+        self._default = first if first is not None and None in first.values() else None
         if first is not None and all(first[key] in range_ for key, range_ in space.items()):
             self._study.enqueue_trial(dict(first))
         self._space = {key: _distribution(r) for key, r in space.items()}
         self._startup = startup
         self._prune = prune
         self._curves: list[Sequence[Mapping[int, float]]] = []
-        self._asked: list[optuna.Trial] = []
+        self._asked: list[optuna.Trial | None] = []
         self._proposed: set[tuple[object, ...]] = set()
 
-    def ask(self, n: int) -> list[dict[str, float | int]]:
+    def ask(self, n: int) -> list[dict[str, Any]]:
         """Return the next `n` configurations, each proposed for the first time.
 
         Fewer where `TRIES` proposals in a row bring nothing new, since a space of a few whole
         numbers has an end.
         """
-        self._asked = []
-        for _ in range(n):
+        default, self._default = self._default, None
+        self._asked = [] if default is None else [None]
+        for _ in range(n - len(self._asked)):
             proposals = (self._study.ask(self._space) for _ in range(TRIES))
             trial = next((proposal for proposal in proposals if self._is_new(proposal)), None)
             if trial is None:
                 break
             self._asked.append(trial)
-        return [dict(trial.params) for trial in self._asked]
+        return [dict(trial.params if trial else default or {}) for trial in self._asked]
 
     def _is_new(self, trial: optuna.Trial) -> bool:
         """Return whether a trial is new; fail it in the study if it is not."""
@@ -134,6 +138,8 @@ class Study:
     def tell(self, worths: Iterable[Worth]) -> None:
         """Take what the configurations of the last `ask` were worth, in its order."""
         for trial, worth in zip(self._asked, worths, strict=True):
+            if trial is None:
+                continue
             if worth.value is not None:
                 self._study.tell(trial, worth.value)
                 self._curves.append(worth.curves)

@@ -121,7 +121,7 @@ def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str, ow
     asked = sorted(
         o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra")
     )
-    names = {name for cfg in planned.jobs for name in code_targets(computed(cfg))}
+    names = {name for cfg in planned.jobs for name in code_targets(computed(cfg, dataset.task))}
     code = computed_by(code_version(tuple(sorted(names))))
     parts = {"overrides": asked, "data": dataset.digest, "code": code}
     name = f"{_swept(planned)}: {_asked(planned)}" if planned.multirun else ""

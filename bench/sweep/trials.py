@@ -24,7 +24,7 @@ from bench.run import Job
 from bench.sweep.compose import COMPUTED, REPEATS, Combination, as_dict
 from bench.sweep.overrides import CHOSEN
 from bench.tables import short
-from bench.task_models import model_for
+from bench.task_models import hyperparameters_for, model_for
 from bench.tracking import Experiment, flatten
 
 
@@ -97,7 +97,12 @@ class Trials:
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
-        self.code = code_version(code_targets(computed(self._part)))
+        self.code = code_version(code_targets(computed(self._part, self.dataset.task)))
+
+    @property
+    def default(self) -> dict[str, object]:
+        """What the combination says by itself, by key."""
+        return flatten(computed(self.combination.cfg, self.dataset.task))
 
     def product(
         self, axes: Mapping[str, Mapping[str, object]], fixed: Mapping[str, object], *, test: bool
@@ -111,7 +116,7 @@ class Trials:
         """Return the trial of these values by key."""
         for key, value in values.items():
             OmegaConf.update(self._part, key, value)
-        config = computed(self._part)
+        config = computed(self._part, self.dataset.task)
         kept = {key: value for key, value in config.items() if key not in (*REPEATS, "test")}
         kept["model"] = {k: v for k, v in config["model"].items() if k != "random_state"}
         return Trial(
@@ -128,29 +133,32 @@ class Trials:
         )
 
 
-def computed(cfg: DictConfig) -> dict[str, Any]:
-    """Return the part of a configuration that says what a run computes, resolved."""
-    return {
+def computed(cfg: DictConfig, task: str) -> dict[str, Any]:
+    """Return the part of a configuration that says what a run of `task` computes, resolved."""
+    config = {
         key: as_dict(cfg[key]) if OmegaConf.is_config(cfg[key]) else cfg[key] for key in COMPUTED
     }
+    return config | {"model": hyperparameters_for(config["model"], task)}
 
 
 def model_of(cfg: DictConfig, name: str, task: str) -> BaseEstimator:
     """Return the model of a configuration; raise a UserError where it is not for `task`."""
-    model = instantiate(cfg.model)
+    model = instantiate(hyperparameters_for(as_dict(cfg.model), task))
     fitted = model_for(model, task)
     if fitted is None:
-        fitting = [other for other, of in _registered().items() if model_for(of, task) is not None]
+        fitting = [n for n, of in _registered(task).items() if model_for(of, task) is not None]
         raise UserError(f"model={name} is not for a {task} target; these are: {', '.join(fitting)}")
     return fitted
 
 
-def _registered() -> dict[str, BaseEstimator]:
-    """Return every model of conf/model, by name."""
+def _registered(task: str) -> dict[str, BaseEstimator]:
+    """Return every model of conf/model as configured for `task`, by name."""
     files = sorted(resources.files("conf").joinpath("model").iterdir(), key=lambda file: file.name)
     configs = {file.name.removesuffix(".yaml"): yaml.safe_load(file.read_text()) for file in files}
     return {
-        name: instantiate(config | {key: 0 for key in config if key == "random_state"})
+        name: instantiate(
+            hyperparameters_for(config, task) | {key: 0 for key in config if key == "random_state"}
+        )
         for name, config in configs.items()
     }
 
@@ -174,7 +182,7 @@ def job_of(
 ) -> Job:
     """Return the job that a composed configuration describes."""
     features_of(dataset, cfg.features.names)
-    config = computed(cfg)
+    config = computed(cfg, dataset.task)
     return Job(
         names=choices_of(names, dataset),
         config=config,

@@ -18,7 +18,7 @@ from bench.errors import UserError
 from bench.metrics import TASKS
 from bench.run import Job, run
 from bench.sweep import composed, load_data
-from bench.sweep.trials import model_of
+from bench.sweep.trials import job_of, model_of
 from bench.task_models import model_for
 from bench.tracking.dashboard_view import saved_view
 from fm import FMClassifier, FMRegressor
@@ -96,6 +96,25 @@ def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
         UserError, match=r"model=linear is not for a binary target; these are: .*fm_gibbs"
     ):
         model_of(cfg, "linear", load_data(cfg).task)
+
+
+@pytest.mark.parametrize("model", ["fm_sgd", "fm_als"])
+def test_penalties_follow_the_task_unless_they_are_given(model: str) -> None:
+    rows = ["data.n_rows=60", "data.n_fields=2"]
+    binary, real = ([f"data={name}", *rows] for name in ("planted_clicks", "planted_values"))
+    ratings = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
+
+    def penalties(*words: str) -> tuple[object, ...]:
+        cfg = composed([f"model={model}", "split=random", *words])
+        job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+        assert job.config["model"]["l2"] == job.model.l2
+        return job.model.l2, job.model.l2_w, job.model.early_stopping
+
+    tuned = {"fm_sgd": (12.0, 6.0, 5), "fm_als": (10.0, 5.0, 3)}[model]
+    assert penalties(*ratings) == tuned
+    assert penalties(*binary) == penalties(*real) == (None, None, None)
+    assert penalties(*ratings, "model.l2=null", "model.l2_w=3") == (None, 3, tuned[2])
+    assert penalties(*binary, "model.l2=2", "model.early_stopping=4") == (2, None, 4)
 
 
 def test_the_dashboard_is_sorted_by_the_tasks_own_loss() -> None:

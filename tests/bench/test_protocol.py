@@ -133,10 +133,22 @@ def test_a_search_begins_with_the_default_configuration() -> None:
     planned = plan([*TINY, *command], multirun=True)
     batch = next(protocol(planned))
     (cfg,) = planned.jobs
-    assert batch[0].values["model.l2"] == cfg.model.l2
-    assert all(OmegaConf.select(cfg, key) == batch[0].values[key] for key in planned.varied_all)
+    assert batch[0].values["model.l2"] == cfg.model.l2["rating"] == 10
+    assert all(
+        OmegaConf.select(cfg, key)["rating"] == batch[0].values[key] for key in planned.varied_all
+    )
     narrow = plan([*TINY, *command, "model.l2=interval(90,100)"], multirun=True)
     assert all(t.values["model.l2"] >= 90 for t in next(protocol(narrow)))
+
+
+def test_a_search_begins_with_penalties_that_the_model_learns() -> None:
+    clicks = ["data=planted_clicks", "data.n_rows=200", "data.n_fields=2", "split=random"]
+    command = [*clicks, "model=fm_als", "search=default", "budget=4"]
+    first, *others = next(protocol(plan(command, multirun=True)))
+    assert first.values["model.l2"] is None and first.values["model.l2_w"] is None
+    assert len(others) == 3 and all(1 <= t.values["model.l2"] <= 100 for t in others)
+    narrow = next(protocol(plan([*command, "model.l2=interval(90,100)"], multirun=True)))
+    assert len(narrow) == 4 and all(t.values["model.l2"] >= 90 for t in narrow)
 
 
 def test_a_search_may_judge_by_fewer_seeds_than_it_tests_with() -> None:
