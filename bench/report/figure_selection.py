@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import first_line
-from bench.report import figures
 from bench.report.document import heading
-from bench.report.figures import Drawing
+from bench.report.figures import models, rows
+from bench.report.figures.style import Drawing, Look, looks
 from bench.report.model_selection import Choice, Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import escaped
@@ -43,7 +43,7 @@ def draw(
     File names end in `suffix`, which differs between the comparisons of a report.
     """
     named = _named(comparison)
-    styles = figures.looks(named)
+    styles = looks(named)
     groups: list[Callable[[], Iterator[Drawing]]] = [
         lambda: _tuning(comparison, named, styles),
         lambda: _cost(comparison, named, styles),
@@ -75,33 +75,29 @@ def _not_drawn(error: Exception) -> str:
 
 
 def _tuning(
-    comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, figures.Look]
+    comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, Look]
 ) -> Iterator[Drawing]:
     label = comparison.task.headline.label
-    by_k = {name: line for name, row in named.items() if (line := _by_k(row))}
+    by_k = {name: line for name, row in named.items() if (line := _by_k(row)) is not None}
     if by_k:
-        yield figures.error_by_k(by_k, styles, label)
+        yield models.error_by_k(by_k, styles, label)
     tuned = [name for name, row in named.items() if {RATE, L2} <= set(row.varied)]
     for name in tuned[:N_TUNED]:
         if len(points := _tried(named[name])):
-            yield figures.tried(name, _file(name), points, label)
+            yield models.tried(name, _file(name), points, label)
 
 
 def _cost(
-    comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, figures.Look]
+    comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, Look]
 ) -> Iterator[Drawing]:
-    points = {
-        name: figures.Point(seconds, error)
-        for name, row in named.items()
-        if (error := row.chosen.test_error) is not None
-        and (seconds := row.chosen.mean("time/fit_seconds")) is not None
-    }
+    costs = {n: (r.chosen.mean("time/fit_seconds"), r.chosen.test_error) for n, r in named.items()}
+    points = pd.DataFrame.from_dict(costs, "index", float, ["seconds", "error"]).dropna()
     if len(points) > 1:
-        yield figures.pareto(points, styles, comparison.task.headline.label)
+        yield models.pareto(points, styles, comparison.task.headline.label)
     entropies = {n: row.chosen.mean("test/normalized_entropy") for n, row in named.items()}
     gains = {n: 1 - entropy for n, entropy in entropies.items() if entropy is not None}
     if gains:
-        yield figures.gain_over_base_rate(gains, styles)
+        yield models.gain_over_base_rate(gains, styles)
 
 
 def _learning(
@@ -109,9 +105,9 @@ def _learning(
 ) -> Iterator[Drawing]:
     task = comparison.task
     curves = {n: reader.curves(row.chosen.records[0].run_id) for n, row in named.items()}
-    curves = {n: of for n, of in curves.items() if figures.held_out(of, task.loss)}
+    curves = {n: of for n, of in curves.items() if models.held_out(of, task.loss)}
     if curves:
-        yield figures.learning_curves(curves, task.loss, task.headline.label)
+        yield models.learning_curves(curves, task.loss, task.headline.label)
 
 
 def _rows(
@@ -119,7 +115,7 @@ def _rows(
     named: Mapping[str, Choice],
     reference: str,
     predictions: Predictions,
-    styles: Mapping[str, figures.Look],
+    styles: Mapping[str, Look],
 ) -> Iterator[Drawing]:
     """Yield the figures of single test rows, of the best models and the reference."""
     tested = {name: row.chosen for name, row in named.items() if row.chosen.tested}
@@ -136,11 +132,11 @@ def _rows(
     if fields:
         rarest = sorted(fields, key=lambda field: frames[best][fields[field]].median())
         counts = {field: fields[field] for field in rarest[:N_FIELDS]}
-        yield figures.error_by_count(frames, counts, styles, comparison.task.headline.label)
-    yield figures.reliability(frames, styles)
+        yield rows.error_by_count(frames, counts, styles, comparison.task.headline.label)
+    yield rows.reliability(frames, styles)
     binary = comparison.task.name == "binary"
     if binary and all(0 < frame["target"].mean() < 1 for frame in frames.values()):
-        yield figures.roc_and_precision_recall(frames, styles)
+        yield rows.roc_and_precision_recall(frames, styles)
 
 
 def _named(comparison: Comparison) -> dict[str, Choice]:
@@ -152,7 +148,7 @@ def _named(comparison: Comparison) -> dict[str, Choice]:
     return named
 
 
-def _by_k(row: Choice) -> figures.ByK | None:
+def _by_k(row: Choice) -> pd.DataFrame | None:
     """Return the best configuration for each k, where there are several."""
     grouped: dict[int, list[Configuration]] = defaultdict(list)
     for c in row.of:
@@ -164,12 +160,8 @@ def _by_k(row: Choice) -> figures.ByK | None:
         k: min(of, key=lambda c: ranked(c.validation_error)) for k, of in sorted(grouped.items())
     }
     metric = row.chosen.task.headline_metric
-    return figures.ByK(
-        list(best),
-        [_measured(c.validation_error) for c in best.values()],
-        [_measured(c.test_error) for c in best.values()],
-        [c.std(metric) or 0.0 for c in best.values()],
-    )
+    lines = {k: (c.validation_error, c.test_error, c.std(metric) or 0.0) for k, c in best.items()}
+    return pd.DataFrame.from_dict(lines, "index", float, ["validation", "test", "spread"])
 
 
 def _tried(row: Choice) -> pd.DataFrame:
@@ -180,16 +172,11 @@ def _tried(row: Choice) -> pd.DataFrame:
     columns = {"k": K, "rate": RATE, "l2": L2}
     points = [
         {name: pd.to_numeric(c.params.get(key, "nan"), "coerce") for name, key in columns.items()}
-        | {"error": _measured(c.validation_error)}
+        | {"error": np.nan if c.validation_error is None else c.validation_error}
         for c in row.of
     ]
     frame = pd.DataFrame(points).fillna({"k": 0}).dropna(subset=["rate", "l2"])
     return frame.groupby(list(columns), as_index=False).min()
-
-
-def _measured(error: float | None) -> float:
-    """Return an error to draw; NaN where there is none."""
-    return np.nan if error is None else error
 
 
 def _file(name: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.metrics import TASKS
-from bench.report import figures
 from bench.report.figure_selection import draw_one
+from bench.report.figures.models import System, systems
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
@@ -223,12 +223,12 @@ def findings(article: Article) -> str:
 def section(article: Article, title: str, directory: Path) -> list[str]:
     """Return the part of a report about an article, held against what was measured."""
     points = [
-        figures.System(
+        System(
             name, article.metric(name, WHOLE), article.metric(name, FIRST), article.published(name)
         )
         for name in article.systems
     ]
-    drawing = figures.systems(points, title, article.reference)
+    drawing = systems(points, title, article.reference)
     figure = draw_one(drawing, directory / f"{drawing.name}.png")[1:]
     what = "\n".join(
         f"- {code(name)}: {of.get('what', '')}" for name, of in article.systems.items()

@@ -6,7 +6,6 @@ A study is a module with a `STUDY`. Nothing outside this package imports one.
 STUDIES = (
     "accuracy_check",
     "general",
-    "noise_floor",
     "published_results",
     "reliability",
     "scale",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ttest_1samp
 
-from bench.report.figures import Drawing
+from bench.report.figures.style import Drawing
 from bench.studies.published_runs import Benchmark, Published, Row, measure_curve, measure_run
 from bench.studies.study import (
     Bar,

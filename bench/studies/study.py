@@ -23,7 +23,7 @@ from bench.files import write_text
 from bench.identity import code_version, computed_by
 from bench.measure import environment
 from bench.progress import say
-from bench.report.figures import GREY, LEGEND, OUTSIDE, Drawing, look
+from bench.report.figures.style import GREY, LEGEND, OUTSIDE, Drawing, look
 from bench.tables import MISSING, markdown_table
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from bench import report
 from bench.metrics import TASKS
 from bench.report.comparison import slices
 from bench.report.figure_selection import _tried
-from bench.report.figures import style, tried
+from bench.report.figures import style
+from bench.report.figures.models import tried
 from bench.report.model_selection import Choice, choices, comparisons
 from bench.report.page import Report, sweep_folder, write
 from bench.report.paired_gaps import Predictions
@@ -149,7 +150,7 @@ def test_a_figure_that_cannot_be_drawn_never_costs_the_page(
     def fail(*_: object, **__: object) -> None:
         raise KeyError("model.l2")
 
-    monkeypatch.setattr("bench.report.figures.pareto", fail)
+    monkeypatch.setattr("bench.report.figures.models.pareto", fail)
     made = written(tmp_path, [of_data("a", "fm", 0.8), of_data("a", "linear", 0.9)])
     page = made.page.read_text()
     assert "Could not be drawn: KeyError: 'model.l2'." in page and "learning_curves.png" in page

@@ -1,4 +1,4 @@
-"""The studies of scale and of the noise floor: bars and tables follow from the fits."""
+"""The study of scale: bars and tables follow from the fits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.report.figures import look
-from bench.studies import noise_floor, scale
+from bench.report.figures.style import look
+from bench.studies import scale
 from bench.studies.fits import Fit
 from bench.studies.scale import MODELS, TURNS, TWO_THREADS, n_epochs, one_fit, race, settings
 from bench.studies.study import Context, Record
@@ -141,20 +141,3 @@ def test_larger_data_have_fewer_epochs() -> None:
 def test_threads_give_the_same_predictions() -> None:
     turns = race("fm_gibbs", TWO_THREADS, 30_000)
     assert len(turns) == TURNS and turns[-1][0].predictions == turns[-1][1].predictions
-
-
-@pytest.mark.slow
-def test_the_noise_floor(monkeypatch) -> None:
-    monkeypatch.setattr(noise_floor, "SEEDS", range(2))
-    monkeypatch.setattr(noise_floor, "MODELS", ("linear", "fm_ordinal"))
-    values = {
-        f"{r} of each": {n: [vars(f) for f in of] for n, of in noise_floor.measure(r, None).items()}
-        for r in (40, 80)
-    }
-    (section,) = noise_floor.section(values)
-    few, many = (float(c) for c in lines_of(section.text, "2 (1 + k) / r")[0][:2])
-    assert few == pytest.approx(100 * 10 / 36, rel=1e-3) and many == pytest.approx(
-        few / 2, rel=1e-3
-    )
-    few, many = (float(c.split(" ")[0]) for c in lines_of(section.text, "fm_ordinal")[0][:2])
-    assert 1 < many < few < 40

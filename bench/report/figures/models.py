@@ -46,27 +46,6 @@ BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols
 
 
 @dataclass(frozen=True)
-class Point:
-    """Seconds of fit and test error of a model."""
-
-    seconds: float
-    error: float
-
-
-@dataclass(frozen=True)
-class ByK:
-    """A line of `error_by_k`, each (n_k,): factors, errors of the best configuration with so many.
-
-    `test` may hold NaN where nothing was tested; `spread` is its standard deviation over repeats.
-    """
-
-    k: Sequence[int]
-    validation: Sequence[float]
-    test: Sequence[float]
-    spread: Sequence[float]
-
-
-@dataclass(frozen=True)
 class System:
     """A line of `systems`: error on the whole test set, on the first rows, and as published."""
 
@@ -76,27 +55,27 @@ class System:
     published: float | None
 
 
-def pareto(models: Mapping[str, Point], styles: Mapping[str, Look], label: str) -> Drawing:
-    """Return test error against seconds of fit; the line joins the best within each time."""
-    front: list[Point] = []
-    for point in sorted(models.values(), key=lambda p: (p.seconds, p.error)):
-        if not front or point.error < front[-1].error:
-            front.append(point)
+def pareto(models: pd.DataFrame, styles: Mapping[str, Look], label: str) -> Drawing:
+    """Return test `error` against `seconds` of fit of each model (the index).
+
+    The line joins the best within each time.
+    """
+    front = models.sort_values(["seconds", "error"])
+    front = front[front["error"] < front["error"].cummin().shift(fill_value=np.inf)]
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(
             xlabel="seconds of fit, one run", ylabel=f"test {label} (lower is better)"
         )
         axes.set_xscale("log")
-        seconds, errors = [p.seconds for p in front], [p.error for p in front]
         best: dict[str, Any] = {"color": GREY, "zorder": 0, "label": "best within the time"}
-        axes.step(seconds, errors, where="post", **best)
-        for model, point in models.items():
+        axes.step(front["seconds"], front["error"], where="post", **best)
+        for model, point in models.iterrows():
             style = {**styles[model], "linestyle": "none"}
-            axes.plot(point.seconds, point.error, markersize=8, label=model, **style)
+            axes.plot(point["seconds"], point["error"], markersize=8, label=model, **style)
         if len(models) > IN_LEGEND:
             axes.margins(x=0.15)
-            name_marks(figure, axes, {name: (p.seconds, p.error) for name, p in models.items()})
+            name_marks(figure, axes, models)
         else:
             figure.legend(**OUTSIDE)
 
@@ -120,24 +99,32 @@ def gain_over_base_rate(gains: Mapping[str, float], styles: Mapping[str, Look]) 
     return Drawing(title, "gain_over_base_rate", size, paint)
 
 
-def error_by_k(models: Mapping[str, ByK], styles: Mapping[str, Look], label: str) -> Drawing:
-    """Return test error, and dotted the validation error, by number of factors: a line a model."""
+def error_by_k(
+    models: Mapping[str, pd.DataFrame], styles: Mapping[str, Look], label: str
+) -> Drawing:
+    """Return test error, and dotted the validation error, by number of factors: a line a model.
+
+    A frame has `validation`, `test` (NaN where nothing was tested) and `spread`, its standard
+    deviation over repeats, of the best configuration with each number of factors (the index).
+    """
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(xlabel="factors k", ylabel=f"{label} of the best with so many")
         named = len(models) <= IN_LEGEND
         for model, line in models.items():
             style = dict(styles[model])
-            if np.isfinite(line.test).any():
+            if line["test"].notna().any():
                 name = f"{model}, test" if named else None
-                axes.errorbar(line.k, line.test, line.spread, capsize=3, label=name, **style)
+                axes.errorbar(
+                    line.index, line["test"], line["spread"], capsize=3, label=name, **style
+                )
             style |= {"linestyle": ":", "fillstyle": "none"}
             name = f"{model}, validation" if named else None
-            axes.plot(line.k, line.validation, label=name, **style)
+            axes.plot(line["validation"], label=name, **style)
             if not named:
-                last = (line.k[-1], line.validation[-1])
+                last = (line.index[-1], line["validation"].iloc[-1])
                 axes.annotate(model, last, (6, 0), textcoords="offset points", fontsize=8)
-        ticks = sorted({k for line in models.values() for k in line.k})
+        ticks = sorted({k for line in models.values() for k in line.index})
         axes.set_xscale("symlog", base=2, linthresh=1)
         axes.set_xticks(ticks, map(str, ticks))
         axes.minorticks_off()

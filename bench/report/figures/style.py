@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fm.io import written_aside
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -33,6 +34,8 @@ STYLE: dict[Any, Any] = {
 }
 IN_LEGEND = 8
 """Models that a legend names; where there are more, each is named beside its mark."""
+OFFSETS = tuple((dx, dy) for dy in (0, 9, -9, 18, -18, 27, -27, 36, -36) for dx in (7, -7))
+"""From a mark to its name, in points, in the order in which they are tried."""
 DPI = 150
 PALETTE = 128
 """Colors of a saved figure, which make it a third as large as with all."""
@@ -92,25 +95,17 @@ def save(figure: Figure, path: Path) -> None:
         few.save(file, format="png", optimize=True)
 
 
-def name_marks(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Write the name of each point (x, y) beside it, where nothing else is in the way."""
+def name_marks(figure: Figure, axes: Axes, points: pd.DataFrame) -> None:
+    """Write the name of each point (x, y), the index, beside it, where nothing is in the way."""
     from matplotlib.transforms import Bbox
 
     figure.set_dpi(DPI)
     figure.draw_without_rendering()  # so that the axes are where they will be
-    at = {name: axes.transData.transform(point) for name, point in points.items()}
     unit = figure.dpi / 72  # pixels a point
-    taken = [
-        Bbox.from_bounds(x - 4 * unit, y - 4 * unit, 8 * unit, 8 * unit) for x, y in at.values()
-    ]
-    offsets = [
-        (sign * dx, dy)
-        for dy in (0, 9, -9, 18, -18, 27, -27, 36, -36)
-        for dx in (7,)
-        for sign in (1, -1)
-    ]
-    for name, point in points.items():
-        for dx, dy in offsets:
+    marks = axes.transData.transform(points.to_numpy())
+    taken = [Bbox([mark - 4 * unit, mark + 4 * unit]) for mark in marks]
+    for name, *point in points.itertuples():
+        for dx, dy in OFFSETS:
             text = axes.annotate(
                 name,
                 point,
@@ -125,6 +120,6 @@ def name_marks(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, flo
             inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 + 60 * unit
             if inside and not any(box.overlaps(other) for other in taken):
                 break
-            if (dx, dy) != offsets[-1]:
+            if (dx, dy) != OFFSETS[-1]:
                 text.remove()
         taken.append(box)
