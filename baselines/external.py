@@ -55,19 +55,21 @@ class Program:
 
     def unavailable(self) -> str | None:
         """Return why the model cannot be fitted here; None if it can."""
-        for program in self.programs():
-            if shutil.which(program) is None:
-                return (
-                    f"{self.title} is not installed: there is no program {program}, give its path"
-                )
+        try:
+            self.located()
+        except FileNotFoundError as error:
+            return str(error)
         return None
 
     def located(self) -> list[str]:
         """Return the programs' paths; FileNotFoundError if one is not there."""
-        if reason := self.unavailable():
-            raise FileNotFoundError(reason)
-        paths = (shutil.which(program) for program in self.programs())
-        return [os.path.abspath(path) for path in paths if path is not None]
+        paths = {program: shutil.which(program) for program in self.programs()}
+        for program, path in paths.items():
+            if path is None:
+                raise FileNotFoundError(
+                    f"{self.title} is not installed: there is no program {program}, give its path"
+                )
+        return [os.path.abspath(path) for path in paths.values() if path is not None]
 
 
 def run_program(
@@ -80,8 +82,8 @@ def run_program(
 ) -> tuple[str, int | None]:
     """Run a program; return what it printed and its peak memory in bytes (None without /proc).
 
-    RuntimeError with the former if the program, called `name`, failed; `shown` is the command for a
-    person, `environment` this process's own by default.
+    Raise RuntimeError with the end of what it printed if it failed; errors call it `name`, and its
+    command `shown`.
     """
     log = Path(folder, "log")
     peak = None
@@ -105,9 +107,8 @@ def run_program(
             raise
     printed = log.read_text("utf-8", errors="replace")
     if process.returncode:
-        failure = (
-            f"{name} failed with exit status {process.returncode}: {shown or ' '.join(command)}"
-        )
+        shown = shown or " ".join(command)
+        failure = f"{name} failed with exit status {process.returncode}: {shown}"
         raise RuntimeError(f"{failure}\n{printed[-LOG_SHOWN:]}")
     return printed, peak
 
@@ -128,10 +129,7 @@ def write_rows(path: Path, lines: Iterable[str]) -> None:
 
 
 def read_predictions(path: Path, n_rows: int, name: str) -> NDArray[np.float64]:
-    """Read the (n_rows,) numbers that a program wrote, one a line.
-
-    RuntimeError if they are not as many, or not finite.
-    """
+    """Read the n_rows finite numbers that a program wrote, one a line; RuntimeError for others."""
     written = path.read_text().split() if path.exists() else []
     prediction = np.array(written, dtype=np.float64)
     if len(prediction) != n_rows or not np.isfinite(prediction).all():

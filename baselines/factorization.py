@@ -76,20 +76,16 @@ class Factorization(RegressorMixin, Estimator, ABC):
     ) -> Self:
         """Fit to a Design of two blocks without side features, for at most `n_iter` sweeps.
 
-        With `early_stopping`, ends after that many sweeps without a lower error on `validation`.
-
-        Raises
-        ------
-        TypeError, ValueError : X is no such Design, y is not finite or of another length, or
-            `early_stopping` has no `validation` to watch.
+        `early_stopping` ends it after that many sweeps without a lower error on `validation`.
         """
         self.check_params()
         if self.early_stopping is not None and validation is None:
             raise ValueError(f"early_stopping={self.early_stopping} needs validation=(X, y) in fit")
         self.blocks_ = blocks_of(check_two_blocks(X))
-        rows = {"train_mse": self._rows(X, y)}
+        parts = {"train_mse": (X, y)}
         if validation is not None:
-            rows["validation_mse"] = self._rows(*validation)
+            parts["validation_mse"] = validation
+        rows = {name: (*self._levels(A), check_target(A, b)) for name, (A, b) in parts.items()}
         users, items, y = rows["train_mse"]
         self.n_seen_levels_ = sum(len(np.unique(levels[levels >= 0])) for levels in (users, items))
 
@@ -114,11 +110,6 @@ class Factorization(RegressorMixin, Estimator, ABC):
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has the blocks of `fit`."""
         return self.factors_.predict(*self._levels(X))
-
-    def _rows(
-        self, X: Design, y: ArrayLike
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-        return *self._levels(X), check_target(X, y)
 
     def _levels(self, X: Design) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         users, items = check_design(X, self.blocks_)

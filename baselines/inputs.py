@@ -17,12 +17,7 @@ Blocks = list[tuple[str, int, int]]
 
 
 class BinaryClassifier(ClassifierMixin):
-    """Mixin of classifiers that give the probability of the second of two classes.
-
-    Attributes
-    ----------
-    classes_ : the two classes.
-    """
+    """Mixin of classifiers of two classes, `classes_`: they give the second's probability."""
 
     def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows, 2), columns in the order of `classes_`."""
@@ -45,10 +40,7 @@ class BinaryClassifier(ClassifierMixin):
 
 
 def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
-    """Return X as float64 (n_rows, n_features).
-
-    ValueError for NaN, infinity, or another number of columns.
-    """
+    """Return X as float64 (n_rows, n_features); ValueError for NaN or another number of columns."""
     matrix = X.to_csr() if isinstance(X, Design) else X
     matrix = check_array(matrix, accept_sparse="csr", dtype=np.float64, input_name="X")
     if n_features is not None and matrix.shape[1] != n_features:

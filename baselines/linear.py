@@ -1,6 +1,6 @@
 """Ridge regression on the flat feature matrix: what each user and each item do by themselves.
 
-    y(x) = w0 + <w, x>,     minimise  sum_rows (y - y(x))^2 + l2 |w|^2
+    y(x) = w0 + <w, x>,     minimize  sum_rows (y - y(x))^2 + l2 |w|^2
 
 With one-hot ids this is a mean, a shrunk deviation of each user and one of each item: everything
 that can be said of a rating without an interaction, and so what a model of interactions has to beat
@@ -58,7 +58,7 @@ class RidgeRegression(RegressorMixin, Estimator):
 def solve_ridge(
     X: sparse.csr_array, y: NDArray[np.float64], penalty: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Weights and intercept that minimise sum (y - w0 - X w)^2 + sum_j penalty_j w_j^2.
+    """Weights and intercept that minimize sum (y - w0 - X w)^2 + sum_j penalty_j w_j^2.
 
     Conjugate gradients on the normal equations, preconditioned by their diagonal: O(nnz) a step,
     some twenty steps for one-hot ids, whose columns differ in length far more than in direction. A

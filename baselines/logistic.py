@@ -1,11 +1,10 @@
 """Logistic regression, of single features and of hashed pairs of features, and the base rate alone.
 
     P(y = 1 | x) = 1 / (1 + exp(-f(x))),    f(x) = w0 + <w, x> (+ sum_{i<j} W_h(i,j) x_i x_j)
-    minimise  sum_rows log loss + l2 |w|^2 / 2 (+ l2_pairs |W|^2 / 2)
+    minimize  sum_rows log loss + l2 |w|^2 / 2 (+ l2_pairs |W|^2 / 2)
 
-Every pair of features has a weight, at a place that a hash h says, of which there are `2^bits`: two
-pairs may share one (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", ICML
-2009). That is what an FM replaces by factors.
+A hash h gives each pair of features one of `2^bits` weights, which two pairs may share (Weinberger
+et al., "Feature Hashing for Large Scale Multitask Learning", ICML 2009). An FM has factors instead.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ class RowLookup(LogOdds):
             raise ValueError("X has more combinations of levels than 2^63: give it fewer blocks")
         keys = self._keys(X)
         self.positive_, counts = np.unique(keys[codes == 1], return_counts=True)
-        seen = self._counts(keys, counts) > codes
+        place = np.minimum(np.searchsorted(self.positive_, keys), len(counts) - 1)
+        seen = np.where(self.positive_[place] == keys, counts[place], 0) > codes
         n_positive = np.bincount(seen, weights=codes, minlength=2)
         self.rates_ = (n_positive + codes.mean()) / (np.bincount(seen, minlength=2) + 1)
         self.n_parameters_ = len(self.positive_) + 2
@@ -47,10 +48,7 @@ class RowLookup(LogOdds):
 
     def decision_function(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,) log-odds of the second class."""
-        seen = (
-            self._counts(self._keys(check_design(X, self.blocks_)), np.ones(len(self.positive_)))
-            > 0
-        )
+        seen = np.isin(self._keys(check_design(X, self.blocks_)), self.positive_)
         return logit(self.rates_)[seen.astype(np.intp)]
 
     def _keys(self, X: Design) -> NDArray[np.int64]:
@@ -59,8 +57,3 @@ class RowLookup(LogOdds):
         for block in X:
             keys = keys * (block.n_levels + 1) + block.levels + 1
         return keys
-
-    def _counts(self, keys: NDArray[np.int64], counts: NDArray) -> NDArray:
-        """Return the count of each key, 0 of those that are not in `positive_`."""
-        place = np.minimum(np.searchsorted(self.positive_, keys), len(self.positive_) - 1)
-        return np.where(self.positive_[place] == keys, counts[place], 0)

@@ -1,14 +1,12 @@
 """Ridge regression on all pairwise products of features: the model that an FM replaces.
 
     y(x) = w0 + sum_j w_j x_j + sum_{i<j} W_ij x_i x_j
-    minimise  sum_rows (y - y(x))^2 + l2 |w|^2 + l2_pairs |W|^2
+    minimize  sum_rows (y - y(x))^2 + l2 |w|^2 + l2_pairs |W|^2
 
-Each of the n (n - 1) / 2 pairs has a weight of its own, which only rows with both features can
-teach; a pair that no training row has keeps W_ij = 0 (Rendle, "Factorization Machines", ICDM 2010,
+A pair that no training row has keeps W_ij = 0 (Rendle, "Factorization Machines", ICDM 2010,
 section III-B). So with one-hot ids, each pair rated once, W says nothing of the pairs to be
-predicted: minimising over W_ij first turns a row's loss into (y - w0 - <w, x>)^2 l2_pairs / (1 +
-l2_pairs), and what is left is the linear model with penalty l2 (1 + 1 / l2_pairs), at the price of
-one more parameter a row.
+predicted: minimizing over W_ij first turns a row's loss into (y - w0 - <w, x>)^2 l2_pairs / (1 +
+l2_pairs), and what is left is the linear model with penalty l2 (1 + 1 / l2_pairs).
 
 Only pairs that occur are kept, at most the sum over rows of (features in the row)^2 / 2. The
 columns of linear blocks are in no pair.

@@ -1,16 +1,13 @@
 """Vowpal Wabbit (VW), run as a program of its own on files of its own format.
 
-What its arguments make of the rows is VW's affair. Three of its habits decide what is compared, so
-that this adapter passes them always, explicitly:
+Three of VW's defaults decide what is compared, so that this adapter always passes them:
 
 - with more than one pass VW withholds every tenth row and stops early on them: `holdout`;
-- features are hashed into 2^bits weights, and `-q ui` soon fills the 2^18 that VW takes by default:
-  `bits`;
+- features are hashed into 2^bits weights, and `-q ui` soon fills the default 2^18: `bits`;
 - dropout and random weights depend on a seed: `random_state`.
 
-A fourth is in the arguments: `--lrq` lays a feature's n-th factor at the weight n after the
-feature's own, which with whole numbers for labels is another feature's bias. It needs `--hash all`,
-and bits enough.
+And `--lrq` puts a feature's n-th factor at the weight n after the feature's own, which with whole
+numbers for labels is another feature's bias: it needs `--hash all`, and bits enough.
 
 Source: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Command-line-arguments.
 """
@@ -62,10 +59,9 @@ class VowpalWabbit(RegressorMixin, Estimator):
 
     Parameters
     ----------
-    arguments : what else stands on VW's command line, as in a shell or as a list (`"-q ui --rank
-        10"`), or by name (`{"q": "ui", "rank": 10}`; True is an option without a value, None or
-        False one that is left out). Hyperparameters in it have VW's own meaning: its --l2 is a
-        penalty per row, for instance.
+    arguments : the rest of VW's command line, as in a shell or as a list (`"-q ui --rank 10"`), or
+        by name (`{"q": "ui", "rank": 10}`; True is an option without a value, None or False one
+        that is left out). They have VW's own meaning: its --l2 is a penalty per row, for instance.
     passes : times VW goes over the rows; it may stop earlier if `holdout`.
     holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from
         all.
@@ -106,11 +102,8 @@ class VowpalWabbit(RegressorMixin, Estimator):
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Learn from the rows in their order.
 
-        Raises
-        ------
-        TypeError, ValueError : X is no Design, a block has no letter of its own, y is not finite or
-            of another length, the arguments ask for other than a regression.
-        RuntimeError : VW failed, diverged, or did not see every row; with VW's output.
+        ValueError if the arguments ask for other than a regression; RuntimeError, with VW's output,
+        if it failed, diverged, or did not see every row.
         """
         return self.fit_numbers(X, check_target(check_design(X), y))
 
@@ -122,12 +115,8 @@ class VowpalWabbit(RegressorMixin, Estimator):
         seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
         rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
-        command = [
-            *command_line(self.arguments),
-            *options,
-            f"--bit_precision={self.bits}",
-            f"--passes={self.passes}",
-        ]
+        command = [*command_line(self.arguments), *options]
+        command += [f"--bit_precision={self.bits}", f"--passes={self.passes}"]
         command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
         command += ["--data=rows.vw", "--final_regressor=model"]
         command += [] if self.holdout else ["--holdout_off"]
@@ -150,10 +139,7 @@ class VowpalWabbit(RegressorMixin, Estimator):
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,), which VW clips to the range of ratings it has seen and 0.
 
-        Raises
-        ------
-        ValueError : X has other blocks than in `fit`.
-        RuntimeError : VW failed, or its predictions are not one finite number a row.
+        ValueError for other blocks than in `fit`; RuntimeError as there.
         """
         if [block.name for block in check_design(X)] != self._names:
             raise ValueError(

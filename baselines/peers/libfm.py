@@ -79,12 +79,8 @@ class LibFM(Program, RegressorMixin, Estimator):
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Run libFM, and keep the rows.
 
-        Raises
-        ------
-        TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another
-            length.
-        FileNotFoundError : there is no such program.
-        RuntimeError : it failed; with its output.
+        ValueError for linear blocks, FileNotFoundError where there is no such program, RuntimeError
+        with its output if it failed.
         """
         self.check_params()
         X = check_design(X)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bench.intervals import holm
 from bench.report.document import heading
-from bench.report.model_selection import Choice, Comparison, Configuration, model_defaults
-from bench.report.paired_gaps import Gap, Predictions
+from bench.report.model_selection import Choice, Comparison, model_defaults
+from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
@@ -28,10 +28,14 @@ def comparison_table(
 ) -> str:
     """Return a row for each choice of one comparison, lowest validation error first."""
     task = rows[0].chosen.task
-    reference = _reference(rows, reference)
-    gaps = {id(row): _gap(row, rows, reference, predictions) for row in rows}
-    adjusted = holm([gap.p for gap in gaps.values() if gap is not None])
-    holm_p = dict(zip((key for key, gap in gaps.items() if gap is not None), adjusted, strict=True))
+    models = {row.model for row in rows}
+    reference = next((m for m in (reference, *REFERENCES) if m in models), reference)
+    others = [reference_of(row, rows, reference) for row in rows]
+    gaps = [
+        None if other is None else predictions.gap(row.chosen, other.chosen)
+        for row, other in zip(rows, others, strict=True)
+    ]
+    adjusted = holm([gap.p for gap in gaps if gap is not None])
     columns: dict[str, list[str]] = {"model": [code(row.model) for row in rows]}
     if several_features:
         columns["features"] = [escaped(row.chosen.features) for row in rows]
@@ -47,14 +51,17 @@ def comparison_table(
     }
     columns["over"] = [escaped(row.chosen.over()) for row in rows]
     columns |= _against_the_best_possible(rows)
-    if any(gap is not None for gap in gaps.values()):
+    if adjusted:
         label = f"{task.headline.label} − {code(reference)} [95 %]"
-        columns[label] = [_signed(gaps[id(row)]) for row in rows]
+        columns[label] = [_signed(gap) for gap in gaps]
     if len(adjusted) > 1:
-        columns["p, Holm"] = [_p(holm_p.get(id(row))) for row in rows]
+        p = iter(adjusted)
+        columns["p, Holm"] = [MISSING if gap is None else _p(next(p)) for gap in gaps]
     if any(metric.name == "auc" for metric in task.metrics):
-        auc = [_auc_gap(row, rows, reference, predictions) for row in rows]
-        columns[f"AUC − {code(reference)} [95 %]"] = auc
+        columns[f"AUC − {code(reference)} [95 %]"] = [
+            MISSING if other is None else _signed(predictions.auc_gap(row.chosen, other.chosen))
+            for row, other in zip(rows, others, strict=True)
+        ]
     columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
     columns["predict s"] = [seconds(row.chosen.mean("time/predict_seconds")) for row in rows]
     columns["memory MiB"] = [number(row.chosen.mean("size/peak_memory_mib"), 0) for row in rows]
@@ -79,22 +86,22 @@ def spread(row: Choice, metric: str) -> str:
 
 
 def reference_of(row: Choice, rows: Sequence[Choice], reference: str) -> Choice | None:
-    """Return the reference model's row, with the same features where there is one."""
+    """Return the reference's row, of the same features where there is one; None of itself."""
     all_features = [r for r in rows if r.model == reference]
     same = [r for r in all_features if r.chosen.features == row.chosen.features]
-    return next(iter(same or all_features), None)
+    other = next(iter(same or all_features), None)
+    return None if other is row else other
 
 
 def incomplete(rows: Sequence[Choice]) -> str:
     """Return which configurations were not in the running, and why; nothing if all were."""
-    lines = [
+    return "\n".join(
         f"- Of the {len(row.of)} configurations of {code(row.model)}, {row.left_out} "
         f"{'has' if row.left_out == 1 else 'have'} fewer than {row.n_repeats} validated repeats "
         "(failed, given up or not run): not chosen from."
         for row in rows
         if row.left_out
-    ]
-    return "\n".join(lines)
+    )
 
 
 def slices(comparison: Comparison, field: str, predictions: Predictions, n_models: int) -> str:
@@ -153,44 +160,22 @@ def unfinished(
     return [heading("What failed or is missing"), table] if rows else []
 
 
-def _reference(rows: Sequence[Choice], preferred: str) -> str:
-    models = {row.model for row in rows}
-    return next((name for name in (preferred, *REFERENCES) if name in models), preferred)
-
-
-def _gap(
-    row: Choice, rows: Sequence[Choice], reference: str, predictions: Predictions
-) -> Gap | None:
-    other = reference_of(row, rows, reference)
-    if other is None or other is row:
-        return None
-    return predictions.gap(row.chosen, other.chosen)
-
-
-def _auc_gap(row: Choice, rows: Sequence[Choice], reference: str, predictions: Predictions) -> str:
-    other = reference_of(row, rows, reference)
-    gap = None if other in (None, row) else predictions.auc_gap(row.chosen, other.chosen)
-    return MISSING if gap is None else signed(*gap)
-
-
 def _against_the_best_possible(rows: Sequence[Choice]) -> dict[str, list[str]]:
     """Return what a test error is held against: the truth of simulated data, the base rate."""
     task = rows[0].chosen.task
     columns = {}
     oracle = f"test/oracle_{task.loss}"
     if any(row.chosen.values(oracle) for row in rows):
-        cells = [_difference(row.chosen, oracle) for row in rows]
-        columns[f"{task.headline.label} − best possible"] = cells
+        pairs = [(row.chosen.test_error, row.chosen.mean(oracle)) for row in rows]
+        columns[f"{task.headline.label} − best possible"] = [
+            MISSING if error is None or best is None else f"{error - best:+.4f}"
+            for error, best in pairs
+        ]
     entropy = "test/normalized_entropy"
     if any(row.chosen.values(entropy) for row in rows):
         means = [row.chosen.mean(entropy) for row in rows]
         columns["gain over base rate"] = [MISSING if m is None else f"{1 - m:.1%}" for m in means]
     return columns
-
-
-def _difference(configuration: Configuration, oracle: str) -> str:
-    values = configuration.test_error, configuration.mean(oracle)
-    return MISSING if values[0] is None or values[1] is None else f"{values[0] - values[1]:+.4f}"
 
 
 def _level(statistics: pd.DataFrame, level: object) -> str:
@@ -201,9 +186,9 @@ def _level(statistics: pd.DataFrame, level: object) -> str:
     return f"{mean:.4f}{margin}"
 
 
-def _signed(gap: Gap | None) -> str:
-    return MISSING if gap is None else signed(gap.value, gap.low, gap.high)
+def _signed(gap: Sequence[float] | None) -> str:
+    return MISSING if gap is None else signed(*gap[:3])
 
 
-def _p(p: float | None) -> str:
-    return MISSING if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"

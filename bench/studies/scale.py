@@ -38,11 +38,8 @@ MOST_ROWS = 25_000_000
 """For our own models alone."""
 EPOCHS_KEPT = {10_000_000: 0.5, 25_000_000: 0.25}
 """Of the epochs, where there are so many ratings: fewer are enough, and take long."""
-PASSES = {10_000_000: 4}
-"""Of VW, else 10."""
 LIMIT_SECONDS = 900
 """For set-up, fits and predictions of one model on one number of ratings."""
-
 TWO_THREADS = "two threads"
 """As the other model of a race: our own again, with `n_jobs=2`."""
 RACES = {
@@ -54,7 +51,8 @@ RACES = {
 RACE_ROWS, TURNS, RACE_EPOCHS = 10_000_000, 3, 4
 MEMORY_GIB = {10_000_000: 3, 25_000_000: 16}
 """Ratings -> the most memory that a fit by our models may take."""
-GIB = 2**30
+GROWING = ("fm_sgd", "fm_als", "fm_gibbs")
+"""Models whose fit is to take time in proportion to the ratings."""
 Fits = Mapping[tuple[str, int], Fit | str]
 """(Model, ratings) -> its fit, or why there is none."""
 
@@ -65,7 +63,7 @@ def settings(name: str, n_rows: int) -> dict[str, Any]:
     if "n_iter" in given:
         given["n_iter"] = int(given["n_iter"] * EPOCHS_KEPT.get(n_rows, 1))
     if name.startswith("vw_"):
-        given["passes"] = PASSES.get(n_rows, 10)
+        given["passes"] = 4 if n_rows == RACE_ROWS else 10
     return given
 
 
@@ -75,15 +73,10 @@ def n_epochs(name: str, n_rows: int) -> int:
     return given.get("n_iter") or given.get("passes") or 1
 
 
-def epochs_of_fits(names: Iterable[str]) -> str:
-    """Return those of up to a million ratings, for a page."""
-    return ", ".join(f"{n} {MODELS[n]['n_iter']}" for n in names if "n_iter" in MODELS[n])
-
-
-def simulated(n_rows: int, *overrides: str) -> Rows:
+def simulated(n_rows: int) -> Rows:
     """Return the rows of a simulated data set, at most `EVALUATED_ROWS` of them held out."""
     where = ("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
-    return rows_of(*where, *overrides, most=EVALUATED_ROWS)
+    return rows_of(*where, most=EVALUATED_ROWS)
 
 
 def one_fit(name: str, n_rows: int) -> Fit:
@@ -165,16 +158,12 @@ def beside_each_other(values: Values) -> list[Section]:
 
 def costs(fits: Fits) -> Section:
     """Write times, memory and their growth."""
-    failed = {
-        name: f"- {name}, {n:,} ratings: {reason}"
-        for (name, n), reason in sorted(fits.items(), key=lambda item: -item[0][1])
-        if isinstance(reason, str)
-    }
     epoch = curves(fits, lambda _, fit: fit.epoch)
     whole = curves(fits, lambda _, fit: fit.fit)
     per_epoch = curves(fits, lambda key, fit: fit.fit / n_epochs(*key))
     memory = curves(fits, lambda _, fit: fit.memory and fit.memory / 2**20)
     measurable = memory.where(memory >= 1)
+    counted = ", ".join(f"{n} {of['n_iter']}" for n, of in MODELS.items() if "n_iter" in of)
     text = f"""\
 Seconds of an epoch, sweep or pass, set-up excluded (the median between epochs
 that a program shows, else what epochs beyond the second take):
@@ -183,7 +172,7 @@ that a program shows, else what epochs beyond the second take):
 
 Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million
 ratings that is
-{epochs_of_fits(MODELS)}; VW 10 passes;
+{counted}; VW 10 passes;
 on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
 seconds an epoch, of a model without epochs of the fit:
 
@@ -199,10 +188,13 @@ most {EVALUATED_ROWS:,}:
 
 {_table(curves(fits, lambda _, fit: fit.predict))}
 """
+    failed = {
+        name: f"- {name}, {n:,} ratings: {reason}"
+        for (name, n), reason in sorted(fits.items(), key=lambda item: -item[0][1])
+        if isinstance(reason, str)
+    }
     if failed:
-        text += "\n" + "\n".join(
-            ["Not measured, and at no larger size either:", "", *failed.values()]
-        )
+        text += "\nNot measured, and at no larger size either:\n\n" + "\n".join(failed.values())
     plots = [
         line_plot(
             f"scale_{name}",
@@ -217,45 +209,35 @@ most {EVALUATED_ROWS:,}:
             ("memory", "Memory of a fit at its peak", "MiB beyond the data", measurable),
         )
     ]
-    return Section(
-        "Beside each other", text, [*_memory_bars(fits), *_growth_bars(per_epoch)], plots
-    )
+    return Section("Beside each other", text, list(_cost_bars(memory, per_epoch)), plots)
 
 
-def _memory_bars(fits: Fits) -> list[Bar]:
-    bars = []
+def _cost_bars(memory: pd.DataFrame, per_epoch: pd.DataFrame) -> Iterable[Bar]:
+    """Yield bars on our models' memory (MiB), and on the growth of the time of a fit."""
     for rows, high in MEMORY_GIB.items():
-        of = {n: f.memory for n, f in at(fits, rows).items() if n in OURS and f.memory}
-        if of:
-            most = max(of, key=of.__getitem__)
-            what = f"peak memory, {rows:,} ratings, GiB (the most: `{most}`)"
-            bars.append(Bar(what, np.array([of[most] / GIB]), high=high))
-    return bars
-
-
-def _growth_bars(per_epoch: pd.DataFrame) -> list[Bar]:
-    """Time of a fit, set-up included, in proportion to the ratings."""
-    names = [name for name in ("fm_sgd", "fm_als", "fm_gibbs") if name in per_epoch.index]
-    what = "fit: log-log slope in rows"
-    return [
-        Bar(f"`{name}`: {what}", np.array([slopes(of)]), 0.95, 1.05)
-        for name in names
-        if len(of := dict(per_epoch.loc[name].dropna())) > 1
-    ]
+        of = memory[memory.index.isin(OURS)].get(rows, pd.Series(dtype=float)).dropna()
+        if len(of):
+            what = f"peak memory, {rows:,} ratings, GiB (the most: `{of.idxmax()}`)"
+            yield Bar(what, np.array([of.max() / 1024]), high=high)
+    for name, times in per_epoch[per_epoch.index.isin(GROWING)].iterrows():
+        if len(of := dict(times.dropna())) > 1:
+            what = f"`{name}`: fit: log-log slope in rows"
+            yield Bar(what, np.array([slopes(of)]), 0.95, 1.05)
 
 
 def errors(fits: Fits) -> Section:
     """Write how close to the best possible models come, and how soon."""
-    sizes = sorted({rows for _, rows in fits})
-    lowest = {n: min(min(f.mse) for f in of.values()) for n in sizes if (of := at(fits, n))}
-    above = curves(fits, lambda _, fit: fit.above)
-    best = curves(fits, lambda key, fit: fit.reached(WITHIN * lowest[key[1]]))
-    unseen = [name for name, fit in at(fits, min(sizes)).items() if len(fit.mse) == 1]
+    last = curves(fits, lambda _, fit: min(fit.mse)).min()
+    best = curves(fits, lambda key, fit: fit.reached(WITHIN * last[key[1]]))
+    few = min(n for _, n in fits)
+    unseen = [
+        name for (name, n), f in fits.items() if n == few and isinstance(f, Fit) and len(f.mse) == 1
+    ]
     text = f"""\
 By how many per cent the test error of the whole fit is above that of the ratings' true means, the
 noise floor:
 
-{_table(above, show="{:.1f}".format)}
+{_table(curves(fits, lambda _, fit: fit.above), show="{:.1f}".format)}
 
 A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above
 the floor by what her coefficients cannot be known: more ratings of more users do not close that
@@ -271,11 +253,6 @@ programs that do not show their epochs ({", ".join(unseen)}) after the whole fit
 hyperparameter is chosen for these data: they are those of `conf/model`, but for what
 `bench/studies/scale_models.yaml` says."""
     return Section("How close to the best possible, and how soon", text)
-
-
-def at(fits: Fits, size: int) -> dict[str, Fit]:
-    """Return the fits on so many rows."""
-    return {n: fit for (n, rows), fit in fits.items() if rows == size and isinstance(fit, Fit)}
 
 
 def curves(fits: Fits, of: Callable[[tuple[str, int], Fit], float | None]) -> pd.DataFrame:
@@ -299,6 +276,11 @@ def _table(
     return markdown_table(["", *cells], cells.reset_index().to_numpy().tolist())
 
 
+SINGLE = {
+    f"{name} {n}": partial(measure_fit, name, n)
+    for name in MODELS
+    for n in (*SIZES, *([MOST_ROWS] if name in OURS else []))
+}
 STUDY = Study(
     "scale",
     "From a hundred thousand ratings to 25 million",
@@ -313,14 +295,6 @@ STUDY = Study(
             {f"race {a} / {b}": partial(measure_race, a, b) for a, b in RACES},
             by_turns,
         ),
-        Part(
-            "Beside each other",
-            {
-                f"{name} {n}": partial(measure_fit, name, n)
-                for name in MODELS
-                for n in (*SIZES, *([MOST_ROWS] if name in OURS else []))
-            },
-            beside_each_other,
-        ),
+        Part("Beside each other", SINGLE, beside_each_other),
     ),
 )
