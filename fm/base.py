@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,20 +14,21 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fm.als import als
-from fm.arrays import AnyArray, FloatArray
+from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.batches import default_n_iter
-from fm.chain import Draw, GibbsState
+from fm.chain import GibbsState
 from fm.design import Design
 from fm.gibbs import GibbsFit, gibbs
 from fm.model import Coefficients, Machine, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress, in_a_row
-from fm.posterior import Draws, RunningMean, r_hats
+from fm.posterior import Draw, Draws, RunningMean, r_hats
 from fm.sgd import sgd
 from fm.threads import mapping
 from fm.validation import (
     check_draws,
     check_groups,
     check_hyperparameters,
+    check_noise_by,
     check_target,
     check_use,
     check_weight,
@@ -48,7 +50,7 @@ class FactorizationMachine(BaseEstimator):
     _likelihood, _point_loss : what Gibbs sampling, and the other solvers, are to fit.
     _loss_name : name of the loss in `history_`.
     _learn_classes(labels), _encode(y) : y as a solver takes it.
-    _expectation(f, machine) : the expectation of the encoded y, given f(x).
+    _expectation(f, machine, noise_levels) : the expectation of the encoded y, given f(x).
     _loss(y, expectation) : the loss in `history_`.
     _value(expectation) : a number for each row, if the expectation is more than that.
     """
@@ -173,7 +175,8 @@ class FactorizationMachine(BaseEstimator):
         y = check_target(y, X)
         resumes = {"solver": self.solver, "k": self.k}
         if self.solver == "gibbs":  # its states have a latent y for each row
-            resumes |= {"n_rows": X.shape[0], "n_chains": settings["n_chains"]}
+            resumes |= {"n_rows": X.shape[0]}
+            resumes |= {name: settings[name] for name in ("n_chains", "noise_by")}
         if warm and resumes != self._resumes:
             raise ValueError(
                 f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False"
@@ -190,6 +193,7 @@ class FactorizationMachine(BaseEstimator):
         if "groups" in settings:
             settings["groups"] = check_groups(settings["groups"], X)
         weight = self._weight(y, check_weight(sample_weight, X))
+        check_noise_by(settings.get("noise_by"), X, weight, self._likelihood)
         self._solve(rows, weight, self._validation_rows(validation), settings, warm)
         self._resumes: dict[str, Any] = resumes
         return self
@@ -277,7 +281,7 @@ class FactorizationMachine(BaseEstimator):
                 if fit.state.n_sweeps < n_sweeps:  # the callback ended the fit
                     break
         check_draws(fits[-1].state.n_sweeps, settings)
-        draws = Draws.joined([*([self.draws_] if starts else []), *map(Draws.of, fits)])
+        draws = Draws.joined([*([self.draws_] if starts else []), *(fit.draws for fit in fits)])
         self.trace_ = in_a_row([fit.trace for fit in fits])
         self.r_hat_ = r_hats([fit.trace for fit in fits])
         names = ("train_mse", "seconds") if self._likelihood == "gaussian" else ("seconds",)
@@ -288,13 +292,14 @@ class FactorizationMachine(BaseEstimator):
         self, training: Rows, validation: Rows | None, settings: dict[str, Any], warm: bool
     ) -> dict[str, Curve]:
         def current(X: Matrix, y: AnyArray) -> Curve:
-            return lambda _, machine: self._loss(y, self._expectation(predict(X, machine), machine))
+            response = self._response(X)
+            return lambda _, machine: self._loss(y, response(predict(X, machine), machine))
 
         def average(X: Matrix, y: AnyArray) -> Curve:
             burn_in, thin = settings["burn_in"], settings["thin"]
             mean = RunningMean(
                 X,
-                self._expectation,
+                self._response(X),
                 keeps=lambda sweep: sweep > burn_in and (sweep - burn_in) % thin == 0,
                 earlier=self.draws_ if warm else None,
             )
@@ -324,14 +329,26 @@ class FactorizationMachine(BaseEstimator):
         return self._expect_rows(check_X(self, X))
 
     def _expect_rows(self, rows: Matrix) -> FloatArray:
+        response = self._response(rows)
         if isinstance(self.machine_, Draws):
-            return self.machine_.mean(rows, self._expectation)
-        return self._expectation(predict(rows, self.machine_), self.machine_)
+            return self.machine_.mean(rows, response)
+        return response(predict(rows, self.machine_), self.machine_)
+
+    def _response(self, rows: Matrix) -> Callable[[FloatArray, Machine], FloatArray]:
+        """Return what makes an expectation of f(x) of these rows."""
+        return partial(self._expectation, noise_levels=self._noise_levels(rows))
+
+    def _noise_levels(self, rows: Matrix) -> IndexArray | None:
+        """Return the levels (n_rows,) of the field by which noise differs, if there is one."""
+        name = getattr(self, "noise_by", None) if self.solver == "gibbs" else None
+        return rows.block(name).levels if name and isinstance(rows, Design) else None
 
     def _encode(self, y: AnyArray) -> AnyArray:
         raise NotImplementedError
 
-    def _expectation(self, f: FloatArray, machine: Machine) -> FloatArray:
+    def _expectation(
+        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
+    ) -> FloatArray:
         raise NotImplementedError
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:

@@ -302,9 +302,13 @@ class LinearBlock:
         self.side_features = block.side_features
         self.theta = np.zeros((block.n_levels, 1))
         self._levels = np.where(block.levels < 0, block.n_levels, block.levels)
-        self._weight = weight
-        self._total_weight = self._sum(np.ones(len(block.levels)))
+        self.weigh(weight)
         self.seen = np.bincount(self._levels, minlength=block.n_levels + 1)[:-1] > 0
+
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the rows' weights (n_rows,), or None for 1."""
+        self._weight = weight
+        self._total_weight = self._sum(np.ones(len(self._levels)))
 
     def effect(self) -> FloatArray:
         """Return (n_rows,) the weight of each row's level, 0 where it has none."""

@@ -65,8 +65,7 @@ class Blocks:
         self._dtype = np.dtype(dtype)
         self._scratch_size = slab_slots(k) * (k + 2)
         self._of_thread = threading.local()
-        self.weight = weight
-        self._scale = None if weight is None else np.sqrt(np.append(weight, 0)).astype(dtype)
+        self.weigh(weight)
         self._target: RealArray | None = None
         self._targets: list[RealArray] = []
 
@@ -83,6 +82,11 @@ class Blocks:
         slots = in_slots(rows[: starts[-1]], layout.slots, len(rows))
         self.layouts.append(replace(layout, slots=slots))
         self._elsewhere.append(elsewhere)
+
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the rows' weights (n_rows,), or None for 1."""
+        self.weight = weight
+        self._scale = None if weight is None else np.sqrt(np.append(weight, 0)).astype(self._dtype)
 
     def load(self, w0: float, theta: RealArray) -> None:
         """Take over w0 and [w V] = `theta` (n_columns, at most k + 1)."""

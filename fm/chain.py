@@ -4,39 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import BoolArray, FloatArray, IndexArray, RealArray
+from fm.arrays import BoolArray, FloatArray, IndexArray
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
-from fm.likelihoods import Gaussian, OrderedProbit, Probit
+from fm.likelihoods import Gaussian, LevelNoise, OrderedProbit, Probit
 from fm.model import Coefficients, predict
 from fm.moves import Shears, scale_everything, scale_group
+from fm.posterior import Draw
 from fm.priors import Group, Prior, SideGroup
 from fm.row_kernel import RowKernel
 from fm.rows import checksum, digest, rows_of
 from fm.threads import Map
-
-
-class Draw(NamedTuple):
-    """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
-
-    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean
-        (zero if training rows had that level). No rows for a matrix.
-    alpha : precision of the noise; 1 for probit and ordered probit.
-    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
-    """
-
-    w0: float
-    w: RealArray
-    V: RealArray
-    unknown: RealArray
-    alpha: float
-    cut_points: RealArray
 
 
 @dataclass(frozen=True)
@@ -56,8 +40,6 @@ class GibbsState:
     units: FloatArray | None = None
     rows: tuple[int, int] | None = None
 
-
-LATENT = {"probit": Probit, "ordered": OrderedProbit}
 
 FIRST_W = 0.1
 """Spread of w, in units of y, from which the first prior is drawn."""
@@ -86,14 +68,23 @@ class Chain:
         likelihood: str,
         weight: FloatArray | None,
         groups: ArrayLike | None,
+        noise_by: str | None,
         prior: Prior | None,
         dtype: DTypeLike,
     ) -> None:
         self._X, self._y = X, y
         gaussian = likelihood == "gaussian"
         self._prior = prior = prior or (Prior.of(y, weight) if gaussian else Prior())
+        self._noise: LevelNoise | None = None
+        if noise_by is not None:
+            field = X.block(noise_by)
+            self._noise = LevelNoise(field.levels, field.n_levels, weight)
+            weight = self._noise.weight()
+        observed = y, self._noise.row_weight if self._noise else weight, prior
         self._likelihood = (
-            Gaussian(y, weight, prior) if gaussian else LATENT[likelihood](y, weight, prior)
+            Probit(*observed)
+            if likelihood == "probit"
+            else (Gaussian if gaussian else OrderedProbit)(*observed, self._noise)
         )
         rows = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype)
         self._kernel, members, self._units = rows.kernel, rows.groups, rows.units
@@ -140,6 +131,7 @@ class Chain:
         likelihood = self._likelihood
         e = likelihood.target - self._row_kernel.prediction - likelihood.w0
         likelihood.draw(Residual(self._kernel, likelihood.target, None, e), rng)
+        self._weigh()
 
     def sweep(self, each: Map = map) -> None:
         """Take steps 1 to 4 of `fm.gibbs`; `each` works on batches of levels or pieces of rows."""
@@ -165,9 +157,17 @@ class Chain:
         others = [(group.means(), group.precision) for group in self._groups[self._n_interacting :]]
         residual = update_linear(self._linear, residual, others, likelihood.alpha, rng)
         likelihood.draw(residual, rng)
+        self._weigh()
         self._draw_groups()
         if moves and self._row_kernel is not None and isinstance(likelihood, Probit):
             self._expand_parameters(self._row_kernel, likelihood)
+
+    def _weigh(self) -> None:
+        """Weigh the rows by the precision of their noise, where that differs."""
+        if self._noise is not None:
+            weight = self._noise.weight()
+            for part in (self._kernel, *self._linear):
+                part.weigh(weight)
 
     def _move_scales(self, kernel: RowKernel, residual: Residual) -> None:
         """Draw the scale of each group of columns."""
@@ -276,6 +276,7 @@ class Chain:
             unknown,
             likelihood.alpha,
             likelihood.cut_points,
+            np.empty(0) if self._noise is None else self._noise.precision,
         )
 
     def state(self, n_sweeps: int) -> GibbsState:
@@ -300,6 +301,7 @@ class Chain:
                 setattr(owner, key, state.arrays[name].copy())
         if state.units is not None:
             self.theta *= (self._units / state.units)[:, None]
+        self._weigh()
         likelihood = self._likelihood
         if "target" in likelihood.state and not (same_X and same_y):
             f = predict(self._X, Coefficients(*self.current()[:4]))
@@ -324,6 +326,9 @@ class Chain:
             yield key, self._kernel, key
         for key in self._likelihood.state:
             yield key, self._likelihood, key
+        if self._noise is not None:
+            for key in self._noise.state:
+                yield f"noise_{key}", self._noise, key
         for g, group in enumerate(self._groups):
             for key in group.state:
                 yield f"{key}{g}", group, key

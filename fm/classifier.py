@@ -12,11 +12,10 @@ from sklearn.base import ClassifierMixin, clone
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fm.arrays import AnyArray, FloatArray
+from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import Rows
-from fm.chain import Draw
 from fm.model import Coefficients, Machine, Matrix
-from fm.posterior import Draws
+from fm.posterior import Draw, Draws
 from fm.regressor import ManySolvers, for_gradient_descent
 from fm.validation import class_numbers
 
@@ -173,7 +172,9 @@ class FMClassifier(ClassifierMixin, ManySolvers):
     def _encode(self, y: AnyArray) -> FloatArray:
         return class_numbers(y, self.classes_).astype(np.float64)
 
-    def _expectation(self, f: FloatArray, machine: Machine) -> FloatArray:
+    def _expectation(
+        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
+    ) -> FloatArray:
         return ndtr(f) if isinstance(machine, Draw) else expit(f)
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:

@@ -26,7 +26,6 @@ class Piece:
         rows: IntArray,
         levels: IntArray,
         values: RealArray | None,
-        weight: RealArray | None,
         n_levels: int,
         ones: RealArray,
     ) -> None:
@@ -35,20 +34,23 @@ class Piece:
         ones : as many as rows of the matrix, shared by all pieces.
         """
         self.rows, self.values = _span(rows), values
-        self._levels, self.n = levels.astype(np.intp), len(rows)
+        self._levels, self.n, self._ones = levels.astype(np.intp), len(rows), ones[: len(rows)]
         order = np.argsort(levels, kind="stable").astype(np.int32)
         starts = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=n_levels))])
+        parts = self._ones, order, starts.astype(np.int32)
+        self._sums = sparse.csr_array(parts, shape=(n_levels, self.n))
+        self._squares = self._sums if values is None else self._sums.copy()
 
-        def by_level(entries: RealArray | None) -> sparse.csr_array:
-            data = ones[: self.n] if entries is None else entries[order].astype(ones.dtype)
-            parts = data, order, starts.astype(np.int32)
-            return sparse.csr_array(parts, shape=(n_levels, self.n))
-
-        plain = values is None
-        self._sums = by_level(_product(weight, values))
-        self._squares = (
-            self._sums if plain else by_level(_product(_product(weight, values), values))
-        )
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the weights of all rows (n_rows,), or None for 1."""
+        weight = None if weight is None else weight[self.rows].astype(self._ones.dtype)
+        order = self._sums.indices
+        if self.values is None:
+            self._sums.data = self._ones if weight is None else weight[order]
+            return
+        weighted = self.values if weight is None else weight * self.values
+        self._sums.data = weighted[order]
+        self._squares.data = (weighted * self.values)[order]
 
     def spread(self, t: RealArray, out: RealArray | None = None) -> RealArray:
         """Return x t_l for the column l of each entry."""
@@ -82,13 +84,15 @@ class Piece:
 class SingleColumn(Piece):
     """The same where the set is one column: sums are dot products."""
 
-    def __init__(
-        self, rows: IntArray, values: RealArray | None, weight: RealArray | None, ones: RealArray
-    ) -> None:
+    def __init__(self, rows: IntArray, values: RealArray | None, ones: RealArray) -> None:
         self.rows, self.n = _span(rows), len(rows)
         self.values = self._x = ones[: self.n] if values is None else values
-        self._sums = self._x if weight is None else weight * self._x
-        self._squares = self._sums * self._x
+
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the weights of all rows (n_rows,), or None for 1."""
+        x = self._x
+        self._sums = x if weight is None else weight[self.rows].astype(x.dtype) * x
+        self._squares = self._sums * x
 
     def spread(self, t: RealArray, out: RealArray | None = None) -> RealArray:
         """Return x t of the column."""
@@ -137,23 +141,23 @@ class ColumnSet:
         self.pieces: list[Piece] = []
         for first in range(0, len(rows), step):
             some = slice(first, first + step)
-            row_weight = None if weight is None else weight[rows[some]].astype(ones.dtype)
             of_piece = None if values is None else values[some]
             self.pieces.append(
-                SingleColumn(rows[some], of_piece, row_weight, ones)
+                SingleColumn(rows[some], of_piece, ones)
                 if n == 1
-                else Piece(rows[some], levels[some], of_piece, row_weight, n, ones)
+                else Piece(rows[some], levels[some], of_piece, n, ones)
             )
-        self.weights, self.counts = np.zeros(n), np.zeros(n, np.intp)
+        self._ones, self.counts = ones, np.zeros(n, np.intp)
         for piece in self.pieces:
-            self.weights += piece.squares(ones[: piece.n])
             self.counts += piece.counts()
+        self.weigh(weight)
 
-
-def _product(a: RealArray | None, b: RealArray | None) -> RealArray | None:
-    if a is None or b is None:
-        return a if b is None else b
-    return a * b
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the rows' weights (n_rows,), or None for 1."""
+        self.weights = np.zeros(len(self.columns))
+        for piece in self.pieces:
+            piece.weigh(weight)
+            self.weights += piece.squares(self._ones[: piece.n])
 
 
 def _span(rows: IntArray) -> IntArray | slice:

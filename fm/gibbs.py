@@ -33,30 +33,24 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import AnyArray, FloatArray, RealArray
+from fm.arrays import AnyArray, FloatArray
 from fm.chain import Chain, GibbsState
 from fm.design import Design
 from fm.monitor import Callback, Trace
+from fm.posterior import Draws
 from fm.priors import Prior
 from fm.threads import mapping
 
 
 @dataclass(frozen=True)
 class GibbsFit:
-    """Kept draws (S, ...), what was traced over all sweeps of this call, and the last state.
+    """Kept draws, what was traced over all sweeps of this call, and the last state.
 
-    w0 (S,), w (S, n_features), V (S, n_features, k), unknown (S, n_blocks, k + 1),
-    alpha (S,), cut_points (S, n_classes - 1): one `Draw` per s.
     trace : `alpha`, `w0`, `train_mse` (of the sweep's draw; nan for probit), `seconds`, each
         (n_iter,); `cut_points` (n_iter, n_classes - 1).
     """
 
-    w0: RealArray
-    w: RealArray
-    V: RealArray
-    unknown: RealArray
-    alpha: RealArray
-    cut_points: RealArray
+    draws: Draws
     trace: dict[str, AnyArray]
     state: GibbsState
 
@@ -73,6 +67,7 @@ def gibbs(
     likelihood: Literal["gaussian", "probit", "ordered"] = "gaussian",
     sample_weight: FloatArray | None = None,
     groups: ArrayLike | None = None,
+    noise_by: str | None = None,
     init_std: float = 0.1,
     prior: Prior | None = None,
     start: GibbsState | None = None,
@@ -84,6 +79,7 @@ def gibbs(
 
     y : values (gaussian, where `sample_weight` is allowed), 0/1 (probit) or class numbers
         0..n_classes-1 (ordered), each class present.
+    noise_by : name of a block of a design whose levels have a noise precision each (not probit).
     burn_in, thin : counted in sweeps since the very first (`start.n_sweeps` included), so that n +
         m sweeps keep the same draws as n, then m. Memory: S * (n_features * (k + 1)) numbers;
         burn_in >= n_iter keeps none (the callback still sees every sweep's draw).
@@ -100,6 +96,7 @@ def gibbs(
         likelihood=likelihood,
         weight=sample_weight,
         groups=groups,
+        noise_by=noise_by,
         prior=prior,
         dtype=dtype,
     )
@@ -123,5 +120,5 @@ def gibbs(
             values = {"alpha": draw.alpha, "w0": draw.w0, "cut_points": draw.cut_points}
             if trace.add(sweep, draw, train_mse=chain.train_mse, **values):
                 break
-    w0, w, V, unknown, alpha, cut_points = (x[:n_kept] for x in draws)
-    return GibbsFit(w0, w, V, unknown, alpha, cut_points, trace.arrays(), chain.state(sweep))
+    kept_draws = Draws(*(x[:n_kept] for x in draws))
+    return GibbsFit(kept_draws, trace.arrays(), chain.state(sweep))

@@ -190,6 +190,8 @@ def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> Factorizat
         kind = MACHINES[header["machine"]]
         _require((kind is Draws) == (estimator.solver == "gibbs"), "machine")
         fields: dict[str, Any] = _with_prefix("machine_", arrays)
+        if kind is Draws:  # files of before noise could differ between levels lack it
+            fields.setdefault("noise", np.empty((len(fields["w0"]), 0)))
         estimator.machine_ = kind(**fields)
         _check_machine(fields, estimator, kind is Draws)
     _require(not arrays, f"{sorted(arrays)[:1]}")
@@ -250,6 +252,7 @@ def _check_machine(
         "unknown": (len(blocks), k + 1),
         "alpha": (),
         "cut_points": (n_cuts,),
+        "noise": _noise_shape(estimator) if draws else (),
     }
     first = (len(fields["w"]),) if draws else ()
     _require(first != (0,), "w")
@@ -259,7 +262,15 @@ def _check_machine(
         _require(bool(np.isfinite(values).all()), name)
     if draws:
         _require(bool(np.all(fields["alpha"] > 0)), "alpha")
+        _require(bool(np.all(fields["noise"] > 0)), "noise")
         _require(bool(np.all(np.diff(fields["cut_points"], axis=1) >= 0)), "cut_points")
+
+
+def _noise_shape(estimator: FactorizationMachine) -> tuple[int]:
+    """Return the shape of a draw's noise: a number for each level of a field and the unknown."""
+    name = getattr(estimator, "noise_by", None)
+    sizes = {block: n_levels for block, n_levels, _ in estimator.blocks_ or []}
+    return (0 if name is None else (sizes.get(name) or sizes[name + LINEAR]) + 1,)
 
 
 def _check_classes(estimator: FactorizationMachine) -> None:

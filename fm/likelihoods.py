@@ -12,19 +12,91 @@ The latent z takes y's place as the target of the blocks, and given z all is Gau
 Chib, JASA 1993). Cut points drawn given z hardly move when there are many rows, so they are drawn
 given eta alone, z integrated out, and then z given them (as Cowles, Statistics and Computing 1996,
 does): Metropolis-Hastings with a proposal that is close to the conditional itself.
+
+Cut points are drawn by `fm.cut_points`, and noise may differ between levels: `LevelNoise`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import gammaln, ndtri
 
-from fm.arrays import FloatArray, IndexArray, RealArray
+from fm.arrays import FloatArray, IndexArray
 from fm.block_kernel import Residual
+from fm.cut_points import TruncatedNormal, between_cut_points, draw_cut_points
+from fm.moves import slice_step
 from fm.priors import Prior
+
+NU = 2.0, 0.1
+"""Shape and rate of the prior of nu."""
+
+
+class LevelNoise:
+    """Noise whose precision differs between the levels of a field, as that of users may.
+
+        noise of row i ~ N(0, 1 / (alpha weight_i lambda_g)),       g the row's level
+        lambda_g ~ Gamma(nu / 2, nu / 2),       nu ~ Gamma(2, 0.1)
+
+    With nu drawn as well, levels are as alike as the data say. (The prior of nu is that of Juarez &
+    Steel, J. Business & Economic Statistics 2010.) Rows of unknown level have one level more; a
+    level without rows has a draw from the prior, so that what is predicted of it is right as well.
+
+    levels : (n_rows,) -1 to n_levels - 1.
+    row_weight : (n_rows,) or None for 1; a row of weight 2 counts as two.
+    precision : (n_levels + 1,) lambda, that of the unknown level last.
+    """
+
+    state = ("precision", "nu")
+
+    def __init__(self, levels: IndexArray, n_levels: int, row_weight: FloatArray | None) -> None:
+        self._levels, self.row_weight = levels % (n_levels + 1), row_weight
+        self._count = self._sum(np.ones(len(levels)), n_levels + 1)
+        self.precision: FloatArray = np.ones(n_levels + 1)
+        self.nu = NU[0] / NU[1]
+
+    def weight(self) -> FloatArray:
+        """Return lambda of each row, (n_rows,), times its weight."""
+        own = self.precision.take(self._levels)
+        return own if self.row_weight is None else own * self.row_weight
+
+    def draw(self, e: FloatArray, alpha: float, rng: np.random.Generator) -> None:
+        """Draw nu given the lambda of levels with rows, and every lambda given nu.
+
+        e : (n_rows,) residuals, whose precision is alpha times `weight`.
+        """
+        seen = self.precision[self._count > 0]
+        n, gap = len(seen), float(np.sum(np.log(seen) - seen))
+        nu = self.nu
+
+        def log_density(t: float) -> float:
+            half = nu * np.exp(t) / 2
+            levels = n * (half * np.log(half) - gammaln(half)) + half * gap
+            return float(levels + NU[0] * t - NU[1] * 2 * half)
+
+        self.nu = nu * float(np.exp(slice_step(log_density, rng)))
+        squares = alpha * self._sum(e * e, len(self._count))
+        self.precision = rng.gamma((self.nu + self._count) / 2) * 2 / (self.nu + squares)
+
+    def draw_scale(self, shape: float, rate: float, rng: np.random.Generator) -> float:
+        """Draw c that multiplies alpha and divides every lambda, which changes no row's noise.
+
+        shape, rate : of the prior of alpha, a Gamma, the rate in units of the present alpha.
+        """
+        seen = self.precision[self._count > 0]
+        half, total = self.nu / 2, float(seen.sum())
+
+        def log_density(t: float) -> float:
+            c = np.exp(t)
+            return float((shape - half * len(seen)) * t - rate * c - half * total / c)
+
+        c = float(np.exp(slice_step(log_density, rng)))
+        self.precision = self.precision / c
+        return c
+
+    def _sum(self, x: FloatArray, n: int) -> FloatArray:
+        """Return the weighted sum over the rows of each level, (n,)."""
+        weighted = x if self.row_weight is None else self.row_weight * x
+        return np.bincount(self._levels, weighted, n).astype(np.float64, copy=False)
 
 
 class Gaussian:
@@ -38,9 +110,15 @@ class Gaussian:
     state = ("w0", "alpha")
     expands = False
 
-    def __init__(self, y: FloatArray, weight: FloatArray | None, prior: Prior) -> None:
+    def __init__(
+        self,
+        y: FloatArray,
+        weight: FloatArray | None,
+        prior: Prior,
+        level_noise: LevelNoise | None = None,
+    ) -> None:
         self._n = len(y) if weight is None else weight.sum()
-        self._prior = prior
+        self._prior, self._weight, self._level_noise = prior, weight, level_noise
         self.target = y
         self.w0 = prior.center
         self.alpha = 1 / prior.unit**2
@@ -50,16 +128,23 @@ class Gaussian:
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
         """Draw w0 and alpha given what the blocks leave of the target."""
         total, squares = residual.sums()
-        step = self._draw_w0(total, rng)
-        loss = squares - 2 * step * total + step**2 * self._n
+        n = self._n if self._level_noise is None else self._level_noise.weight().sum()
+        step = self._draw_w0(total, n, rng)
+        loss = squares - 2 * step * total + step**2 * n
         shape, rate = self._prior.noise
-        self.alpha = rng.gamma(shape + self._n / 2) / (rate * self._prior.unit**2 + loss / 2)
+        rate *= self._prior.unit**2
+        self.alpha = rng.gamma(shape + self._n / 2) / (rate + loss / 2)
+        if self._level_noise is not None:
+            self.alpha *= self._level_noise.draw_scale(shape, rate * self.alpha, rng)
+            e = residual.vector() - step
+            self._level_noise.draw(e, self.alpha, rng)
+            loss = np.dot(e if self._weight is None else self._weight * e, e)
         self.train_mse = loss / self._n
 
-    def _draw_w0(self, total: float, rng: np.random.Generator) -> float:
-        """Draw w0 and return its change, `total` being the weighted sum of residuals."""
+    def _draw_w0(self, total: float, n: float, rng: np.random.Generator) -> float:
+        """Draw w0 and return its change, given sums of residuals and of weights."""
         precision, slope = self.shift_prior()
-        precision += self.alpha * self._n
+        precision += self.alpha * n
         step = (self.alpha * total - slope) / precision + rng.standard_normal() / np.sqrt(precision)
         self.w0 += step
         return step
@@ -78,12 +163,17 @@ class Latent(Gaussian):
     """y in 0..n_classes - 1 is the number of cut points below z = eta + noise of precision 1."""
 
     def __init__(
-        self, y: FloatArray, weight: FloatArray | None, cut_points: FloatArray, prior: Prior
+        self,
+        y: FloatArray,
+        weight: FloatArray | None,
+        cut_points: FloatArray,
+        prior: Prior,
+        level_noise: LevelNoise | None = None,
     ) -> None:
-        super().__init__(y, weight, prior)
+        super().__init__(y, weight, prior, level_noise)
         self._order = np.argsort(y, kind="stable")
         self._classes = y[self._order]
-        self._weight = None if weight is None else self._by_class(weight, cut_points)
+        self._copies = None if weight is None else self._by_class(weight, cut_points)
         self.target = np.empty(len(y))
         noise = between_cut_points(cut_points, self._by_class(np.zeros(len(y)), cut_points))
         self.target[self._order] = np.concatenate([rows.mean() for rows in noise])
@@ -95,17 +185,23 @@ class Latent(Gaussian):
         )
 
     def _draw_target(
-        self, eta: list[FloatArray], noise: list[TruncatedNormal], rng: np.random.Generator
+        self,
+        eta: list[FloatArray],
+        noise: list[TruncatedNormal],
+        rng: np.random.Generator,
+        roots: list[FloatArray] | None = None,
     ) -> float:
-        """Draw z = eta + noise, and return the weighted sum of the noise."""
-        if self._weight is None:
+        """Draw z = eta + noise / roots, and return the weighted sum of the noise."""
+        if self._copies is None:
             drawn = [rows.draw(rng) for rows in noise]
             total = sum(rows.sum() for rows in drawn)
         else:
-            pairs = list(zip(noise, self._weight, strict=True))
+            pairs = list(zip(noise, self._copies, strict=True))
             drawn = [rows.draw_means(weight, rng) for rows, weight in pairs]
-            total = sum(np.dot(w, rows) for w, rows in zip(self._weight, drawn, strict=True))
+            total = sum(np.dot(w, rows) for w, rows in zip(self._copies, drawn, strict=True))
         self.target = np.empty(len(self._order))
+        if roots is not None:
+            drawn = [rows / root for rows, root in zip(drawn, roots, strict=True)]
         self.target[self._order] = np.concatenate(eta) + np.concatenate(drawn)
         return total
 
@@ -123,7 +219,8 @@ class Probit(Latent):
         """Draw z and w0."""
         zero = np.zeros(1)
         eta = self._by_class(self.target - residual.vector(), zero)
-        self._draw_w0(self._draw_target(eta, between_cut_points(zero, eta), rng), rng)
+        total = self._draw_target(eta, between_cut_points(zero, eta), rng)
+        self._draw_w0(total, self._n, rng)
 
     def rescale(self, c: float) -> None:
         """Multiply the latent targets and w0 by c."""
@@ -136,19 +233,30 @@ class OrderedProbit(Latent):
 
     state = ("cut_points", "target")
 
-    def __init__(self, y: FloatArray, weight: FloatArray | None, prior: Prior) -> None:
+    def __init__(
+        self,
+        y: FloatArray,
+        weight: FloatArray | None,
+        prior: Prior,
+        level_noise: LevelNoise | None = None,
+    ) -> None:
         shares = np.cumsum(np.bincount(y.astype(np.intp), weight))
         cut_points = ndtri(shares[:-1] / shares[-1])
-        super().__init__(y, weight, cut_points, prior)
+        super().__init__(y, weight, cut_points, prior, level_noise)
         self.cut_points = cut_points
 
     def draw(self, residual: Residual, rng: np.random.Generator) -> None:
         """Draw the cut points, and z given these."""
-        eta = self._by_class(self.target - residual.vector(), self.cut_points)
-        self.cut_points, noise = draw_cut_points(
-            self.cut_points, eta, self._weight, self._prior.location, rng
+        prediction = self.target - residual.vector()
+        eta = self._by_class(prediction, self.cut_points)
+        noise = self._level_noise
+        roots = None if noise is None else self._by_class(np.sqrt(noise.weight()), self.cut_points)
+        self.cut_points, z = draw_cut_points(
+            self.cut_points, eta, self._copies, self._prior.location, rng, roots
         )
-        self._draw_target(eta, noise, rng)
+        self._draw_target(eta, z, rng, roots)
+        if noise is not None:
+            noise.draw(self.target - prediction, self.alpha, rng)
 
     def shift(self, c: float) -> None:
         """Move the cut points by c, and the latent targets with them."""
@@ -159,179 +267,3 @@ class OrderedProbit(Latent):
         """Return (p, g) as that of `Gaussian` does."""
         precision = self._prior.location
         return precision * len(self.cut_points), -precision * self.cut_points.sum()
-
-
-DF = 5.0
-"""Degrees of freedom of the proposal."""
-
-
-@dataclass(frozen=True)
-class Expansion:
-    """Second-order expansion of log p at `cut_points`.
-
-    noise : of each class the distribution of z - eta given the cut points.
-    newton : maximum of the quadratic; root : lower Cholesky factor of H.
-    """
-
-    cut_points: FloatArray
-    log_density: float
-    newton: FloatArray
-    root: RealArray
-    noise: list[TruncatedNormal]
-
-    @classmethod
-    def at(
-        cls,
-        c: FloatArray,
-        eta: Sequence[FloatArray],
-        weight: Sequence[FloatArray] | None,
-        precision: float,
-    ) -> Expansion:
-        """Expand around c, given predictions and weights of each class's rows."""
-        noise = between_cut_points(c, eta)
-        log_density = -precision * np.dot(c, c) / 2
-        gradient = -precision * c
-        hessian = precision * np.eye(len(c))
-        for j, rows in enumerate(noise):
-            s = np.ones(len(rows.mass)) if weight is None else weight[j]
-            log_density += np.dot(s, np.log(rows.mass))
-            if j > 0:
-                a = rows.at_lower()
-                sa = s * a
-                gradient[j - 1] -= sa.sum()
-                hessian[j - 1, j - 1] += sa @ a - sa @ rows.lower
-            if j < len(c):
-                b = rows.at_upper()
-                sb = s * b
-                gradient[j] += sb.sum()
-                hessian[j, j] += sb @ b + sb @ rows.upper
-            if 0 < j < len(c):
-                hessian[j - 1, j] = hessian[j, j - 1] = -(sa @ b)
-        return cls(
-            c,
-            log_density,
-            np.add(c, np.linalg.solve(hessian, gradient)),
-            np.linalg.cholesky(hessian),
-            noise,
-        )
-
-    def propose(self, rng: np.random.Generator) -> FloatArray:
-        """Draw cut points from Student's t around the maximum."""
-        step = np.linalg.solve(self.root.T, rng.standard_normal(len(self.newton)))
-        return self.newton + step / np.sqrt(rng.chisquare(DF) / DF)
-
-    def log_proposal(self, c: FloatArray) -> float:
-        """Return the log density of proposing c from here, up to a constant."""
-        scaled = self.root.T @ (c - self.newton)
-        tail = np.log1p(np.dot(scaled, scaled) / DF)
-        return np.log(np.diag(self.root)).sum() - (DF + len(c)) / 2 * tail
-
-
-def draw_cut_points(
-    c: FloatArray,
-    eta: Sequence[FloatArray],
-    weight: Sequence[FloatArray] | None,
-    precision: float,
-    rng: np.random.Generator,
-) -> tuple[FloatArray, list[TruncatedNormal]]:
-    """Draw the next cut points (n_classes - 1,); return them and the distributions of z - eta.
-
-    eta, weight : predictions and weights of each class's rows; None for weights of 1.
-    """
-    here = Expansion.at(c, eta, weight, precision)
-    proposal = here.propose(rng)
-    log_uniform = np.log(rng.random())
-    if np.all(np.diff(proposal) > 0):
-        there = Expansion.at(proposal, eta, weight, precision)
-        log_odds = (
-            there.log_density
-            - here.log_density
-            + there.log_proposal(c)
-            - here.log_proposal(proposal)
-        )
-        if log_uniform < log_odds:
-            return proposal, there.noise
-    return c, here.noise
-
-
-TINY = np.finfo(np.float64).tiny
-
-MOST_COPIES = 16
-"""Latent targets drawn for a row at most: the mean of more is all but normal."""
-
-
-class TruncatedNormal:
-    """N(0, 1) between `lower` and `upper`, (n,) each or one of them infinite for all rows.
-
-    mass : (n,) Phi(upper) - Phi(lower). An interval right of 0 is mirrored first, so that far out
-        in either tail the difference keeps its digits; beyond 37 standard deviations it is `TINY`.
-    """
-
-    def __init__(self, lower: FloatArray | float, upper: FloatArray | float) -> None:
-        self.lower, self.upper = lower, upper
-        if np.ndim(lower) and np.ndim(upper):
-            self._sign = np.copysign(1.0, -(lower + upper))
-            self._low = np.minimum(self._sign * lower, self._sign * upper)
-            self._high = np.maximum(self._sign * lower, self._sign * upper)
-        else:
-            self._sign, self._low, self._high = (
-                (-1.0, -upper, -lower) if np.ndim(lower) else (1.0, lower, upper)
-            )
-        self._below = ndtr(self._low)
-        self.mass = np.maximum(ndtr(self._high) - self._below, TINY)
-
-    def at_lower(self) -> FloatArray:
-        """Return (n,): density of the distribution at its lower bound."""
-        return density(self.lower) / self.mass
-
-    def at_upper(self) -> FloatArray:
-        """Return (n,): density of the distribution at its upper bound."""
-        return density(self.upper) / self.mass
-
-    def mean(self) -> FloatArray:
-        """Return (n,): the expectations."""
-        return self.at_lower() - self.at_upper()
-
-    def draw(self, rng: np.random.Generator) -> FloatArray:
-        """Return one draw of each, (n,), by inversion of the distribution function."""
-        return self._quantiles(rng.random(len(self.mass)))
-
-    def draw_means(self, weight: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Return of each the mean of `weight` draws, (n,); 0 where the weight is 0.
-
-        A weight that is no whole number rounds to the number of draws, whose mean is then spread to
-        the variance that belongs to the weight.
-        """
-        copies = np.clip(np.rint(weight), 1, MOST_COPIES).astype(np.intp)
-        drawn = np.zeros(len(weight))
-        for copy in range(copies.max(initial=0)):
-            chosen = np.flatnonzero(copies > copy)
-            drawn[chosen] += self._quantiles(rng.random(len(chosen)), chosen)
-        mean = self.mean()
-        spread = np.sqrt(copies / np.where(weight > 0, weight, 1))
-        return np.where(weight > 0, mean + (drawn / copies - mean) * spread, 0.0)
-
-    def _quantiles(self, p: FloatArray, chosen: IndexArray | slice = slice(None)) -> FloatArray:
-        """Return the quantiles p of the `chosen` distributions."""
-        sign, low, high = (
-            x if np.ndim(x) == 0 else x[chosen] for x in (self._sign, self._low, self._high)
-        )
-        p = np.broadcast_to(self._below, self.mass.shape)[chosen] + self.mass[chosen] * p
-        return sign * np.clip(ndtri(np.maximum(p, TINY)), low, high)
-
-
-def between_cut_points(c: FloatArray, eta: Sequence[FloatArray]) -> list[TruncatedNormal]:
-    """Return z - eta ~ N(0, 1), z between the cut points of the class, for each class's rows.
-
-    c : (n_classes - 1,). eta : predictions of each class's rows.
-    """
-    # A single class has no finite bound, whose length would be the number of rows.
-    first = -np.inf if len(c) else np.full(len(eta[0]), -np.inf)
-    lower = [first, *(cut - rows for cut, rows in zip(c, eta[1:], strict=True))]
-    upper = [*(cut - rows for cut, rows in zip(c, eta[:-1], strict=True)), np.inf]
-    return [TruncatedNormal(*bounds) for bounds in zip(lower, upper, strict=True)]
-
-
-def density(x: FloatArray | float) -> FloatArray:
-    """Return phi(x), the density of N(0, 1)."""
-    return np.exp(-0.5 * x * x) * (1 / np.sqrt(2 * np.pi))

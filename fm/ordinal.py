@@ -11,11 +11,10 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import ClassifierTags
 
-from fm.arrays import AnyArray, FloatArray
+from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine, Fit
-from fm.chain import Draw
 from fm.model import Machine, Matrix
-from fm.posterior import class_probabilities
+from fm.posterior import Draw, class_probabilities
 from fm.validation import as_numbers, check_target, class_numbers
 
 
@@ -30,6 +29,9 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     ----------
     classes : (n_classes,) array, optional
         The labels, ascending, where they are not numbers and y is no ordered categorical.
+    noise_by : str, optional
+        A field of X whose levels have a noise precision each, as of `FMRegressor`: users of high
+        precision have probabilities closer to 0 and 1.
 
     Attributes
     ----------
@@ -46,6 +48,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     """
 
     classes: ArrayLike | None = None
+    noise_by: str | None = None
 
     _likelihood = "ordered"
 
@@ -104,9 +107,11 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
         y = as_numbers(y) if self._has_numbers() else y.astype(np.str_)
         return class_numbers(y, self.classes_)
 
-    def _expectation(self, f: FloatArray, machine: Machine) -> FloatArray:
+    def _expectation(
+        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
+    ) -> FloatArray:
         assert isinstance(machine, Draw)
-        return class_probabilities(f, machine)
+        return class_probabilities(f, machine, noise_levels)
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         return float(np.mean((self._values()[y] - self._value(expectation)) ** 2))

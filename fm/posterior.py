@@ -2,7 +2,7 @@
 
 A draw s predicts f_s(x). Predictive quantities are means over draws, of f_s(x) itself or of what
 the likelihood makes of it; Gaussian noise of precision alpha_s makes the predictive distribution of
-y a mixture of S Gaussians N(f_s(x), 1 / alpha_s).
+y a mixture of S Gaussians N(f_s(x), 1 / alpha_s), or alpha_s times what the row's level has.
 
 The diagnostics are those of Vehtari, Gelman, Simpson, Carpenter & Buerkner, "Rank-normalization,
 folding, and localization: An improved R-hat" (Bayesian Analysis 2021). Every chain is split in
@@ -19,17 +19,40 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-from fm.arrays import AnyArray, FloatArray, RealArray
-from fm.chain import Draw
-from fm.gibbs import GibbsFit
+from fm.arrays import AnyArray, FloatArray, IndexArray, RealArray
 from fm.model import CHUNK, Coefficients, Matrix, averaged, pieces, predict
+
+
+class Draw(NamedTuple):
+    """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
+
+    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean
+        (zero if training rows had that level). No rows for a matrix.
+    alpha : precision of the noise; 1 for probit and ordered probit.
+    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
+    noise : (n_levels + 1,) what alpha is multiplied by for each level of a field, the last being
+        the unknown one; empty where noise is the same for all.
+    """
+
+    w0: float
+    w: RealArray
+    V: RealArray
+    unknown: RealArray
+    alpha: float
+    cut_points: RealArray
+    noise: RealArray
+
+    def precision(self, levels: IndexArray | None) -> RealArray | float:
+        """Return that of the noise of rows of these levels, (n_rows,), or one number for all."""
+        return self.alpha if levels is None else self.alpha * self.noise[levels]
+
 
 Response = Callable[[FloatArray, Draw], FloatArray]
 """(f(x) (n_rows,), draw) -> (n_rows, ...)."""
 
 
 class Draws(NamedTuple):
-    """The fields of `fm.gibbs.Draw`, each with a first axis of length S."""
+    """The fields of `Draw`, each with a first axis of length S."""
 
     w0: RealArray
     w: RealArray
@@ -37,11 +60,7 @@ class Draws(NamedTuple):
     unknown: RealArray
     alpha: RealArray
     cut_points: RealArray
-
-    @classmethod
-    def of(cls, fit: GibbsFit) -> Self:
-        """Return the draws that were kept."""
-        return cls(*(getattr(fit, name) for name in cls._fields))
+    noise: RealArray
 
     @classmethod
     def of_one(cls, draw: Draw) -> Self:
@@ -70,14 +89,25 @@ class Draws(NamedTuple):
         total /= len(self.w0)
         return total
 
-    def quantiles(self, X: Matrix, levels: FloatArray) -> FloatArray:
-        """Return quantiles of y, (n_rows, n_levels), to 1e-6 of the spread of its components."""
-        parts = pieces(X.shape[0], len(self.w0), CHUNK)
-        return np.vstack([self._quantiles(X[rows], levels) for rows in parts])
+    def quantiles(
+        self, X: Matrix, levels: FloatArray, noise_levels: IndexArray | None
+    ) -> FloatArray:
+        """Return quantiles of y, (n_rows, n_levels), to 1e-6 of the spread of its components.
 
-    def _quantiles(self, X: Matrix, levels: FloatArray) -> FloatArray:
+        noise_levels : (n_rows,) as of `Draw.precision`.
+        """
+        parts = pieces(X.shape[0], len(self.w0), CHUNK)
+        own = [None if noise_levels is None else noise_levels[rows] for rows in parts]
+        return np.vstack(
+            [self._quantiles(X[rows], levels, some) for rows, some in zip(parts, own, strict=True)]
+        )
+
+    def _quantiles(
+        self, X: Matrix, levels: FloatArray, noise_levels: IndexArray | None
+    ) -> FloatArray:
         f = np.array([predict(X, draw) for draw in self.each()])[:, :, None]
-        deviation = 1 / np.sqrt(self.alpha)[:, None, None]
+        precision = [np.atleast_1d(draw.precision(noise_levels)) for draw in self.each()]
+        deviation = 1 / np.sqrt(precision)[:, :, None]
         components = f + ndtri(levels) * deviation
         low, high = components.min(axis=0), components.max(axis=0)
         for _ in range(20):
@@ -105,9 +135,18 @@ class RunningMean:
         return self._total / self._n if self._n else current
 
 
-def class_probabilities(f: FloatArray, draw: Draw) -> FloatArray:
-    """Return P(y = c) = Phi(cut_c - f) - Phi(cut_{c-1} - f), (n_rows, n_classes)."""
-    below = ndtr(draw.cut_points - f[:, None])
+def class_probabilities(
+    f: FloatArray, draw: Draw, noise_levels: IndexArray | None = None
+) -> FloatArray:
+    """Return P(y = c) = Phi(cut_c - f) - Phi(cut_{c-1} - f), (n_rows, n_classes).
+
+    noise_levels : (n_rows,) as of `Draw.precision`; Phi is then of the difference over the noise's
+        standard deviation.
+    """
+    distance = draw.cut_points - f[:, None]
+    if noise_levels is not None:
+        distance *= np.sqrt(draw.precision(noise_levels))[:, None]
+    below = ndtr(distance)
     return np.diff(below, prepend=0, append=1)
 
 

@@ -72,10 +72,14 @@ def predict_pairs(
     step = max(1, SLICE // column_block.n_levels)
     for first in range(0, len(levels), step):
         chosen = levels[first : first + step]
-        mean = np.zeros(1)
+        mean, noise_levels = np.zeros(1), None
+        if getattr(estimator, "noise_by", None) is not None:
+            of_field = {rows: chosen[:, None], columns: np.arange(column_block.n_levels)}
+            own = of_field.get(estimator.noise_by, UNKNOWN)
+            noise_levels = np.broadcast_to(own, (len(chosen), column_block.n_levels)).ravel()
         for m in machines:
             f = _pairs(design, m, rows, columns, chosen)
-            mean = mean + estimator._expectation(f, m) / len(machines)
+            mean = mean + estimator._expectation(f, m, noise_levels) / len(machines)
         yield chosen, estimator._value(mean).reshape(len(chosen), column_block.n_levels)
 
 

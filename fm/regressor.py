@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from fm.arrays import AnyArray, FloatArray
+from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine
 from fm.model import Machine
 from fm.validation import as_numbers, check_hyperparameters, check_X, resolve_hyperparameters
@@ -107,6 +107,10 @@ class FMRegressor(RegressorMixin, ManySolvers):
         `fit(validation=)`.
     tol : float, optional
         als, sgd: how much lower a loss must be to count as better (0).
+    noise_by : str, optional
+        gibbs: a field of X, by name, whose levels have a noise precision each (default: one for
+        all rows), so that rows of erratic users, say, count for less. How much levels differ is
+        learned. X is a `Design` or a DataFrame.
     init_std : float, default=0.1
         Standard deviation of the first V.
     warm_start : bool, default=False
@@ -153,6 +157,8 @@ class FMRegressor(RegressorMixin, ManySolvers):
     (5,)
     """
 
+    noise_by: str | None = None
+
     _solvers = ("gibbs", "als", "sgd")
 
     @for_gradient_descent
@@ -175,8 +181,10 @@ class FMRegressor(RegressorMixin, ManySolvers):
         mean = self._expect(X)
         if not return_std:
             return mean
+        rows = check_X(self, X)
+        levels = self._noise_levels(rows)
         variance = self.draws_.mean(
-            check_X(self, X), lambda f, draw: (f - mean) ** 2 + 1 / draw.alpha
+            rows, lambda f, draw: (f - mean) ** 2 + 1 / draw.precision(levels)
         )
         return mean, np.sqrt(variance)
 
@@ -196,12 +204,15 @@ class FMRegressor(RegressorMixin, ManySolvers):
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if not np.all((levels > 0) & (levels < 1)):
             raise ValueError(f"quantiles must lie between 0 and 1, got {levels}")
-        return self.draws_.quantiles(check_X(self, X), levels)
+        rows = check_X(self, X)
+        return self.draws_.quantiles(rows, levels, self._noise_levels(rows))
 
     def _encode(self, y: AnyArray) -> FloatArray:
         return as_numbers(y)
 
-    def _expectation(self, f: FloatArray, machine: Machine) -> FloatArray:
+    def _expectation(
+        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
+    ) -> FloatArray:
         return f
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:

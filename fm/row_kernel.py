@@ -62,6 +62,12 @@ class RowKernel:
         self.prediction: FloatArray = np.empty(0)
         self._own: OwnSums | None = None
 
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the rows' weights (n_rows,), or None for 1."""
+        self.weight = weight
+        for members in self.sets:
+            members.weigh(weight)
+
     def load(self, theta: FloatArray) -> None:
         """Compute the rows' sums from `theta` (n_columns, k + 1) = [w V]."""
         own = OwnSums(theta.shape[1] - 1, self.n_rows, self._dtype)

@@ -49,6 +49,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "burn_in": None,
         "thin": 1,
         "groups": None,
+        "noise_by": None,
         "n_chains": 1,
         "n_jobs": 1,
     },
@@ -76,6 +77,7 @@ def check_hyperparameters(params: Mapping[str, Any], solvers: Collection[str]) -
         **dict.fromkeys(("k", "burn_in"), _at_least(0)),
         **dict.fromkeys(("init_std", "l2", "l2_w", "tol", "power_t"), _not_negative),
         "learning_rate": lambda name, value: check_number(name, value, above=0),
+        "noise_by": _name,
         "schedule": lambda name, value: check_choice(name, value, SCHEDULES),
     }
     for name, check in checks.items():
@@ -132,6 +134,11 @@ def _at_least(low: int) -> Callable[[str, Any], None]:
 
 def _not_negative(name: str, value: object) -> None:
     check_number(name, value, low=0)
+
+
+def _name(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be the name of a field, got {value!r}"[:160])
 
 
 def check_number(
@@ -312,3 +319,20 @@ def check_groups(groups: ArrayLike | None, X: Matrix) -> AnyArray | None:
             f"got {len(numbers)} of type {numbers.dtype}"
         )
     return numbers
+
+
+def check_noise_by(name: str | None, X: Matrix, weight: FloatArray | None, likelihood: str) -> None:
+    """Raise unless a field of that name is there to tell noise by, or none is asked for."""
+    if name is None:
+        return
+    if not isinstance(X, Design):
+        raise TypeError(
+            f"noise_by={name!r} needs X to be a Design, or a DataFrame of fields alone, with a "
+            "field of that name"
+        )
+    names = [block.name for block in X]
+    check_choice("noise_by", name, names)
+    if weight is not None and likelihood == "ordered":
+        raise ValueError(
+            "sample_weight and noise_by contradict each other for ordered classes: leave one out"
+        )

@@ -5,7 +5,7 @@ import pytest
 
 from fm import FMClassifier, FMOrdinal, FMRegressor
 from fm.gibbs import gibbs
-from fm.posterior import Draws, r_hats
+from fm.posterior import r_hats
 from tests.fm.data import ratings
 
 GIVEN = {"k": 2, "n_iter": 6, "burn_in": 2, "random_state": 0}
@@ -21,7 +21,7 @@ def test_chains_are_those_of_spawned_generators(data):
     X, y = data
     model = FMRegressor(n_chains=3, **GIVEN).fit(X, y)
     chains = [
-        Draws.of(gibbs(X, y, k=2, n_iter=6, burn_in=2, rng=rng))
+        gibbs(X, y, k=2, n_iter=6, burn_in=2, rng=rng).draws
         for rng in np.random.default_rng(0).spawn(3)
     ]
     for part, own in zip(model.draws_, zip(*chains, strict=True), strict=True):

@@ -15,6 +15,7 @@ from fm import chain as chain_module
 from fm.chain import GibbsState
 from fm.design import Block, Design
 from fm.gibbs import gibbs
+from fm.likelihoods import NU
 from fm.model import Coefficients, predict
 from fm.posterior import effective_sample_size
 from fm.priors import Prior, flat
@@ -52,7 +53,7 @@ def normal_wishart(rng, prior, k):
     return root @ rng.standard_normal(k + 1) / np.sqrt(prior.strength), precision, root
 
 
-def from_the_prior(rng, X, prior, likelihood):
+def from_the_prior(rng, X, prior, likelihood, noise_by):
     """The arrays of a `GibbsState`, all but the latent target."""
     arrays, theta = {}, []
     widths = [0 if b.linear else K for b in X] if isinstance(X, Design) else [K]
@@ -76,19 +77,26 @@ def from_the_prior(rng, X, prior, likelihood):
         arrays["w0"] = prior.center + prior.unit * rng.standard_normal() / np.sqrt(prior.location)
     if likelihood == "gaussian":
         arrays["alpha"] = rng.gamma(prior.noise[0]) / (prior.noise[1] * prior.unit**2)
+    if noise_by:
+        nu = rng.gamma(NU[0]) / NU[1]
+        precision = rng.gamma(nu / 2, size=X.block(noise_by).n_levels + 1) / (nu / 2)
+        arrays |= {"noise_nu": nu, "noise_precision": precision}
     return {name: np.asarray(x) for name, x in arrays.items()}
 
 
-def observe(rng, X, arrays, likelihood):
+def observe(rng, X, arrays, likelihood, noise_by):
     """y given the parameters; with a latent target, that too is drawn."""
     theta = arrays["theta"]
     if isinstance(X, Design):
         theta = np.concatenate([flat(theta[:4], arrays["B0"], SIDE), theta[4:]])
     w = np.concatenate([theta[:, 0], arrays.get("linear0", np.empty((0, 1)))[:, 0]])
     eta = predict(X, Coefficients(float(arrays.get("w0", 0.0)), w, theta[:, 1:]))
+    noise = rng.standard_normal(len(eta))
+    if noise_by:
+        noise /= np.sqrt(arrays["noise_precision"][X.block(noise_by).levels])
     if likelihood == "gaussian":
-        return eta + rng.standard_normal(len(eta)) / np.sqrt(arrays["alpha"])
-    arrays["target"] = eta + rng.standard_normal(len(eta))
+        return eta + noise / np.sqrt(arrays["alpha"])
+    arrays["target"] = eta + noise
     if likelihood == "probit":
         return (arrays["target"] > 0).astype(float)
     return np.searchsorted(arrays["cut_points"], arrays["target"]).astype(float)
@@ -102,8 +110,10 @@ def statistics(arrays):
             continue
         if name.startswith("precision"):
             x = np.linalg.inv(x).ravel()[[0, 1, K + 2] if x.size > 1 else [0]]
-        elif name.startswith(("alpha", "strength")):
+        elif name.startswith(("alpha", "strength", "noise_nu")):
             x = np.log(x)
+        elif name == "noise_precision":  # without moments where nu is small
+            x = x / (1 + x)
         found += [np.mean(x), np.mean(np.square(x))]
         if name == "theta":
             found += [*x.mean(axis=0), np.mean(x[:, 0] * x[:, 1] * x[:, 2] ** 2)]
@@ -112,31 +122,43 @@ def statistics(arrays):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("X", "likelihood"),
+    ("X", "likelihood", "noise_by"),
     [
-        (DESIGN, "gaussian"),
-        (DESIGN, "probit"),
-        (WITH_LINEAR, "ordered"),
-        (SPARSE, "gaussian"),
-        (SPARSE, "probit"),
+        (DESIGN, "gaussian", None),
+        (DESIGN, "probit", None),
+        (WITH_LINEAR, "ordered", None),
+        (SPARSE, "gaussian", None),
+        (SPARSE, "probit", None),
+        (WITH_LINEAR, "gaussian", "user"),
+        (DESIGN, "ordered", "item"),
     ],
-    ids=["gaussian", "probit", "ordered with a linear block", "matrix", "matrix, probit"],
+    ids=[
+        "gaussian",
+        "probit",
+        "ordered with a linear block",
+        "matrix",
+        "matrix, probit",
+        "noise by user, rows",
+        "ordered, noise by item",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
-def test_joint_distribution(X, likelihood, monkeypatch):
+def test_joint_distribution(X, likelihood, noise_by, monkeypatch):
+    if noise_by == "user":  # by the row kernel
+        monkeypatch.setattr("fm.rows.MAX_BLOCKS", 1)
     # Rows are prepared once: all that they keep comes from the state before each sweep.
     prepared = cache(lambda k, dtype: rows_of(X, None, None, k=k, dtype=dtype))
     monkeypatch.setattr(chain_module, "rows_of", lambda *_, **given: prepared(**given))
     prior = PRIOR if likelihood == "gaussian" else LATENT_PRIOR
-    rng, n = np.random.default_rng(1), 3000
+    rng, n = np.random.default_rng(1), 1500 if noise_by else 3000
     independent = []
     for _ in range(n):
-        arrays = from_the_prior(rng, X, prior, likelihood)
-        observe(rng, X, arrays, likelihood)
+        arrays = from_the_prior(rng, X, prior, likelihood, noise_by)
+        observe(rng, X, arrays, likelihood, noise_by)
         independent.append(statistics(arrays))
     chain, state = [], GibbsState(arrays, rng.bit_generator.state, 0)
     for _ in range(n):
-        y = observe(rng, X, state.arrays, likelihood)
+        y = observe(rng, X, state.arrays, likelihood, noise_by)
         start = GibbsState(state.arrays, rng.bit_generator.state, 0)
         state = gibbs(
             X,
@@ -146,6 +168,7 @@ def test_joint_distribution(X, likelihood, monkeypatch):
             rng=None,
             burn_in=1,
             likelihood=likelihood,
+            noise_by=noise_by,
             prior=prior,
             start=start,
         ).state

@@ -68,7 +68,11 @@ def test_exact_posterior_without_factors(kind):
     if kind == "side":  # whose B have 3 times the precision of the levels
         precision[5:7, 5:7] *= 3
     covariance = np.linalg.inv((H.T * weight) @ H / 0.25 + precision)
-    agree(np.column_stack([fit.w0, fit.w]), covariance @ (H.T * weight) @ y / 0.25, covariance)
+    agree(
+        np.column_stack([fit.draws.w0, fit.draws.w]),
+        covariance @ (H.T * weight) @ y / 0.25,
+        covariance,
+    )
 
 
 def test_exact_posterior_of_the_noise():
@@ -78,7 +82,7 @@ def test_exact_posterior_of_the_noise():
     prior = Prior(location=CERTAIN * 100, noise=(3.0, 2.0))
     fit = gibbs(X, y, k=0, n_iter=4000, rng=np.random.default_rng(1), prior=prior)
     exact = stats.gamma(3 + 25, scale=1 / (2 + y @ y / 2))
-    assert stats.kstest(fit.alpha, exact.cdf).pvalue > 1e-3
+    assert stats.kstest(fit.draws.alpha, exact.cdf).pvalue > 1e-3
 
 
 def test_exact_posterior_of_probit():
@@ -97,10 +101,10 @@ def test_exact_posterior_of_probit():
     density = np.exp(-0.15 * grid**2) * stats.norm.cdf(grid) ** 12 * stats.norm.cdf(-grid) ** 4
     mean = np.average(grid, weights=density)
     sd = np.sqrt(np.average((grid - mean) ** 2, weights=density))
-    assert fit.w0.mean() == pytest.approx(
-        mean, abs=4.5 * sd / np.sqrt(effective_sample_size(fit.w0))
+    assert fit.draws.w0.mean() == pytest.approx(
+        mean, abs=4.5 * sd / np.sqrt(effective_sample_size(fit.draws.w0))
     )
-    assert fit.w0.std() == pytest.approx(sd, rel=0.06)
+    assert fit.draws.w0.std() == pytest.approx(sd, rel=0.06)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -115,9 +119,9 @@ def test_goes_on_bit_for_bit(likelihood, kind):
     half = gibbs(X, y, n_iter=5, rng=np.random.default_rng(1), **given)
     rest = gibbs(X, y, n_iter=4, rng=None, start=half.state, **given)
     for name in ("w0", "w", "V", "unknown", "alpha", "cut_points"):
-        parts = np.concatenate([getattr(half, name), getattr(rest, name)])
-        np.testing.assert_array_equal(parts, getattr(whole, name))
-    assert len(whole.w0) == 3 and rest.state.n_sweeps == 9
+        parts = np.concatenate([getattr(half.draws, name), getattr(rest.draws, name)])
+        np.testing.assert_array_equal(parts, getattr(whole.draws, name))
+    assert len(whole.draws.w0) == 3 and rest.state.n_sweeps == 9
     np.testing.assert_array_equal(whole.trace["alpha"][5:], rest.trace["alpha"])
 
 
@@ -129,8 +133,8 @@ def test_same_seed_same_bits_other_seed_others(likelihood):
         gibbs(X, observed(y, likelihood), rng=np.random.default_rng(seed), **given)
         for seed in (1, 1, 2)
     )
-    np.testing.assert_array_equal(a.V, b.V)
-    assert not np.array_equal(a.V, c.V)
+    np.testing.assert_array_equal(a.draws.V, b.draws.V)
+    assert not np.array_equal(a.draws.V, c.draws.V)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
@@ -141,7 +145,7 @@ def test_recovers_a_planted_machine(likelihood):
     f = predict(X, truth)
     y = observed(f + rng.normal(scale=0.5, size=6000), likelihood)
     fit = gibbs(X, y, k=2, n_iter=150, burn_in=50, rng=rng, likelihood=likelihood)
-    found = predict(everything, averaged(fit.w0, fit.w, fit.V, fit.unknown))
+    found = predict(everything, averaged(fit.draws.w0, fit.draws.w, fit.draws.V, fit.draws.unknown))
     expected = predict(everything, truth)
     slope, offset = np.polyfit(expected, found, 1)
     assert slope == pytest.approx(1 if likelihood == "gaussian" else 2, rel=0.2)
@@ -151,7 +155,7 @@ def test_recovers_a_planted_machine(likelihood):
     )
     if likelihood == "gaussian":
         assert offset == pytest.approx(0, abs=0.1)
-        assert np.mean(fit.alpha) == pytest.approx(4, rel=0.1)
+        assert np.mean(fit.draws.alpha) == pytest.approx(4, rel=0.1)
 
 
 def test_chains_from_different_starts_agree():
@@ -178,9 +182,9 @@ def test_unit_of_y_does_not_matter():
         gibbs(X, target, k=2, n_iter=5, init_std=std, rng=np.random.default_rng(1))
         for target, std in ((y, 0.1), (100 * y - 7, 1.0))
     )
-    np.testing.assert_allclose(scaled.w0, 100 * base.w0 - 7)
-    np.testing.assert_allclose(scaled.w, 100 * base.w, rtol=1e-6)
-    np.testing.assert_allclose(scaled.V, 10 * base.V, rtol=1e-6)
+    np.testing.assert_allclose(scaled.draws.w0, 100 * base.draws.w0 - 7)
+    np.testing.assert_allclose(scaled.draws.w, 100 * base.draws.w, rtol=1e-6)
+    np.testing.assert_allclose(scaled.draws.V, 10 * base.draws.V, rtol=1e-6)
 
 
 def test_unknown_level_is_the_prior_mean():
@@ -188,16 +192,18 @@ def test_unknown_level_is_the_prior_mean():
     rng = np.random.default_rng(0)
     X, y = ratings(rng)
     fit = gibbs(X, y + 5 * (X.blocks[0].levels % 2), k=1, n_iter=300, burn_in=100, rng=rng)
-    assert fit.unknown.shape == (200, 2, 2)
-    users = fit.w[:, :40].mean(axis=0)
-    assert np.mean(fit.unknown[:, 0, 0] - fit.w[:, :40].mean(axis=1)) == pytest.approx(0, abs=0.3)
+    assert fit.draws.unknown.shape == (200, 2, 2)
+    users = fit.draws.w[:, :40].mean(axis=0)
+    assert np.mean(fit.draws.unknown[:, 0, 0] - fit.draws.w[:, :40].mean(axis=1)) == pytest.approx(
+        0, abs=0.3
+    )
     assert np.std(users) > 1
     some_unknown = Design(
         (Block("user", np.where(np.arange(800) < 5, -1, X.blocks[0].levels), 40), X.blocks[1])
     )
     fit = gibbs(some_unknown, y, k=1, n_iter=3, rng=rng)
-    np.testing.assert_array_equal(fit.unknown[:, 0], 0)
-    assert np.all(fit.unknown[:, 1] != 0)
+    np.testing.assert_array_equal(fit.draws.unknown[:, 0], 0)
+    assert np.all(fit.draws.unknown[:, 1] != 0)
 
 
 def test_levels_without_rows_are_drawn_from_the_prior():
@@ -205,8 +211,8 @@ def test_levels_without_rows_are_drawn_from_the_prior():
     X, y = ratings(rng)
     wider = Design((Block("user", X.blocks[0].levels, 60), X.blocks[1]))
     fit = gibbs(wider, y, k=0, n_iter=500, burn_in=50, rng=rng)
-    seen, unseen = fit.w[:, :40], fit.w[:, 40:60]
-    assert unseen.mean() == pytest.approx(fit.unknown[:, 0, 0].mean(), abs=0.05)
+    seen, unseen = fit.draws.w[:, :40], fit.draws.w[:, 40:60]
+    assert unseen.mean() == pytest.approx(fit.draws.unknown[:, 0, 0].mean(), abs=0.05)
     assert unseen.std(axis=1).mean() == pytest.approx(seen.std(axis=1).mean(), rel=0.2)
 
 
@@ -221,7 +227,7 @@ def test_side_features_say_something_of_levels_without_rows():
     unseen = Design(
         (Block("user", np.arange(40, 60), 60, side), Block("item", np.zeros(20, int), 20))
     )
-    found = predict(unseen, averaged(fit.w0, fit.w, fit.V, fit.unknown))
+    found = predict(unseen, averaged(fit.draws.w0, fit.draws.w, fit.draws.V, fit.draws.unknown))
     assert np.corrcoef(found, w[40:])[0, 1] > 0.98
 
 
@@ -232,7 +238,12 @@ def test_train_mse_is_that_of_the_draw(kind):
     weight = rng.uniform(0, 2, 30)
     fit = gibbs(X, y, k=2, n_iter=4, rng=rng, sample_weight=weight)
     for s in range(4):
-        draw = averaged(*(x[[s]] for x in (fit.w0, fit.w, fit.V, np.zeros_like(fit.unknown))))
+        draw = averaged(
+            *(
+                x[[s]]
+                for x in (fit.draws.w0, fit.draws.w, fit.draws.V, np.zeros_like(fit.draws.unknown))
+            )
+        )
         mse = np.average((y - predict(X, draw)) ** 2, weights=weight)
         assert fit.trace["train_mse"][s] == pytest.approx(mse)
 
@@ -247,7 +258,7 @@ def test_callback_sees_every_draw_and_can_stop():
 
     fit = gibbs(X, y, k=2, n_iter=9, burn_in=2, rng=np.random.default_rng(1), callback=callback)
     assert len(seen) == 4 and fit.state.n_sweeps == 4 and len(fit.trace["alpha"]) == 4
-    np.testing.assert_array_equal(fit.V, [draw.V for draw in seen[2:]])
+    np.testing.assert_array_equal(fit.draws.V, [draw.V for draw in seen[2:]])
 
 
 def test_groups_of_a_matrix_have_priors_of_their_own():
@@ -259,7 +270,7 @@ def test_groups_of_a_matrix_have_priors_of_their_own():
     errors = []
     for groups in (np.zeros(40, int), np.repeat([0, 1], 20)):
         fit = gibbs(sparse.csr_array(X), y, k=0, n_iter=300, burn_in=100, rng=rng, groups=groups)
-        errors.append(np.sum((fit.w.mean(axis=0) - w) ** 2))
+        errors.append(np.sum((fit.draws.w.mean(axis=0) - w) ** 2))
     assert errors[1] < 0.7 * errors[0]
 
 
@@ -269,7 +280,7 @@ def test_number_of_threads_does_not_matter():
     for n in (1, 2):
         with threadpool_limits(n):
             fits.append(gibbs(X, y, k=20, n_iter=5, rng=np.random.default_rng(1)))
-    np.testing.assert_allclose(fits[0].V, fits[1].V, atol=1e-8)
+    np.testing.assert_allclose(fits[0].draws.V, fits[1].draws.V, atol=1e-8)
 
 
 def test_single_precision_is_near():
@@ -278,8 +289,8 @@ def test_single_precision_is_near():
         gibbs(X, y, k=3, n_iter=3, rng=np.random.default_rng(1), dtype=dtype)
         for dtype in ("float64", "float32")
     )
-    assert single.V.dtype == np.float32
-    np.testing.assert_allclose(double.V, single.V, atol=1e-3)
+    assert single.draws.V.dtype == np.float32
+    np.testing.assert_allclose(double.draws.V, single.draws.V, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["matrix", "design"])

@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse, stats
 from scipy.optimize import approx_fprime, minimize
 
+from fm.cut_points import Expansion, TruncatedNormal, between_cut_points, draw_cut_points
 from fm.gibbs import gibbs
-from fm.likelihoods import Expansion, TruncatedNormal, between_cut_points, draw_cut_points
 from fm.posterior import effective_sample_size
 
 TRUTH = np.array([-1.0, 0.2, 1.1])
@@ -99,11 +99,14 @@ def test_against_maximum_likelihood_on_a_model_without_factors():
     fit = gibbs(
         sparse.csr_array(X), y, k=0, n_iter=1500, burn_in=100, rng=rng, likelihood="ordered"
     )
-    for draws, expected in ((fit.cut_points, np.cumsum(best.x[2:])), (fit.w, best.x[:2])):
+    for draws, expected in (
+        (fit.draws.cut_points, np.cumsum(best.x[2:])),
+        (fit.draws.w, best.x[:2]),
+    ):
         for column, value in zip(draws.T, expected, strict=True):
             error = column.std() / np.sqrt(effective_sample_size(column))
             assert column.mean() == pytest.approx(value, abs=5 * error + 0.1 * column.std())
-    assert np.all(fit.w0 == 0)
+    assert np.all(fit.draws.w0 == 0)
 
 
 INTERVALS = [
@@ -163,7 +166,7 @@ def test_a_row_of_weight_two_is_that_row_twice(likelihood):
     weighted = gibbs(sparse.csr_array(X), y, rng=rng, sample_weight=weight.astype(float), **given)
     rows = np.repeat(np.arange(40), weight)
     repeated = gibbs(sparse.csr_array(X[rows]), y[rows], rng=rng, **given)
-    for a, b in zip(weighted.w.T, repeated.w.T, strict=True):
+    for a, b in zip(weighted.draws.w.T, repeated.draws.w.T, strict=True):
         error = np.hypot(*(x.std() / np.sqrt(effective_sample_size(x)) for x in (a, b)))
         assert abs(a.mean() - b.mean()) < 4 * error
         assert a.std() == pytest.approx(b.std(), rel=0.15)

@@ -21,7 +21,10 @@ def draws(X):
     machines = [random_coefficients(rng, X.shape[1], k=2, n_blocks=3) for _ in range(5)]
     fields = [np.array(parts) for parts in zip(*machines, strict=True)]
     return Draws(
-        *fields, alpha=rng.gamma(2, size=5), cut_points=np.sort(rng.normal(size=(5, 3)), axis=1)
+        *fields,
+        alpha=rng.gamma(2, size=5),
+        cut_points=np.sort(rng.normal(size=(5, 3)), axis=1),
+        noise=rng.gamma(2, size=(5, 4)),
     )
 
 
@@ -36,7 +39,7 @@ def test_quantiles_invert_the_distribution_of_the_mixture(X, draws, monkeypatch)
     f = np.array([predict(X, draw) for draw in draws.each()])
     for chunk in (10**6, 17):
         monkeypatch.setattr("fm.posterior.CHUNK", chunk)
-        quantiles = draws.quantiles(X, levels)
+        quantiles = draws.quantiles(X, levels, None)
         for s, level in zip(quantiles.T, levels, strict=True):
             below = norm.cdf(s, f, 1 / np.sqrt(draws.alpha)[:, None]).mean(axis=0)
             np.testing.assert_allclose(below, level, atol=1e-5)

@@ -148,7 +148,13 @@ def test_draws_are_averaged_not_their_factors():
     V = np.array([[1.0, 0], [1, 0.1], [0, 1]])
     model = FMRegressor()
     model.machine_ = Draws(
-        np.zeros(2), np.zeros((2, 3)), np.stack([V, -V]), np.zeros((2, 0, 3)), np.ones(2), None
+        np.zeros(2),
+        np.zeros((2, 3)),
+        np.stack([V, -V]),
+        np.zeros((2, 0, 3)),
+        np.ones(2),
+        None,
+        np.empty((2, 0)),
     )
     assert similar(model, 0, measure="inner") == [(1, pytest.approx(1.0)), (2, pytest.approx(0.0))]
 

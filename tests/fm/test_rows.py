@@ -154,7 +154,9 @@ def test_design_and_matrix_are_the_same_to_a_kernel(monkeypatch, max_blocks):
         np.testing.assert_allclose(a, b, atol=1e-10)
     for likelihood, target in (("gaussian", y), ("probit", (y > 0).astype(float))):
         design, matrix = (
-            gibbs(form, target, k=3, n_iter=4, rng=np.random.default_rng(1), likelihood=likelihood)
+            gibbs(
+                form, target, k=3, n_iter=4, rng=np.random.default_rng(1), likelihood=likelihood
+            ).draws
             for form in (X, X.to_csr())
         )
         for name in ("w0", "w", "V"):
@@ -171,7 +173,10 @@ def test_gibbs_has_the_same_posterior_by_both_kernels(monkeypatch, likelihood):
             X, target, k=2, n_iter=900, burn_in=100, rng=np.random.default_rng(1),
             likelihood=likelihood, groups=None,
         )  # fmt: skip
-        draws = [predict(X, Coefficients(*draw)) for draw in zip(fit.w0, fit.w, fit.V, strict=True)]
+        draws = [
+            predict(X, Coefficients(*draw))
+            for draw in zip(fit.draws.w0, fit.draws.w, fit.draws.V, strict=True)
+        ]
         return np.mean(draws, axis=0), np.std(draws, axis=0)
 
     (mean, std), *others = kernels_of_one_design(monkeypatch, solve)
