@@ -92,15 +92,21 @@ def table(
         for p in published
     ]
     ours = [(row, list(_groups(benchmark, row, values))) for row in rows]
-    empty = [NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 6)]
-    lines += [[f"`{row.name}`", *empty] for row, of in ours if not of]
+    empty = [NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 5)]
+    lines += [[f"`{row.name}`", *empty, _why(benchmark, row, values)] for row, of in ours if not of]
     measured = [(row, over, of) for row, groups in ours for over, of in groups]
     for row, over, of in sorted(measured, key=lambda line: -_mean(line[2], first)):
         lines.append(_line(benchmark, row, over, of, best))
     if not rows:
-        lines.append(["any FM here", *empty])
+        lines.append(["any FM here", *empty, MISSING])
     header = ["", *benchmark.metrics.values(), "− best published", "n", "k", "sweeps"]
     return markdown_table([*header, "fit s", "CPU s", "over"], lines)
+
+
+def _why(benchmark: Benchmark, row: Row, values: Values) -> str:
+    """Return why a row was not measured, where that is known."""
+    first = values.get(f"{benchmark.name}: {row.name}, {next(row.runs)}", MISSING)
+    return str(first).partition("\n")[0]
 
 
 def _line(
