@@ -227,7 +227,8 @@ def measure_curve(words: Sequence[str], variable: str | None, _: Context) -> dic
 
 
 def _make(words: Sequence[str]) -> None:
-    subprocess.run([sys.executable, "-m", "bench", *words], check=False, cwd=ROOT)
+    command = [sys.executable, "-m", "bench", *words, "keep_model=false"]
+    subprocess.run(command, check=False, cwd=ROOT)
 
 
 def _needs(variable: str | None) -> None:
