@@ -12,10 +12,12 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
 
-from bench.data.dataset import Dataset
+from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, exit_status
-from bench.features import SECONDS_PER_DAY
+from bench.features import SECONDS_PER_DAY, bin_edges, blocks_and_columns, center_and_spread
 from bench.run import Job, run
 from bench.sweep.compose import composed
 from bench.sweep.recompose import recomposed
@@ -23,8 +25,7 @@ from bench.sweep.trials import job_of, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
-from fm.deployment import Served, Source
-from fm.design import Design
+from fm.deployment import Columns, Served, Source
 
 SOURCES = {
     "user": Source("user"),
@@ -95,19 +96,54 @@ def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
             f"run {run_id} cannot be repeated: with the code here its predictions are others"
         )
     assert result.fitted is not None  # of a job that was not given up
-    model, X = result.fitted
-    if not isinstance(X, Design):
-        return "no: a model of bags or standardized numbers is not logged"
-    sources_of = {name: Source(name) for name in job.dataset.fields} | SOURCES
-    others = [block.name for block in X if block.name not in sources_of]
+    served = served_model(job, result.fitted[0])
+    if isinstance(served, str):
+        return f"no: {served}"
+    return log_model(evidence, run_id, served, _example(job.dataset, served, result.rows[:EXAMPLE]))
+
+
+def served_model(job: Job, model: BaseEstimator) -> Served | str:
+    """Return the fitted model of a job as it answers requests, or why it cannot."""
+    if job.min_count > 1:
+        return "no file says which levels features.min_count leaves out"
+    split = job.split(job.dataset)
+    rows = split.development if job.refit else split.train
+    blocks, bags = blocks_and_columns(job.dataset, job.features, rows)
+    sources = _sources(job.dataset, rows)
+    others = [block.name for block in blocks if block.name not in sources]
     if others:
-        return f"no: no request can name the levels of {', '.join(others)}"
-    sources = [sources_of[block.name] for block in X]
-    columns = list(dict.fromkeys(source.column for source in sources))
-    example = job.dataset.rows.iloc[result.rows[:EXAMPLE]][columns].reset_index(drop=True)
+        return f"no request can name the levels of {', '.join(others)}"
+    columns = [_columns(job.dataset, bag, rows) for bag in bags]
+    return Served(model, blocks, [sources[block.name] for block in blocks], columns)
+
+
+def _sources(dataset: Dataset, train_rows: Rows) -> dict[str, Source]:
+    """Return of each block that a request can have the column that names its level."""
+    numbers = {name: dataset.rows[name].to_numpy(np.float64) for name in dataset.numeric}
+    binned = {n: Source(n, edges=bin_edges(values, train_rows)) for n, values in numbers.items()}
+    return binned | {name: Source(name) for name in dataset.fields} | SOURCES
+
+
+def _columns(dataset: Dataset, part: Bag, train_rows: Rows) -> Columns:
+    """Return which column of a request a bag or a standardized number comes from."""
+    for name, bag in dataset.bags.items():
+        if bag is part:
+            return Columns(name, np.array(bag.labels))
+    (name,) = part.labels
+    return Columns(name, None, *center_and_spread(dataset.rows[name].to_numpy()[train_rows]))
+
+
+def _example(dataset: Dataset, served: Served, rows: Rows) -> pd.DataFrame:
+    """Return rows as a request has them."""
+    names = {*(s.column for s in served.sources), *(c.column for c in served.columns)}
+    example = dataset.rows.iloc[rows][[name for name in dataset.rows if name in names]]
     text = example.select_dtypes("category").columns
-    example = example.astype(dict.fromkeys(text, "str"))
-    return log_model(evidence, run_id, Served(model, X.blocks, sources), example)
+    example = example.astype(dict.fromkeys(text, "str")).reset_index(drop=True)
+    for name in dataset.bags.keys() & names:
+        bag = dataset.bags[name]
+        labels = np.array(bag.labels, dtype=object)
+        example[name] = [list(labels[bag.matrix[[row]].indices]) for row in rows]
+    return example
 
 
 if __name__ == "__main__":

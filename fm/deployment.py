@@ -1,7 +1,8 @@
-"""Predictions from raw ids: a fitted machine and the labels of its levels, in one folder.
+"""Predictions from raw values: a fitted machine and the labels of its levels, in one folder.
 
     model.npz     the estimator, by `fm.save`
-    blocks.npz    of each block: a table's column, its unit, the labels, the side features
+    blocks.npz    of each block: a table's column, its unit or bins, the labels, the side features;
+                  of columns of their own: a bag's labels, or a number's mean and deviation
 
 Nothing is pickled. Any program reads it with `load`; MLflow serves it, this module being the
 `loader_module` of its pyfunc flavor.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from fm.arrays import AnyArray
+from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine
 from fm.classifier import FMClassifier
 from fm.design import UNKNOWN, Block, Design
 from fm.io import load as load_estimator
 from fm.io import read_arrays, written_aside
 from fm.io import save as save_estimator
-from fm.tables import level_numbers
+from fm.tables import bag_matrix, level_numbers
 from fm.validation import check_X
 
 MODEL, BLOCKS = "model.npz", "blocks.npz"
@@ -34,19 +35,63 @@ MODEL, BLOCKS = "model.npz", "blocks.npz"
 
 @dataclass(frozen=True)
 class Source:
-    """A block's level is the label that equals `column`, in whole multiples of `unit`."""
+    """A block's level is the label that equals `column`, in whole multiples of `unit`.
+
+    With `edges`, the highest values of all bins but the last, it is the bin of a number; a level
+    more than there are bins is that of a missing one.
+    """
 
     column: str
     unit: int = 1
+    edges: FloatArray | None = None
+
+    def levels(self, labels: AnyArray, values: ArrayLike) -> IndexArray:
+        """Return the level of each value, `UNKNOWN` for what has none."""
+        if self.edges is None:
+            if labels.dtype.kind in "OU":  # a missing value is "", where that is a level
+                given = np.asarray(values, dtype=object)
+                values = ["" if v is None or v != v else str(v) for v in given]
+            return level_numbers(labels, values, self.unit)
+        numbers = np.asarray(values, dtype=np.float64)
+        n_bins = len(self.edges) + 1
+        missing = n_bins if len(labels) > n_bins else UNKNOWN
+        return np.where(np.isnan(numbers), missing, np.searchsorted(self.edges, numbers))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns after those of the blocks: a bag of `labels`, or a number's standard score."""
+
+    column: str
+    labels: AnyArray | None = None
+    center: float = 0.0
+    spread: float = 1.0
+
+    @property
+    def n_features(self) -> int:
+        """Return how many columns there are."""
+        return 1 if self.labels is None else len(self.labels)
+
+    def matrix(self, values: Any) -> sparse.csr_array:
+        """Return the columns (n_rows, n_features) of numbers, or of lists of labels."""
+        if self.labels is None:
+            z = (np.asarray(values, dtype=np.float64) - self.center) / self.spread
+            return sparse.csr_array(np.nan_to_num(z)[:, None])
+        bags = [[] if bag is None else list(bag) for bag in values]
+        return bag_matrix(self.labels, bags).sign()
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model with the blocks that it was fitted on, of any rows; each has labels and a source."""
+    """A model with the blocks that it was fitted on, of any rows; each has labels and a source.
+
+    With `columns` it was fitted on a matrix, in which they follow those of the blocks.
+    """
 
     model: FactorizationMachine
     blocks: Sequence[Block]
     sources: Sequence[Source]
+    columns: Sequence[Columns] = ()
 
     def predict(
         self, table: Mapping[str, ArrayLike], params: Mapping[str, Any] | None = None
@@ -56,20 +101,29 @@ class Served:
         Of two classes that is the probability of the second. An id that was not known when the
         model was fitted carries no information. `params` is there for MLflow and unused.
         """
-        blocks = [
-            Block(
-                b.name,
-                level_numbers(_labels(b), table[s.column], s.unit),
-                b.n_levels,
-                b.side_features,
-                linear=b.linear,
-            )
-            for b, s in zip(self.blocks, self.sources, strict=True)
+        levels = [
+            source.levels(_labels(block), table[source.column])
+            for block, source in zip(self.blocks, self.sources, strict=True)
         ]
-        X = Design(tuple(blocks))
+        X = self._rows(levels, [c.matrix(table[c.column]) for c in self.columns])
         if isinstance(self.model, FMClassifier) and len(self.model.classes_) == 2:
             return self.model.predict_proba(X)[:, 1]
         return self.model.predict(X)
+
+    def check(self) -> None:
+        """Raise ValueError where the model was fitted on other blocks or columns."""
+        empty = [sparse.csr_array((1, columns.n_features)) for columns in self.columns]
+        check_X(self.model, self._rows([np.array([UNKNOWN])] * len(self.blocks), empty))
+
+    def _rows(
+        self, levels: Sequence[IndexArray], matrices: Sequence[sparse.csr_array]
+    ) -> Design | sparse.csr_array:
+        pairs = zip(self.blocks, levels, strict=True)
+        blocks = [replace(block, levels=of) for block, of in pairs]
+        if not self.columns:
+            return Design(tuple(blocks))
+        flat = [block.to_csr() for block in blocks]
+        return sparse.csr_array(sparse.hstack([*flat, *matrices], format="csr"))
 
 
 def save(served: Served, folder: str | os.PathLike[str]) -> None:
@@ -83,6 +137,8 @@ def save(served: Served, folder: str | os.PathLike[str]) -> None:
             "unit": source.unit,
             "linear": block.linear,
         }
+        if source.edges is not None:
+            about["edges"] = source.edges
         arrays |= {f"{b}/{key}": np.array(value) for key, value in about.items()}
         labels = _labels(block)
         arrays[f"{b}/labels"] = labels.astype(np.str_) if labels.dtype == object else labels
@@ -92,6 +148,11 @@ def save(served: Served, folder: str | os.PathLike[str]) -> None:
                 for part in ("data", "indices", "indptr")
             }
             arrays[f"{b}/side/shape"] = np.array(block.side_features.shape)
+    for c, columns in enumerate(served.columns):
+        arrays[f"columns/{c}/column"] = np.array(columns.column)
+        arrays[f"columns/{c}/score"] = np.array([columns.center, columns.spread])
+        if columns.labels is not None:
+            arrays[f"columns/{c}/labels"] = np.asarray(columns.labels).astype(np.str_)
     with written_aside(Path(folder, BLOCKS)) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -108,11 +169,18 @@ def load(folder: str | os.PathLike[str]) -> Served:
     model, arrays = load_estimator(Path(folder, MODEL)), read_arrays(path)
     try:
         n_blocks = len([name for name in arrays if name.endswith("/name")])
-        blocks, sources = zip(*(_block(arrays, b) for b in range(n_blocks)), strict=True)
-        check_X(model, Design(blocks))
+        described = [_block(arrays, b) for b in range(n_blocks)]
+        n_columns = len([name for name in arrays if name.endswith("/score")])
+        served = Served(
+            model,
+            [block for block, _ in described],
+            [source for _, source in described],
+            [_columns(arrays, c) for c in range(n_columns)],
+        )
+        served.check()
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
-    return Served(model, blocks, sources)
+    return served
 
 
 def _block(arrays: Mapping[str, AnyArray], b: int) -> tuple[Block, Source]:
@@ -125,7 +193,14 @@ def _block(arrays: Mapping[str, AnyArray], b: int) -> tuple[Block, Source]:
     name, column = (str(arrays[f"{b}/{key}"].item()) for key in ("name", "column"))
     unit, linear = int(arrays[f"{b}/unit"].item()), bool(arrays[f"{b}/linear"].item())
     row = np.array([UNKNOWN])
-    return Block(name, row, len(labels), side, labels=labels, linear=linear), Source(column, unit)
+    block = Block(name, row, len(labels), side, labels=labels, linear=linear)
+    return block, Source(column, unit, arrays.get(f"{b}/edges"))
+
+
+def _columns(arrays: Mapping[str, AnyArray], c: int) -> Columns:
+    column, (center, spread) = arrays[f"columns/{c}/column"], arrays[f"columns/{c}/score"]
+    labels = arrays.get(f"columns/{c}/labels")
+    return Columns(str(column.item()), labels, float(center), float(spread))
 
 
 _load_pyfunc = load

@@ -111,6 +111,16 @@ def level_numbers(labels: AnyArray, values: ArrayLike, unit: int = 1) -> IndexAr
     return np.where(labels[order[at]] == values, order[at], UNKNOWN)
 
 
+def bag_matrix(labels: AnyArray, bags: Sequence[Sequence[object]]) -> sparse.csr_array:
+    """Return (n_rows, n_labels): how often each bag has each label."""
+    rows = np.repeat(np.arange(len(bags)), [len(bag) for bag in bags])
+    every: list[object] = list(chain.from_iterable(bags))
+    levels = level_numbers(labels, np.array(every, dtype=object))
+    known = levels != UNKNOWN
+    entries = np.ones(known.sum()), (rows[known], levels[known])
+    return sparse.csr_array(entries, shape=(len(bags), len(labels)))
+
+
 def _kind(values: Any) -> str:
     """Return what a column is; TypeError where it is nothing of the kind."""
     dtype = values.dtype
@@ -160,12 +170,7 @@ def _matrix(column: Column, values: Any) -> sparse.csr_array:
     if column.kind == FIELD:
         return Block(column.name, _field(column, values), column.n_features).to_csr()
     bags = [[] if m else list(v) for v, m in zip(values, _missing(values), strict=True)]
-    rows = np.repeat(np.arange(len(bags)), [len(bag) for bag in bags])
-    every: list[object] = list(chain.from_iterable(bags))
-    levels = level_numbers(column.labels, np.array(every, dtype=object))
-    known = levels != UNKNOWN
-    entries = np.ones(known.sum()), (rows[known], levels[known])
-    return sparse.csr_array(entries, shape=(len(bags), column.n_features))
+    return bag_matrix(column.labels, bags)
 
 
 def _numbers(name: str, values: Any) -> FloatArray:

@@ -1,6 +1,15 @@
 """From a data set to what models are fitted on: named features, the same for every model."""
 
-from bench.features.building import FEATURES, build_design, features_of
+from bench.features.building import FEATURES, blocks_and_columns, build_design, features_of
+from bench.features.columns import bin_edges, center_and_spread
 from bench.features.times import SECONDS_PER_DAY
 
-__all__ = ["FEATURES", "SECONDS_PER_DAY", "build_design", "features_of"]
+__all__ = [
+    "FEATURES",
+    "SECONDS_PER_DAY",
+    "bin_edges",
+    "blocks_and_columns",
+    "build_design",
+    "center_and_spread",
+    "features_of",
+]

@@ -76,12 +76,24 @@ def build_design(
     """
     with checked():
         check_integer("features.min_count", min_count, low=1)
+    blocks, columns = blocks_and_columns(dataset, features, train_rows, min_count=min_count)
+    if not columns:
+        return Design(tuple(blocks))
+    matrices = [bag.matrix for bag in columns]
+    flat = [block.to_csr() for block in blocks]
+    return sparse.csr_array(sparse.hstack([*flat, *matrices], format="csr"))
+
+
+def blocks_and_columns(
+    dataset: Dataset, features: Sequence[str], train_rows: Rows, *, min_count: int = 1
+) -> tuple[list[Block], list[Bag]]:
+    """Return what `build_design` puts together: the blocks, then bags and standardized numbers."""
     functions = features_of(dataset, features)
     context = Context(dataset, train_rows)
     parts = [part for function in functions for part in function(context)]
     blocks = sorted((p for p in parts if isinstance(p, Block)), key=lambda block: block.linear)
     sides = [part for part in parts if isinstance(part, Side)]
-    columns = [part.matrix for part in parts if isinstance(part, Bag)]
+    columns = [part for part in parts if isinstance(part, Bag)]
     missing = {s.block for s in sides} - {b.name for b in blocks}
     if missing or not (blocks or columns):
         needed = ", ".join(sorted(missing))
@@ -89,16 +101,13 @@ def build_design(
     if min_count > 1:
         blocks = [_without_rare(block, train_rows, min_count) for block in blocks]
     blocks = [_joined(block, [s for s in sides if s.block == block.name]) for block in blocks]
-    if not columns:
-        return Design(tuple(blocks))
     linear = [block.name for block in blocks if block.linear]
-    if linear:
+    if columns and linear:
         raise UserError(
             f"features {', '.join(features)}: {', '.join(linear)} have weights without factors, "
             "which cannot be beside a bag or a standardized number"
         )
-    flat = [block.to_csr() for block in blocks]
-    return sparse.csr_array(sparse.hstack([*flat, *columns], format="csr"))
+    return blocks, columns
 
 
 def features_of(dataset: Dataset, features: Sequence[str]) -> list[Feature]:

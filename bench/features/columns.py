@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 from scipy import sparse
 
-from bench.data.dataset import Bag, Dataset
+from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError
 from bench.features.context import Context, Side
 from fm.design import Block
@@ -43,14 +43,12 @@ def crossed(context: Context, names: Sequence[str]) -> Iterator[Block]:
 def number(context: Context, name: str, standardized: bool) -> Iterator[Block | Bag]:
     """Give a number in bins between quantiles of training rows, or standardized by them."""
     values = context.dataset.rows[name].to_numpy(np.float64)
-    train = values[context.train_rows]
-    train = train[~np.isnan(train)]
     if standardized:
-        center, spread = (train.mean(), train.std()) if len(train) else (0.0, 1.0)
-        z = np.nan_to_num((values - center) / (spread or 1.0))
+        center, spread = center_and_spread(values[context.train_rows])
+        z = np.nan_to_num((values - center) / spread)
         yield Bag(sparse.csr_array(z[:, None]), (name,))
         return
-    edges = _edges(train if len(train) else values[~np.isnan(values)])
+    edges = bin_edges(values, context.train_rows)
     levels = np.searchsorted(edges, values, side="left")
     labels = [f"<= {edge:g}" for edge in edges] + [f"> {edges[-1]:g}" if len(edges) else "any"]
     missing = np.isnan(values)
@@ -118,13 +116,24 @@ def column_of(dataset: Dataset, of: str, name: str) -> pd.Series:
     return table[name]
 
 
-def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Highest values of all bins but the last: quantiles, of which some may be the same value."""
-    if not len(values):
-        return values
-    quantiles = np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1], method="inverted_cdf")
+def center_and_spread(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return mean and standard deviation, 1 where they do not differ, of what is not missing."""
+    values = values[~np.isnan(values)]
+    return (float(values.mean()), float(values.std()) or 1.0) if len(values) else (0.0, 1.0)
+
+
+def bin_edges(values: NDArray[np.float64], train_rows: Rows) -> NDArray[np.float64]:
+    """Return the highest values of all bins but the last: quantiles of training rows.
+
+    Of all rows where training has no value. Some quantiles may be the same value.
+    """
+    train, every = (some[~np.isnan(some)] for some in (values[train_rows], values))
+    known = train if len(train) else every
+    if not len(known):
+        return known
+    quantiles = np.quantile(known, np.linspace(0, 1, N_BINS + 1)[1:-1], method="inverted_cdf")
     edges = np.unique(quantiles)
-    return edges[edges < values.max()]
+    return edges[edges < known.max()]
 
 
 def _described(block: Block, table: pd.DataFrame) -> Side:

@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 
 from bench.identity import ROOT
+from bench.models import served_model
+from bench.run import run
+from bench.sweep import composed, job_of, load_data
 from bench.tracking import Experiment, RunReader
 from bench.ui import free_port
 from fm import Block, FMClassifier, FMOrdinal, FMRegressor
@@ -56,6 +59,32 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
     unknown = {name: np.array([column.dtype.type(0)]) for name, column in table.items()}
     nobody = Design([Block(b.name, [-1], b.n_levels, side_features=b.side_features) for b in X])
     np.testing.assert_array_equal(load(tmp_path).predict(unknown), expected(nobody))
+
+
+@pytest.mark.parametrize("features", ["device,price", "device,tags,price:standardized"])
+def test_records_of_named_columns_give_what_the_run_gave(features: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    price = rng.normal(size=80)
+    price[rng.random(80) < 0.1] = np.nan
+    rows = pd.DataFrame(
+        {
+            "device": rng.choice(["phone", "tv", None], 80),
+            "price": price,
+            "tags": rng.choice(["new|red", "red", "", "big|new|red"], 80),
+            "click": rng.integers(0, 2, 80),
+        }
+    )
+    rows.to_csv(tmp_path / "clicks.csv", index=False)
+    words = ["data=table", f"data.path={tmp_path}/clicks.csv", "data.target=click"]
+    words += ["data.fields=[device]", "data.numeric=[price]", "data.bags=[tags]", "split=random"]
+    cfg = composed([*words, f"features.names=[{features}]", "model=fm_gibbs", "model.n_iter=5"])
+    job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+    result = run(job)
+    served = served_model(job, result.fitted[0])
+    assert isinstance(served, Served)
+    save(served, tmp_path)
+    asked = rows.iloc[result.rows].assign(tags=rows["tags"].str.split("|"))
+    np.testing.assert_allclose(load(tmp_path).predict(asked), result.prediction, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
