@@ -19,6 +19,7 @@ from baselines.peers.scikit_learn import (
     BoostingClassifierOnTargetStatistics,
     BoostingOnTargetStatistics,
 )
+from bench.errors import UserError
 from fm import FMClassifier, FMRegressor
 
 CLASSIFIERS: Mapping[type[BaseEstimator], type[BaseEstimator]] = {
@@ -59,6 +60,11 @@ def model_for(model: BaseEstimator, task: str) -> BaseEstimator | None:
 
     None: there is none.
 
+    Raises
+    ------
+    UserError
+        The model is given a value that the classifier has no parameter for.
+
     Examples
     --------
     >>> model_for(FMRegressor(k=4), "binary")
@@ -70,7 +76,12 @@ def model_for(model: BaseEstimator, task: str) -> BaseEstimator | None:
     other = CLASSIFIERS.get(type(model)) if kind == "classifier" else None
     if other is None:
         return None
-    classifier = other(**model.get_params(deep=False))
+    params = model.get_params(deep=False)
+    only = params.keys() - other().get_params(deep=False).keys()
+    given = [name for name in sorted(only) if params[name] is not None]
+    if given:
+        raise UserError(f"model.{given[0]}={params[given[0]]} is not for a {task} target")
+    classifier = other(**{name: of for name, of in params.items() if name not in only})
     try:
         getattr(classifier, "check_params", lambda: None)()
     except ValueError:

@@ -90,6 +90,12 @@ def test_a_classifier_without_a_fitting_task_is_none() -> None:
     assert model_for(RidgeRegression(), "binary") is None
 
 
+def test_what_only_the_regressor_has_is_refused_where_it_is_given() -> None:
+    assert model_for(FMRegressor(k=3, noise_by=None), "binary").k == 3
+    with pytest.raises(UserError, match="model.noise_by=user is not for a binary target"):
+        model_for(FMRegressor(noise_by="user"), "binary")
+
+
 def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
     cfg = composed(["model=linear", "data=planted_clicks", "data.n_rows=100", "data.n_fields=2"])
     with pytest.raises(
