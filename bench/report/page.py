@@ -26,6 +26,7 @@ from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped
 from bench.tracking import Experiment, Record, RunReader
 from bench.tracking.lease import locked
+from bench.tracking.run_record import overrides_of
 
 READING = """\
 A model is fitted on train without its validation part; *validation* is its error there, and the
@@ -53,18 +54,6 @@ LOCK = ".report.lock"
 """File in the folder of all reports, locked by the process that writes one."""
 OLD = ("*.png", "*.svg", ".README.md.*", ".report.html.*", ".*.png.*")
 """Files of an earlier report, and those that a process was writing when it was killed."""
-HOW = (
-    "jobs",
-    "rerun",
-    "fail_fast",
-    "keep_model",
-    "results",
-    "job_seconds",
-    "sweep_seconds",
-    "tracking.uri",
-    "report.by",
-)
-"""Keys that say how to compute and to report, not what."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +103,8 @@ def subject_of(reader: RunReader, name: str) -> Subject:
 
 def sweep_folder(experiment: Experiment, sweep: str, words: str) -> str:
     """Return the folder, in `results`, of a sweep's report, by its id and its command's words."""
-    overrides = [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
     as_configured = [f"experiment={experiment.name.removesuffix('_simulated')}"]
-    return experiment.name if overrides == as_configured else f"sweeps/{sweep}"
+    return experiment.name if overrides_of(words) == as_configured else f"sweeps/{sweep}"
 
 
 def write(reader: RunReader, name: str, results: Path, by: str | None = None) -> Report:

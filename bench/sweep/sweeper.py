@@ -27,7 +27,6 @@ from bench.features import features_of
 from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import workers_at_most
 from bench.progress import Progress
-from bench.report.page import HOW
 from bench.sweep.compose import Plan, plan
 from bench.sweep.context import JobContext
 from bench.sweep.overrides import key_of
@@ -38,6 +37,7 @@ from bench.sweep.sweep_summary import summarize
 from bench.sweep.trials import computed, experiment_of, load_data
 from bench.sweep.uploader import Uploader
 from bench.tracking import MLflowTracker, Sweep
+from bench.tracking.run_record import overrides_of
 
 
 def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: Launch) -> None:
@@ -100,7 +100,7 @@ def _context(
 ) -> JobContext:
     cfg = planned.jobs[0]
     words = shlex.join(["-m", *overrides] if multirun else overrides)
-    sweep = _sweep(planned, overrides, dataset, words, tracker.owner)
+    sweep = _sweep(planned, dataset, words, tracker.owner)
     seconds = cfg.sweep_seconds
     return JobContext(
         experiment_of(cfg, dataset, planned.skipped),
@@ -116,11 +116,9 @@ def _context(
     )
 
 
-def _sweep(planned: Plan, overrides: list[str], dataset: Dataset, words: str, owner: str) -> Sweep:
+def _sweep(planned: Plan, dataset: Dataset, words: str, owner: str) -> Sweep:
     """Return the sweep, whose identity is what is asked; a single run is one without a name."""
-    asked = sorted(
-        o for o in overrides if o.partition("=")[0] not in HOW and not o.startswith("hydra")
-    )
+    asked = sorted(o for o in overrides_of(words) if not o.startswith("hydra"))
     names = {name for cfg in planned.jobs for name in code_targets(computed(cfg, dataset.task))}
     code = computed_by(code_version(tuple(sorted(names))))
     parts = {"overrides": asked, "data": dataset.digest, "code": code}

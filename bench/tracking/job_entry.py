@@ -22,6 +22,8 @@ from bench.tracking.queue_entry import CODE_FILE, Entry
 from bench.tracking.run_record import Experiment, Record, Sweep, flatten
 
 MAX_CURVE_POINTS = 500
+MAX_COLUMNS = 200
+"""In the schema of a data set."""
 MAX_METRICS = 1000
 """Of one call to MLflow, all curves together."""
 
@@ -120,7 +122,7 @@ def _thinned(values: np.ndarray, points: int) -> dict[int, float]:
 
 def _described(data: Dataset, split: str) -> dict[str, str]:
     profile: Mapping[str, object] = {
-        "ratings": len(data),
+        "rows": len(data),
         "sha256": data.digest,
         "scale": list(data.scale),
     }
@@ -128,6 +130,16 @@ def _described(data: Dataset, split: str) -> dict[str, str]:
         "name": data.name + (" (simulated)" if data.simulated else ""),
         "digest": data.digest[:16],
         "source": json.dumps({"uri": data.source}),
+        "schema": json.dumps({"mlflow_colspec": _schema(data.rows)}),
         "profile": json.dumps(profile),
         "context": split,
     }
+
+
+def _schema(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """Return name and type of each column, as MLflow writes them."""
+    types = {"b": "boolean", "i": "long", "u": "long", "f": "double", "M": "datetime"}
+    return [
+        {"name": str(name), "type": types.get(dtype.kind, "string"), "required": True}
+        for name, dtype in list(rows.dtypes.items())[:MAX_COLUMNS]
+    ]

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 QUESTION = "mlflow.bench.question"
 """Tag of an experiment, as JSON, which MLflow does not show."""
+COMMAND = "mlflow.bench.command"
+"""Tag of a sweep's run: the words of its command."""
 CURVE = "curve/"
 """Prefix of the metrics that are learning curves."""
 VALIDATION_CURVE = f"{CURVE}validation_mse"
@@ -213,7 +215,8 @@ class RunReader(Store):
         if from_store is None or from_store.tags.get("role") != "sweep":
             return None
         tags = from_store.tags
-        parent = ParentRun(tags["sweep"], tags["mlflow.note.content"], from_store.name)
+        words = tags.get(COMMAND) or tags["mlflow.note.content"]  # as earlier versions had it
+        parent = ParentRun(tags["sweep"], words, from_store.name)
         return self.experiment(from_store.experiment), parent
 
     def _no_experiment(self, name: str) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,18 @@ from bench.tracking.store_address import redacted
 
 CUT_OFF = "cut_off"
 """Tag of a run that was not written to its end."""
+HOW = (
+    "jobs",
+    "rerun",
+    "fail_fast",
+    "keep_model",
+    "results",
+    "job_seconds",
+    "sweep_seconds",
+    "tracking.uri",
+    "report.by",
+)
+"""Keys that say how to compute and to report, not what."""
 _FILE_NAME = re.compile(r"[^./\\\0][^/\\\0]{0,199}")
 
 
@@ -56,6 +69,11 @@ class Sweep:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "description", redacted(self.description))
+
+
+def overrides_of(words: str) -> list[str]:
+    """Return the overrides in the words of a command that say what is computed."""
+    return [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
 
 
 @dataclass(frozen=True)

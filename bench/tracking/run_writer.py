@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING
 
 from bench.errors import first_line
 from bench.files import sync, sync_tree
-from bench.identity import code_changes
-from bench.tracking.entities import data_of, metrics_of, params_of, tags_of
+from bench.identity import code_changes, code_version
+from bench.tracking.entities import (
+    data_of,
+    metrics_of,
+    params_of,
+    run_description,
+    source_tags,
+    sweep_description,
+    sweep_params,
+    tags_of,
+)
 from bench.tracking.queue_entry import Entry
-from bench.tracking.run_reader import CURVE
+from bench.tracking.run_reader import COMMAND, CURVE
 from bench.tracking.run_record import CUT_OFF, Experiment, Record, Sweep
 from bench.tracking.store_address import redacted
 from bench.tracking.writable_store import SIGN_OF_LIFE, WritableStore, now_ms
@@ -56,10 +65,15 @@ class MLflowTracker(WritableStore):
                     "sweep": sweep.id,
                     "owner": sweep.owner,
                     SIGN_OF_LIFE: now_ms(),
-                    "mlflow.note.content": sweep.description,
+                    COMMAND: sweep.description,
+                    "mlflow.note.content": sweep_description(
+                        experiment_id, sweep.id, sweep.description
+                    ),
+                    **source_tags(code_version().get("commit")),
                 }
                 run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
                 run_id = run.info.run_id
+            self.client.log_batch(run_id, params=sweep_params(sweep.description))
             changes = code_changes()
             if changes:  # written again: the process that made the run may have been killed here
                 self.client.log_text(run_id, redacted(changes), "code.diff")
@@ -75,7 +89,8 @@ class MLflowTracker(WritableStore):
         """
         from mlflow.entities import Metric
 
-        info = self.client.get_run(run_id).info
+        run = self.client.get_run(run_id)
+        info, tags = run.info, run.data.tags
         named = {f"best/{n}": v for n, v in metrics.items() if not n.startswith(CURVE)}
         logged = [Metric(name, value, info.start_time, 0) for name, value in named.items()]
         with self._writing():  # another sweep of the same jobs may end at the same moment
@@ -89,6 +104,12 @@ class MLflowTracker(WritableStore):
             for path in files:
                 self.client.log_artifact(run_id, str(path))
             self.client.log_batch(run_id, metrics=logged)
+            if COMMAND in tags:
+                report = f"{run_id}/{files[0].name}" if files else None
+                note = sweep_description(
+                    info.experiment_id, tags["sweep"], tags[COMMAND], best, report
+                )
+                self.client.set_tag(run_id, "mlflow.note.content", note)
 
     def join(self, entry: Entry, sweep: Sweep) -> None:
         """Make a settled job a part of a further sweep; forget it where its run was deleted."""
@@ -192,7 +213,10 @@ class MLflowTracker(WritableStore):
             if sweep.id not in parents:
                 parents[sweep.id] = self.begin_sweep(entry.experiment, sweep)
             tags["mlflow.parentRunId"] = parents[sweep.id]
-        return tags
+        note = run_description(
+            entry.record, self._experiment_id(entry.experiment), parents.get(sweep.id)
+        )
+        return tags | {"mlflow.note.content": note}
 
     def _sent_before(self, entry: Entry) -> str | None:
         """Return the run id of an entry that was sent complete; delete incomplete copies of it."""

@@ -172,6 +172,30 @@ def test_a_sweep_keeps_how_the_code_was_changed_and_hides_the_question(
     assert all(tag.startswith("mlflow.") for tag in tags)  # which MLflow does not show
 
 
+def test_runs_say_who_ran_what_and_where_to_read_on(tracker: MLflowTracker) -> None:
+    asked = Sweep("s13", "2 runs", "-m model=dummy 'data.path=<b>.csv' +model.l2=1,2", "mine")
+    failed = track(tracker, job(13.0), asked, ValueError("no <b>good</b>"))
+    parent = tracker.begin_sweep(EXPERIMENT, asked)
+    tracker.log_sweep(parent, {}, [], failed.run_id)
+    run, of_sweep = (tracker.client.get_run(id).data for id in (failed.run_id, parent))
+    note = run.tags["mlflow.note.content"]
+    assert "\n\n    ValueError: no <b>good</b>\n\n" in note, "as a block of code"
+    assert f"(#/experiments/1/runs/{parent})" in note and "`dummy` on three rows made here" in note
+    page = of_sweep.tags["mlflow.note.content"]
+    assert page.startswith("    python -m bench -m model=dummy 'data.path=<b>.csv'")
+    assert f"(#/experiments/1/runs/{failed.run_id})" in page and "tags.%60sweep.s13%60" in page
+    assert of_sweep.params == {"model": "dummy", "data.path": "<b>.csv", "model.l2": "1,2"}
+    for tags in (run.tags, of_sweep.tags):
+        assert tags["mlflow.source.name"] == "python -m bench" and tags["mlflow.user"]
+    (data,) = tracker.client.get_run(failed.run_id).inputs.dataset_inputs
+    columns = json.loads(data.dataset.schema)["mlflow_colspec"]
+    assert [(c["name"], c["type"]) for c in columns] == [
+        ("user", "long"),
+        ("item", "long"),
+        ("rating", "double"),
+    ]
+
+
 def test_sweep_is_resumed_not_repeated(tracker: MLflowTracker) -> None:
     first = tracker.begin_sweep(EXPERIMENT, sweep("s8"))
     tracker.log_sweep(first, {"test/mse_clipped": 0.5}, [])
