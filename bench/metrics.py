@@ -112,17 +112,8 @@ def log_losses(y: ArrayLike, probability: ArrayLike, scale: Scale = None) -> Los
 def evaluate(y: ArrayLike, prediction: ArrayLike, scale: Scale) -> dict[str, float]:
     """Return MSE, RMSE (rating units) and MAE of predictions, clipped to `scale` and raw.
 
-    Parameters
-    ----------
-    y, prediction : array-like of shape (n_rows,)
-        Observed and predicted values.
-    scale : (float, float) or None
-        Lowest and highest possible value; None: nothing is clipped.
-
-    Raises
-    ------
-    ValueError
-        If a prediction is missing or not finite, or there is no row.
+    Without a `scale` nothing is clipped. ValueError if a prediction is missing or not finite, or
+    there is no row.
     """
     y, prediction = _checked(y, prediction)
     result: dict[str, float] = {}
@@ -147,19 +138,8 @@ def evaluate_binary(y: ArrayLike, probability: ArrayLike, scale: Scale = None) -
     entropy of the rows' own base rate: 1 is no better than knowing the rate). With one class alone
     there is no `auc` and no `normalized_entropy`.
 
-    Parameters
-    ----------
-    y : array-like of shape (n_rows,)
-        Classes, 0 or 1.
-    probability : array-like of shape (n_rows,)
-        Probability of class 1.
-    scale : None
-        Ignored: classes have none.
-
-    Raises
-    ------
-    ValueError
-        If a class is neither 0 nor 1, a prediction is no probability, or there is no row.
+    ValueError if a class is neither 0 nor 1, a prediction is no probability, or there is no row;
+    `scale` is ignored.
 
     References
     ----------

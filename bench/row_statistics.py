@@ -17,11 +17,10 @@ from fm.design import Design
 def row_statistics(
     model: BaseEstimator, X_test: Design, dataset: Dataset, split: Split
 ) -> dict[str, NDArray]:
-    """Columns (n_test,).
+    """Return columns (n_test,) to be kept beside the predictions.
 
-    For each field, `user_ratings` or `device_rows`, how many training rows the row's level
-    has, and `std`, the standard deviation of the rating given the data, where the model has
-    one.
+    `user_ratings` or `device_rows`, for each field: how many training rows the row's level has;
+    `std`: the standard deviation of the rating given the data, where the model has one.
     """
     what = "ratings" if dataset.task == "rating" else "rows"
     columns = {f"{name}_{what}": _times(dataset, split, name) for name in dataset.fields}

@@ -107,7 +107,6 @@ class Choice:
 
     @property
     def model(self) -> str:
-        """Name of its model."""
         return self.chosen.model
 
     @property
@@ -137,18 +136,12 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """Its data and split, for a person."""
         return f"{quoted(self.source) or 'data unknown'}, split {quoted(self.split)}"
 
     @property
     def unmodified(self) -> list[Choice]:
         """Rows of code that is what its commit says."""
         return [row for row in self.rows if not row.chosen.modified]
-
-    @property
-    def modified(self) -> list[Choice]:
-        """The others."""
-        return [row for row in self.rows if row.chosen.modified]
 
     @property
     def shown(self) -> list[Choice]:
@@ -163,7 +156,6 @@ class Comparison:
 
     @property
     def several_features(self) -> bool:
-        """Whether rows differ in their features."""
         return len({row.chosen.features for row in self.rows}) > 1
 
 

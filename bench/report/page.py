@@ -108,20 +108,10 @@ def sweep_folder(experiment: Experiment, sweep: str, words: str) -> str:
 
 
 def write(reader: RunReader, name: str, results: Path, by: str | None = None) -> Report:
-    """Write the report of an experiment, or of the sweep with that parent run.
+    """Write the report of an experiment, or of the sweep whose parent run has the id `name`.
 
-    A report of the same runs is left as it is.
-
-    Parameters
-    ----------
-    reader : RunReader
-        Of the store that the runs are in.
-    name : str
-        An experiment, or the id of a sweep's parent run.
-    results : Path
-        Folder of all reports.
-    by : str, optional
-        Field whose levels get a table of their own errors.
+    It goes into a folder of `results`; one of the same runs is left as it is. The levels of the
+    field `by` get a table of their own errors.
     """
     subject = subject_of(reader, name)
     directory = results / subject.folder
@@ -177,14 +167,17 @@ def _compared(
 ) -> Iterator[str]:
     reference = subject.question.get("reference", "linear")
     several = comparison.several_features
-    for rows, what in (
-        (comparison.unmodified, ""),
-        (comparison.modified, "From modified code, so not comparable with the above:"),
-    ):
-        if what and rows:
-            yield what if comparison.unmodified else "All runs are of modified code."
-        if rows:
-            yield comparison_table(rows, reference, predictions, several_features=several)
+    unmodified = comparison.unmodified
+    modified = [row for row in comparison.rows if row.chosen.modified]
+    if unmodified:
+        yield comparison_table(unmodified, reference, predictions, several_features=several)
+    if modified:
+        yield (
+            "From modified code, so not comparable with the above:"
+            if unmodified
+            else "All runs are of modified code."
+        )
+        yield comparison_table(modified, reference, predictions, several_features=several)
     if left_out := incomplete(comparison.rows):
         yield left_out
     yield _reading(comparison) + _not_refitted(comparison.rows)
@@ -233,9 +226,8 @@ def _not_refitted(rows: Sequence[Choice]) -> str:
         if row.chosen.params.get("refit") == "False" and row.chosen.validation_error is not None
     ]
     names = ", ".join(map(code, dict.fromkeys(kept)))
-    return (
-        f" Of {names} the fit that was validated is tested itself (`refit=false`)." if kept else ""
-    )
+    said = f" Of {names} the fit that was validated is tested itself (`refit=false`)."
+    return said if kept else ""
 
 
 def _limits(cannot: Mapping[str, str], compared: Sequence[Comparison]) -> Iterator[str]:

@@ -8,9 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bench.metrics import TASKS
 from bench.report.figure_selection import draw_one
-from bench.report.figures.models import System, systems
+from bench.report.figures.models import systems
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
@@ -222,13 +224,13 @@ def findings(article: Article) -> str:
 
 def section(article: Article, title: str, directory: Path) -> list[str]:
     """Return the part of a report about an article, held against what was measured."""
-    points = [
-        System(
-            name, article.metric(name, WHOLE), article.metric(name, FIRST), article.published(name)
-        )
+    points = {
+        name: (article.metric(name, WHOLE), article.metric(name, FIRST), article.published(name))
         for name in article.systems
-    ]
-    drawing = systems(points, title, article.reference)
+    }
+    columns = ["whole", "first", "published"]
+    frame = pd.DataFrame.from_dict(points, "index", float, columns)
+    drawing = systems(frame, title, article.reference)
     figure = draw_one(drawing, directory / f"{drawing.name}.png")[1:]
     what = "\n".join(
         f"- {code(name)}: {of.get('what', '')}" for name, of in article.systems.items()

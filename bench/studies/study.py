@@ -173,8 +173,7 @@ class Study:
     about : what was measured and how, for the top of the page.
     parts : of the page, in its order.
     repeats : measurements of each quantity unless the command line asks for others.
-    any_code : whether a record is gone on with by other code; each measurement then says which
-        made it.
+    any_code : whether other code continues a record; each measurement then names its own.
     """
 
     name: str

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,18 +40,25 @@ HELD_OUT = {"validation": ("validation", "-"), "withheld": ("withheld by the pro
 """Rows that are not learned from, as curves name them -> what they are, and their line."""
 CENTERED: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
 PLAIN: dict[str, Any] = {"linestyle": "none", "markersize": 7}
+SYSTEM_MARKS: dict[str, dict[str, Any]] = {
+    "whole": {"label": "measured, whole test set", "marker": "o", "color": BLUE},
+    "first": {
+        "label": "measured, first 8,192 test rows",
+        "marker": "|",
+        "color": BLACK,
+        "markersize": 11,
+    },
+    "published": {
+        "label": "published in 2016",
+        "marker": "D",
+        "color": ORANGE,
+        "fillstyle": "none",
+        "markeredgewidth": 1.8,
+    },
+}
+"""Kind of error of a system -> how it is drawn."""
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 3}
 BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 4}
-
-
-@dataclass(frozen=True)
-class System:
-    """A line of `systems`: error on the whole test set, on the first rows, and as published."""
-
-    name: str
-    whole: float | None
-    first: float | None
-    published: float | None
 
 
 def pareto(models: pd.DataFrame, styles: Mapping[str, Look], label: str) -> Drawing:
@@ -196,34 +202,23 @@ def held_out(curves: Mapping[str, Curve], loss: str) -> str | None:
     return next((kind for kind in HELD_OUT if f"{kind}_{loss}" in curves), None)
 
 
-def systems(points: Sequence[System], title: str, reference: str) -> Drawing:
-    """Return a line for each system, MSE from left (better) to right, beside what was reported."""
-    hollow: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 1.8}
-    kinds: list[tuple[str, list[float | None], dict[str, Any]]] = [
-        ("measured, whole test set", [p.whole for p in points], {"marker": "o", "color": BLUE}),
-        (
-            "measured, first 8,192 test rows",
-            [p.first for p in points],
-            {"marker": "|", "color": BLACK, "markersize": 11},
-        ),
-        (
-            "published in 2016",
-            [p.published for p in points],
-            {"marker": "D", "color": ORANGE} | hollow,
-        ),
-    ]
+def systems(points: pd.DataFrame, title: str, reference: str) -> Drawing:
+    """Return a line for each system (the index), MSE from left (better) to right.
+
+    Columns are those of `SYSTEM_MARKS`, NaN where there is no value.
+    """
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(xlabel="test MSE (lower is better)")
         height = np.arange(len(points))[::-1]
-        for label, values, style in kinds:
-            shown = [(v, h) for v, h in zip(values, height, strict=True) if v is not None]
-            if shown:
-                axes.plot(*zip(*shown, strict=True), label=label, **PLAIN | style)
-        for point in points:
-            if point.name == reference and point.whole is not None:
-                axes.axvline(point.whole, color=GREY, linestyle=":", zorder=0, label=reference)
-        axes.set_yticks(height, [p.name for p in points])
+        for column, style in SYSTEM_MARKS.items():
+            if points[column].notna().any():
+                axes.plot(points[column], height, **PLAIN | style)
+        if np.isfinite(points["whole"].get(reference, np.nan)):
+            axes.axvline(
+                points["whole"][reference], color=GREY, linestyle=":", zorder=0, label=reference
+            )
+        axes.set_yticks(height, points.index)
         axes.set_ylim(-0.6, len(points) - 0.4)
         figure.legend(fontsize=9, **BELOW)
 
