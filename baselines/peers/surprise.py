@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import repeat
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,7 +44,6 @@ class SVD(Package, RegressorMixin, Estimator):
 
     package = "surprise"
     title = "Surprise"
-    algorithm: ClassVar = "SVD"
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Fit Surprise's algorithm to the rows with both levels known.
@@ -61,7 +60,7 @@ class SVD(Package, RegressorMixin, Estimator):
         rows = zip(users[known].tolist(), items[known].tolist(), y[known].tolist(), repeat(None))
         reader = surprise.Reader(rating_scale=(float(y.min()), float(y.max())))
         trainset = surprise.Dataset(reader).construct_trainset(list(rows))
-        algorithm = getattr(surprise, self.algorithm)(
+        algorithm = surprise.SVD(
             n_factors=self.k,
             n_epochs=self.n_iter,
             random_state=self.random_state,
@@ -84,18 +83,3 @@ class SVD(Package, RegressorMixin, Estimator):
         """The mean, and bias and factors of each user and item that has a rating."""
         trainset = self.model_.trainset
         return 1 + (1 + self.k) * (trainset.n_users + trainset.n_items)
-
-
-class SVDpp(SVD):
-    """SVD++: adds to a user's factors a vector of each item that she rated (Koren, KDD 2008).
-
-    An epoch goes over all ratings of the user for each of them, so that its time grows with their
-    square.
-    """
-
-    algorithm: ClassVar = "SVDpp"
-
-    @property
-    def n_parameters_(self) -> int:
-        """Those of `SVD`, and the vector of each item."""
-        return super().n_parameters_ + self.k * self.model_.trainset.n_items
