@@ -31,7 +31,7 @@ the same plus a small multiple of |change|^2, under which the objective still ne
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -43,6 +43,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
+from fm.features import FAR, centered, centers_of, uncentered
 from fm.model import Coefficients, predict
 from fm.monitor import Callback, Trace
 from fm.penalties import adjusted, scale_factors, split
@@ -73,7 +74,8 @@ class ALSFit:
     linear : (n_levels, 1) w of the levels of each linear block.
     sides : coefficients (n_side, k + 1) of each block's features of levels, n_side being 0 where it
         has none.
-    units : (n_columns,) 1 unless penalties are learned.
+    units, centers : (n_columns,) of a matrix; 1 and None unless penalties are learned.
+    w0 : that of the centered columns.
     penalties : l2_w and l2 where they are learned, in units of y and of the columns.
     sums : what is kept of each row.
     rows : checksum of the rows that the sums are of.
@@ -87,6 +89,8 @@ class ALSFit:
     linear: tuple[FloatArray, ...]
     sides: tuple[FloatArray, ...]
     units: FloatArray
+    centers: FloatArray | None
+    w0: float
     penalties: tuple[float, float]
     sums: dict[str, AnyArray]
     rows: int
@@ -137,13 +141,16 @@ def als(
     classes, learns = loss == "logistic", l2 is None or l2_w is None
     mean = np.average(y, weights=sample_weight)
     unit = 1.0 if classes else np.sqrt(np.average((y - mean) ** 2, weights=sample_weight)) or 1.0
-    rows = _Rows(X, y, sample_weight)
+    in_units = l2 is None and l2_w is None
+    centers = None if start is None else start.centers
+    if start is None and in_units:
+        centers = centers_of(X, sample_weight, FAR)
+    rows = _Rows(X if centers is None else centered(X, centers), y, sample_weight)
     aside: _Rows | None = None
     if learns:
         fitted, others = split(len(y))
         rows, aside = rows.take(fitted), rows.take(others) if len(others) else None
     X, y, weight = rows
-    in_units = l2 is None and l2_w is None
     machine = _Machine(X, weight, groups, k, dtype, in_units)
     n = len(y) if weight is None else weight.sum()
     f = None
@@ -156,7 +163,7 @@ def als(
         first, learned = 0, FIRST_PENALTIES
         machine.initialize(init_std * (np.sqrt(unit) if in_units else 1.0), rng)
     else:
-        first, learned, w0 = start.n_sweeps, start.penalties, start.coefficients.w0
+        first, learned, w0 = start.n_sweeps, start.penalties, start.w0
         f = machine.resume(start)
     target, alpha = y, 1.0
     if classes:
@@ -183,13 +190,16 @@ def als(
                 learned, watched = _learn(learned, coefficients, aside, classes)
             train_loss = value / n / (2 if classes else 1)
             values = {"objective": objective, "train_loss": train_loss, "watched": watched}
-            if trace.add(n_sweeps, coefficients, **values):
+            given = coefficients
+            if centers is not None:
+                given = Coefficients(*uncentered(w0, given.w, given.V, centers), given.V)
+            if trace.add(n_sweeps, given, **values):
                 break
         else:
             _warn_unless_converged(n_sweeps, trace.values["watched"])
     history = trace.arrays()
     del history["watched"]
-    return machine.fit(coefficients, learned, f, n_sweeps, history)
+    return replace(machine.fit(given, learned, f, n_sweeps, history), centers=centers, w0=w0)
 
 
 class _Machine:
@@ -295,6 +305,8 @@ class _Machine:
             tuple(block.theta for block in self._linear),
             tuple(self._sides),
             self._units,
+            None,
+            coefficients.w0,
             penalties,
             sums if f is None else sums | {"f": f},
             digest(self._X),

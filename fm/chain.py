@@ -30,6 +30,7 @@ class GibbsState:
     generator : `bit_generator.state`.
     units : those of the columns of a matrix (`fm.rows.Rows`); None where they are known to be the
         same.
+    centers : taken from the columns of a matrix beforehand.
     rows : checksums of X and of y, by which `gibbs` recognizes the rows; None where they are known
         to be the same.
     """
@@ -39,6 +40,7 @@ class GibbsState:
     n_sweeps: int
     units: FloatArray | None = None
     rows: tuple[int, int] | None = None
+    centers: FloatArray | None = None
 
 
 FIRST_W = 0.1

@@ -19,6 +19,8 @@ A sweep draws, each from its conditional given all the rest,
        Sabatti, Biometrika 2000, on such moves). It needs a level of the block in every row; of a
        matrix, whose groups may interact within themselves, only c_0 is moved.
 
+Columns of a matrix that lie far from 0 are centered first (`fm.features.centers_of`).
+
 Rendle, "Factorization Machines with libFM" (ACM TIST 2012) draws one coordinate at a time under
 diagonal priors; Salakhutdinov & Mnih (ICML 2008) have 1 and 3 for a matrix of users and items
 without biases.
@@ -26,7 +28,7 @@ without biases.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -36,6 +38,7 @@ from scipy import sparse
 from fm.arrays import AnyArray, FloatArray
 from fm.chain import Chain, GibbsState
 from fm.design import Design
+from fm.features import FAR, centered, centers_of, uncentered
 from fm.monitor import Callback, Trace
 from fm.posterior import Draws
 from fm.priors import Prior
@@ -88,6 +91,8 @@ def gibbs(
     n_jobs : threads; draws are the same whatever their number.
     callback : sees the current draw after every sweep, burn-in too; see `fm.monitor.Callback`.
     """
+    centers = centers_of(X, sample_weight, FAR) if start is None else start.centers
+    X = X if centers is None else centered(X, centers)
     trace = Trace(callback, "alpha", "w0", "train_mse", "cut_points")
     chain = Chain(
         X,
@@ -113,6 +118,9 @@ def gibbs(
         for sweep in sweeps:
             chain.sweep(each)
             draw = chain.current()
+            if centers is not None:
+                w0, w = uncentered(draw.w0, draw.w, draw.V, centers)
+                draw = draw._replace(w0=w0, w=w)
             if n_kept < len(kept) and sweep == kept[n_kept]:
                 for all_draws, x in zip(draws, draw, strict=True):
                     all_draws[n_kept] = x
@@ -121,4 +129,4 @@ def gibbs(
             if trace.add(sweep, draw, train_mse=chain.train_mse, **values):
                 break
     kept_draws = Draws(*(x[:n_kept] for x in draws))
-    return GibbsFit(kept_draws, trace.arrays(), chain.state(sweep))
+    return GibbsFit(kept_draws, trace.arrays(), replace(chain.state(sweep), centers=centers))

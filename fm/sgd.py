@@ -56,8 +56,8 @@ from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray, reuse_freed_me
 from fm.batches import compresses
 from fm.descent import Penalties, Rows, descent_of
 from fm.design import Design
-from fm.features import MatrixFeatures, centered, centers_of, features
-from fm.model import Coefficients, Matrix, predict
+from fm.features import MatrixFeatures, centered, centers_of, features, uncentered
+from fm.model import Coefficients, Matrix
 from fm.monitor import Callback, Trace
 from fm.penalties import adjusted, scale_factors
 
@@ -118,19 +118,14 @@ class SGDState:
     centers: FloatArray | None = None
 
     def coefficients(self) -> Coefficients:
-        """Return them in the units given, in arrays of their own; columns never seen have zeros.
-
-        With V' m = sum_j v_j m_j for centers m, the machine of x - m is that of x with
-        w_j - <v_j, V' m - v_j m_j> and its prediction at x = 0.
-        """
+        """Return them in the units given, in arrays of their own; columns never seen have zeros."""
         theta = self.theta if self.average is None else self.average
         theta = theta * (self.seen / self.units).astype(theta.dtype)[:, None]
         w0, w = self.offset + self.scale * self.w0, self.scale * theta[:, 0]
         V = math.sqrt(self.scale) * theta[: self.n_interacting, 1:]
-        if self.centers is not None:
-            w0 = float(predict(-self.centers[None], Coefficients(w0, w, V))[0])
-            w -= np.vecdot(V, self.centers @ V - self.centers[:, None] * V)
-        return Coefficients(w0, w, V)
+        if self.centers is None:
+            return Coefficients(w0, w, V)
+        return Coefficients(*uncentered(w0, w, V, self.centers), V)
 
 
 @dataclass(frozen=True)

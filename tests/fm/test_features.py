@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.linear_model import Ridge
 
+from fm import FMOrdinal, FMRegressor, load, save
 from fm.descent import RESIDUALS
 from fm.features import MatrixFeatures, OneHotFeatures, features
 from fm.model import Coefficients, predict
@@ -97,3 +99,47 @@ def test_column_units(kind):
     units = np.where(occurs > 0, np.sqrt(weight @ matrix**2 / np.where(occurs > 0, occurs, 1)), 1)
     np.testing.assert_allclose(x.column_units(weight), units)
     np.testing.assert_allclose(x.over(units).column_squares(weight), weight @ (matrix / units) ** 2)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("of", [np.asarray, sparse.csr_array], ids=["array", "sparse"])
+@pytest.mark.parametrize("solver", ["gibbs", "als"])
+def test_a_large_mean_of_a_column_changes_nothing(solver, of, tmp_path):
+    """Columns of mean 10 and 1,000 are predicted by as well as ridge regression does, or better."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(900, 6))
+    y = X @ rng.normal(size=6) + 0.3 * X[:, 0] * X[:, 1] + 0.5 * rng.normal(size=900)
+    ridge = Ridge().fit(X[:600], y[:600]).score(X[600:], y[600:])
+    predictions = []
+    for mean in (0, 10, 1000):
+        A = of(X + mean)
+        model = FMRegressor(k=3, solver=solver, n_iter=60, random_state=0).fit(A[:600], y[:600])
+        assert model.score(A[600:], y[600:]) > ridge - 0.01
+        predictions.append(model.predict(A[600:]))
+        averaged = predict(A[600:], model.coefficients_)
+        np.testing.assert_allclose(predictions[-1], averaged, atol=1e-6)
+    np.testing.assert_allclose(predictions[1], predictions[2], atol=1e-6)
+    save(model, tmp_path / "model.npz")
+    np.testing.assert_array_equal(load(tmp_path / "model.npz").predict(A[600:]), predictions[2])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["gibbs", "als"])
+def test_centered_fits_go_on_bit_for_bit(solver):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(5, 1, (200, 4)), rng.normal(size=200)
+    whole = FMRegressor(k=2, solver=solver, n_iter=6, random_state=0).fit(X, y)
+    part = FMRegressor(k=2, solver=solver, n_iter=3, warm_start=True, random_state=0)
+    part.fit(X, y).fit(X, y)
+    last = [m.draws_.w[-1] if solver == "gibbs" else m.coefficients_.w for m in (whole, part)]
+    np.testing.assert_array_equal(*last)
+
+
+def test_ordered_classes_of_centered_columns():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2))
+    y = np.digitize(X[:, 0] + 0.3 * rng.normal(size=600), [-0.5, 0.5])
+    model = FMOrdinal(k=1, n_iter=60, random_state=0)
+    near, far = (model.fit(X + m, y).predict_proba(X + m) for m in (0, 300))
+    assert np.mean(near.argmax(axis=1) == y) > 0.75
+    np.testing.assert_allclose(near, far, atol=0.1)
