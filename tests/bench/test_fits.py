@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import numpy as np
@@ -17,7 +16,6 @@ from bench.studies.fits import (
     rows_of,
     watched,
 )
-from bench.studies.isolated import in_new_process
 from fm import FMRegressor
 
 PLANTED = ("data=planted", "data.n_users=40", "data.n_items=60", "data.n_ratings=1000")
@@ -75,11 +73,3 @@ def test_parts_and_a_share_of_held_out_rows(rows: Rows) -> None:
     few = rows_of(*PLANTED, parts=("train", "validation"), most=10)
     assert len(few.held_out) == len(few.truth) == len(few.expected) == 10
     assert len(few.y) < len(rows.y)
-
-
-def test_a_process_of_its_own_returns_or_says_why_not() -> None:
-    assert in_new_process(len, "four") == 4
-    assert in_new_process(int, "four").startswith("ValueError: invalid literal")
-    assert in_new_process(os.abort) == "killed by SIGABRT (out of memory?)"
-    assert in_new_process(os._exit, 3) == "ended with status 3"
-    assert in_new_process(time.sleep, 60, limit=0.1) == "not within 0.1 s"

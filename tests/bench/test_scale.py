@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +143,11 @@ def test_larger_data_have_fewer_epochs() -> None:
 def test_threads_give_the_same_predictions() -> None:
     turns = race("fm_gibbs", TWO_THREADS, 30_000)
     assert len(turns) == TURNS and turns[-1][0].predictions == turns[-1][1].predictions
+
+
+def test_a_process_of_its_own_returns_or_says_why_not() -> None:
+    assert scale.in_new_process(len, "four") == 4
+    assert scale.in_new_process(int, "four").startswith("ValueError: invalid literal")
+    assert scale.in_new_process(os.abort) == "its process was killed (out of memory?)"
+    said = scale.in_new_process(time.sleep, 60, limit=0.1)
+    assert said == "TimeUp: stopped after 0.1 s, the time it was given"
