@@ -40,9 +40,14 @@ def data() -> tuple[Design, np.ndarray, Design, np.ndarray]:
     return X[split.train], y[split.train], X[split.test], y[split.test]
 
 
-@pytest.fixture(params=REGISTRY)
-def model(request: pytest.FixtureRequest) -> BaseEstimator:
-    return quick(request.param)
+@pytest.fixture(scope="module", params=REGISTRY)
+def fitted(request: pytest.FixtureRequest, data: tuple) -> BaseEstimator:
+    """A fitted model, whose `fit` keeps to what scikit-learn asks of it."""
+    model = quick(request.param)
+    before = {key: repr(value) for key, value in model.get_params().items()}
+    assert model.fit(data[0], target(model, data[1])) is model
+    assert {key: repr(value) for key, value in model.get_params().items()} == before
+    return model
 
 
 def quick(name: str) -> BaseEstimator:
@@ -66,43 +71,30 @@ def predicted(model: BaseEstimator, X: Design) -> np.ndarray:
     return model.predict_proba(X)[:, 1] if is_classifier(model) else model.predict(X)
 
 
-def test_fit_returns_self_and_keeps_hyperparameters(model: BaseEstimator, data: tuple) -> None:
-    X, y = data[0], target(model, data[1])
-    before = {key: repr(value) for key, value in model.get_params().items()}
-    assert model.fit(X, y) is model
-    assert {key: repr(value) for key, value in model.get_params().items()} == before
-
-
-def test_beats_the_mean(model: BaseEstimator, data: tuple) -> None:
-    X, X_test = data[0], data[2]
-    y, y_test = (target(model, values).astype(np.float64) for values in (data[1], data[3]))
-    prediction = predicted(model.fit(X, y), X_test)
+def test_beats_the_mean(fitted: BaseEstimator, data: tuple) -> None:
+    y, y_test = (target(fitted, values).astype(np.float64) for values in (data[1], data[3]))
+    prediction = predicted(fitted, data[2])
     assert prediction.dtype == np.float64 and prediction.shape == y_test.shape
-    if type(model).__name__ in ("BaseRate", "RowLookup"):  # no pair comes twice: the mean
+    if type(fitted).__name__ in ("BaseRate", "RowLookup"):  # no pair comes twice: the mean
         np.testing.assert_allclose(prediction, y.mean(), rtol=1e-12)
     else:
         assert np.mean((prediction - y_test) ** 2) < np.mean((y.mean() - y_test) ** 2)
 
 
-def test_same_seed_same_bits_also_after_clone_and_pickle(model: BaseEstimator, data: tuple) -> None:
-    X, y, X_test = data[0], target(model, data[1]), data[2]
-    fitted = model.fit(X, y)
+def test_same_seed_same_bits_also_after_clone_another_fit_and_pickle(
+    fitted: BaseEstimator, data: tuple
+) -> None:
+    X, y, X_test = data[0], target(fitted, data[1]), data[2]
     expected = predicted(fitted, X_test)
-    np.testing.assert_array_equal(predicted(clone(model).fit(X, y), X_test), expected)
+    twice = clone(fitted).fit(X[:500], y.max() + y.min() - y[:500]).fit(X, y)
+    np.testing.assert_array_equal(predicted(twice, X_test), expected)
     np.testing.assert_array_equal(predicted(pickle.loads(pickle.dumps(fitted)), X_test), expected)
 
 
-def test_a_second_fit_forgets_the_first(model: BaseEstimator, data: tuple) -> None:
-    X, y, X_test = data[0], target(model, data[1]), data[2]
-    expected = predicted(clone(model).fit(X, y), X_test)
-    twice = model.fit(X[:500], y.max() + y.min() - y[:500]).fit(X, y)
-    np.testing.assert_array_equal(predicted(twice, X_test), expected)
-
-
-def test_levels_without_information_are_legal(model: BaseEstimator, data: tuple) -> None:
-    X, y = data[0], target(model, data[1])
+def test_levels_without_information_are_legal(fitted: BaseEstimator, data: tuple) -> None:
+    X, y = data[0], target(fitted, data[1])
     fewer = (X.blocks[0].levels != 3) & (X.blocks[1].levels != 5)
-    model.fit(X[fewer], y[fewer])
+    model = clone(fitted).fit(X[fewer], y[fewer])
     user, item = X.blocks
     strangers = Design(
         [
@@ -115,23 +107,23 @@ def test_levels_without_information_are_legal(model: BaseEstimator, data: tuple)
     assert ((prediction >= y.min()) & (prediction <= y.max())).all()
 
 
-def test_counts_its_parameters_and_records_its_history(model: BaseEstimator, data: tuple) -> None:
-    X, y = data[0], target(model, data[1])
-    model.fit(X, y)
-    assert model.n_parameters_ >= 1 and model.n_parameters_ == int(model.n_parameters_)
-    lengths = {len(values) for values in getattr(model, "history_", {}).values()}
+def test_counts_its_parameters_and_records_its_history(fitted: BaseEstimator) -> None:
+    assert fitted.n_parameters_ >= 1 and fitted.n_parameters_ == int(fitted.n_parameters_)
+    lengths = {len(values) for values in getattr(fitted, "history_", {}).values()}
     assert len(lengths) <= 1
 
 
 @pytest.mark.parametrize(
-    ("name", "knob"),
+    ("fitted", "knob"),
     [(name, knob) for name, config in REGISTRY.items() for knob in KNOBS if knob in config],
+    indirect=["fitted"],
 )
-def test_knob_bites_and_nonsense_is_refused_by_name(name: str, knob: str, data: tuple) -> None:
-    model, (other, nonsense) = quick(name), KNOBS[knob]
-    X, y, X_test = data[0], target(model, data[1]), data[2]
-    changed = clone(model).set_params(**{knob: other})
-    before, after = (predicted(one.fit(X, y), X_test) for one in (model, changed))
-    assert not np.array_equal(before, after)
+def test_knob_bites_and_nonsense_is_refused_by_name(
+    fitted: BaseEstimator, knob: str, data: tuple
+) -> None:
+    other, nonsense = KNOBS[knob]
+    X, y, X_test = data[0], target(fitted, data[1]), data[2]
+    changed = clone(fitted).set_params(**{knob: other}).fit(X, y)
+    assert not np.array_equal(predicted(fitted, X_test), predicted(changed, X_test))
     with pytest.raises(ValueError, match=knob):
-        model.set_params(**{knob: nonsense}).check_params()
+        changed.set_params(**{knob: nonsense}).check_params()

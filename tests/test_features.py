@@ -25,7 +25,7 @@ PAIRS = [
     for model in REGISTRY
     for name in FEATURES
     # Vowpal Wabbit reads the same text for each of its models.
-    if name == "all" or not model.startswith("vw_") or model == "vw_lrq"
+    if not model.startswith("vw_") or model == "vw_lrq"
 ]
 OF_TWO_SIDES = ("mf", "nmf")
 """Models of a matrix, which has no place for a third thing."""
