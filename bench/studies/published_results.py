@@ -26,7 +26,7 @@ from bench.studies.study import (
 )
 from bench.tables import MISSING, markdown_table, number, seconds
 
-ORDER = ("douban", "ml1m", "ml100k", "ml100k_temporal", "frappe")
+ORDER = ("douban", "ml1m", "ml100k", "ml100k_splits", "ml100k_temporal", "frappe")
 NOT_MEASURED = "not measured"
 CONTEXTS = "experiment=contexts"
 N_FIELDS = (3, 10, 20, 40)
@@ -133,13 +133,18 @@ def _mean(of: Sequence[Mapping], metric: str) -> float:
 
 
 def _bars(benchmark: Benchmark, row: Row, values: Values) -> Iterator[Bar]:
-    """Yield the bars of a row, for its runs and for the mean of chains."""
+    """Yield the bars of a row, for its runs and for the mean of chains.
+
+    Runs of different test rows are judged by their mean.
+    """
+    splits = not {"split", "split.fold"}.isdisjoint(row.repeats)
     for metric, bound in row.bars.items():
         what = f"{benchmark.title}, {row.information}: {benchmark.metrics[metric]}, `{row.model}`"
         side = "low" if metric in benchmark.higher else "high"
         for over, of in _groups(benchmark, row, values):
             measured = np.array([run["values"][metric] for run in of])
-            yield Bar(f"{what}, {over}", measured, **{side: bound})
+            judged = np.array([measured.mean()]) if splits else measured
+            yield Bar(f"{what}, {'mean of ' * splits}{over}", judged, **{side: bound})
 
 
 def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:

@@ -34,7 +34,7 @@ from bench.tracking import Record, RunReader
 
 FILES = Path(__file__).parent / "published"
 REDRAW = "data.redraw"
-WORDS = {"seed": "seeds", "split.fold": "folds", REDRAW: "redrawn negatives"}
+WORDS = {"seed": "seeds", "split": "splits", "split.fold": "folds", REDRAW: "redrawn negatives"}
 """What varies between repeats -> what several of them are called."""
 DRAWN = ("fm_gibbs", "fm_ordinal")
 """Models whose predictions are means over a chain of draws, so that chains can be averaged."""
