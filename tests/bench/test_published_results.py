@@ -132,12 +132,33 @@ def test_only_values_of_the_same_information_are_compared() -> None:
 
 
 def test_a_bar_of_auc_is_a_lower_bound() -> None:
-    values = {"frappe: fm_gibbs, ids, seed=0": run(log_loss=0.13, auc=0.985)}
+    values = {"frappe: fm_gibbs, ids, 2 chains, seed=0": run(log_loss=0.13, auc=0.985)}
     values["frappe: lookup, user, item, seed=0"] = run(log_loss=0.16, auc=0.9)
     (section,) = sections(FRAPPE, values)
     bounds = [(bar.low, bar.high) for bar in section.bars]
     assert bounds == [(-np.inf, 0.140), (0.984, np.inf)] and all(bar.met for bar in section.bars)
     assert section.text.index("### From user and app alone") > section.text.index("FinalNet")
+
+
+def test_a_row_that_was_not_measured_says_why() -> None:
+    values = {"frappe: peer_libfm, ids, seed=0": "there is no libFM here\nmore"}
+    values["frappe: logistic, ids, seed=0"] = run(log_loss=0.3, auc=0.9)
+    (section,) = sections(FRAPPE, values)
+    line = next(line for line in section.text.splitlines() if "peer_libfm" in line)
+    assert "not measured" in line and line.rstrip(" |").endswith("there is no libFM here")
+
+
+def test_runs_of_different_splits_are_judged_by_their_mean() -> None:
+    head = "ml100k_splits: fm_gibbs, ids, day, side, implicit, implicit_items, sessions, u1 to u5"
+    errors = 0.85, 0.851, 0.9
+    values = {
+        f"{head}, split=u{i}": run(rmse_clipped=e, mse_clipped=e**2)
+        for i, e in enumerate(errors, start=1)
+    }
+    (section,) = sections(Benchmark.read("ml100k_splits"), values)
+    (bar,) = section.bars
+    assert bar.measured == pytest.approx([np.mean(errors)]) and not bar.met
+    assert bar.what.endswith("mean of 3 of 5 splits")
 
 
 def test_a_record_is_the_time_to_the_published_value() -> None:
