@@ -60,12 +60,7 @@ def _check(cfg: DictConfig) -> None:
     for group in CHOSEN:
         for key in OmegaConf.missing_keys(cfg[group]):
             raise UserError(f"{key} must be given: {key}=...")
-    name = cfg.experiment.name
-    if not (isinstance(name, str) and re.fullmatch(r"\w[\w .-]{0,79}", name)):
-        raise UserError(
-            "experiment.name must be letters, digits, spaces and .-_ only, since it names a "
-            f"folder, and begin with a letter or digit, got {quoted(name)}"
-        )
+    _check_folders(cfg)
     try:
         for task in TASKS:
             _check_model(cfg, task)
@@ -91,3 +86,14 @@ def _check_model(cfg: DictConfig, task: str) -> None:
     if not isinstance(model, BaseEstimator):
         raise TypeError(f"{type(model).__name__} is not derived from sklearn.base.BaseEstimator")
     getattr(model, "check_params", lambda: None)()
+
+
+def _check_folders(cfg: DictConfig) -> None:
+    name = cfg.experiment.name
+    if not (isinstance(name, str) and re.fullmatch(r"\w[\w .-]{0,79}", name)):
+        raise UserError(
+            "experiment.name must be letters, digits, spaces and .-_ only, since it names a "
+            f"folder, and begin with a letter or digit, got {quoted(name)}"
+        )
+    if cfg.results in (None, ""):
+        raise UserError("results= names no folder; leave it out for ./results")

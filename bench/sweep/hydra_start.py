@@ -23,6 +23,8 @@ from bench.sweep.overrides import check_choices, spelled_out
 FLAGS = {"-m", "--multirun"}
 MODES = {"hydra.mode=RUN", "hydra.mode=MULTIRUN"}
 WITH_VALUE = {"-cn", "--config-name", "-cd", "--config-dir"}
+OF_CFG = {"-p", "--package", "--resolve"}
+OTHERS_WITH_VALUE = {"-c", "--cfg", "-i", "--info", "-p", "--package", "--experimental-rerun"}
 OTHER_MODES = {"-h", "-c", "-i", "-r", "-sc", "--cfg", "--help", "--hydra-help", "--info", "--run"}
 OTHER_MODES |= {"--shell-completion", "--version", "--experimental-rerun"}
 
@@ -49,13 +51,16 @@ def start(arguments: Sequence[str]) -> int:
         The command line is wrong, or a run failed (`RunFailed`).
     """
     _check_folders(arguments)
-    check_choices(spelled_out(arguments))
     words = {argument.partition("=")[0] for argument in arguments} | set(arguments)
+    if words & OF_CFG and not words & {"-c", "--cfg"}:
+        raise UserError(f"{(words & OF_CFG).pop()} goes with --cfg job")
+    options, overrides = _split(arguments)
+    check_choices(overrides)
     several = bool(words & {*FLAGS, "hydra.mode=MULTIRUN"})
     # A single run is a sweep of one, so that one way leads to a result.
     mode = ["--multirun"] if several or not words & OTHER_MODES else []
     before = sys.argv
-    sys.argv = [before[0], *mode, *_options_first(arguments)]
+    sys.argv = [before[0], *mode, *options, *overrides]  # between which Hydra takes no option
     warnings.filterwarnings("ignore", message="provider=hydra.searchpath")  # `plan` refuses it
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through as they are, to be made sentences
     try:
@@ -75,18 +80,17 @@ def start(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _options_first(arguments: Sequence[str]) -> list[str]:
-    """Return what Hydra is given: options before overrides, between which it takes none."""
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the options, with their values, and the overrides."""
     options: list[str] = []
     words: list[str] = []
-    rest = iter(spelled_out(arguments))
-    for argument in rest:
-        if argument in FLAGS | MODES:
-            continue
-        (options if argument.startswith("-") else words).append(argument)
-        if argument in WITH_VALUE:
-            options += [next(rest, "")]
-    return [*options, *words]
+    before = ""
+    for argument in spelled_out(arguments):
+        is_value = before in WITH_VALUE or (before in OTHERS_WITH_VALUE and "=" not in argument)
+        if argument not in FLAGS | MODES:
+            (options if is_value or argument.startswith("-") else words).append(argument)
+        before = argument
+    return options, words
 
 
 def _check_folders(arguments: Sequence[str]) -> None:

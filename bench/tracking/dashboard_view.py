@@ -10,6 +10,8 @@ import zlib
 from bench.metrics import Task
 
 NAME = "leaderboard"
+MODE = "workflowType=machine_learning"
+"""What makes MLflow show its pages of training, not those of language models."""
 
 
 def saved_view(task: Task) -> str:

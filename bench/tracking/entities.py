@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from bench.metrics import task_of
 from bench.tables import MISSING, code, escaped
-from bench.tracking.dashboard_view import NAME, saved_view
+from bench.tracking.dashboard_view import MODE, NAME, saved_view
 from bench.tracking.queue_entry import Entry
 from bench.tracking.run_reader import CURVE, QUESTION
 from bench.tracking.run_record import Experiment, Record, overrides_of
@@ -89,7 +89,7 @@ def run_description(record: Record, experiment_id: str, parent: str | None) -> s
     if record.reason:
         parts.append(f"{record.status}:\n\n{_literal(record.reason)}")
     if parent is not None:
-        parts.append(f"[Its sweep](#/experiments/{experiment_id}/runs/{parent})")
+        parts.append(f"[Its sweep](#/experiments/{experiment_id}/runs/{parent}?{MODE})")
     return "\n\n".join(parts)
 
 
@@ -102,11 +102,11 @@ def sweep_description(
     """
     runs = f"#/experiments/{experiment_id}/runs"
     query = quote(f"tags.`sweep.{sweep}` = 'true'")
-    links = [f"[Its runs]({runs}?searchFilter={query})"]
+    links = [f"[Its runs]({runs}?{MODE}&searchFilter={query})"]
     if best is not None:
-        links.append(f"[The chosen one]({runs}/{best})")
+        links.append(f"[The chosen one]({runs}/{best}?{MODE})")
     if report is not None:
-        links.append(f"[The report]({runs}/{report.replace('/', '/artifacts/')})")
+        links.append(f"[The report]({runs}/{report.replace('/', '/artifacts/')}?{MODE})")
     return f"{_literal(f'python -m bench {words}')}\n\n{', '.join(links)}"
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from bench.errors import UserError, first_line
-from bench.tracking.dashboard_view import NAME
+from bench.tracking.dashboard_view import MODE, NAME
 from bench.tracking.local_store import damage_of
 from bench.tracking.result_queue import ResultQueue
 from bench.tracking.store_address import SQLITE, redacted, sqlite_path, sqlite_uri, store_name
@@ -173,7 +173,7 @@ class Store:
 
     def pages(self) -> dict[str, str]:
         """Return of each experiment the dashboard's page of its runs, lowest error first."""
-        view = f"runs?workflowType=machine_learning&viewStateShareKey={NAME}"
+        view = f"runs?{MODE}&viewStateShareKey={NAME}"
         return {
             e.name: f"#/experiments/{e.experiment_id}/{view}"
             for e in self.client.search_experiments()

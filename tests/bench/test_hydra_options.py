@@ -95,6 +95,9 @@ def test_a_log_file_is_written_where_one_is_asked_for(folder: Path) -> None:
         (["--config-dir", "{conf}", "model.l3=3"], "model.l3"),
         (["hydra.searchpath=[file://{folder}/cnf]"], "hydra.searchpath: there is no folder"),
         (["hydra.sweeper.params={{model.l2: '1,2'}}"], "has several values: a sweep needs -m"),
+        (["--resolve"], "--resolve goes with --cfg"),
+        (["-p", "model"], "-p goes with --cfg"),
+        (["results="], "results= names no folder"),
     ],
 )
 def test_options_that_are_refused(
@@ -103,3 +106,10 @@ def test_options_that_are_refused(
     assert run(folder, *words) == 2
     shown = capsys.readouterr().err
     assert said in shown and shown.count("\n") == 1
+
+
+def test_options_may_stand_behind_overrides(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(folder, "model.l2=9", "--cfg", "job", "--package", "model") == 0
+    assert "l2: 9" in capsys.readouterr().out
+    assert run(folder, "--info", "searchpath") == 0
+    assert "Config search path" in capsys.readouterr().out

@@ -180,10 +180,10 @@ def test_runs_say_who_ran_what_and_where_to_read_on(tracker: MLflowTracker) -> N
     run, of_sweep = (tracker.client.get_run(id).data for id in (failed.run_id, parent))
     note = run.tags["mlflow.note.content"]
     assert "\n\n    ValueError: no <b>good</b>\n\n" in note, "as a block of code"
-    assert f"(#/experiments/1/runs/{parent})" in note and "`dummy` on three rows made here" in note
+    assert f"(#/experiments/1/runs/{parent}?" in note and "`dummy` on three rows made here" in note
     page = of_sweep.tags["mlflow.note.content"]
     assert page.startswith("    python -m bench -m model=dummy 'data.path=<b>.csv'")
-    assert f"(#/experiments/1/runs/{failed.run_id})" in page and "tags.%60sweep.s13%60" in page
+    assert f"(#/experiments/1/runs/{failed.run_id}?" in page and "tags.%60sweep.s13%60" in page
     assert of_sweep.params == {"model": "dummy", "data.path": "<b>.csv", "model.l2": "1,2"}
     for tags in (run.tags, of_sweep.tags):
         assert tags["mlflow.source.name"] == "python -m bench" and tags["mlflow.user"]
