@@ -37,6 +37,10 @@ from fm.design import Design
 from fm.validation import check_choice
 
 
+NAMES = {"fm": "FM", "ffm": "FFM", "fwfm": "FwFM"}
+"""What modern-fm calls each kind."""
+
+
 @dataclass(eq=False, repr=False)
 class ModernFM(Package, RegressorMixin, Estimator):
     """Regression by modern-fm.
@@ -64,12 +68,11 @@ class ModernFM(Package, RegressorMixin, Estimator):
 
     package = "modern_fm"
     title = "modern-fm"
-    _kinds: ClassVar[tuple[str, ...]] = ("fm", "ffm")
     _suffix: ClassVar = "Regressor"
 
     def check_params(self) -> None:
         super().check_params()
-        check_choice("kind", self.kind, self._kinds)
+        check_choice("kind", self.kind, tuple(NAMES))
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """Fit to the rows.
@@ -77,14 +80,15 @@ class ModernFM(Package, RegressorMixin, Estimator):
         Raises
         ------
         TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another
-            length.
+            length, or the kind is for classes only.
         ImportError : modern-fm is not installed.
         """
         self.check_params()
         sizes = group_sizes(check_design(X))
         check_factors_everywhere(X, self.title)
-        names = {"fm": "FM", "ffm": "FFM", "fwfm": "FwFM"}
-        model = getattr(self.module(), names[self.kind] + self._suffix)(
+        if self.kind == "fwfm" and self._suffix == "Regressor":
+            raise ValueError("modern-fm has kind=fwfm for two classes only")
+        model = getattr(self.module(), NAMES[self.kind] + self._suffix)(
             n_factors=self.k,
             learning_rate=self.learning_rate,
             l2_linear=self.l2,
@@ -111,7 +115,6 @@ class ModernFM(Package, RegressorMixin, Estimator):
 class ModernFMClassifier(BinaryClassifier, ModernFM):
     """Logistic regression by modern-fm; see `ModernFM` for its parameters."""
 
-    _kinds = ("fm", "ffm", "fwfm")
     _suffix = "Classifier"
 
     def fit(self, X: Design, y: ArrayLike) -> Self:

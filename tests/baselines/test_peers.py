@@ -286,8 +286,8 @@ def test_modern_fm_is_given_the_fields_of_the_columns(kind: str, clicks: tuple) 
     )
     np.testing.assert_allclose(model.predict(X[:20]), expected, atol=1e-4)
     assert model.n_parameters_ == 1 + inner.w_.size + inner.V_.size
-    with pytest.raises(ValueError, match="kind must be one of fm, ffm, got 'fwfm'"):
-        ModernFM("fwfm").check_params()
+    with pytest.raises(ValueError, match="kind=fwfm for two classes only"):
+        ModernFM("fwfm").fit(X, labels)
 
 
 def test_what_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
