@@ -36,7 +36,6 @@ from baselines.parameters import (
 from fm.design import Design
 from fm.validation import check_choice
 
-
 NAMES = {"fm": "FM", "ffm": "FFM", "fwfm": "FwFM"}
 """What modern-fm calls each kind."""
 

@@ -192,8 +192,9 @@ chain). Test rows are looked at to draw these curves alone; the number of sweeps
 
 {markdown_table(header, lines, left=3)}
 
-To add a row, give it `curve: true` in `bench/studies/published/DATA.yaml`. Of other programs no
-curve was measured."""
+Other programs show no sweeps: they are fitted anew with an eighth, a quarter, half and all of them,
+and the seconds are of the first fit that reaches the value. To add a row, give it `curve: true` in
+`bench/studies/published/DATA.yaml`."""
     return [Section("Records: how fast is the published value reached?", text)]
 
 

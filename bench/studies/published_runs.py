@@ -207,7 +207,10 @@ def measure_chains(benchmark: Benchmark, row: Row, context: Context) -> dict[str
 
 
 def measure_curve(words: Sequence[str], variable: str | None, _: Context) -> dict[str, Any]:
-    """Return RMSE on the test rows after each sweep, and the CPU seconds of the fit until then."""
+    """Return RMSE on the test rows after each sweep, and the CPU seconds of the fit until then.
+
+    A model that shows no sweeps is fitted anew with an eighth, a quarter, half and all of them.
+    """
     _needs(variable)
     trial, cfg = _trial(words)
     dataset = load_data(cfg)
@@ -216,12 +219,25 @@ def measure_curve(words: Sequence[str], variable: str | None, _: Context) -> dic
     X = build_design(dataset, job.features, split.development, min_count=job.min_count)
     model = clone(job.model)
     train, test = split.development, split.test
-    with Measured(job.threads) as cost:
-        model.fit(X[train], dataset.y[train], validation=(X[test], dataset.y[test]))
-    share = cost.cpu_seconds / cost.seconds
+    if "callback" in model.get_params():
+        with Measured(job.threads) as cost:
+            model.fit(X[train], dataset.y[train], validation=(X[test], dataset.y[test]))
+        seconds = model.history_["seconds"] * (cost.cpu_seconds / cost.seconds)
+        rmse = np.sqrt(model.history_["validation_mse"])
+    else:
+        seconds, rmse = [], []
+        for part in (8, 4, 2, 1):
+            fitted = clone(model).set_params(n_iter=model.n_iter // part)
+            with Measured(job.threads) as cost:
+                fitted.fit(X[train], dataset.y[train])
+            error = TASKS["rating"].evaluate(
+                dataset.y[test], fitted.predict(X[test]), dataset.scale
+            )
+            seconds.append(cost.cpu_seconds)
+            rmse.append(error["rmse_clipped"])
     return {
-        "seconds": np.round(model.history_["seconds"] * share, 3),
-        "rmse": np.round(np.sqrt(model.history_["validation_mse"]), 5),
+        "seconds": np.round(seconds, 3),
+        "rmse": np.round(rmse, 5),
         "code": job.code["source"][:12],
     }
 

@@ -114,6 +114,9 @@ def test_a_learning_curve_ends_at_the_error_of_the_run() -> None:
     curve = measure_curve(PLANTED, None, Context(1, {}))
     assert len(curve["seconds"]) == len(curve["rmse"]) == 4
     assert np.all(np.diff(curve["seconds"]) >= 0) and np.all(curve["rmse"] > 0)
+    others = [*PLANTED[:6], "model=peer_sklearn_boosting", "model.n_iter=16", *PLANTED[-1:]]
+    curve = measure_curve(others, None, Context(1, {}))
+    assert len(curve["seconds"]) == len(set(curve["rmse"])) == 4
 
 
 def test_only_values_of_the_same_information_are_compared() -> None:
