@@ -19,6 +19,7 @@ from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, exit_status
 from bench.features import SECONDS_PER_DAY, bin_edges, blocks_and_columns, center_and_spread
 from bench.run import Job, run
+from bench.runs import run_named
 from bench.sweep.compose import composed
 from bench.sweep.recompose import recomposed
 from bench.sweep.trials import job_of, load_data
@@ -42,21 +43,25 @@ EXAMPLE = 5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Log the model of the run that the command line names; return 0."""
     parser = argparse.ArgumentParser(prog="python -m bench.models", description=__doc__)
-    parser.add_argument("run", help="id of a finished run that was tested")
+    parser.add_argument(
+        "run", help="digest or id of a finished run that was tested, or how it begins"
+    )
     parser.add_argument(
         "data", nargs="*", help="words of its command that say which data: data=..., data.path=..."
     )
     parser.add_argument(
         "--results", default="results", help="folder of the store (default: results)"
     )
-    asked = parser.parse_args(arguments)
-    evidence = RunReader(directory=asked.results)
-    words = asked.data or [f"data={evidence.tags(asked.run)['data']}"]
-    print(keep(evidence, asked.run, load_data(composed(words))))
+    options = parser.parse_args(arguments)
+    reader = RunReader(directory=options.results)
+    reader.refuse_empty()
+    record = run_named(reader.all_records(), options.run)
+    words = options.data or [f"data={record.tags['data']}"]
+    print(keep(reader, record.run_id, load_data(composed(words))))
     return 0
 
 
-def keep(evidence: RunReader, run_id: str, dataset: Dataset) -> str:
+def keep(reader: RunReader, run_id: str, dataset: Dataset) -> str:
     """Fit the model of a run again and log it, once; return its address, or why it has none.
 
     Raises
@@ -64,33 +69,33 @@ def keep(evidence: RunReader, run_id: str, dataset: Dataset) -> str:
     UserError
         The run was not tested, or the fit does not predict what the run did: code or data differ.
     """
-    tags = evidence.tags(run_id)
+    tags = reader.tags(run_id)
     if LOGGED in tags:
         return tags[LOGGED]
-    if evidence.data(run_id).digest != dataset.digest[:16]:
+    if reader.data(run_id).digest != dataset.digest[:16]:
         raise UserError(
             f"run {run_id} is of other ratings than {dataset.source}: say which, data=..."
         )
-    job = job_of(recomposed(tags, evidence.config(run_id)), tags, dataset)
+    job = job_of(recomposed(tags, reader.config(run_id)), tags, dataset)
     if job.digest != tags["digest"]:
         raise UserError(
             f"run {run_id} is of other code or settings than those here: "
             f"python -m bench.runs show {run_id} says what it covers"
         )
     if isinstance(job.model, FactorizationMachine):
-        known = _fitted_again(evidence, run_id, job)
+        address = _fitted_again(reader, run_id, job)
     else:
-        known = (
+        address = (
             f"no: {type(job.model).__name__} has no file format of its own, and nothing is pickled"
         )
-    evidence.client.set_tag(run_id, LOGGED, known)
-    return known
+    reader.client.set_tag(run_id, LOGGED, address)
+    return address
 
 
-def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
+def _fitted_again(reader: RunReader, run_id: str, job: Job) -> str:
     result = run(job)
     if not np.allclose(
-        evidence.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8
+        reader.predictions(run_id)["prediction"], result.prediction, rtol=0, atol=1e-8
     ):
         raise UserError(
             f"run {run_id} cannot be repeated: with the code here its predictions are others"
@@ -99,7 +104,7 @@ def _fitted_again(evidence: RunReader, run_id: str, job: Job) -> str:
     served = served_model(job, result.fitted[0])
     if isinstance(served, str):
         return f"no: {served}"
-    return log_model(evidence, run_id, served, _example(job.dataset, served, result.rows[:EXAMPLE]))
+    return log_model(reader, run_id, served, _example(job.dataset, served, result.rows[:EXAMPLE]))
 
 
 def served_model(job: Job, model: BaseEstimator) -> Served | str:

@@ -56,35 +56,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         form = command.add_mutually_exclusive_group()
         form.add_argument("--csv", action="store_true")
         form.add_argument("--json", action="store_true")
-    asked = parser.parse_args(arguments)
-    return exit_status(lambda: _show(asked))
+    options = parser.parse_args(arguments)
+    return exit_status(lambda: _show(options))
 
 
-def _show(asked: argparse.Namespace) -> int:
-    tracker = MLflowTracker(directory=asked.results)
+def _show(options: argparse.Namespace) -> int:
+    tracker = MLflowTracker(directory=options.results)
     tracker.refuse_empty()
-    if asked.command == "show":
-        print(covered(tracker, found(tracker.all_records(), asked.run)))
+    if options.command == "show":
+        print(covered(tracker, run_named(tracker.all_records(), options.run)))
         return 0
-    if asked.command == "compare":
-        records = [found(tracker.all_records(), prefix) for prefix in asked.run]
+    if options.command == "compare":
+        records = [run_named(tracker.all_records(), prefix) for prefix in options.run]
     else:
         records = [
             r
-            for r in tracker.all_records(asked.experiment)
-            if (asked.model in (None, r.model)) and (asked.status in (None, r.status))
+            for r in tracker.all_records(options.experiment)
+            if (options.model in (None, r.model)) and (options.status in (None, r.status))
         ]
         records.sort(key=lambda r: (_comparable(r), _error(r), r.name))
-        if asked.command == "list" and (asked.csv or asked.json):
-            records = records[: asked.limit]
-    if asked.csv or asked.json or asked.command == "export":
-        (_write_json if asked.json else _write_csv)(records)
+        if options.command == "list" and (options.csv or options.json):
+            records = records[: options.limit]
+    if options.csv or options.json or options.command == "export":
+        (_write_json if options.json else _write_csv)(records)
     else:
-        print(difference(records) if asked.command == "compare" else listing(records, asked.limit))
+        print(
+            difference(records) if options.command == "compare" else listing(records, options.limit)
+        )
     return 0
 
 
-def found(records: Sequence[Record], prefix: str) -> Record:
+def run_named(records: Sequence[Record], prefix: str) -> Record:
     """Return the run whose digest or run id begins so; of several attempts, the one that counts.
 
     Raises

@@ -8,6 +8,7 @@ writes down, for which it has no call. A test holds what is read here against ML
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -165,6 +166,9 @@ def move_artifacts(path: Path, folder: Path) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    uri = f"{path.as_uri()}?mode=ro"
+    # SQLite makes files beside a database even to read it. On a disk that is read-only it reads a
+    # database that is said not to change; of one with a journal it would miss what that has.
+    unchanging = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    uri = f"{path.as_uri()}?{'immutable=1' if unchanging else 'mode=ro'}"
     with closing(sqlite3.connect(uri, timeout=BUSY_SECONDS, uri=True)) as db:
         yield db

@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from bench.errors import UserError
 from bench.run import Pruned
 from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts
+from bench.tracking.local_store import damage_of, read_runs
 from bench.tracking.models import log_model
 from bench.tracking.run_record import CUT_OFF, Experiment
 from bench.tracking.run_writer import UnsentError
@@ -122,6 +124,15 @@ def test_records_of_a_sweep_share_the_texts_that_are_the_same(store: MLflowTrack
     for name in ("tags", "params"):
         pairs = [(getattr(first, name)[key], text) for key, text in getattr(second, name).items()]
         assert pairs and all(a is b for a, b in pairs if a == b)
+
+
+def test_a_store_on_a_read_only_disk_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path
+) -> None:
+    path = shutil.copy(empty_store, tmp_path)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert damage_of(Path(path)) is None and read_runs(Path(path)) == []
+    assert [file.name for file in tmp_path.iterdir()] == [Path(path).name], "nothing is made"
 
 
 def test_what_killed_processes_left_half_written_is_removed(store: MLflowTracker) -> None:

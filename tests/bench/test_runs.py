@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.runs import _no_formula, found, listing, main
+from bench.runs import _no_formula, listing, main, run_named
 from bench.tracking import MLflowTracker, Record
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
@@ -75,8 +75,8 @@ def test_of_several_attempts_the_one_that_counts_is_compared() -> None:
         Record(run_id, "n", "m", status, None, {}, {}, {"digest": "abc"}, began=began)
         for run_id, status, began in (("1", "FINISHED", 1.0), ("2", "FAILED", 2.0))
     )
-    assert found([failed, finished], "ab") is finished
-    assert found([failed, finished], "2") is failed
+    assert run_named([failed, finished], "ab") is finished
+    assert run_named([failed, finished], "2") is failed
 
 
 def test_an_empty_folder_is_not_made_a_store(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
