@@ -73,7 +73,7 @@ def _groups(benchmark: Benchmark, row: Row, values: Values) -> Iterator[tuple[st
     if measured:
         yield row.over(list(measured)), list(measured.values())
     if chains:
-        yield f"mean of {chains['chains']} chains", [chains]
+        yield f"predictions of {chains['chains']} seeds averaged", [chains]
 
 
 def table(
@@ -273,7 +273,7 @@ STUDY = Study(
     "test, tested once, nothing chosen by test rows; mean ± standard deviation (ddof = 1) over n "
     "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
     "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
-    "of one core. *Mean of chains*: the seeds' predictions averaged, their times added; "
+    "of one core. *Predictions averaged*: those of several seeds, their times added; "
     "`model.n_chains=` does the same in one fit. The record (JSON) names the "
     "code of each run. What is missing was not measured; no value is "
     "copied from elsewhere.",

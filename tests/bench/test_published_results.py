@@ -107,7 +107,7 @@ def test_chains_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mean["values"][RMSE] == 0.0
     assert (mean["seconds"], mean["cpu"], mean["chains"]) == (6.0, 3.0, 3)
     text = sections(DOUBAN, runs | {f"douban: {row.name}, mean of chains": mean})[0].text
-    assert "mean of 3 chains" in text
+    assert "predictions of 3 seeds averaged" in text
 
 
 def test_a_learning_curve_ends_at_the_error_of_the_run() -> None:
