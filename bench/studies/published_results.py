@@ -133,18 +133,13 @@ def _mean(of: Sequence[Mapping], metric: str) -> float:
 
 
 def _bars(benchmark: Benchmark, row: Row, values: Values) -> Iterator[Bar]:
-    """Yield the bars of a row, for its runs and for the mean of chains.
-
-    Runs of different test rows are judged by their mean.
-    """
-    splits = not {"split", "split.fold"}.isdisjoint(row.repeats)
+    """Yield the bars of a row, for the mean over its runs and for averaged predictions."""
     for metric, bound in row.bars.items():
         what = f"{benchmark.title}, {row.information}: {benchmark.metrics[metric]}, `{row.model}`"
         side = "low" if metric in benchmark.higher else "high"
         for over, of in _groups(benchmark, row, values):
-            measured = np.array([run["values"][metric] for run in of])
-            judged = np.array([measured.mean()]) if splits else measured
-            yield Bar(f"{what}, {'mean of ' * splits}{over}", judged, **{side: bound})
+            mean = np.array([_mean(of, metric)])
+            yield Bar(f"{what}, {'mean of ' * (len(of) > 1)}{over}", mean, **{side: bound})
 
 
 def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
