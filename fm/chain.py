@@ -70,7 +70,7 @@ class Chain:
         likelihood: str,
         weight: FloatArray | None,
         groups: ArrayLike | None,
-        noise_by: str | None,
+        noise_by: str | None = None,
         prior: Prior | None,
         dtype: DTypeLike,
     ) -> None:

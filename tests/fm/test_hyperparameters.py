@@ -56,7 +56,7 @@ def test_bad_hyperparameters_are_named(params, message, data):
         FMRegressor(**params).fit(*data)
 
 
-OTHER_VALUES = {"schedule": "constant", "groups": [0]}
+OTHER_VALUES = {"schedule": "constant", "groups": [0], "noise_by": "user"}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
