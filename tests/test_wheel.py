@@ -70,27 +70,31 @@ def test_the_template_runs_from_a_wheel_in_a_folder_of_its_own(site: Path, tmp_p
 def test_the_tutorial_is_a_walk_in_an_empty_folder(site: Path, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
     env = os.environ | {"PYTHONPATH": str(site)}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    programs = f"{site / 'bin'}{os.pathsep}{Path(sys.executable).parent}"
+    env["PATH"] = f"{programs}{os.pathsep}{env['PATH']}"
+    folder = tmp_path
     for who in ("AUTHOR", "COMMITTER"):
         env |= {f"GIT_{who}_NAME": "A reader", f"GIT_{who}_EMAIL": "reader@example.org"}
     shown = ""
     for language, code in re.findall(r"```(python|yaml|sh)\n(.*?)```", text, re.S):
         if language != "sh":
-            path = tmp_path / re.match(r"# (\S+)\n", code)[1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(code, "utf-8")
+            (folder / re.match(r"# (\S+)\n", code)[1]).write_text(code, "utf-8")
             continue
         done = subprocess.run(
             ["bash", "-ec", code],
             check=False,
             capture_output=True,
             text=True,
-            cwd=tmp_path,
+            cwd=folder,
             env=env,
         )
+        entered = re.search(r"^cd (\S+)$", code, re.M)
+        folder = folder / entered[1] if entered else folder
         assert done.returncode == int("# status 1" in code), f"{code}{done.stderr}{done.stdout}"
         shown += done.stdout
     assert re.search(r"^\| fm_gibbs +\|", shown, re.M) and "| same numbers " in shown
+    again = re.findall(r"\[\d/3\] (\w+): .*\(already computed\)$", shown, re.M)
+    assert sorted(again) == ["fm_gibbs", "linear"], "not the model that was edited"
     assert "| worse: fails " in shown and "Tidy up" in shown.partition("became worse in")[2]
 
 
