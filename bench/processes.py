@@ -9,9 +9,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
+
+from bench.errors import first_line
 
 POLL_SECONDS = 0.5
 KIB = 1024
@@ -116,3 +121,19 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):
+    """Return `call(*arguments)` by a process of its own, or why there is nothing to return."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(_within, limit, call, *arguments).result()
+        except BrokenProcessPool:
+            return "its process was killed (out of memory?)"
+        except Exception as error:
+            return first_line(error)
+
+
+def _within(seconds: float | None, call: Callable[..., object], *arguments: object) -> object:
+    with time_limit(seconds):
+        return call(*arguments)

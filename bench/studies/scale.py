@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bench.errors import first_line
-from bench.processes import time_limit
+from bench.processes import in_new_process
 from bench.studies.fits import WITHIN, Fit, Rows, configured, rows_of, warm_up, watched
 from bench.studies.study import (
     Bar,
@@ -121,22 +117,6 @@ def race(ours: str, theirs: str, n_rows: int) -> list[tuple[Fit, Fit]]:
 def measure_race(ours: str, theirs: str, _: Context) -> list[tuple[Fit, Fit]] | str:
     """Return the turns of a race, run in a process of its own."""
     return in_new_process(race, ours, theirs, RACE_ROWS, limit=2 * TURNS * LIMIT_SECONDS)
-
-
-def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):
-    """Return `call(*arguments)` by a process of its own, or why there is nothing to return."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            return pool.submit(_within, limit, call, *arguments).result()
-        except BrokenProcessPool:
-            return "its process was killed (out of memory?)"
-        except Exception as error:
-            return first_line(error)
-
-
-def _within(seconds: float | None, call: Callable[..., object], *arguments: object) -> object:
-    with time_limit(seconds):
-        return call(*arguments)
 
 
 def by_turns(values: Values) -> list[Section]:

@@ -91,7 +91,7 @@ def test_a_classifier_without_a_fitting_task_is_none() -> None:
 
 def test_what_only_the_regressor_has_is_refused_where_it_is_given() -> None:
     assert model_for(FMRegressor(k=3, noise_by=None), "binary").k == 3
-    with pytest.raises(UserError, match="model.noise_by=user is not for a binary target"):
+    with pytest.raises(UserError, match=r"model\.noise_by=user is not for a binary target"):
         model_for(FMRegressor(noise_by="user"), "binary")
 
 

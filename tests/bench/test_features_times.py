@@ -47,7 +47,7 @@ rows = st.lists(
 
 
 @given(rows, st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 def test_no_test_row_changes_what_another_is_encoded_as(
     rows: list[tuple], data: st.DataObject
 ) -> None:

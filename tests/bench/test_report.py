@@ -113,6 +113,7 @@ def test_html_needs_no_other_file_and_is_the_same_again(tmp_path: Path) -> None:
     assert "&lt;b&gt;is&lt;/b&gt;" in html and "<b>is" not in html
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     runs = [of_data("a", "linear", 0.9)]
     left = [tmp_path / "asked" / name for name in (".README.md.0", ".report.html.0", ".a.png.0")]
@@ -176,6 +177,7 @@ def test_runs_that_were_cut_off_leave_the_figures_of_others(tmp_path: Path) -> N
     assert "Could not" not in made.page.read_text()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_report_of_a_binary_task(tmp_path: Path) -> None:
     runs = []
     for model, loss in (("logistic", 0.5), ("fm", 0.45)):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.processes import in_new_process
 from bench.report.figures.style import look
 from bench.studies import scale
 from bench.studies.fits import Fit
@@ -116,7 +117,7 @@ def test_page_and_figures(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fm_als", "fm_gibbs", "linear"])
 def test_a_fit_of_few_ratings(name: str) -> None:
-    found = one_fit(name, 30_000)
+    found = one_fit(name, 20_000)
     assert len(found.seconds) == len(found.mse) and list(found.seconds) == sorted(found.seconds)
     assert found.oracle < min(found.mse) < 1.3 * found.oracle
     assert (found.epoch is None) == (name == "linear")
@@ -141,13 +142,13 @@ def test_larger_data_have_fewer_epochs() -> None:
 
 
 def test_threads_give_the_same_predictions() -> None:
-    turns = race("fm_gibbs", TWO_THREADS, 30_000)
+    turns = race("fm_gibbs", TWO_THREADS, 10_000)
     assert len(turns) == TURNS and turns[-1][0].predictions == turns[-1][1].predictions
 
 
 def test_a_process_of_its_own_returns_or_says_why_not() -> None:
-    assert scale.in_new_process(len, "four") == 4
-    assert scale.in_new_process(int, "four").startswith("ValueError: invalid literal")
-    assert scale.in_new_process(os.abort) == "its process was killed (out of memory?)"
-    said = scale.in_new_process(time.sleep, 60, limit=0.1)
+    assert in_new_process(len, "four") == 4
+    assert in_new_process(int, "four").startswith("ValueError: invalid literal")
+    assert in_new_process(os.abort) == "its process was killed (out of memory?)"
+    said = in_new_process(time.sleep, 60, limit=0.1)
     assert said == "TimeUp: stopped after 0.1 s, the time it was given"
