@@ -165,10 +165,10 @@ def _versions(top: str) -> dict[str, str]:
         names = sorted(set(importlib.metadata.packages_distributions().get(top, ())))
     versions = {}
     for name in names:
-        found = importlib.metadata.distribution(name)
-        versions[name] = found.version
-        if found.read_text("direct_url.json"):
-            versions[name] += f"+{digest({'files': found.read_text('RECORD')})[:16]}"
+        distribution = importlib.metadata.distribution(name)
+        versions[name] = distribution.version
+        if distribution.read_text("direct_url.json"):
+            versions[name] += f"+{digest({'files': distribution.read_text('RECORD')})[:16]}"
     return versions or {top: "unknown"}
 
 
@@ -208,11 +208,11 @@ def source_digest(names: Sequence[str] = ("fm", "baselines")) -> str:
 def code_version(names: Sequence[str] = ("fm", "baselines")) -> dict[str, str]:
     """Return `source`, the `closure`'s digest; in a clone its `commit`, and if it is `modified`."""
     version = {"source": source_digest(names)}
-    known = _git("rev-parse", "--show-toplevel", "HEAD")
-    if known is not None and Path(known.splitlines()[0]) == ROOT:
+    answer = _git("rev-parse", "--show-toplevel", "HEAD")
+    if answer is not None and Path(answer.splitlines()[0]) == ROOT:
         own = [str(path) for path in closure(names).paths if path.is_relative_to(ROOT)]
         changes = _git("status", "--porcelain", "--", *own)
-        version |= {"commit": known.splitlines()[1], "modified": str(bool(changes)).lower()}
+        version |= {"commit": answer.splitlines()[1], "modified": str(bool(changes)).lower()}
     return version
 
 

@@ -27,13 +27,13 @@ NOT_USED = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra
 
 def not_installed(configurations: Iterable[DictConfig]) -> dict[str, str]:
     """Return why models cannot be fitted here; nothing if none can: each then says so itself."""
-    asked = {cfg.hydra.runtime.choices.model: cfg.model for cfg in configurations}
+    models = {cfg.hydra.runtime.choices.model: cfg.model for cfg in configurations}
     why = {
         name: getattr(instantiate(model), "unavailable", lambda: None)()
-        for name, model in asked.items()
+        for name, model in models.items()
     }
     reasons = {name: str(reason) for name, reason in why.items() if reason is not None}
-    return {} if len(reasons) == len(asked) else reasons
+    return {} if len(reasons) == len(models) else reasons
 
 
 def check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:

@@ -155,15 +155,15 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
     check_choices(overrides)
     with in_hydra():
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        asked = parsed_words(parser, overrides)
-        base = _compose(fixed_words(asked), config_name)
+        by_key = parsed_words(parser, overrides)
+        base = _compose(fixed_words(by_key), config_name)
         multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
         repeats, given = repeat_words(base)
-        check_hydra(base, asked)
+        check_hydra(base, by_key)
         params = as_dict(base.hydra.sweeper).get("params") or {}
         swept = [f"{key}={value}" for key, value in flatten(params).items()]
-        parsed = parsed_words(parser, [*swept, *repeats]) | asked
-        clash = set(parsed_words(parser, repeats)) & set(asked)
+        parsed = parsed_words(parser, [*swept, *repeats]) | by_key
+        clash = set(parsed_words(parser, repeats)) & set(by_key)
         if clash:
             raise UserError(f"{min(clash)} is set by {given}: leave one of the two out")
         fixed = fixed_words(parsed)

@@ -1,4 +1,4 @@
-"""One job, wherever it runs: a trial is computed, unless it is known by then, and kept on disk."""
+"""One job, wherever it runs: a trial is computed, unless another process has done so, and kept."""
 
 from __future__ import annotations
 

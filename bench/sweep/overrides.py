@@ -60,9 +60,9 @@ def parsed_words(parser: OverridesParser, overrides: list[str]) -> dict[str, Ove
         raise UserError(f"cannot read the command line: {sentence(error)}") from error
 
 
-def fixed_words(asked: Mapping[str, Override]) -> list[str]:
+def fixed_words(by_key: Mapping[str, Override]) -> list[str]:
     """Return the overrides that have one value."""
-    return [str(o.input_line) for o in asked.values() if not o.is_sweep_override()]
+    return [str(o.input_line) for o in by_key.values() if not o.is_sweep_override()]
 
 
 def repeat_words(cfg: DictConfig) -> tuple[list[str], str]:

@@ -76,14 +76,14 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
     cfg, settings = folds[0].combination.cfg, folds[0].combination.cfg.search
     space = plan.space(folds[0].combination)
     default = folds[0].default
-    asked = any(default.get(key) is None for key in plan.intervals)
+    no_default = any(default.get(key) is None for key in plan.intervals)
     study = Study(
         space,
         sampler=settings.sampler,
         seed=settings.seed,
         startup=settings.startup,
         prune=settings.prune,
-        first=None if asked else {key: default.get(key, np.nan) for key in space},
+        first=None if no_default else {key: default.get(key, np.nan) for key in space},
     )
     judged = _judged(plan)
     errors: dict[str, tuple[float, ...]] = {}

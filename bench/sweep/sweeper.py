@@ -1,13 +1,13 @@
 """A sweep, from what a command line asks for to its report.
 
-    compose.plan     what is asked for: composed, its axes found, checked
+    compose.plan     the command: composed, its axes found, checked
     protocol         which trials that makes, one batch after another (trials, search)
-    Results          which of them are known, and their records as they end
+    Results          which of them have been run, and the records of the others as they end
     Scheduler        runs those that are missing: here, or by Hydra's launcher (job_batch, job)
     Uploader         sends what ended to MLflow
     sweep_summary    the table, the report, the best run's model
 
-Whatever can be wrong with a command is found before any work, and a bad configuration ends neither
+Whatever can be wrong with a command is said before any work, and a bad configuration ends neither
 the sweep nor its report: a job keeps what came of it, or why it failed, and never raises.
 """
 
@@ -74,18 +74,18 @@ def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Lau
         _say(f"model={model} is left out: {reason}")
     dataset = load_data(cfg)
     features_of(dataset, cfg.features.names)
-    asked = protocol(planned)  # refuses a model that is not for the data
+    trials = protocol(planned)  # refuses a model that is not for the data
     tracker: MLflowTracker = instantiate(cfg.tracking)
     tracker.prepare(experiment_of(cfg, dataset))
     context = _context(planned, overrides, multirun, dataset, tracker)
-    print(f"{cfg.experiment.title}: {_asked(planned)} on {dataset.source}", flush=True)
+    print(f"{cfg.experiment.title}: {_extent(planned)} on {dataset.source}", flush=True)
 
     progress = Progress(jobs_at_most(planned))
     results = Results(context, tracker, progress, here=processes == 1)
     uploader = Uploader(context, tracker, results)
     scheduler = Scheduler(context, tracker, results, uploader, launch, processes)
     try:
-        scheduler.run(asked)
+        scheduler.run(trials)
     except BaseException as error:
         progress.close()
         if scheduler.computed:
@@ -117,12 +117,12 @@ def _context(
 
 
 def _sweep(planned: Plan, dataset: Dataset, words: str, owner: str) -> Sweep:
-    """Return the sweep, whose identity is what is asked; a single run is one without a name."""
-    asked = sorted(o for o in overrides_of(words) if not o.startswith("hydra"))
+    """Return the sweep, whose identity is what it computes; a single run is one without a name."""
+    chosen = sorted(o for o in overrides_of(words) if not o.startswith("hydra"))
     names = {name for cfg in planned.jobs for name in code_targets(computed(cfg, dataset.task))}
     code = computed_by(code_version(tuple(sorted(names))))
-    parts = {"overrides": asked, "data": dataset.digest, "code": code}
-    name = f"{_swept(planned)}: {_asked(planned)}" if planned.multirun else ""
+    parts = {"overrides": chosen, "data": dataset.digest, "code": code}
+    name = f"{_swept(planned)}: {_extent(planned)}" if planned.multirun else ""
     return Sweep(digest(parts)[:12], name, words, owner)
 
 
@@ -134,7 +134,7 @@ def _swept(planned: Plan) -> str:
     return f"{which} over {over}" if over and len(models) == 1 else which
 
 
-def _asked(planned: Plan) -> str:
+def _extent(planned: Plan) -> str:
     """`12 runs`, or `at most 45 runs`."""
     if not planned.selects:
         return "1 run" if planned.total == 1 else f"{planned.total} runs"
@@ -149,19 +149,19 @@ def _processes(cfg: DictConfig) -> int | None:
         return 1
     if kind != "JoblibLauncher":
         return None
-    asked = launcher.get("n_jobs") or 1
-    if asked == 1:
+    processes = launcher.get("n_jobs") or 1
+    if processes == 1:
         return 1
     most, why = workers_at_most(cfg.threads)
-    if not 0 < asked <= most:
-        _say(f"jobs={asked}, but {most} work at a time: {why}")
+    if not 0 < processes <= most:
+        _say(f"jobs={processes}, but {most} work at a time: {why}")
         return most
-    if asked * cfg.threads > (os.cpu_count() or 1):
+    if processes * cfg.threads > (os.cpu_count() or 1):
         _say(
-            f"jobs={asked} of {cfg.threads} threads on {os.cpu_count()} cores: "
+            f"jobs={processes} of {cfg.threads} threads on {os.cpu_count()} cores: "
             "times will say little"
         )
-    return asked
+    return processes
 
 
 def _say(sentence: str) -> None:

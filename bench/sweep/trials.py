@@ -217,11 +217,11 @@ def experiment_of(
     `skipped`: models that are left out, with the reason.
     """
     suffix = "_simulated" if dataset.simulated else ""
-    asked = as_dict(cfg.experiment)
-    question = {key: value for key, value in asked.items() if key not in ("name", "description")}
+    about = as_dict(cfg.experiment)
+    question = {key: value for key, value in about.items() if key not in ("name", "description")}
     question |= {"skipped": dict(skipped or {}), "task": dataset.task}
-    description = f"# {asked['title']}\n\n{asked['description']}"
-    return Experiment(asked["name"] + suffix, description, question)
+    description = f"# {about['title']}\n\n{about['description']}"
+    return Experiment(about["name"] + suffix, description, question)
 
 
 def run_name(

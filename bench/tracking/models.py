@@ -19,7 +19,7 @@ from fm.deployment import Served
 
 NAME = "model"
 BEST = "best"
-"""Alias of the version of a registered model that the last sweep found best."""
+"""Alias of the version of a registered model that was best in the last sweep."""
 REQUIRED = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas")
 
 
@@ -103,8 +103,8 @@ def register(store: Store, run_id: str, address: str, name: str) -> str:
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     versions = client.search_model_versions(f"name = '{name}'")
-    known = [v for v in versions if v.run_id == run_id]
+    earlier = [v for v in versions if v.run_id == run_id]
     with _current(store, run_id):  # where the address is looked up
-        version = known[0] if known else client.create_model_version(name, address, run_id)
+        version = earlier[0] if earlier else client.create_model_version(name, address, run_id)
     client.set_registered_model_alias(name, BEST, version.version)
     return f"models:/{name}@{BEST}"

@@ -120,8 +120,8 @@ class RunReader(Store):
             ]
         names = {e.experiment_id: e.name for e in self.client.search_experiments()}
         ids = [i for i, name in names.items() if experiment in (None, name)]
-        found = self.search(ids, "tags.digest != ''")
-        return [_stored(run, names[run.info.experiment_id]) for run in found]
+        matching = self.search(ids, "tags.digest != ''")
+        return [_stored(run, names[run.info.experiment_id]) for run in matching]
 
     def settled(self, experiment: Experiment) -> Callable[[str], Entry | None]:
         """Return a function that finds, by its digest, a job that need not be run again.
@@ -222,10 +222,10 @@ class RunReader(Store):
     def _no_experiment(self, name: str) -> UserError:
         from fm.validation import nearest
 
-        known = sorted(set(self._experiments()) - {"Default"})
-        listed = ", ".join(known) or "none"
+        names = sorted(set(self._experiments()) - {"Default"})
+        listed = ", ".join(names) or "none"
         return UserError(
-            f"there is no experiment {name!r}{nearest(name, known)}; tracked are: {listed}"
+            f"there is no experiment {name!r}{nearest(name, names)}; tracked are: {listed}"
         )
 
     def _validation_curve(self, record: Record) -> dict[str, dict[int, float]]:

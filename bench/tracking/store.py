@@ -189,7 +189,7 @@ class Store:
         if not self.local or address.scheme not in ("", "file"):
             return None
         path = Path(url2pathname(address.path))
-        _, found, below = str(path).rpartition(f"/{ARTIFACTS}/")
-        if found and self.database.parent == self.directory:
+        _, separator, below = str(path).rpartition(f"/{ARTIFACTS}/")
+        if separator and self.database.parent == self.directory:
             return self.directory / ARTIFACTS / below
         return path

@@ -23,7 +23,7 @@ def sqlite_uri(path: Path) -> str:
     >>> sqlite_uri(Path("/data/50% #1?/mlflow.db"))
     'sqlite:////data/50% #1%3F/mlflow.db'
     """
-    return SQLITE + _MISREAD.sub(lambda found: quote(found[0]), str(path))
+    return SQLITE + _MISREAD.sub(lambda match: quote(match[0]), str(path))
 
 
 def sqlite_path(uri: str) -> Path:
@@ -68,7 +68,7 @@ def redacted(text: str) -> str:
     >>> redacted("https://token@host?api_key=1234")
     'https://***@host?api_key=***'
     """
-    return _URI.sub(lambda found: found[1] + _without_secrets(found[2]), text)
+    return _URI.sub(lambda match: match[1] + _without_secrets(match[2]), text)
 
 
 def _without_secrets(address: str) -> str:
