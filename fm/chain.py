@@ -76,6 +76,7 @@ class Chain:
     ) -> None:
         self._X, self._y = X, y
         gaussian = likelihood == "gaussian"
+        default = prior is None
         self._prior = prior = prior or (Prior.of(y, weight) if gaussian else Prior())
         self._noise: LevelNoise | None = None
         if noise_by is not None:
@@ -91,6 +92,8 @@ class Chain:
         rows = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype)
         self._kernel, members, self._units = rows.kernel, rows.groups, rows.units
         self.theta = np.zeros((len(rows.counts), k + 1))
+        if default:
+            prior = prior.for_pairs(rows.counts.sum() / len(y), k)
         self._is_design = isinstance(X, Design)
         blocks = X.blocks if self._is_design else []
         self._linear = [LinearBlock(block, weight) for block in blocks if block.linear]

@@ -10,7 +10,7 @@ from fm.chain import Chain
 from fm.design import Block, Design
 from fm.model import Coefficients, predict
 from fm.moves import Shears
-from fm.priors import Group, NormalWishart, Prior, Ridge, SideGroup, flat
+from fm.priors import PAIRS, Group, NormalWishart, Prior, Ridge, SideGroup, flat
 from tests.fm.data import random_design
 
 PRIOR = Prior(unit=1.5, scatter=0.4)
@@ -205,3 +205,11 @@ def test_flat_coefficients_predict_what_theta_does():
     np.testing.assert_allclose(
         predict(X, Coefficients(1.0, coefficients[:, 0], coefficients[:, 1:])), expected
     )
+
+
+def test_pairs_of_many_features_have_a_bounded_variance():
+    assert Prior().for_pairs(2, 100) == Prior()
+    prior, n_pairs, k = Prior().for_pairs(40, 4), 40 * 39 / 2, 4
+    variance = prior.shrinkage * prior.scatter / (prior.df - 2)  # the mean of a factor's
+    assert n_pairs * k * variance**2 == pytest.approx(PAIRS)
+    assert Prior().for_pairs(0.5, 4) == Prior()
