@@ -135,8 +135,8 @@ def soak_section(values: Values) -> list[Section]:
 Two sweeps of {of["jobs"] // 2} small fits each run at once and send to one MLflow server with an
 SQLite database, which is killed three times and is away for {AWAY_SECONDS:.0f} s each. Memory is
 the resident one of a sweep's process, at the end while it writes the report; its growth is from
-half of the runs on, by a line fitted to it. Times are CPU seconds of `python -m bench.runs list` and `python -m bench.report` over all runs,
-imports included."""
+half of the runs on, by a line fitted to it. Times are CPU seconds of
+`python -m bench.runs list` and `python -m bench.report` over all runs, imports included."""
     bars = [
         Bar("soak: jobs lost", np.array([of["lost"]]), high=0),
         Bar("soak: jobs tracked twice", np.array([of["twice"]]), high=0),
