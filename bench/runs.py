@@ -16,15 +16,19 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from itertools import groupby
 
 from bench.errors import UserError, exit_status
 from bench.identity import closure, code_targets
-from bench.tables import MISSING, markdown_table, number, quoted, seconds
+from bench.tables import MISSING, markdown_table, number, quoted, seconds, terminal_table
 from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts
 
 DIGITS = 8
 """Of a digest, as it is shown."""
+TEXTS = ("run", "digest", "date", "experiment", "status")
+DISPENSABLE = ("fit s", "experiment", "date", "status", "digest")
+"""Columns of a list, the first to be left out on a narrow terminal first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,22 +133,20 @@ def listing(records: Sequence[Record], limit: int) -> str:
 
 def _table(records: Sequence[Record]) -> str:
     label = records[0].task.headline.label
-    header = ["run", "digest", "experiment", "status", f"validation {label}", f"test {label}"]
-    rows = [
-        [
-            quoted(record.name),
-            record.digest[:DIGITS],
-            record.tags["experiment"],
-            record.status
-            if record.finished
-            else quoted(f"{record.status}: {(record.reason or MISSING)[:40]}"),
-            number(record.validation_error),
-            number(record.test_error),
-            seconds(record.metrics.get("time/fit_seconds")),
-        ]
-        for record in records
-    ]
-    return markdown_table([*header, "fit s"], rows, left=4)
+    columns = {
+        "run": [quoted(r.name) for r in records],
+        "digest": [r.digest[:DIGITS] for r in records],
+        "date": [f"{datetime.fromtimestamp(r.began / 1000):%Y-%m-%d %H:%M}" for r in records],
+        "experiment": [r.tags["experiment"] for r in records],
+        "status": [
+            r.status if r.finished else quoted(f"{r.status}: {(r.reason or MISSING)[:40]}")
+            for r in records
+        ],
+        f"validation {label}": [number(r.validation_error) for r in records],
+        f"test {label}": [number(r.test_error) for r in records],
+        "fit s": [seconds(r.metrics.get("time/fit_seconds")) for r in records],
+    }
+    return terminal_table(columns, TEXTS, DISPENSABLE)
 
 
 def _comparable(record: Record) -> tuple[str, str, str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 
 MISSING = "–"
 QUOTED = 80
@@ -24,6 +26,23 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
         for row in (header, *rows)
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:]))
+
+
+def terminal_table(
+    columns: Mapping[str, Sequence[str]], texts: Sequence[str], dispensable: Sequence[str]
+) -> str:
+    """Return a table of named columns, `texts` to the left.
+
+    On a terminal the dispensable ones are left out, in their order, until it is narrow enough.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for n_left_out in range(len(dispensable) + 1):
+        names = [name for name in columns if name not in dispensable[:n_left_out]]
+        rows = list(zip(*(columns[name] for name in names), strict=True))
+        table = markdown_table(names, rows, sum(name in texts for name in names))
+        if width is None or table.index("\n") <= width:
+            break
+    return table
 
 
 def quoted(value: object) -> str:

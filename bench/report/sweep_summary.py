@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
 from collections.abc import Sequence
 
 from bench.report.comparison import spread
 from bench.report.model_selection import Choice, Comparison, comparisons
 from bench.report.published import article_table
-from bench.tables import markdown_table, quoted, seconds
+from bench.tables import quoted, seconds, terminal_table
 from bench.tracking import Experiment, Record
 
 SHOWN = 10
+TEXTS = ("model", "features", "chosen configuration")
 DISPENSABLE = ("fit s", "over", "of", "chosen configuration")
 """Columns that go, in this order, where a terminal is too narrow."""
 
@@ -57,20 +56,8 @@ def top(comparison: Comparison) -> str:
     columns[f"test {label}"] = [spread(row, task.headline_metric) for row in rows]
     columns["over"] = [row.chosen.over() for row in rows]
     columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     more = len(comparison.shown) - SHOWN
-    return _fitting(columns, width) + (f"\nand {more} more" if more > 0 else "")
-
-
-def _fitting(columns: dict[str, list[str]], width: int | None) -> str:
-    """Return a table of at most `width` characters, if leaving out columns makes it so."""
-    for left_out in ("", *DISPENSABLE):
-        columns.pop(left_out, None)
-        left = sum(name in columns for name in ("model", "features", "chosen configuration"))
-        table = markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left)
-        if width is None or table.index("\n") <= width:
-            break
-    return table
+    return terminal_table(columns, TEXTS, DISPENSABLE) + (f"\nand {more} more" if more > 0 else "")
 
 
 def _name(row: Choice) -> str:
