@@ -122,7 +122,7 @@ def _line(
         MISSING if best is None else f"{_mean(of, first) - best:+.4f}",
         str(len(of)),
         one["k"] or MISSING,
-        (one["sweeps"] or MISSING) + burn_in,
+        MISSING if one["sweeps"] in (None, "None") else one["sweeps"] + burn_in,
         *(seconds(float(np.mean([run[time] for run in of]))) for time in ("seconds", "cpu")),
         over,
     ]
