@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +21,7 @@ from fm.gibbs import GibbsFit, gibbs
 from fm.model import Coefficients, Machine, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress, in_a_row
 from fm.posterior import Draw, Draws, RunningMean, r_hats
+from fm.rows import design_or_csr
 from fm.sgd import sgd
 from fm.threads import mapping
 from fm.validation import (
@@ -48,10 +48,9 @@ class FactorizationMachine(BaseEstimator):
 
     solver, _solvers : the solver, and names of those there are.
     _likelihood, _point_loss : what Gibbs sampling, and the other solvers, are to fit.
-    _loss_name : name of the loss in `history_`.
     _learn_classes(labels), _encode(y) : y as a solver takes it.
     _expectation(f, machine, noise_levels) : the expectation of the encoded y, given f(x).
-    _loss(y, expectation) : the loss in `history_`.
+    _loss(y, expectation), _loss_name : the loss in `history_`, and its name.
     _value(expectation) : a number for each row, if the expectation is more than that.
     """
 
@@ -175,8 +174,8 @@ class FactorizationMachine(BaseEstimator):
         y = check_target(y, X)
         resumes = {"solver": self.solver, "k": self.k}
         if self.solver == "gibbs":  # its states have a latent y for each row
-            resumes |= {"n_rows": X.shape[0]}
-            resumes |= {name: settings[name] for name in ("n_chains", "noise_by")}
+            own = {name: settings[name] for name in ("n_chains", "noise_by")}
+            resumes |= {"n_rows": X.shape[0], **own}
         if warm and resumes != self._resumes:
             raise ValueError(
                 f"warm_start goes on from {self._resumes}, not {resumes}: set warm_start=False"
@@ -184,10 +183,9 @@ class FactorizationMachine(BaseEstimator):
         if not warm:
             self._learn_classes(y if classes is None else classes, given_type)
         rows = X, self._encode(y)
-        if settings.get("early_stopping") is not None and validation is None:
-            raise ValueError(
-                f"early_stopping={settings['early_stopping']} needs fit(..., validation=(X, y))"
-            )
+        patience = settings.get("early_stopping")
+        if patience is not None and validation is None:
+            raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
         if settings["n_iter"] is None:
             settings["n_iter"] = default_n_iter(X)
         if "groups" in settings:
@@ -252,12 +250,10 @@ class FactorizationMachine(BaseEstimator):
         return fit.state.n_epochs, fit.coefficients, fit.state, {"seconds": fit.seconds}
 
     def _als(self, X: Matrix, y: FloatArray, **settings: Any) -> Fit:
-        fit = als(_blocks_or_csr(X), y, loss=self._point_loss, **settings)
-        curve = {
-            f"train_{self._loss_name}": fit.history["train_loss"],
-            "seconds": fit.history["seconds"],
-        }
-        return fit.n_sweeps, fit.coefficients, fit, curve
+        fit = als(design_or_csr(X), y, loss=self._point_loss, **settings)
+        curves = {"seconds": fit.history["seconds"]}
+        curves[f"train_{self._loss_name}"] = fit.history["train_loss"]
+        return fit.n_sweeps, fit.coefficients, fit, curves
 
     def _gibbs(self, X: Matrix, y: AnyArray, **settings: Any) -> Fit:
         n_chains, n_jobs = settings.pop("n_chains"), settings.pop("n_jobs")
@@ -265,7 +261,7 @@ class FactorizationMachine(BaseEstimator):
         n_sweeps = (starts[0].n_sweeps if starts else 0) + settings["n_iter"]
         check_draws(n_sweeps, settings)
         side_by_side = n_chains > 1 and not monitor.observes
-        rows, callback = _blocks_or_csr(X), None if side_by_side else monitor
+        rows, callback = design_or_csr(X), None if side_by_side else monitor
 
         def run(start: GibbsState | None, rng: np.random.Generator | None) -> GibbsFit:
             given = settings | {"start": start, "rng": rng, "callback": callback}
@@ -314,9 +310,8 @@ class FactorizationMachine(BaseEstimator):
     def _call_back(self, epoch: int, coefficients: Coefficients | Draw) -> bool | None:
         """Ask the user's callback, with an estimator that predicts by the current coefficients."""
         assert self.callback is not None
-        self.machine_ = (
-            Draws.of_one(coefficients) if isinstance(coefficients, Draw) else coefficients
-        )
+        one = coefficients
+        self.machine_ = Draws.of_one(one) if isinstance(one, Draw) else one
         return self.callback(epoch, self)
 
     def predict(self, X: Any) -> AnyArray:
@@ -329,10 +324,10 @@ class FactorizationMachine(BaseEstimator):
         return self._expect_rows(check_X(self, X))
 
     def _expect_rows(self, rows: Matrix) -> FloatArray:
-        response = self._response(rows)
-        if isinstance(self.machine_, Draws):
-            return self.machine_.mean(rows, response)
-        return response(predict(rows, self.machine_), self.machine_)
+        machine, response = self.machine_, self._response(rows)
+        if isinstance(machine, Draws):
+            return machine.mean(rows, response)
+        return response(predict(rows, machine), machine)
 
     def _response(self, rows: Matrix) -> Callable[[FloatArray, Machine], FloatArray]:
         """Return what makes an expectation of f(x) of these rows."""
@@ -353,7 +348,3 @@ class FactorizationMachine(BaseEstimator):
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         raise NotImplementedError
-
-
-def _blocks_or_csr(X: Matrix) -> Design | sparse.csr_array:
-    return X if isinstance(X, Design) else sparse.csr_array(X)

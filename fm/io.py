@@ -85,10 +85,8 @@ def _content(estimator: FactorizationMachine) -> tuple[dict[str, Any], dict[str,
     if machines is None:
         header["machine"] = type(estimator.machine_).__name__
         return header, arrays | _named("machine_", estimator.machine_._asdict())
-    header["machine"] = []
-    for c, machine in enumerate(machines):
-        of_class, more = _content(machine)
-        header["machine"].append(of_class)
+    header["machine"], of_classes = zip(*map(_content, machines), strict=True)
+    for c, more in enumerate(of_classes):
         arrays |= _named(f"class{c}", more)
     return header, arrays
 
@@ -190,16 +188,15 @@ def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> Factorizat
         kind = MACHINES[header["machine"]]
         _require((kind is Draws) == (estimator.solver == "gibbs"), "machine")
         fields: dict[str, Any] = _with_prefix("machine_", arrays)
-        if kind is Draws:  # files of before noise could differ between levels lack it
+        if kind is Draws:  # older files lack it
             fields.setdefault("noise", np.empty((len(fields["w0"]), 0)))
         estimator.machine_ = kind(**fields)
         _check_machine(fields, estimator, kind is Draws)
     _require(not arrays, f"{sorted(arrays)[:1]}")
     if isinstance(estimator, FMClassifier) and isinstance(estimator.class_weight, dict):
         labels_of = {str(label): label for label in estimator.classes_.tolist()}
-        estimator.class_weight = {
-            labels_of.get(name, name): weight for name, weight in estimator.class_weight.items()
-        }
+        weights = estimator.class_weight.items()
+        estimator.class_weight = {labels_of.get(c, c): weight for c, weight in weights}
     return estimator
 
 
@@ -219,7 +216,7 @@ def _restore_machines(
 
 def _width(estimator: FactorizationMachine) -> int:
     """Return the number of features, those of a table's columns together."""
-    columns: list[Column] | None = estimator.table_
+    columns = estimator.table_
     return estimator.n_features_in_ if columns is None else sum(c.n_features for c in columns)
 
 

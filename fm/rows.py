@@ -14,6 +14,7 @@ from fm.arrays import AnyArray, FloatArray, IndexArray, IntArray, RealArray, reu
 from fm.block_kernel import BlockKernel
 from fm.column_sets import ColumnSet
 from fm.design import Block, Design
+from fm.model import Matrix
 from fm.row_kernel import RowKernel
 
 MAX_BLOCKS = 4
@@ -130,6 +131,11 @@ def _rows_of_design(
     )
     is_field = [bool(np.all(own >= 0)) for own in levels]
     return Rows(kernel, columns, counts, is_field, np.ones(len(counts)))
+
+
+def design_or_csr(X: Matrix) -> Design | sparse.csr_array:
+    """Return X as `rows_of` takes it."""
+    return X if isinstance(X, Design) else sparse.csr_array(X)
 
 
 def digest(X: Design | sparse.csr_array) -> int:
