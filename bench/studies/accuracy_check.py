@@ -264,8 +264,9 @@ def _quiet(changes: Mapping[str, Outcomes]) -> str:
 def _unchanged(checks: Mapping[str, Outcomes]) -> str:
     outcomes = [outcome for of in checks.values() for outcome in of]
     false = sum(outcome["failure"] is not None for outcome in outcomes)
+    threads = sorted({name.partition(" ")[0] for name in checks})
     return (
-        f"Of {len(checks)} checks with other seeds, by {_listed(map(str, THREADS))} threads, "
+        f"Of {len(checks)} checks with other seeds, by {_listed(threads)} threads, "
         f"{len(outcomes)} verdicts in all, {false} are false alarms."
     )
 
