@@ -8,110 +8,27 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from bench.measure import Measured
+from bench.studies.shapes import TEST, Problem, bags, dense, one_hot, read_frappe
 from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean_std, spread
 from bench.tables import markdown_table
 from fm import FMClassifier, FMRegressor
 
-N_ROWS = 100_000
-TEST = 0.2
 SWEEPS = 30
-"""Of Gibbs sampling."""
+"""Of Gibbs sampling beside myFM."""
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties of the linear model, of which one is chosen on a fifth of the training rows."""
 SOLVERS = ("gibbs", "als", "sgd")
-PAIRS = 0.4
-"""Variance of what pairs of features add to the score."""
-
-
-class Problem(NamedTuple):
-    """Rows drawn from a known factorization machine; group sizes of the columns for myFM."""
-
-    X: sparse.csr_array
-    y: NDArray[np.float64]
-    groups: list[int]
-    k: int
-
-    @property
-    def of_classes(self) -> bool:
-        return len(np.unique(self.y)) == 2
-
-
-def _zipf(n_levels: int, n: int, rng: np.random.Generator, exponent: float) -> NDArray[np.intp]:
-    p = 1 / np.arange(1, n_levels + 1) ** exponent
-    return np.searchsorted(np.cumsum(p / p.sum())[:-1], rng.random(n))
-
-
-def one_hot(
-    n_fields: int, *, k: int = 4, classes: bool = True, shuffled: bool = False, seed: int = 0
-) -> Problem:
-    """Draw rows of fields whose levels, up to 5,000 of the first, occur by Zipf's law."""
-    rng = np.random.default_rng(seed)
-    levels = [5000, *(int(5000 * share) for share in rng.uniform(0.01, 1, n_fields - 1))]
-    columns = np.stack([_zipf(n, N_ROWS, rng, 1.1) for n in levels], axis=1)
-    columns += np.cumsum([0, *levels[:-1]])
-    groups = levels
-    if shuffled:
-        columns, groups = rng.permutation(sum(levels))[columns], [sum(levels)]
-    X = _ones(np.full(N_ROWS, n_fields), columns.ravel(), sum(levels))
-    return _drawn(X, rng, 0.3, n_fields * (n_fields - 1) / 2, k, classes, groups)
-
-
-def bags(n_levels: int, most: int, tfidf: bool, seed: int = 0) -> Problem:
-    """Draw rows of 5 to `most` levels, as ones or weighted as words of a text are."""
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(5, most + 1, N_ROWS)
-    columns = rng.permutation(n_levels)[_zipf(n_levels, sizes.sum(), rng, 1.0)]
-    X = _ones(sizes, columns, n_levels)
-    X.sum_duplicates()
-    if tfidf:
-        X = sparse.csr_array(TfidfTransformer(sublinear_tf=True).fit_transform(X))
-        return _drawn(X, rng, 1.5, 0.5, 4, True, [n_levels])
-    X.data[:] = 1
-    return _drawn(X, rng, 0.3, (X.nnz / N_ROWS) ** 2 / 2, 4, True, [n_levels])
-
-
-def dense(n_columns: int, seed: int = 0) -> Problem:
-    """Draw rows of normal values."""
-    rng = np.random.default_rng(seed)
-    X = sparse.csr_array(rng.standard_normal((N_ROWS, n_columns)))
-    return _drawn(X, rng, 0.2, n_columns * (n_columns - 1) / 2, 4, True, [n_columns])
-
-
-def _ones(sizes: NDArray[np.intp], columns: NDArray[np.intp], n: int) -> sparse.csr_array:
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    X = sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(sizes), n))
-    X.sort_indices()
-    return X
-
-
-def _drawn(
-    X: sparse.csr_array,
-    rng: np.random.Generator,
-    w_std: float,
-    n_pairs: float,
-    k: int,
-    classes: bool,
-    groups: list[int],
-) -> Problem:
-    """Draw coefficients and y."""
-    w = rng.normal(0, w_std, X.shape[1])
-    V = rng.normal(0, (PAIRS / (n_pairs * k)) ** 0.25, (X.shape[1], k))
-    q = X @ V
-    f = X @ w + (np.sum(q**2, axis=1) - X.power(2) @ np.sum(V**2, axis=1)) / 2
-    if classes:
-        return Problem(X, (rng.random(len(f)) < expit(f - 1)).astype(float), groups, k)
-    return Problem(X, f + rng.standard_normal(len(f)), groups, k)
+DEFAULTS = ", gibbs"
+"""Follows the name of the shape in that of a measurement of Gibbs sampling's defaults."""
 
 
 SHAPES: Mapping[str, tuple[Callable[[], Problem], float]] = {
@@ -129,55 +46,54 @@ SHAPES: Mapping[str, tuple[Callable[[], Problem], float]] = {
 }
 """Name -> what draws the rows, and how long a Gibbs sweep may take at most, myFM's being 1."""
 
+STARTS: Mapping[str, tuple[Callable[[], Problem], Mapping[int, float]]] = {
+    "first sweeps, 20 fields": (partial(one_hot, 20), {20: 0.551}),
+    "first sweeps, text": (partial(bags, 50_000, 100, True), {30: 0.588}),
+    "first sweeps, Frappe": (read_frappe, {20: 0.205, 40: 0.185}),
+}
+"""Name -> what has the rows, and sweeps of Gibbs sampling -> log loss after them at most."""
+
 
 def measure_shape(name: str, context: Context) -> Mapping[str, Any]:
-    """Return losses of all models, CPU seconds, and the ratios of sweeps by turns with myFM."""
+    """Return losses of all models, CPU seconds, and those of a sweep by turns with myFM.
+
+    Gibbs sampling and myFM take `SWEEPS` sweeps.
+    """
     problem = SHAPES[name][0]()
-    n = round((1 - TEST) * N_ROWS)
-    train, test = slice(n), slice(n, None)
-    loss = partial(_loss, problem, test)
+    loss = partial(_loss, *problem.test)
     found: dict[str, Any] = {
         "shape": [*problem.X.shape, problem.X.nnz],
         "classes": problem.of_classes,
-        "linear": loss(_linear(problem, n)),
+        "linear": loss(_linear(problem)),
     }
-    for solver in SOLVERS:
-        found[solver] = {"loss": [], "seconds": []}
-    found["myfm"], found["sweep"], found["peer_sweep"] = {"loss": [], "seconds": []}, [], []
+    for model in (*SOLVERS, "myfm"):
+        found[model] = {"loss": [], "seconds": []}
+    found["sweep"], found["peer_sweep"] = [], []
     peer = _peer()
     for seed in range(context.repeats):
+        at: list[float] = []
+        gibbs = {"n_iter": SWEEPS, "callback": lambda *_, at=at: at.append(time.process_time())}
         for solver in SOLVERS:
-            model = _ours(problem, solver, seed)
+            given = gibbs if solver == "gibbs" else {}
+            model = _ours(problem, solver=solver, random_state=seed, **given)
             with Measured(threads=1) as cost, warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(problem.X[train], problem.y[train])
+                model.fit(*problem.train)
             found[solver]["loss"].append(loss(model))
             found[solver]["seconds"].append(cost.cpu_seconds)
-            if solver == "gibbs":
-                found["sweep"].append(np.diff(model.get_params()["callback"].at).mean())
+        found["sweep"].append(np.diff(at).mean())
         if peer is not None:
-            one, _ = _time_peer(peer, problem, train, 1, seed)
-            seconds, model = _time_peer(peer, problem, train, SWEEPS, seed)
+            one, _ = _time_peer(peer, problem, 1, seed)
+            seconds, model = _time_peer(peer, problem, SWEEPS, seed)
             found["myfm"]["loss"].append(loss(model))
             found["myfm"]["seconds"].append(seconds)
             found["peer_sweep"].append((seconds - one) / (SWEEPS - 1))
     return found
 
 
-class Stamps:
-    """A callback that notes the CPU time after each sweep."""
-
-    def __init__(self) -> None:
-        self.at: list[float] = []
-
-    def __call__(self, *_: object) -> None:
-        self.at.append(time.process_time())
-
-
-def _ours(problem: Problem, solver: str, seed: int) -> FMClassifier | FMRegressor:
+def _ours(problem: Problem, **given: Any) -> FMClassifier | FMRegressor:
     model = FMClassifier if problem.of_classes else FMRegressor
-    given: dict[str, Any] = {"n_iter": SWEEPS, "callback": Stamps()} if solver == "gibbs" else {}
-    return model(k=problem.k, solver=solver, random_state=seed, **given)
+    return model(k=problem.k, **given)
 
 
 def _peer() -> Any:
@@ -189,39 +105,67 @@ def _peer() -> Any:
     return myfm
 
 
-def _time_peer(peer: Any, problem: Problem, train: slice, n_iter: int, seed: int) -> tuple:
+def _time_peer(peer: Any, problem: Problem, n_iter: int, seed: int) -> tuple:
     kind = peer.MyFMClassifier if problem.of_classes else peer.MyFMRegressor
     model = kind(rank=problem.k, random_seed=seed)
-    X = sparse.csr_matrix(problem.X[train])
+    X, y = problem.train
+    X = sparse.csr_matrix(X)
     with Measured(threads=1) as cost, redirect_stderr(io.StringIO()):  # its progress bar
-        model.fit(X, problem.y[train], n_iter=n_iter, group_shapes=problem.groups)
+        model.fit(X, y, n_iter=n_iter, group_shapes=problem.groups)
     return cost.cpu_seconds, model
 
 
-def _linear(problem: Problem, n: int) -> LogisticRegression | Ridge:
-    """Fit the linear model to the first n rows, its penalty chosen on the last fifth of them."""
+def _linear(problem: Problem) -> LogisticRegression | Ridge:
+    """Fit the linear model to the training rows, its penalty chosen on the last fifth of them."""
 
-    def fitted(strength: float, rows: slice) -> LogisticRegression | Ridge:
+    def fitted(strength: float, n: int) -> LogisticRegression | Ridge:
         model = (
             LogisticRegression(C=1 / strength, max_iter=200)
             if problem.of_classes
             else Ridge(strength, solver="lsqr")
         )
-        return model.fit(problem.X[rows], problem.y[rows])
+        return model.fit(X[:n], y[:n])
 
-    part = round(0.8 * n)
-    losses = [_loss(problem, slice(part, n), fitted(s, slice(part))) for s in STRENGTHS]
-    return fitted(STRENGTHS[int(np.argmin(losses))], slice(n))
+    X, y = problem.train
+    part = round(0.8 * len(y))
+    losses = [_loss(X[part:], y[part:], fitted(strength, part)) for strength in STRENGTHS]
+    return fitted(STRENGTHS[int(np.argmin(losses))], len(y))
 
 
-def _loss(problem: Problem, rows: slice, model: Any) -> float:
-    """Return log loss, or the root of the mean squared error."""
-    X, y = sparse.csr_matrix(problem.X[rows]), problem.y[rows]
-    if not problem.of_classes:
+def _loss(X: sparse.csr_array, y: NDArray[np.float64], model: Any) -> float:
+    """Return log loss, or of an estimator without probabilities the root mean squared error."""
+    X = sparse.csr_matrix(X)
+    if not hasattr(model, "predict_proba"):
         return float(np.sqrt(np.mean((y - model.predict(X)) ** 2)))
     p = model.predict_proba(X)
     p = np.clip(p[:, 1] if np.ndim(p) == 2 else p, 1e-12, 1 - 1e-12)
     return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
+
+
+def measure_default(name: str, context: Context) -> Mapping[str, Any]:
+    """Return losses and CPU seconds of Gibbs sampling with its defaults, and the linear loss."""
+    problem = SHAPES[name][0]()
+    losses, seconds = [], []
+    for seed in range(context.repeats):
+        model = _ours(problem, random_state=seed)
+        with Measured(threads=1) as cost:
+            model.fit(*problem.train)
+        losses.append(_loss(*problem.test, model))
+        seconds.append(cost.cpu_seconds)
+    known = {key: context.values[name][key] for key in ("classes", "linear")}
+    return known | {"gibbs": {"loss": losses, "seconds": seconds}}
+
+
+def measure_start(name: str, context: Context) -> Mapping[int, list[float]]:
+    """Return sweeps -> log losses after so many of them."""
+    draw, bars = STARTS[name]
+    problem = draw()
+
+    def loss(n_iter: int, seed: int) -> float:
+        model = _ours(problem, n_iter=n_iter, random_state=seed)
+        return _loss(*problem.test, model.fit(*problem.train))
+
+    return {n_iter: [loss(n_iter, seed) for seed in range(context.repeats)] for n_iter in bars}
 
 
 def measure_units(context: Context) -> Mapping[str, list[float]]:
@@ -246,20 +190,23 @@ def measure_units(context: Context) -> Mapping[str, list[float]]:
     return changes
 
 
+def _behind_linear(name: str, solver: str, found: Mapping[str, Any]) -> Bar:
+    """Return the bar of a solver's loss above that of the linear model."""
+    behind = np.array(found[solver]["loss"]) - found["linear"]
+    if found["classes"]:
+        return Bar(f"{name}, {solver}: log loss above the linear model's", behind, high=0.005)
+    share = behind / found["linear"]
+    return Bar(f"{name}, {solver}: share of RMSE above the linear model's", share, high=0.01)
+
+
 def shapes_section(values: Values) -> list[Section]:
     """Write the table of losses and that of sweeps."""
     losses, sweeps, bars = [], [], []
     for name, found in values.items():
-        linear, models = found["linear"], {s: found[s]["loss"] for s in (*SOLVERS, "myfm")}
+        models = {s: found[s]["loss"] for s in (*SOLVERS, "myfm")}
         cells = [mean_std(of) if len(of) else "–" for of in models.values()]
-        losses.append([name, f"{linear:.4f}", *cells])
-        for solver in SOLVERS:
-            behind = np.array(models[solver]) - linear
-            if not found["classes"]:
-                behind = behind / linear
-            limit = 0.005 if found["classes"] else 0.01
-            what = "log loss above" if found["classes"] else "share of RMSE above"
-            bars.append(Bar(f"{name}, {solver}: {what} the linear model's", behind, high=limit))
+        losses.append([name, f"{found['linear']:.4f}", *cells])
+        bars += [_behind_linear(name, solver, found) for solver in SOLVERS if solver != "gibbs"]
         seconds = [spread(found[s]["seconds"]) for s in SOLVERS]
         ratio: Any = "–"
         if found["peer_sweep"]:
@@ -272,16 +219,40 @@ def shapes_section(values: Values) -> list[Section]:
     times = markdown_table(
         ["rows", "Gibbs sweep, ms", "over myFM's", *(f"`{s}`, s" for s in SOLVERS)], sweeps
     )
-    missing = ", ".join(name for name in SHAPES if name not in values)
     n_rows = " or ".join(f"{n:,}" for n in sorted({found["shape"][0] for found in values.values()}))
     about = (
-        f"{n_rows} rows of each shape. Log loss; RMSE of the real target."
-        + f" Not measured: {missing}." * bool(missing)
+        f"{n_rows} rows of each shape. Log loss; RMSE of the real target. "
+        f"`gibbs` and myFM have taken {SWEEPS} sweeps."
     )
     return [
         Section("Loss on test rows", f"{about}\n\n{text}", bars),
         Section("CPU time", f"Of a sweep, and of whole fits.\n\n{times}"),
     ]
+
+
+def defaults_section(values: Values) -> list[Section]:
+    """Write the losses and times of Gibbs sampling with its defaults."""
+    shown = {name.removesuffix(DEFAULTS): found for name, found in values.items()}
+    rows = [
+        [name, mean_std(found["gibbs"]["loss"]), spread(found["gibbs"]["seconds"])]
+        for name, found in shown.items()
+    ]
+    text = markdown_table(["rows", "`gibbs`", "CPU seconds"], rows)
+    bars = [_behind_linear(name, "gibbs", found) for name, found in shown.items()]
+    return [Section("Gibbs sampling with its defaults", text, bars)]
+
+
+def starts_section(values: Values) -> list[Section]:
+    """Write the losses of short chains."""
+    bars = [
+        Bar(f"{name}: log loss after {sweeps} sweeps", np.array(found[str(sweeps)]), high=most)
+        for name, found in values.items()
+        if not isinstance(found, str)
+        for sweeps, most in STARTS[name][1].items()
+    ]
+    skipped = "".join(f" {n}: {why}." for n, why in values.items() if isinstance(why, str))
+    text = "Log loss of short chains of `gibbs` on test rows is in the table of bars."
+    return [Section("Gibbs sampling forgets its start", text + skipped, bars)]
 
 
 def units_section(values: Values) -> list[Section]:
@@ -303,8 +274,9 @@ STUDY = Study(
     "FMs on sparse features of many shapes",
     "every solver's defaults beside a tuned linear model and myFM, on eleven shapes of rows",
     "Rows are drawn from known factorization machines (data seed 0), "
-    f"the last {TEST:.0%} for test. Solvers have their defaults, but `gibbs` and myFM "
-    f"{SWEEPS} sweeps; k is the planted one, 4 unless it is said. The linear model is logistic or "
+    f"the last {TEST:.0%} for test. Solvers have their defaults, but beside myFM `gibbs` takes "
+    f"{SWEEPS} sweeps as myFM does; its default number of sweeps is measured apart. "
+    "k is the planted one, 4 unless it is said, and 8 on Frappe. The linear model is logistic or "
     "ridge regression with the best of five penalties on a fifth of the training rows. Losses are "
     "mean ± standard deviation over model seeds (ddof = 1). Times are CPU seconds of one thread, "
     "measured by turns in one process; a sweep of `gibbs` is the mean of all but the first, of "
@@ -314,6 +286,16 @@ STUDY = Study(
             "Shapes of rows",
             {name: partial(measure_shape, name) for name in SHAPES},
             shapes_section,
+        ),
+        Part(
+            "Gibbs sampling with its defaults",
+            {name + DEFAULTS: partial(measure_default, name) for name in SHAPES},
+            defaults_section,
+        ),
+        Part(
+            "Gibbs sampling forgets its start",
+            {name: partial(measure_start, name) for name in STARTS},
+            starts_section,
         ),
         Part("Units", {"units": measure_units}, units_section),
     ),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import UserError
+from bench.errors import DataUnavailable, UserError
 from bench.files import write_text
 from bench.identity import code_version, computed_by
 from bench.measure import environment
@@ -196,8 +196,8 @@ class Study:
             say(f"{self.name}: {name}")
             try:
                 value = measure(Context(record.repeats, record.values))
-            except (ImportError, FileNotFoundError) as error:
-                value = str(error)  # a program that is compared with is not installed
+            except (ImportError, FileNotFoundError, DataUnavailable) as error:
+                value = str(error)  # a program or data set that is compared with is not here
             finally:
                 say()
             record.values[name] = json.loads(json.dumps(value, default=plain))

@@ -1,17 +1,18 @@
 """The study of shapes: its rows, its measurements and its tables."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.studies import general
-from bench.studies.study import Context
+from bench.studies import general, shapes
+from bench.studies.study import Context, Record, Study
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(general, "N_ROWS", 600)
+    monkeypatch.setattr(shapes, "N_ROWS", 600)
     monkeypatch.setattr(general, "SWEEPS", 3)
     monkeypatch.setattr(general, "STRENGTHS", (1.0, 10.0))
     monkeypatch.setattr(general, "_peer", lambda: None)
@@ -20,10 +21,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("draw", "nonzeros"),
     [
-        (partial(general.one_hot, 3), (3, 3)),
-        (partial(general.one_hot, 3, shuffled=True, classes=False), (3, 3)),
-        (partial(general.bags, 200, 30, True), (1, 30)),
-        (partial(general.dense, 4), (4, 4)),
+        (partial(shapes.one_hot, 3), (3, 3)),
+        (partial(shapes.one_hot, 3, shuffled=True, classes=False), (3, 3)),
+        (partial(shapes.bags, 200, 30, True), (1, 30)),
+        (partial(shapes.dense, 4), (4, 4)),
     ],
 )
 def test_rows_have_the_shape_they_are_named_for(draw, nonzeros) -> None:
@@ -39,11 +40,54 @@ def test_a_shape_is_measured_and_tabulated(name: str) -> None:
     found = general.measure_shape(name, Context(2, {}))
     losses, times = general.shapes_section({name: found})
     assert len(found["sweep"]) == 2 and min(found["sweep"]) > 0
-    assert f"| {name}" in losses.text and len(losses.bars) == len(general.SOLVERS)
+    assert f"| {name}" in losses.text and len(losses.bars) == 2
     assert "–" in times.text  # myFM is not installed
+
+
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_gibbs_with_its_defaults_is_measured_against_the_linear_model(
+    monkeypatch: pytest.MonkeyPatch, n_classes: int
+) -> None:
+    shape = partial(shapes.one_hot, 2, classes=bool(n_classes)), 1.0
+    monkeypatch.setitem(general.SHAPES, "2 fields", shape)
+    linear = {"linear": 0.5, "classes": bool(n_classes)}
+    found = general.measure_default("2 fields", Context(1, {"2 fields": linear}))
+    (section,) = general.defaults_section({"2 fields" + general.DEFAULTS: found})
+    (bar,) = section.bars
+    behind = np.array(found["gibbs"]["loss"]) - 0.5
+    np.testing.assert_allclose(bar.measured, behind if n_classes else behind / 0.5)
+    assert bar.high == (0.005 if n_classes else 0.01) and "| 2 fields" in section.text
 
 
 def test_units_change_nothing() -> None:
     changes = general.measure_units(Context(1, {}))
     (section,) = general.units_section({"units": changes})
     assert all(bar.met for bar in section.bars)
+
+
+def test_short_chains_are_measured_and_what_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FRAPPE_DIR", raising=False)
+    part = next(part for part in general.STUDY.parts if set(part.measures) == set(general.STARTS))
+    record = Record(repeats=2)
+    Study("starts", "", "", "", (part,)).measure(record, lambda: None)
+    (section,) = part.written(record.values)
+    assert [len(bar.measured) for bar in section.bars] == [2, 2]
+    assert "Frappe" in section.text and "FRAPPE_DIR" in section.text
+
+
+def test_frappe_is_measured_on_its_training_and_test_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FRAPPE_DIR", str(tmp_path))
+    for part, n in {"train": 60, "validation": 3, "test": 20}.items():
+        levels = np.random.default_rng(0).integers(0, 4, (n, 10)) + 4 * np.arange(10)
+        rows = (" ".join(f"{level}:1" for level in row) for row in levels)
+        text = "".join(f"{(-1) ** i} {row}\n" for i, row in enumerate(rows))
+        (tmp_path / f"frappe.{part}.libfm").write_text(text)
+    problem = shapes.read_frappe()
+    assert (len(problem.train[1]), len(problem.test[1])) == (60, 20)
+    assert sum(problem.groups) == problem.X.shape[1] and set(problem.X.data) == {1.0}
+    found = general.measure_start("first sweeps, Frappe", Context(1, {}))
+    assert all(0 < losses[0] < 2 for losses in found.values()) and list(found) == [20, 40]

@@ -1,0 +1,120 @@
+"""Rows of many shapes: drawn from known factorization machines, or Frappe's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import expit
+from sklearn.feature_extraction.text import TfidfTransformer
+
+from bench.data import frappe
+from bench.features import build_design
+
+N_ROWS = 100_000
+TEST = 0.2
+PAIRS = 0.4
+"""Variance of what pairs of features add to the score."""
+
+
+class Problem(NamedTuple):
+    """Rows, of which the first `n_train` are for training; sizes of groups of columns for myFM."""
+
+    X: sparse.csr_array
+    y: NDArray[np.float64]
+    groups: list[int]
+    k: int
+    n_train: int
+
+    @property
+    def of_classes(self) -> bool:
+        return len(np.unique(self.y)) == 2
+
+    @property
+    def train(self) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+        return self.X[: self.n_train], self.y[: self.n_train]
+
+    @property
+    def test(self) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+        return self.X[self.n_train :], self.y[self.n_train :]
+
+
+def _zipf(n_levels: int, n: int, rng: np.random.Generator, exponent: float) -> NDArray[np.intp]:
+    p = 1 / np.arange(1, n_levels + 1) ** exponent
+    return np.searchsorted(np.cumsum(p / p.sum())[:-1], rng.random(n))
+
+
+def one_hot(
+    n_fields: int, *, k: int = 4, classes: bool = True, shuffled: bool = False, seed: int = 0
+) -> Problem:
+    """Draw rows of fields whose levels, up to 5,000 of the first, occur by Zipf's law."""
+    rng = np.random.default_rng(seed)
+    levels = [5000, *(int(5000 * share) for share in rng.uniform(0.01, 1, n_fields - 1))]
+    columns = np.stack([_zipf(n, N_ROWS, rng, 1.1) for n in levels], axis=1)
+    columns += np.cumsum([0, *levels[:-1]])
+    groups = levels
+    if shuffled:
+        columns, groups = rng.permutation(sum(levels))[columns], [sum(levels)]
+    X = _ones(np.full(N_ROWS, n_fields), columns.ravel(), sum(levels))
+    return _drawn(X, rng, 0.3, n_fields * (n_fields - 1) / 2, k, classes, groups)
+
+
+def bags(n_levels: int, most: int, tfidf: bool, seed: int = 0) -> Problem:
+    """Draw rows of 5 to `most` levels, as ones or weighted as words of a text are."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(5, most + 1, N_ROWS)
+    columns = rng.permutation(n_levels)[_zipf(n_levels, sizes.sum(), rng, 1.0)]
+    X = _ones(sizes, columns, n_levels)
+    X.sum_duplicates()
+    if tfidf:
+        X = sparse.csr_array(TfidfTransformer(sublinear_tf=True).fit_transform(X))
+        return _drawn(X, rng, 1.5, 0.5, 4, True, [n_levels])
+    X.data[:] = 1
+    return _drawn(X, rng, 0.3, (X.nnz / N_ROWS) ** 2 / 2, 4, True, [n_levels])
+
+
+def dense(n_columns: int, seed: int = 0) -> Problem:
+    """Draw rows of normal values."""
+    rng = np.random.default_rng(seed)
+    X = sparse.csr_array(rng.standard_normal((N_ROWS, n_columns)))
+    return _drawn(X, rng, 0.2, n_columns * (n_columns - 1) / 2, 4, True, [n_columns])
+
+
+def _ones(sizes: NDArray[np.intp], columns: NDArray[np.intp], n: int) -> sparse.csr_array:
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    X = sparse.csr_array((np.ones(len(columns)), columns, starts), shape=(len(sizes), n))
+    X.sort_indices()
+    return X
+
+
+def _drawn(
+    X: sparse.csr_array,
+    rng: np.random.Generator,
+    w_std: float,
+    n_pairs: float,
+    k: int,
+    classes: bool,
+    groups: list[int],
+) -> Problem:
+    """Draw coefficients and y."""
+    w = rng.normal(0, w_std, X.shape[1])
+    V = rng.normal(0, (PAIRS / (n_pairs * k)) ** 0.25, (X.shape[1], k))
+    q = X @ V
+    f = X @ w + (np.sum(q**2, axis=1) - X.power(2) @ np.sum(V**2, axis=1)) / 2
+    if classes:
+        y = (rng.random(len(f)) < expit(f - 1)).astype(float)
+    else:
+        y = f + rng.standard_normal(len(f))
+    return Problem(X, y, groups, k, round((1 - TEST) * N_ROWS))
+
+
+def read_frappe() -> Problem:
+    """Return Frappe's training and test rows."""
+    data = frappe()
+    train, _, test = data.splits["given"]
+    X = build_design(data, ["ids"], train)
+    rows = np.concatenate([train, test])
+    groups = [block.n_features for block in X]
+    return Problem(X[rows].to_csr(), data.y[rows], groups, 8, len(train))
