@@ -46,6 +46,9 @@ class FMClassifier(ClassifierMixin, ManySolvers):
         The labels, ascending.
     estimators_ : list of FMClassifier
         Of more than two classes, the machine of each, with attributes of its own.
+    history_ : dict of arrays
+        As `FMRegressor.history_`; of more than two classes the mean of the machines' losses, each
+        of its class against the rest, and the sum of their seconds, over the epochs that all did.
 
     Examples
     --------
@@ -160,7 +163,13 @@ class FMClassifier(ClassifierMixin, ManySolvers):
                 own, weight, None if validation is None else held_out, dict(settings), warm
             )
         self.n_iter_ = max(machine.n_iter_ for machine in self.estimators_)
-        self.history_ = {}
+        histories = [machine.history_ for machine in self.estimators_]
+        n = min(len(history["seconds"]) for history in histories)
+        self.history_ = {
+            name: np.mean([history[name][:n] for history in histories], axis=0)
+            for name in histories[0]
+        }
+        self.history_["seconds"] *= len(histories)
 
     def _expect_rows(self, rows: Matrix) -> FloatArray:
         if not hasattr(self, "estimators_"):

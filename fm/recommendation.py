@@ -12,6 +12,7 @@ are first made part of the item.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +32,7 @@ SLICE = 2**20
 
 def predict_pairs(
     estimator: FactorizationMachine,
-    design: Design,
+    design: Any,
     rows: str,
     columns: str,
     levels: ArrayLike | None = None,
@@ -41,8 +42,8 @@ def predict_pairs(
     Parameters
     ----------
     estimator : fitted FMRegressor, FMClassifier or FMOrdinal
-    design : Design
-        Has the blocks; its rows play no part.
+    design : Design or DataFrame
+        Has the blocks, which are the columns of a DataFrame; its rows play no part.
     rows, columns : str
         Names of two blocks.
     levels : array of int, optional
@@ -60,6 +61,7 @@ def predict_pairs(
         No such block, or no such levels.
     """
     check_is_fitted(estimator)
+    design = _design(estimator, design)
     check_X(estimator, design)
     row_block, column_block = design.block(rows), design.block(columns)
     if rows == columns:
@@ -85,38 +87,40 @@ def predict_pairs(
 
 def recommend(
     estimator: FactorizationMachine,
-    design: Design,
+    design: Any,
     n: int = 10,
     *,
     users: str = "user",
     items: str = "item",
     levels: ArrayLike | None = None,
-    seen: Design | None = None,
+    seen: Any = None,
 ) -> tuple[IndexArray, FloatArray]:
     """Return the n items with the highest predictions for each user, best first.
 
     Parameters
     ----------
     estimator : fitted FMRegressor, FMClassifier or FMOrdinal
-    design : Design
-        Has the blocks; its rows play no part.
+    design : Design or DataFrame
+        Has the blocks, which are the columns of a DataFrame; its rows play no part.
     n : int, default=10
         Items per user.
     users, items : str
         Names of the blocks.
     levels : array of int, optional
         The users; by default all.
-    seen : Design, optional
+    seen : Design or DataFrame, optional
         Rows whose pairs are left out; usually the training rows.
 
     Returns
     -------
     items, predictions : (n_users, n)
-        Where a user has fewer than n items left, -1 and -infinity.
+        Numbers of levels; those of a DataFrame's column number its labels, ascending. Where a user
+        has fewer than n items left, -1 and -infinity.
     """
     check_integer("n", n, low=1)
+    design = _design(estimator, design)
     n = min(n, design.block(items).n_levels)
-    known = None if seen is None else _occurring_pairs(seen, users, items)
+    known = None if seen is None else _occurring_pairs(_design(estimator, seen), users, items)
     best = [(np.empty((0, n), dtype=np.intp), np.empty((0, n)))]
     for chosen, scores in predict_pairs(estimator, design, users, items, levels):
         if known is not None:
@@ -135,7 +139,7 @@ def similar(
     feature: int | str,
     n: int = 10,
     *,
-    design: Design | None = None,
+    design: Any = None,
     measure: str = "cosine",
 ) -> list[tuple[int | str, float]]:
     """Return the n features whose factors are most like the given one's, best first.
@@ -150,7 +154,7 @@ def similar(
         A column; with a design the name of a level as in `design.feature_names()` (`"item=50"`).
     n : int, default=10
         How many.
-    design : Design, optional
+    design : Design or DataFrame, optional
         Compare the levels of the feature's block only, each with its side features.
     measure : {"cosine", "inner"}
         The inner product favors features with large effects.
@@ -172,7 +176,7 @@ def similar(
         V = estimator.coefficients_.V
         names: Sequence[int | str] = range(len(V))
     else:
-        names, V = _levels_of_block(estimator, design, feature)
+        names, V = _levels_of_block(estimator, _design(estimator, design), feature)
     if feature not in names:
         raise KeyError(f"no feature {feature!r}; there are columns 0 to {len(names) - 1}")
     if V.shape[1] == 0:
@@ -184,6 +188,17 @@ def similar(
     similarity = V @ V[given]
     order = np.argsort(-similarity, kind="stable")
     return [(names[j], float(similarity[j])) for j in order[order != given][:n]]
+
+
+def _design(estimator: FactorizationMachine, X: Any) -> Design:
+    """Return X, or the design that the estimator makes of a DataFrame."""
+    if isinstance(X, Design):
+        return X
+    check_is_fitted(estimator)
+    rows = check_X(estimator, X)
+    if not isinstance(rows, Design):
+        raise ValueError("recommendations need a Design, or a DataFrame with fields alone")
+    return rows
 
 
 def _pairs(

@@ -36,6 +36,23 @@ def test_one_machine_a_class(model, three):
     assert model.n_parameters_ == sum(m.n_parameters_ for m in model.estimators_)
 
 
+def test_learning_curves_of_three_classes_are_means_over_their_machines(three, tmp_path):
+    X, y = three
+    model = FMClassifier(k=2, solver="sgd", n_iter=8, early_stopping=2, random_state=0)
+    model.fit(X[:300], y[:300], validation=(X[300:], y[300:]))
+    curves = [machine.history_["validation_log_loss"] for machine in model.estimators_]
+    n = min(map(len, curves))
+    mean = np.mean([curve[:n] for curve in curves], axis=0)
+    np.testing.assert_allclose(model.history_["validation_log_loss"], mean)
+    ends = sum(machine.history_["seconds"][n - 1] for machine in model.estimators_)
+    assert model.history_["seconds"][-1] == pytest.approx(ends)
+    save(model, tmp_path / "classes.npz")
+    np.testing.assert_array_equal(
+        load(tmp_path / "classes.npz").history_["validation_log_loss"],
+        model.history_["validation_log_loss"],
+    )
+
+
 @pytest.mark.parametrize("model", MULTICLASS)
 def test_machines_of_classes_go_on_and_are_saved(model, three, tmp_path):
     X, y = three

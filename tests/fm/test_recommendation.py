@@ -3,6 +3,7 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -172,3 +173,26 @@ def test_errors_of_similar():
         similar(model, 0, measure="euclid")
     with pytest.raises(ValueError, match="no factors"):
         similar(machine(np.empty((2, 0))), 0)
+
+
+@pytest.mark.parametrize("solver", ["gibbs", "als"])
+def test_a_dataframe_stands_for_its_design(solver):
+    rng = np.random.default_rng(0)
+    names = {"user": [f"u{u}" for u in range(6)], "item": [f"i{i}" for i in range(9)]}
+    rows = pd.DataFrame({name: rng.choice(labels, 60) for name, labels in names.items()})
+    estimator = FMRegressor(k=2, solver=solver, n_iter=5, random_state=0)
+    estimator.fit(rows, rng.standard_normal(60))
+    items, predictions = recommend(estimator, rows, n=9, levels=[2])
+    pairs = pd.DataFrame({"user": "u2", "item": np.array(names["item"])[items[0]]})
+    np.testing.assert_allclose(estimator.predict(pairs), predictions[0])
+    left, _ = recommend(estimator, rows, n=9, seen=rows)
+    seen = {(u, i) for u, i in zip(rows["user"], rows["item"], strict=True)}
+    assert seen.isdisjoint({(f"u{u}", f"i{i}") for u, own in enumerate(left) for i in own})
+    assert len(similar(estimator, "item=i3", design=rows)) == 8
+
+
+def test_a_dataframe_with_numbers_has_no_blocks_to_pair():
+    rows = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "age": [1.0, 2.0]})
+    estimator = FMRegressor(k=2, n_iter=5, random_state=0).fit(rows, [1.0, 2.0])
+    with pytest.raises(ValueError, match="DataFrame with fields alone"):
+        recommend(estimator, rows)
