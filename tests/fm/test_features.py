@@ -101,7 +101,6 @@ def test_column_units(kind):
     np.testing.assert_allclose(x.over(units).column_squares(weight), weight @ (matrix / units) ** 2)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("of", [np.asarray, sparse.csr_array], ids=["array", "sparse"])
 @pytest.mark.parametrize("solver", ["gibbs", "als"])
 def test_a_large_mean_of_a_column_changes_nothing(solver, of, tmp_path):
@@ -123,7 +122,6 @@ def test_a_large_mean_of_a_column_changes_nothing(solver, of, tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "model.npz").predict(A[600:]), predictions[2])
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["gibbs", "als"])
 def test_centered_fits_go_on_bit_for_bit(solver):
     rng = np.random.default_rng(0)

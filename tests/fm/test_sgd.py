@@ -323,7 +323,6 @@ def test_compressed_n_then_m_epochs_are_n_plus_m():
     np.testing.assert_array_equal(rest.coefficients.V, whole.coefficients.V)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("of", [np.asarray, sparse.csr_array], ids=["array", "sparse"])
 def test_a_large_mean_of_a_column_does_not_slow_the_descent(of):
     """R^2 is that of the same columns about 0, and a later chunk may have zeros in them."""
