@@ -31,6 +31,7 @@ numpydoc_show_inherited_class_members = {
     "fm.FMRegressor": True,
     "fm.FMClassifier": True,
     "fm.FMOrdinal": True,
+    "fm.FMRanker": True,
 }
 numpydoc_class_members_toctree = False
 

@@ -3,8 +3,8 @@
     from fm import FMRegressor
     FMRegressor(k=8).fit(X, y).predict(X_new)
 
-Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`; rows as any matrix, as a DataFrame, or as a
-`Design` of `Block`s.
+Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`, `FMRanker`; rows as any matrix, as a
+DataFrame, or as a `Design` of `Block`s.
 """
 
 from fm.classifier import FMClassifier
@@ -12,6 +12,7 @@ from fm.design import UNKNOWN, Block, Design
 from fm.io import load, save
 from fm.ordinal import FMOrdinal
 from fm.posterior import effective_sample_size, r_hat
+from fm.ranker import FMRanker
 from fm.recommendation import predict_pairs, recommend, similar
 from fm.regressor import FMRegressor
 from fm.svmlight import read_svmlight, write_svmlight
@@ -24,6 +25,7 @@ __all__ = [
     "Design",
     "FMClassifier",
     "FMOrdinal",
+    "FMRanker",
     "FMRegressor",
     "effective_sample_size",
     "load",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from scipy import sparse
@@ -26,7 +26,19 @@ from fm.penalties import split
 if TYPE_CHECKING:
     from fm.sgd import SGDState
 
-RESIDUALS = {"squared": lambda f, y: f - y, "logistic": lambda f, y: expit(f) - y}
+
+def _of_pairs(f: RealArray, _: RealArray) -> RealArray:
+    """Return dloss/df of log(1 + exp(f' - f)), f being the first half and f' the second."""
+    first, second = np.split(f, 2)
+    slope = expit(second - first)
+    return np.concatenate([-slope, slope])
+
+
+RESIDUALS = {
+    "squared": lambda f, y: f - y,
+    "logistic": lambda f, y: expit(f) - y,
+    "ranking": _of_pairs,
+}
 """dloss/df."""
 
 
@@ -68,6 +80,14 @@ class Rows:
         return mean if np.isfinite(mean) else np.inf
 
 
+class Batches(Protocol):
+    """Rows, or pairs of rows, of which batches are taken."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, chosen: IndexArray | slice) -> Rows: ...
+
+
 class Penalties(NamedTuple):
     """Of w and of V, (n_features,) each, of the mean loss over rows."""
 
@@ -82,7 +102,7 @@ class AllColumns:
     scale : (n_features, 1) of the steps; None for AdaGrad's.
     """
 
-    rows: Rows
+    rows: Batches
     batch_size: int
     scale: RealArray | None
 
@@ -116,14 +136,13 @@ class AllColumns:
         theta: RealArray,
     ) -> tuple[float, float, Iterator[tuple[slice, RealArray]]]:
         """Return a batch's mean weighted e^2, and the gradient in w0 and, by pieces, in theta."""
-        rows = self.rows
-        x = rows.x[chosen]
-        f, z = x.forward(w0, theta)
-        e = RESIDUALS[rows.loss](f, rows.target[chosen])
-        weighted = (e if rows.weight is None else e * rows.weight[chosen]) / len(e)
+        rows = self.rows[chosen]
+        f, z = rows.x.forward(w0, theta)
+        e = RESIDUALS[rows.loss](f, rows.target)
+        weighted = (e if rows.weight is None else e * rows.weight) / len(e)
         error, slope = float(np.dot(e, weighted)), float(weighted.sum())
         weighted = weighted.astype(theta.dtype, copy=False)
-        pull, squares = x.backward(weighted, z)
+        pull, squares = rows.x.backward(weighted, z)
         shrink = (penalties.V - squares).astype(theta.dtype, copy=False)
         return error, slope, _pieces(pull, penalties.w, shrink, theta)
 
@@ -226,7 +245,7 @@ class OwnColumns:
 
 
 def descent_of(
-    rows: Rows,
+    rows: Rows | Batches,
     batch_size: int | None,
     own_columns: bool,
     schedule: str,
@@ -236,12 +255,15 @@ def descent_of(
     n, p = len(rows), len(mean_squares)
     default = compressed_batch_size(n) if own_columns else default_batch_size(n, p)
     batch_size = min(n, batch_size or default)
-    if not own_columns and has_segments(n):
+    if isinstance(rows, Rows) and not own_columns and has_segments(n):
         rows = rows[arrangement(rows.x, n, segment(batch_size)).astype(np.intp, copy=False)]
     scale = None
     if schedule != "adagrad":
         scale = 1 / np.maximum(1 / batch_size, mean_squares)[:, None]
-    return (OwnColumns if own_columns else AllColumns)(rows, batch_size, scale)
+    if own_columns:
+        assert isinstance(rows, Rows)
+        return OwnColumns(rows, batch_size, scale)
+    return AllColumns(rows, batch_size, scale)
 
 
 def compressed(X: sparse.csr_array, size: int) -> Iterator[Batch]:

@@ -28,13 +28,14 @@ from fm.classifier import FMClassifier
 from fm.model import Coefficients
 from fm.ordinal import FMOrdinal
 from fm.posterior import Draws
+from fm.ranker import FMRanker
 from fm.regressor import FMRegressor
 from fm.tables import KINDS, Column
 from fm.validation import check_hyperparameters
 
 FORMAT = "fm"
 VERSION = 1
-ESTIMATORS = {cls.__name__: cls for cls in (FMRegressor, FMClassifier, FMOrdinal)}
+ESTIMATORS = {cls.__name__: cls for cls in (FMRegressor, FMClassifier, FMOrdinal, FMRanker)}
 MACHINES = {cls.__name__: cls for cls in (Coefficients, Draws)}
 IN_HEADER = ("n_features_in_", "blocks_", "n_iter_")
 OF_ARRAYS = ("history_", "trace_")

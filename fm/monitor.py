@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from time import perf_counter
 from typing import Any, TextIO
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from fm.arrays import AnyArray
 
@@ -17,6 +19,11 @@ Callback = Callable[[int, Any], bool | None]
 """Called after each epoch or sweep with the number of them done, continuations counted, and the
 coefficients or draw, in arrays of their own. A true answer ends the fit. Its own time is not in
 `seconds`."""
+
+
+FALLING = 0.05
+"""Share of its loss that the last epoch of gradient descent took off, above which a fit has not
+converged."""
 
 
 class Trace:
@@ -50,6 +57,18 @@ def in_a_row(traces: Sequence[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
     ends = np.cumsum([0, *(trace["seconds"][-1] for trace in traces[:-1])])
     joined["seconds"] += np.repeat(ends, [len(trace["seconds"]) for trace in traces])
     return joined
+
+
+def warn_while_falling(losses: Sequence[float], n_epochs: int) -> None:
+    """Warn if the last of the losses is more than `FALLING` below the one before it."""
+    if len(losses) > 1 and losses[-1] < (1 - FALLING) * losses[-2]:
+        share = 1 - losses[-1] / losses[-2]
+        warnings.warn(
+            f"after {n_epochs} epochs the last one still took {share:.0%} off the loss: try more "
+            "of them",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
 
 
 Curve = Callable[[int, Any], float]

@@ -41,7 +41,7 @@ def predict_pairs(
 
     Parameters
     ----------
-    estimator : fitted FMRegressor, FMClassifier or FMOrdinal
+    estimator : fitted FMRegressor, FMClassifier, FMOrdinal or FMRanker
     design : Design or DataFrame
         Has the blocks, which are the columns of a DataFrame; its rows play no part.
     rows, columns : str
@@ -99,7 +99,7 @@ def recommend(
 
     Parameters
     ----------
-    estimator : fitted FMRegressor, FMClassifier or FMOrdinal
+    estimator : fitted FMRegressor, FMClassifier, FMOrdinal or FMRanker
     design : Design or DataFrame
         Has the blocks, which are the columns of a DataFrame; its rows play no part.
     n : int, default=10
@@ -149,7 +149,7 @@ def similar(
 
     Parameters
     ----------
-    estimator : fitted FMRegressor, FMClassifier or FMOrdinal
+    estimator : fitted FMRegressor, FMClassifier, FMOrdinal or FMRanker
     feature : int or str
         A column; with a design the name of a level as in `design.feature_names()` (`"item=50"`).
     n : int, default=10

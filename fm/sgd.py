@@ -1,11 +1,12 @@
-"""Stochastic gradient descent for factorization machines: batches, three step rules, two losses.
+"""Stochastic gradient descent for factorization machines: batches, three step rules, three losses.
 
 Minimizes, for the model of `fm.model`,
 
     sum_rows weight loss(y, f(x)) + (l2_w |w|^2 + l2 |V|^2) / 2       (w0 is never penalized)
 
 half the objective of `fm.FMRegressor`, with loss (y - f)^2 / 2 or, for y in {0, 1},
-log(1 + exp(f)) - y f. A step sees a batch of B of the n rows, in an order drawn anew each epoch.
+log(1 + exp(f)) - y f, or the loss of pairs of rows of `fm.ranker`. A step sees a batch of B of the
+n rows, in an order drawn anew each epoch.
 With e = weight dloss/df (B,) and q = x V its gradient is, per row,
 
     w_j : (1/B) sum_rows e x_j               + (l2_w / n) w_j
@@ -54,12 +55,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray, reuse_freed_memory
 from fm.batches import compresses
-from fm.descent import Penalties, Rows, descent_of
+from fm.descent import Batches, Penalties, Rows, descent_of
 from fm.design import Design
-from fm.features import MatrixFeatures, centered, centers_of, features, uncentered
+from fm.features import MatrixFeatures, OneHotFeatures, centered, centers_of, features, uncentered
 from fm.model import Coefficients, Matrix
-from fm.monitor import Callback, Trace
+from fm.monitor import Callback, Trace, warn_while_falling
 from fm.penalties import adjusted, scale_factors
+
+Features = MatrixFeatures | OneHotFeatures
 
 SCHEDULES = ("adagrad", "constant", "invscaling")
 
@@ -79,9 +82,6 @@ LARGEST_STEP = 0.3
 """Of w0, in whose direction the loss is curved most."""
 
 MOST_STARTS = 5
-
-FALLING = 0.05
-"""Share of its loss that the last epoch took off, above which a fit has not converged."""
 
 
 @dataclass
@@ -150,7 +150,8 @@ def sgd(
     schedule: Literal["adagrad", "constant", "invscaling"] = "adagrad",
     power_t: float = 0.25,
     batch_size: int | None = None,
-    loss: Literal["squared", "logistic"] = "squared",
+    loss: Literal["squared", "logistic", "ranking"] = "squared",
+    draw: Callable[[Features, FloatArray | None, np.random.Generator], Batches] | None = None,
     sample_weight: FloatArray | None = None,
     init_std: float = 0.1,
     start: SGDState | None = None,
@@ -167,6 +168,8 @@ def sgd(
     learning_rate : None for `LEARNING_RATE`, or `STEP` where penalties are learned.
     batch_size : rows per step; None for `default_batch_size`, or about 512 where batches are
         compressed.
+    draw : (x, weight, rng) -> the rows, or pairs of them, that batches are taken of; None for all
+        rows as they are. Penalties are then given.
     callback : called after every epoch with the number of epochs done (those of `start` included)
         and the coefficients; a true answer ends the fit.
     Raises FloatingPointError, naming epoch and learning rate, when the iteration diverges. Warns
@@ -178,7 +181,7 @@ def sgd(
     learns = l2 is None or l2_w is None
     unit = 1.0 if sample_weight is None else sample_weight.mean()
     weight = np.broadcast_to(1.0, len(y)) if sample_weight is None else sample_weight / unit
-    compressed = learns or compresses(X)
+    compressed = learns or (draw is None and compresses(X))
     flat = X.to_csr(dtype) if compressed and isinstance(X, Design) else X
     centers = None if start is None else start.centers
     if start is None and l2 is None and l2_w is None:
@@ -197,7 +200,8 @@ def sgd(
     target = (y - state.offset) / state.scale
     rows = Rows(x, target, None if sample_weight is None else weight, loss)
     rows, aside = rows.split() if learns else (rows, None)
-    descent = descent_of(rows, batch_size, compressed, schedule, column_squares / len(y))
+    batches = rows if draw is None else draw(x, rows.weight, state.rng)
+    descent = descent_of(batches, batch_size, compressed, schedule, column_squares / len(y))
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the
     # columns.
     in_user_units = 1 / (len(y) * unit * state.units**2)
@@ -238,7 +242,8 @@ def sgd(
         if trace.add(state.n_epochs, state.coefficients(), loss=current):
             break
     else:
-        _warn_unless_converged(state, trace.values["loss"], error, rate)
+        losses = trace.values["loss"] if draw is None else []  # which is random
+        _warn_unless_converged(state, losses, error, rate)
     return SGDFit(state.coefficients(), state, trace.arrays()["seconds"])
 
 
@@ -295,16 +300,15 @@ def _warn_unless_converged(
     state: SGDState, losses: list[float], error: float, learning_rate: float
 ) -> None:
     if error > 2:
-        message = (
-            f"the error is still {error:.2g} times that of predicting the mean: try more epochs, "
-            f"or a smaller learning_rate than {learning_rate:g}"
+        warnings.warn(
+            f"after {state.n_epochs} epochs the error is still {error:.2g} times that of "
+            "predicting the mean: try more epochs, or a smaller learning_rate than "
+            f"{learning_rate:g}",
+            ConvergenceWarning,
+            stacklevel=3,
         )
-    elif len(losses) > 1 and losses[-1] < (1 - FALLING) * losses[-2]:
-        share = 1 - losses[-1] / losses[-2]
-        message = f"the last one still took {share:.0%} off the loss: try more of them"
     else:
-        return
-    warnings.warn(f"after {state.n_epochs} epochs {message}", ConvergenceWarning, stacklevel=3)
+        warn_while_falling(losses, state.n_epochs)
 
 
 def _initial_state(

@@ -77,7 +77,7 @@ def check_hyperparameters(params: Mapping[str, Any], solvers: Collection[str]) -
         **dict.fromkeys(("k", "burn_in"), _at_least(0)),
         **dict.fromkeys(("init_std", "l2", "l2_w", "tol", "power_t"), _not_negative),
         "learning_rate": lambda name, value: check_number(name, value, above=0),
-        "noise_by": _name,
+        **dict.fromkeys(("noise_by", "item"), _name),
         "schedule": lambda name, value: check_choice(name, value, SCHEDULES),
     }
     for name, check in checks.items():
