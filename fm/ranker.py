@@ -120,11 +120,12 @@ class FMRanker(ManySolvers):
         FloatingPointError
             Gradient descent diverged; the message names epoch and learning rate.
         """
-        if not (isinstance(X, Design) or hasattr(X, "columns")):
-            raise TypeError(
-                "FMRanker needs X to be a Design, or a DataFrame of text and categories, with a "
-                f"field {self.item!r}; got {type(X).__name__}"
-            )
+        for name, rows in {"X": X, "validation": X if validation is None else validation}.items():
+            if not (isinstance(rows, Design) or hasattr(rows, "columns")):
+                raise TypeError(
+                    f"FMRanker needs {name} to be a Design, or a DataFrame of text and categories, "
+                    f"with a field {self.item!r}; got {type(rows).__name__}"
+                )
         held_out = None if validation is None else (validation, np.zeros(validation.shape[0]))
         return super().fit(X, np.zeros(X.shape[0]), sample_weight, validation=held_out)
 

@@ -187,5 +187,7 @@ def test_what_cannot_be_ranked_is_refused_in_a_sentence():
     for model, rows, error, message in cases:
         with pytest.raises(error, match=message):
             model.fit(rows)
+    with pytest.raises(TypeError, match=r"needs validation to be a Design, .*; got tuple"):
+        FMRanker().fit(X, validation=(X, np.ones(60)))
     with pytest.raises(ValueError, match="no validation row has a level of 'item'"):
         FMRanker().fit(X, validation=design([0], [-1], 6, 9))
