@@ -170,6 +170,9 @@ def test_tables_and_rows_without_partner():
     np.testing.assert_array_equal(Pairs.of(rows_of_table(table, model.table_), "film").kept, [0])
     f = model.predict(pd.DataFrame({"user": ["Ann", "Ann"], "film": ["Alien", "Brazil"]}))
     assert f[0] > f[1]
+    np.testing.assert_array_equal(
+        recommend(model, table, n=2, items="film", seen=table)[0], [[1, -1], [-1, -1], [0, 1]]
+    )
 
 
 def test_what_cannot_be_ranked_is_refused_in_a_sentence():
