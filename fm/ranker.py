@@ -32,9 +32,10 @@ from fm.sgd import sgd
 from fm.validation import check_choice
 
 L2, STEP = 1.0, 0.1
-"""Penalty of w and of V, and AdaGrad's step: among the best of 15 settings for four planted sets of
-preferences, and of 12 for the last items of users in `ua.base` of MovieLens-100K. Test rows were
-not looked at."""
+"""Penalty of w and of V, and AdaGrad's step. Of 15 settings the best for two of four planted sets
+of preferences, and near it for the others. For users' last items in `ua.base` of MovieLens-100K
+(test rows were not looked at) HR@10 is 0.060, popularity's 0.046; l2 = 0.1 with steps of 0.2 has
+0.068 (two seeds; the standard error is 0.008), and loses on the planted sets."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
