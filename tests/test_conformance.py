@@ -17,6 +17,8 @@ from bench.sweep.compose import as_dict
 from bench.task_models import hyperparameters_for
 from fm.design import UNKNOWN, Block, Design
 
+pytestmark = pytest.mark.slow
+
 REGISTRY = {
     path.stem: yaml.safe_load(path.read_text("utf-8"))
     for path in sorted((Path(__file__).parent.parent / "conf" / "model").glob("*.yaml"))

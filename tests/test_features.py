@@ -16,6 +16,8 @@ from bench.features import build_design
 from fm.design import Design
 from tests.test_conformance import REGISTRY, predicted, quick, target
 
+pytestmark = pytest.mark.slow
+
 FEATURES = {
     path.stem: tuple(yaml.safe_load(path.read_text("utf-8"))["names"])
     for path in sorted((Path(__file__).parent.parent / "conf" / "features").glob("*.yaml"))

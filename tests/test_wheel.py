@@ -14,6 +14,8 @@ import pytest
 from bench.cli import main
 from bench.identity import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -50,7 +52,6 @@ def fm_bench(site: Path, folder: Path, *words: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.slow
 def test_the_template_runs_from_a_wheel_in_a_folder_of_its_own(site: Path, tmp_path: Path) -> None:
     done = fm_bench(site, tmp_path, "init", "mine")
     assert done.returncode == 0, done.stderr
@@ -66,7 +67,6 @@ def test_the_template_runs_from_a_wheel_in_a_folder_of_its_own(site: Path, tmp_p
     assert "my_model " in listed and "fm_gibbs " in listed
 
 
-@pytest.mark.slow
 def test_the_tutorial_is_a_walk_in_an_empty_folder(site: Path, tmp_path: Path) -> None:
     text = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
     env = os.environ | {"PYTHONPATH": str(site)}
@@ -98,7 +98,6 @@ def test_the_tutorial_is_a_walk_in_an_empty_folder(site: Path, tmp_path: Path) -
     assert "| worse: fails " in shown and "Tidy up" in shown.partition("became worse in")[2]
 
 
-@pytest.mark.slow
 def test_the_check_finds_its_experiments_and_reference_in_the_wheel(site: Path) -> None:
     assert list((site / "conf" / "check").glob("*.yaml"))
     assert (site / "bench" / "check" / "reference.yaml").is_file()

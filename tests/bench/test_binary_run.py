@@ -23,6 +23,8 @@ from bench.task_models import model_for
 from bench.tracking.dashboard_view import saved_view
 from fm import FMClassifier, FMRegressor
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clicks() -> Dataset:

@@ -16,6 +16,8 @@ from bench.check.rule import FALSE_ALARMS, Judged, Recorded, Verdict, judge, loo
 from bench.errors import UserError
 from bench.studies.accuracy_check import Mutant, mutants
 
+pytestmark = pytest.mark.slow
+
 N = 9
 
 

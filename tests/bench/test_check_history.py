@@ -14,6 +14,8 @@ from bench.errors import UserError
 from bench.studies import accuracy_check
 from bench.studies.study import Context
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -36,7 +38,6 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-@pytest.mark.slow
 def test_a_bug_in_the_code_is_found_at_its_commit(monkeypatch) -> None:
     monkeypatch.setattr(accuracy_check, "COMMITS", 2)
     (mutant,) = [

@@ -6,6 +6,8 @@ import pytest
 
 from bench.check import simulation
 
+pytestmark = pytest.mark.slow
+
 TEST = """
 import random
 import pathlib

@@ -12,6 +12,8 @@ from bench.sweep import plan
 from bench.sweep.protocol import protocol
 from bench.tracking import Experiment, MLflowTracker
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(__file__).parents[2] / "conf"
 CHOICES = [
     f"{path.parent.name}={path.stem}"
@@ -151,7 +153,6 @@ def test_wrong_command_ends_with_status_2_and_writes_nothing(
     assert not store.exists()
 
 
-@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path: Path, empty_store: Path) -> None:
     command = ["-m", *TINY, "model=linear", "model.l2=1,4"]
     command += ["split=random,leave_last_out"]
@@ -167,7 +168,6 @@ def test_two_processes_measure_what_one_does(tmp_path: Path, empty_store: Path) 
     assert "linear l2=4 split=leave_last_out (simulated)" in errors[0]
 
 
-@pytest.mark.slow
 def test_one_bad_run_ends_neither_sweep_nor_report(
     tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture
 ) -> None:

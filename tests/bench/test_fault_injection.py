@@ -14,6 +14,8 @@ from bench.studies import reliability, soak
 from bench.studies.fault_injection import FAULTS, Injector, forked
 from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 
+pytestmark = pytest.mark.slow
+
 CALLS = {"here": (31, 57, 83), "workers": (41,), "server": ()}
 """Calls that meet a fault; each fault at a few others of its own."""
 

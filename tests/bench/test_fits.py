@@ -18,6 +18,8 @@ from bench.studies.fits import (
 )
 from fm import FMRegressor
 
+pytestmark = pytest.mark.slow
+
 PLANTED = ("data=planted", "data.n_users=40", "data.n_items=60", "data.n_ratings=1000")
 
 

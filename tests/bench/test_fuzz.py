@@ -10,6 +10,8 @@ import pytest
 from bench.data import fuzzing
 from bench.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_damaged_file_is_misread_or_ends_in_a_traceback() -> None:
     assert list(fuzzing.fuzz(400, seed=1)) == []

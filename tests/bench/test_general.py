@@ -9,6 +9,8 @@ import pytest
 from bench.studies import general, shapes
 from bench.studies.study import Context, Record, Study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:

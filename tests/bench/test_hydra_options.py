@@ -10,6 +10,8 @@ import pytest
 
 from bench.cli import main
 
+pytestmark = pytest.mark.slow
+
 TINY = ["data=planted", "data.n_users=40", "data.n_items=40", "data.n_ratings=800", "model=linear"]
 OWN = {
     "model/mine.yaml": "_target_: baselines.RidgeRegression\nl2: 3\n",

@@ -24,6 +24,8 @@ from fm import Block, FMClassifier, FMOrdinal, FMRegressor
 from fm.deployment import Served, Source, load, save
 from fm.design import Design
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 """Where MLflow's scoring server looks for uvicorn, whether or not the environment is activated."""
 USERS, ITEMS, DAYS = np.array([10, 30, 20]), np.array(["b", "a"]), np.array([17, 3])
@@ -112,7 +114,6 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReader, str, str]
     return evidence, found[0].run_id, found[0].tags["model.logged"]
 
 
-@pytest.mark.slow
 def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(
     best, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +137,6 @@ def test_loaded_model_predicts_what_the_run_did_and_holds_no_pickle(
     assert not [file for file in folder.rglob("*") if file.suffix in (".pkl", ".pickle", ".joblib")]
 
 
-@pytest.mark.slow
 def test_served_model_answers_with_the_same_number(best) -> None:
     evidence, run_id, address = best
     row = evidence.predictions(run_id).iloc[0]

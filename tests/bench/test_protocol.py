@@ -12,6 +12,8 @@ from bench.sweep.protocol import jobs_at_most, protocol, pruned_digest
 from bench.sweep.trials import Trial, Trials, job_of, load_data
 from bench.tracking import Record
 
+pytestmark = pytest.mark.slow
+
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
 

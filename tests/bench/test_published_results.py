@@ -24,6 +24,8 @@ from bench.sweep.protocol import protocol
 from bench.tracking import Record
 from bench.tracking.run_record import RunData
 
+pytestmark = pytest.mark.slow
+
 DOUBAN, FRAPPE = (Benchmark.read(name) for name in ("douban", "frappe"))
 IMPLICIT = "ids, implicit, implicit_items"
 PLANTED = [

@@ -22,6 +22,8 @@ from bench.identity import ROOT
 from tests.bench.conftest import Server
 from tests.bench.tiny_ml100k import zip_of
 
+pytestmark = pytest.mark.slow
+
 CSV = ("ml20m", "ml25m", "ml32m", "ml_latest_small")
 RATINGS = [
     (3, 50, 5, 978300760),

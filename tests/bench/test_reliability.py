@@ -22,6 +22,8 @@ from bench.tracking.run_record import CUT_OFF, Experiment
 from bench.tracking.run_writer import UnsentError
 from tests.bench.test_tracking import EXPERIMENT, RESULT, ended_owner, job, put, sweep, track
 
+pytestmark = pytest.mark.slow
+
 
 def again(tracker: MLflowTracker) -> MLflowTracker:
     """What the next process sees."""

@@ -23,6 +23,8 @@ from bench.tracking import Experiment, Record
 from bench.tracking.run_record import RunData
 from tests.bench.test_comparison import cells_in, of_data, record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from bench.cli import main
 
+pytestmark = pytest.mark.slow
+
 SHAPE = ("data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000")
 GRID = ("model=fm_sgd", "model.n_iter=4", "model.k=2,4", "model.learning_rate=0.1,1e6")
 SWEEPS = {
@@ -38,7 +40,6 @@ def results(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     return folder
 
 
-@pytest.mark.slow
 def test_sweep_ends_with_what_is_best_and_where_the_rest_is(results: Path) -> None:
     said = (results / "said_1.txt").read_text()
     assert "Best by validation: model=fm_sgd features=ids model.k=" in said
@@ -49,14 +50,12 @@ def test_sweep_ends_with_what_is_best_and_where_the_rest_is(results: Path) -> No
     assert "Of `fm_sgd` the fit that was validated is tested itself (`refit=false`)." in page
 
 
-@pytest.mark.slow
 def test_report_by_a_field_has_a_table_of_its_levels(results: Path) -> None:
     page = (results / "page_0.md").read_text()
     assert "## Errors by item" in page and "MSE, `fm_gibbs` [95 %]" in page
     assert "## Errors by" not in (results / "page_1.md").read_text()
 
 
-@pytest.mark.slow
 def test_report_of_an_experiment(results: Path) -> None:
     folder = results / "sweeps_simulated"
     written = []
@@ -89,7 +88,6 @@ def test_report_of_an_experiment(results: Path) -> None:
     assert all(f"({name}.png)" in page for name in names)
 
 
-@pytest.mark.slow
 def test_unknown_experiment_is_refused_in_a_sentence(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

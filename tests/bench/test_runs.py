@@ -13,6 +13,8 @@ from bench.runs import _no_formula, listing, main, run_named
 from bench.tracking import MLflowTracker, Record
 from tests.bench.test_tracking import EXPERIMENT, RESULT, job, sweep, track
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:

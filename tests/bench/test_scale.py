@@ -16,6 +16,8 @@ from bench.studies.fits import Fit
 from bench.studies.scale import MODELS, TURNS, TWO_THREADS, n_epochs, one_fit, race, settings
 from bench.studies.study import Context, Record
 
+pytestmark = pytest.mark.slow
+
 GIB = 2**30
 
 

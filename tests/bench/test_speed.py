@@ -12,6 +12,8 @@ from bench.studies import growth, speed
 from bench.studies.fits import SOLVERS, Fit, configured
 from bench.studies.study import Context, Record
 
+pytestmark = pytest.mark.slow
+
 PLANTED = ("data=planted", "data.n_users=40", "data.n_items=60", "data.n_ratings=1000")
 
 

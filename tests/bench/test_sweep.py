@@ -19,6 +19,8 @@ from bench.progress import Progress
 from bench.sweep import uploader
 from bench.tracking import MLflowTracker, Record
 
+pytestmark = pytest.mark.slow
+
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 FIRST = ["-m", *TINY, "model=linear", "model.l2=1,4"]
 
@@ -35,7 +37,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.mark.slow
 def test_what_computes_nothing_does_not_wait_for_mlflow(results: Path) -> None:
     again, wrong_key, wrong_split = (
         [*FIRST, "keep_model=false"],
@@ -66,7 +67,6 @@ finally:
         assert said in done.stdout, said
 
 
-@pytest.mark.slow
 def test_a_sweep_is_named_by_what_it_asks(results: Path) -> None:
     client = MLflowTracker(directory=str(results)).client
     (experiment,) = (e for e in client.search_experiments() if e.name != "Default")
@@ -76,14 +76,12 @@ def test_a_sweep_is_named_by_what_it_asks(results: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_wider_grid_computes_what_is_new(results: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([*FIRST[:-1], "model.l2=1,4,9", "keep_model=false", f"results={results}"]) == 0
     out = capsys.readouterr().out
     assert out.count("(already computed)") == 2 and "[3/3] linear l2=9 (simulated): MSE" in out
 
 
-@pytest.mark.slow
 def test_the_sweeper_is_a_plugin_of_hydra(
     results: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +91,6 @@ def test_the_sweeper_is_a_plugin_of_hydra(
     assert capsys.readouterr().out.count("(already computed)") == 2
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_any_sweeper_of_hydra_runs_tracked_jobs(jobs: int, tmp_path: Path) -> None:
     assert main([*FIRST, "hydra/sweeper=basic", f"jobs={jobs}", f"results={tmp_path}"]) == 0
@@ -102,7 +99,6 @@ def test_any_sweeper_of_hydra_runs_tracked_jobs(jobs: int, tmp_path: Path) -> No
     assert len(names) == 2 and all("l2=" in name for name in names)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", [["--config-name=config"], ["hydra/sweeper=basic"]])
 def test_a_failed_run_is_an_exit_status_however_hydra_is_started(
     way: list[str], tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -123,14 +119,12 @@ def test_a_failed_run_is_an_exit_status_however_hydra_is_started(
     assert "FAILED" in "".join(capsys.readouterr())
 
 
-@pytest.mark.slow
 def test_rerun_forces_and_the_newest_counts(results: Path) -> None:
     before = len(statuses(results))
     assert main([*FIRST, "rerun=true", "keep_model=false", f"results={results}"]) == 0
     assert len(statuses(results)) == before + 2
 
 
-@pytest.mark.slow
 def test_search_with_repeats_is_tested_once_a_repeat_and_gone_through_again(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -147,7 +141,6 @@ def test_search_with_repeats_is_tested_once_a_repeat_and_gone_through_again(
     assert len(MLflowTracker(directory=str(tmp_path)).all_records()) == len(records)
 
 
-@pytest.mark.slow
 def test_budgets_of_time_end_a_job_and_a_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -170,7 +163,6 @@ def test_budgets_of_time_end_a_job_and_a_sweep(
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("refused", "waiting"), [(1, ""), (10**6, "2 results wait in")])
 def test_what_the_store_does_not_take_at_once_is_sent_later(
     tmp_path: Path,
@@ -197,7 +189,6 @@ def test_what_the_store_does_not_take_at_once_is_sent_later(
     assert [status for _, status in statuses(tmp_path)] == ["FINISHED"] * 2
 
 
-@pytest.mark.slow
 def test_fail_fast_leaves_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     command = ["-m", *TINY, "model=fm_sgd", "model.learning_rate=1e6,0.02", f"results={tmp_path}"]
     assert main([*command, "fail_fast=true"]) == 1
@@ -208,7 +199,6 @@ def test_fail_fast_leaves_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture
     )
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_its_job_alone(tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -233,7 +223,6 @@ def test_a_worker_that_is_killed_costs_its_job_alone(tmp_path: Path) -> None:
     assert [status for _, status in statuses(tmp_path)] == ["FINISHED", "FAILED", "FINISHED"]
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_between_jobs_costs_none(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear", "model.l2=1,4,9"]
     command += ["jobs=2", "model._target_=tests.bench.killer.DiesBetweenJobs"]

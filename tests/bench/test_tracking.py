@@ -17,6 +17,8 @@ from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, ru
 from bench.tracking.job_entry import entry_of, write_files
 from bench.tracking.queue_entry import Entry
 
+pytestmark = pytest.mark.slow
+
 SECONDS = itertools.count(1)
 EXPERIMENT = Experiment("question", "# Question\n\nHow to read the columns.")
 DATASET = Dataset(
@@ -276,7 +278,6 @@ def test_what_a_run_is_does_not_depend_on_where_it_runs() -> None:
     assert job(1.0).digest != job(2.0).digest
 
 
-@pytest.mark.slow
 def test_two_processes_may_create_the_store(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=begin, args=(tmp_path, str(i))) for i in range(2)]

@@ -14,6 +14,8 @@ from bench.sweep import composed, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import register
 
+pytestmark = pytest.mark.slow
+
 TINY = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
 
 
@@ -74,7 +76,6 @@ def test_other_settings_than_those_of_the_run_are_refused(store) -> None:
         path.write_text(before)
 
 
-@pytest.mark.slow
 def test_an_honest_run_is_fitted_again(store) -> None:
     reader, run_id, _ = store
     address = models.keep(reader, run_id, load_data(composed(TINY)))

@@ -22,6 +22,8 @@ from fm.priors import Prior, flat
 from fm.row_kernel import RowKernel
 from fm.rows import rows_of
 
+pytestmark = pytest.mark.slow
+
 K = 2
 PRIOR = Prior(
     center=0.5,
@@ -120,7 +122,6 @@ def statistics(arrays):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("X", "likelihood", "noise_by"),
     [

@@ -9,6 +9,8 @@ from fm.cut_points import Expansion, TruncatedNormal, between_cut_points, draw_c
 from fm.gibbs import gibbs
 from fm.posterior import effective_sample_size
 
+pytestmark = pytest.mark.slow
+
 TRUTH = np.array([-1.0, 0.2, 1.1])
 
 

@@ -11,6 +11,8 @@ from tests.fm.data import random_coefficients
 from tests.fm.slow_als import objective
 from tests.oracles import fm_predict
 
+pytestmark = pytest.mark.slow
+
 
 def design(rng, n_rows=120, linear=True, side=True):
     """Users and items with factors, sessions without; some sessions unknown."""

@@ -9,6 +9,8 @@ from fm.model import predict
 from fm.posterior import Draws, RunningMean, class_probabilities, effective_sample_size, r_hat
 from tests.fm.data import random_coefficients, random_design, ratings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(name="X")
 def some_design():
