@@ -24,14 +24,14 @@ reproduce: $(READY) ## measure the published gap again: table, figures, tracked 
 test: $(READY) ## run all tests; those on MovieLens-100K need the data or a network
 	@$(MAKE) --no-print-directory -j2 test-models test-harness
 
+test-fast: $(READY) ## run the tests that need no data and take a minute in all
+	@$(MAKE) --no-print-directory -j2 test-models test-harness ONLY="-m 'not ml100k and not slow'"
+
 test-models: $(READY)
-	$(BIN)/python -m pytest --ignore=tests/bench
+	$(BIN)/python -m pytest --ignore=tests/bench $(ONLY)
 
 test-harness: $(READY)
-	$(BIN)/python -m pytest tests/bench
-
-test-fast: $(READY) ## run the tests that need no data and take a minute in all
-	$(BIN)/python -m pytest -m 'not ml100k and not slow'
+	$(BIN)/python -m pytest tests/bench $(ONLY)
 
 check: lint types doctests docs ## check format, style, types, examples in docstrings, and the docs
 

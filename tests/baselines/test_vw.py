@@ -12,6 +12,8 @@ from baselines import RidgeRegression, VowpalWabbit, external, row_text, vw
 from baselines.row_text import namespaces, vw_lines
 from fm.design import UNKNOWN, Block, Design
 
+pytestmark = pytest.mark.slow
+
 RANK = "-q ui --rank 3 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0"
 
 

@@ -7,6 +7,8 @@ import pytest
 from bench.tracking import MLflowTracker, redacted
 from tests.bench.test_tracking import EXPERIMENT, job, put, sweep
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),

@@ -16,6 +16,8 @@ from fm import Block, Design, FMClassifier, FMOrdinal, FMRegressor
 from tests.fm.data import random_design
 from tests.fm.estimators import EVERY, scores, target
 
+pytestmark = pytest.mark.slow
+
 SOLVERS = ["sgd", "als", "gibbs"]
 
 

@@ -12,6 +12,8 @@ from fm.rows import rows_of
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
 
+pytestmark = pytest.mark.slow
+
 LIKELIHOODS = ["gaussian", "probit", "ordered"]
 CERTAIN = 1e9
 """As a shape, strength or degrees of freedom it leaves no doubt."""

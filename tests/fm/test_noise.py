@@ -7,6 +7,8 @@ from fm import Block, Design, FMClassifier, FMOrdinal, FMRegressor, load, save
 from fm.posterior import class_probabilities
 from fm.recommendation import predict_pairs
 
+pytestmark = pytest.mark.slow
+
 N_USERS, N_ITEMS, N = 40, 25, 4000
 SD = np.where(np.arange(N_USERS) % 2, 1.6, 0.4)
 """Of the noise in what each user says."""

@@ -13,6 +13,8 @@ from fm.moves import Shears
 from fm.priors import PAIRS, Group, NormalWishart, Prior, Ridge, SideGroup, flat
 from tests.fm.data import random_design
 
+pytestmark = pytest.mark.slow
+
 PRIOR = Prior(unit=1.5, scatter=0.4)
 
 

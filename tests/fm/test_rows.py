@@ -15,6 +15,8 @@ from fm.row_kernel import RowKernel
 from fm.rows import conflict_free_sets, rows_of
 from tests.fm.data import random_design
 
+pytestmark = pytest.mark.slow
+
 
 def given_to(X, groups=None):
     return rows_of(X, None, groups, k=1, dtype=np.float64)
