@@ -20,7 +20,7 @@ from bench.measure import Measured
 from bench.studies.shapes import TEST, Problem, bags, dense, one_hot, read_frappe
 from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean_std, spread
 from bench.tables import markdown_table
-from fm import FMClassifier, FMRegressor
+from fm import Design, FMClassifier, FMRegressor
 
 SWEEPS = 30
 """Of Gibbs sampling beside myFM."""
@@ -50,6 +50,7 @@ STARTS: Mapping[str, tuple[Callable[[], Problem], Mapping[int, float]]] = {
     "first sweeps, 20 fields": (partial(one_hot, 20), {20: 0.551}),
     "first sweeps, text": (partial(bags, 50_000, 100, True), {30: 0.588}),
     "first sweeps, Frappe": (read_frappe, {20: 0.205, 40: 0.185}),
+    "first sweeps, Frappe as a matrix": (partial(read_frappe, flat=True), {20: 0.205, 40: 0.185}),
 }
 """Name -> what has the rows, and sweeps of Gibbs sampling -> log loss after them at most."""
 
@@ -62,7 +63,7 @@ def measure_shape(name: str, context: Context) -> Mapping[str, Any]:
     problem = SHAPES[name][0]()
     loss = partial(_loss, *problem.test)
     found: dict[str, Any] = {
-        "shape": [*problem.X.shape, problem.X.nnz],
+        "shape": list(problem.X.shape),
         "classes": problem.of_classes,
         "linear": loss(_linear(problem)),
     }
@@ -132,9 +133,9 @@ def _linear(problem: Problem) -> LogisticRegression | Ridge:
     return fitted(STRENGTHS[int(np.argmin(losses))], len(y))
 
 
-def _loss(X: sparse.csr_array, y: NDArray[np.float64], model: Any) -> float:
+def _loss(X: Design | sparse.csr_array, y: NDArray[np.float64], model: Any) -> float:
     """Return log loss, or of an estimator without probabilities the root mean squared error."""
-    X = sparse.csr_matrix(X)
+    X = X if isinstance(X, Design) else sparse.csr_matrix(X)
     if not hasattr(model, "predict_proba"):
         return float(np.sqrt(np.mean((y - model.predict(X)) ** 2)))
     p = model.predict_proba(X)

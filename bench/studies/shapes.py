@@ -12,6 +12,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from bench.data import frappe
 from bench.features import build_design
+from fm import Design
 
 N_ROWS = 100_000
 TEST = 0.2
@@ -22,7 +23,7 @@ PAIRS = 0.4
 class Problem(NamedTuple):
     """Rows, of which the first `n_train` are for training; sizes of groups of columns for myFM."""
 
-    X: sparse.csr_array
+    X: Design | sparse.csr_array
     y: NDArray[np.float64]
     groups: list[int]
     k: int
@@ -33,11 +34,11 @@ class Problem(NamedTuple):
         return len(np.unique(self.y)) == 2
 
     @property
-    def train(self) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+    def train(self) -> tuple[Design | sparse.csr_array, NDArray[np.float64]]:
         return self.X[: self.n_train], self.y[: self.n_train]
 
     @property
-    def test(self) -> tuple[sparse.csr_array, NDArray[np.float64]]:
+    def test(self) -> tuple[Design | sparse.csr_array, NDArray[np.float64]]:
         return self.X[self.n_train :], self.y[self.n_train :]
 
 
@@ -110,11 +111,12 @@ def _drawn(
     return Problem(X, y, groups, k, round((1 - TEST) * N_ROWS))
 
 
-def read_frappe() -> Problem:
-    """Return Frappe's training and test rows."""
+def read_frappe(flat: bool = False) -> Problem:
+    """Return Frappe's training and test rows, as a design of its fields or a matrix."""
     data = frappe()
     train, _, test = data.splits["given"]
     X = build_design(data, ["ids"], train)
     rows = np.concatenate([train, test])
     groups = [block.n_features for block in X]
-    return Problem(X[rows].to_csr(), data.y[rows], groups, 8, len(train))
+    X = X[rows].to_csr() if flat else X[rows]
+    return Problem(X, data.y[rows], groups, 8, len(train))
