@@ -63,7 +63,7 @@ class FMRanker(ManySolvers):
 
     Attributes
     ----------
-    history_ : dict of (n_iter_,) arrays
+    history_ : dict of arrays, one number per epoch
         `train_ranking_loss`, the mean of log(1 + exp(f(x') - f(x))) after each epoch, with an x'
         that stays the same, `validation_ranking_loss` of the validation rows, and `seconds`.
 
