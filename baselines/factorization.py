@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import RegressorMixin
 
-from baselines.inputs import blocks_of, check_design, check_target
+from baselines.inputs import Machine, blocks_of, check_design, check_target
 from baselines.parameters import Estimator, PositiveInt, RandomState
 from fm.design import Design
 
@@ -110,6 +110,13 @@ class Factorization(RegressorMixin, Estimator, ABC):
     def predict(self, X: Design) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has the blocks of `fit`."""
         return self.factors_.predict(*self._levels(X))
+
+    def as_machine(self, X: Design) -> Machine:
+        """Return it as a factorization machine: the pair sum of two one-hot blocks is <U, V>."""
+        check_design(X, self.blocks_)
+        w0, U, V = self.factors_
+        unknown = np.insert([U[-1], V[-1]], 0, 0, axis=1)
+        return Machine(w0, np.zeros(X.shape[1]), np.vstack([U[:-1], V[:-1]]), unknown)
 
     def _levels(self, X: Design) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         users, items = check_design(X, self.blocks_)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,22 @@ from fm.design import Block, Design
 
 Blocks = list[tuple[str, int, int]]
 """Name, levels and side features of each block of a Design."""
+
+
+class Machine(NamedTuple):
+    """The factorization machine that a fitted model is: f(x) = w0 + <w, x> + the pairs' <v_i, v_j>.
+
+    w0, w, V : a number, (n_features,), (n_interacting, k); V None for a model without factors.
+    unknown : (n_blocks, k + 1), (w, v) of the unknown level of each block; None for zeros.
+    combinations : what combinations of levels add, as (the blocks' positions, levels
+        (n, n_positions), weights (n,)); those that are not there add nothing.
+    """
+
+    w0: float
+    w: NDArray[np.float64]
+    V: NDArray[np.float64] | None = None
+    unknown: NDArray[np.float64] | None = None
+    combinations: Sequence[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.float64]]] = ()
 
 
 class BinaryClassifier(ClassifierMixin):

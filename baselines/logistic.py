@@ -41,7 +41,7 @@ class BaseRate(LogOdds):
 
     Attributes
     ----------
-    intercept_ : its log-odds.
+    coef_, intercept_ : zeros, and its log-odds.
     """
 
     n_parameters_ = 1
@@ -50,7 +50,9 @@ class BaseRate(LogOdds):
         self, X: Design | ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
         """Fit to y; X is not looked at. ValueError unless y has two classes."""
-        codes = self._codes(as_csr(X), y)
+        matrix = as_csr(X)
+        codes = self._codes(matrix, y)
+        self.coef_ = np.zeros(matrix.shape[1])
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
         rate = np.average(codes, weights=weights)
         self.intercept_ = float(np.log(rate / (1 - rate)))
@@ -72,7 +74,8 @@ class LogisticRegression(LogOdds):
 
     Attributes
     ----------
-    model_ : scikit-learn's fitted model.
+    coef_ : (n_features,) w, those of pairs included.
+    intercept_ : w0.
     n_parameters_ : weights that are not zero, and the intercept.
     """
 
@@ -90,13 +93,14 @@ class LogisticRegression(LogOdds):
         matrix = self._features(X)
         codes = self._codes(matrix, y)
         solver = Solver(C=1 / self.l2, max_iter=self.max_iter)
-        self.model_ = solver.fit(matrix, codes, sample_weight=sample_weight)
-        self.n_parameters_ = np.count_nonzero(self.model_.coef_) + 1
+        solver.fit(matrix, codes, sample_weight=sample_weight)
+        self.coef_, self.intercept_ = solver.coef_[0], float(solver.intercept_[0])
+        self.n_parameters_ = np.count_nonzero(self.coef_) + 1
         return self
 
     def decision_function(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows,) log-odds of the second class."""
-        return self.model_.decision_function(self._features(X))
+        return self._features(X) @ self.coef_ + self.intercept_
 
     def _features(self, X: Design | ArrayLike) -> sparse.csr_array:
         return as_csr(X)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
-from baselines.inputs import blocks_of, check_design
+from baselines.inputs import Machine, blocks_of, check_design
 from baselines.logistic import LogOdds
 from fm.design import Design
 
@@ -50,6 +50,17 @@ class RowLookup(LogOdds):
         """(n_rows,) log-odds of the second class."""
         seen = np.isin(self._keys(check_design(X, self.blocks_)), self.positive_)
         return logit(self.rates_)[seen.astype(np.intp)]
+
+    def as_machine(self, X: Design) -> Machine:
+        """Return it as a factorization machine: the combinations it has seen add the same."""
+        check_design(X, self.blocks_)
+        unseen, seen = logit(self.rates_)
+        sizes = [block.n_levels + 1 for block in X]
+        levels = np.column_stack(np.unravel_index(self.positive_, sizes)) - 1
+        known = levels[(levels >= 0).all(axis=1)]
+        weights = np.full(len(known), seen - unseen)
+        combinations = [(tuple(range(len(sizes))), known, weights)]
+        return Machine(unseen, np.zeros(X.shape[1]), combinations=combinations)
 
     def _keys(self, X: Design) -> NDArray[np.int64]:
         """Return a number for each row's combination of levels."""

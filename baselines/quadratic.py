@@ -23,7 +23,7 @@ from scipy import sparse
 from sklearn.base import RegressorMixin
 from sklearn.preprocessing import PolynomialFeatures
 
-from baselines.inputs import as_csr, check_target
+from baselines.inputs import Machine, as_csr, check_target
 from baselines.linear import solve_ridge
 from baselines.parameters import Estimator, NonNegativeFloat
 from fm.design import Design
@@ -80,6 +80,25 @@ class QuadraticRegression(RegressorMixin, Estimator):
         matrix = as_csr(X, n_features=len(self.coef_))
         pairs = pair_products(matrix[:, : self.n_paired_])[:, self.pairs_]
         return matrix @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
+
+    def as_machine(self, X: Design) -> Machine:
+        """Return it as a factorization machine: each pair of levels that occurs adds its weight.
+
+        ValueError for side features, whose pairs belong to no levels.
+        """
+        if any(block.side_features is not None for block in X):
+            raise ValueError(f"{type(self).__name__} has weights for pairs of side features")
+        row_starts = np.cumsum(np.arange(self.n_paired_, 0, -1)) - self.n_paired_
+        i = np.searchsorted(row_starts, self.pairs_, side="right") - 1
+        features = np.column_stack([i, self.pairs_ - row_starts[i] + i + 1])
+        first = np.cumsum([0, *(block.n_levels for block in X.interacting)])
+        blocks = np.searchsorted(first, features, side="right") - 1
+        levels = features - first[blocks]
+        combinations = []
+        for pair in np.unique(blocks, axis=0):
+            rows = (blocks == pair).all(axis=1)
+            combinations.append((tuple(pair.tolist()), levels[rows], self.pair_coef_[rows]))
+        return Machine(self.intercept_, self.coef_, combinations=combinations)
 
 
 def pair_products(X: sparse.csr_array) -> sparse.csr_array:

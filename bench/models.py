@@ -10,14 +10,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from baselines.inputs import Machine
 from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, exit_status
-from bench.features import SECONDS_PER_DAY, bin_edges, blocks_and_columns, center_and_spread
+from bench.features import (
+    SECONDS_PER_DAY,
+    SESSIONS,
+    bin_edges,
+    blocks_and_columns,
+    center_and_spread,
+)
+from bench.features.context import identity
 from bench.run import Job, run
 from bench.runs import run_named
 from bench.sweep.compose import composed
@@ -26,18 +35,16 @@ from bench.sweep.trials import job_of, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.base import FactorizationMachine
-from fm.deployment import Columns, Served, Source
+from fm.deployment import Columns, Served, Source, estimator_of
+from fm.design import UNKNOWN, Block, Design
+from fm.model import Coefficients
 
-SOURCES = {
-    "user": Source("user"),
-    "item": Source("item"),
-    "day": Source("timestamp", SECONDS_PER_DAY),
-}
-"""Block -> the column of a request that names its level."""
 LOGGED = "model.logged"
 """Tag of a run: the model's address, or why there is none."""
 EXAMPLE = 5
 """Test rows in the input example."""
+ASKED = 10_000
+"""Test rows, at most, of which the served model must predict what the run did."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,12 +89,7 @@ def keep(reader: RunReader, run_id: str, dataset: Dataset) -> str:
             f"run {run_id} is of other code or settings than those here: "
             f"python -m bench.runs show {run_id} says what it covers"
         )
-    if isinstance(job.model, FactorizationMachine):
-        address = _fitted_again(reader, run_id, job)
-    else:
-        address = (
-            f"no: {type(job.model).__name__} has no file format of its own, and nothing is pickled"
-        )
+    address = _fitted_again(reader, run_id, job)
     reader.client.set_tag(run_id, LOGGED, address)
     return address
 
@@ -104,7 +106,10 @@ def _fitted_again(reader: RunReader, run_id: str, job: Job) -> str:
     served = served_model(job, result.fitted[0])
     if isinstance(served, str):
         return f"no: {served}"
-    return log_model(reader, run_id, served, _example(job.dataset, served, result.rows[:EXAMPLE]))
+    asked = _example(job.dataset, served, result.rows[:ASKED])
+    if not np.allclose(served.predict(asked), result.prediction[:ASKED], rtol=1e-8, atol=1e-8):
+        return f"no: of a request, {type(job.model).__name__} predicts other than in the run"
+    return log_model(reader, run_id, served, asked[:EXAMPLE])
 
 
 def served_model(job: Job, model: BaseEstimator) -> Served | str:
@@ -114,19 +119,76 @@ def served_model(job: Job, model: BaseEstimator) -> Served | str:
     split = job.split(job.dataset)
     rows = split.development if job.refit else split.train
     blocks, bags = blocks_and_columns(job.dataset, job.features, rows)
-    sources = _sources(job.dataset, rows)
-    others = [block.name for block in blocks if block.name not in sources]
-    if others:
-        return f"no request can name the levels of {', '.join(others)}"
+    named = [_named(job.dataset, block, rows) for block in blocks]
     columns = [_columns(job.dataset, bag, rows) for bag in bags]
-    return Served(model, blocks, [sources[block.name] for block in blocks], columns)
+    served = Served(model, [block for block, _ in named], [of for _, of in named], columns)
+    if isinstance(model, FactorizationMachine):
+        return served
+    try:
+        return _as_machine(served, model)
+    except ValueError as error:
+        return str(error)
 
 
-def _sources(dataset: Dataset, train_rows: Rows) -> dict[str, Source]:
-    """Return of each block that a request can have the column that names its level."""
-    numbers = {name: dataset.rows[name].to_numpy(np.float64) for name in dataset.numeric}
-    binned = {n: Source(n, edges=bin_edges(values, train_rows)) for n, values in numbers.items()}
-    return binned | {name: Source(name) for name in dataset.fields} | SOURCES
+def _named(dataset: Dataset, block: Block, train_rows: Rows) -> tuple[Block, list[Source]]:
+    """Return a block, labeled, and the columns of a request that together name its level."""
+    name, time = block.name, dataset.time
+    if name in dataset.fields:
+        return block, [Source(name)]
+    if name in dataset.numeric:
+        values = dataset.rows[name].to_numpy(np.float64)
+        return block, [Source(name, edges=bin_edges(values, train_rows))]
+    if "*" in name:
+        return _combined(dataset, block, [Source(field) for field in name.split("*")])
+    assert time is not None  # of all other features
+    if name in SESSIONS:
+        return _combined(dataset, block, [Source("user"), Source(time, SESSIONS[name])])
+    if name == "weekday":  # labels are numbers of days since 1970, a Thursday
+        return replace(block, labels=(np.arange(7) - 3) % 7), [Source(time, SECONDS_PER_DAY, 7)]
+    return block, [Source(time, 3600, 24) if name == "hour" else Source(time, SECONDS_PER_DAY)]
+
+
+def _combined(
+    dataset: Dataset, block: Block, sources: Sequence[Source]
+) -> tuple[Block, list[Source]]:
+    """Return a block each of whose levels is a combination of values of the sources."""
+    _, first = np.unique(block.levels, return_index=True)
+    columns = [dataset.rows[source.column].iloc[first] for source in sources]
+    parts = [
+        identity(source.column, column if source.unit == 1 else column // source.unit)
+        for source, column in zip(sources, columns, strict=True)
+    ]
+    labels = np.column_stack([part.levels for part in parts])
+    labeled = [replace(s, labels=part.labels) for s, part in zip(sources, parts, strict=True)]
+    return replace(block, labels=labels), labeled
+
+
+def _as_machine(served: Served, model: BaseEstimator) -> Served:
+    """Return the same with the factorization machine that `model` is; ValueError if it is none."""
+    name = type(model).__name__
+    X = served.unknown_row()
+    if hasattr(model, "as_machine"):
+        if served.columns:
+            raise ValueError(f"{name} is not served of bags and standardized numbers")
+        machine = model.as_machine(X)
+    elif np.size(getattr(model, "coef_", ())) == X.shape[1]:
+        machine = Machine(np.ravel(model.intercept_)[0], np.ravel(model.coef_))
+    else:
+        raise ValueError(f"{name} is no factorization machine, and nothing is pickled")
+    blocks, sources, w = [*served.blocks], [*served.sources], [machine.w]
+    for positions, levels, weights in machine.combinations:
+        names = " and ".join(blocks[b].name for b in positions)
+        if any(len(sources[b]) > 1 for b in positions):
+            raise ValueError(f"{name} has weights for combinations of {names}")
+        sources.append([replace(sources[b][0], labels=blocks[b].labels) for b in positions])
+        blocks.append(Block(names, np.array([UNKNOWN]), len(levels), labels=levels, linear=True))
+        w.append(weights)
+    served = replace(served, blocks=blocks, sources=sources)
+    n_interacting = X.n_interacting if isinstance(X, Design) else X.shape[1]
+    V = np.empty((n_interacting, 0)) if machine.V is None else machine.V
+    coefficients = Coefficients(machine.w0, np.concatenate(w), V, machine.unknown)
+    classes = getattr(model, "classes_", None)
+    return replace(served, model=estimator_of(coefficients, served.unknown_row(), classes))
 
 
 def _columns(dataset: Dataset, part: Bag, train_rows: Rows) -> Columns:
@@ -140,7 +202,7 @@ def _columns(dataset: Dataset, part: Bag, train_rows: Rows) -> Columns:
 
 def _example(dataset: Dataset, served: Served, rows: Rows) -> pd.DataFrame:
     """Return rows as a request has them."""
-    names = {*(s.column for s in served.sources), *(c.column for c in served.columns)}
+    names = {*(s.column for of in served.sources for s in of), *(c.column for c in served.columns)}
     example = dataset.rows.iloc[rows][[name for name in dataset.rows if name in names]]
     text = example.select_dtypes("category").columns
     example = example.astype(dict.fromkeys(text, "str")).reset_index(drop=True)

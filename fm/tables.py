@@ -94,8 +94,13 @@ def unique_labels(values: Sequence[object] | AnyArray) -> AnyArray:
     return np.unique(labels if labels.dtype.kind in "biuf" else np.array(list(map(str, values))))
 
 
-def level_numbers(labels: AnyArray, values: ArrayLike, unit: int = 1) -> IndexArray:
-    """Return the number of the label that each value, in whole units, equals, or `UNKNOWN`."""
+def level_numbers(
+    labels: AnyArray, values: ArrayLike, unit: int = 1, period: int | None = None
+) -> IndexArray:
+    """Return the number of the label that each value equals, or `UNKNOWN`.
+
+    Numbers are taken in whole units, and of these the remainder after whole periods.
+    """
     values = np.asarray(values)
     if not len(labels):
         return np.full(len(values), UNKNOWN)
@@ -106,6 +111,7 @@ def level_numbers(labels: AnyArray, values: ArrayLike, unit: int = 1) -> IndexAr
             values = np.array([_number(value) for value in values])
         with np.errstate(invalid="ignore"):
             values = values // unit if unit != 1 else values
+            values = values % period if period else values
     order = np.argsort(labels, kind="stable")
     at = np.minimum(np.searchsorted(labels, values, sorter=order), len(labels) - 1)
     return np.where(labels[order[at]] == values, order[at], UNKNOWN)

@@ -2,11 +2,12 @@
 
 from bench.features.building import FEATURES, blocks_and_columns, build_design, features_of
 from bench.features.columns import bin_edges, center_and_spread
-from bench.features.times import SECONDS_PER_DAY
+from bench.features.times import SECONDS_PER_DAY, SESSIONS
 
 __all__ = [
     "FEATURES",
     "SECONDS_PER_DAY",
+    "SESSIONS",
     "bin_edges",
     "blocks_and_columns",
     "build_design",

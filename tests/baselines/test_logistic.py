@@ -25,8 +25,8 @@ def test_base_rate_is_the_share() -> None:
 @pytest.mark.parametrize("l2", [0.5, 20.0])
 def test_the_gradient_of_the_objective_vanishes(l2: float) -> None:
     model = LogisticRegression(l2=l2).fit(X, Y)
-    w = model.model_.coef_[0]
-    residual = expit(X.to_csr() @ w + model.model_.intercept_) - Y
+    w = model.coef_
+    residual = expit(X.to_csr() @ w + model.intercept_) - Y
     assert np.abs(X.to_csr().T @ residual + l2 * w).max() < 0.15
     assert abs(residual.sum()) < 0.15
 
@@ -39,7 +39,7 @@ def test_pairs_learn_what_single_levels_cannot() -> None:
 
 def test_few_bits_make_pairs_share_weights_and_penalties_differ() -> None:
     one = QuadraticLogisticRegression(bits=1).fit(X, Y)
-    assert one.model_.coef_.shape == (1, 12 + 2)
+    assert one.coef_.shape == (12 + 2,)
     strong = QuadraticLogisticRegression(l2_pairs=1e7).fit(X, Y)
     linear = LogisticRegression().fit(X, Y)
     assert np.allclose(strong.predict_proba(X), linear.predict_proba(X), atol=5e-3)

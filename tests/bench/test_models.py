@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from bench.identity import ROOT
 from bench.models import served_model
-from bench.run import run
+from bench.run import Job, Result, run
 from bench.sweep import composed, job_of, load_data
 from bench.tracking import Experiment, RunReader
 from bench.ui import free_port
@@ -48,10 +49,8 @@ def test_raw_ids_give_what_the_design_gave(make, tmp_path: Path) -> None:
     def expected(X: Design) -> np.ndarray:
         return model.predict_proba(X)[:, 1] if make is FMClassifier else model.predict(X)
 
-    save(
-        Served(model, X.blocks, [Source("user"), Source("item"), Source("timestamp", 86_400)]),
-        tmp_path,
-    )
+    sources = [[Source("user")], [Source("item")], [Source("timestamp", 86_400)]]
+    save(Served(model, X.blocks, sources), tmp_path)
     table = {
         "user": USERS[levels[0]],
         "item": ITEMS[levels[1]],
@@ -79,14 +78,78 @@ def test_records_of_named_columns_give_what_the_run_gave(features: str, tmp_path
     rows.to_csv(tmp_path / "clicks.csv", index=False)
     words = ["data=table", f"data.path={tmp_path}/clicks.csv", "data.target=click"]
     words += ["data.fields=[device]", "data.numeric=[price]", "data.bags=[tags]", "split=random"]
-    cfg = composed([*words, f"features.names=[{features}]", "model=fm_gibbs", "model.n_iter=5"])
+    words += [f"features.names=[{features}]"]
+    asked = rows.assign(tags=rows["tags"].str.split("|"))
+    for model in (["model=fm_gibbs", "model.n_iter=5"], ["model=logistic"]):
+        _, result, served = ran([*words, *model])
+        assert isinstance(served, Served)
+        assert_answers(served, tmp_path, asked.iloc[result.rows], result.prediction)
+
+
+PLANTED = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
+CLICKS = ["data=planted_clicks", "data.n_rows=400"]
+SHORT = ["model.n_iter=5"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [*PLANTED, "model=linear", "features=implicit"],
+        [*PLANTED, "model=linear", "features=crossed"],
+        [*PLANTED, "model=mf", *SHORT],
+        [*PLANTED, "model=nmf", *SHORT],
+        [*PLANTED, "model=quadratic", "features.names=[ids,day,sessions]"],
+        [*PLANTED, "model=fm_ordinal", "features=all", *SHORT],
+        [*PLANTED, "model=fm_als", "features=cyclic", *SHORT],
+        [*CLICKS, "model=base_rate"],
+        [*CLICKS, "model=logistic"],
+        [*CLICKS, "model=lookup"],
+    ],
+    ids=lambda words: f"{words[-2] if words[-1] in SHORT else words[-1]}",
+)
+def test_every_model_of_ours_answers_a_table_with_the_runs_predictions(
+    words: list[str], tmp_path: Path
+) -> None:
+    job, result, served = ran(words)
+    assert isinstance(served, Served), served
+    rows = job.dataset.rows.iloc[result.rows]
+    assert_answers(served, tmp_path, rows, result.prediction)
+    fields = list(job.dataset.fields)
+    strangers = rows.iloc[:1].drop(columns=fields).assign(**dict.fromkeys(fields, "nobody"))
+    assert np.isfinite(load(tmp_path).predict(strangers)).all()
+
+
+def test_linear_model_of_scikit_learn_is_served(tmp_path: Path) -> None:
+    job, result, _ = ran([*CLICKS, "model=base_rate"])
+    X, y = result.fitted[1].to_csr(), job.dataset.y
+    model = LogisticRegression().fit(X, y)
+    served = served_model(job, model)
+    assert isinstance(served, Served), served
+    assert_answers(served, tmp_path, job.dataset.rows, model.predict_proba(X)[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ([*PLANTED, "model=quadratic", "features=implicit"], "pairs of side features"),
+        ([*CLICKS, "model=quadratic_logistic", "model.bits=4"], "is no factorization machine"),
+    ],
+)
+def test_what_cannot_be_served_says_why(words: list[str], reason: str) -> None:
+    assert reason in ran(words)[2]
+
+
+def ran(words: list[str]) -> tuple[Job, Result, Served | str]:
+    """What a command line computes, and its model as it is served."""
+    cfg = composed(words)
     job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
     result = run(job)
-    served = served_model(job, result.fitted[0])
-    assert isinstance(served, Served)
-    save(served, tmp_path)
-    asked = rows.iloc[result.rows].assign(tags=rows["tags"].str.split("|"))
-    np.testing.assert_allclose(load(tmp_path).predict(asked), result.prediction, atol=1e-12)
+    return job, result, served_model(job, result.fitted[0])
+
+
+def assert_answers(served: Served, folder: Path, table: pd.DataFrame, expected: np.ndarray) -> None:
+    save(served, folder)
+    np.testing.assert_allclose(load(folder).predict(table), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
