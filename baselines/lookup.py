@@ -52,14 +52,17 @@ class RowLookup(LogOdds):
         return logit(self.rates_)[seen.astype(np.intp)]
 
     def as_machine(self, X: Design) -> Machine:
-        """Return it as a factorization machine: the combinations it has seen add the same."""
+        """Return it as a factorization machine: the combinations it has seen add the same.
+
+        ValueError if there are unknown levels among them, which no factorization machine combines.
+        """
         check_design(X, self.blocks_)
         unseen, seen = logit(self.rates_)
         sizes = [block.n_levels + 1 for block in X]
         levels = np.column_stack(np.unravel_index(self.positive_, sizes)) - 1
-        known = levels[(levels >= 0).all(axis=1)]
-        weights = np.full(len(known), seen - unseen)
-        combinations = [(tuple(range(len(sizes))), known, weights)]
+        if (levels < 0).any():
+            raise ValueError(f"{type(self).__name__} has combinations with unknown levels")
+        combinations = [(tuple(range(len(sizes))), levels, np.full(len(levels), seen - unseen))]
         return Machine(unseen, np.zeros(X.shape[1]), combinations=combinations)
 
     def _keys(self, X: Design) -> NDArray[np.int64]:

@@ -34,6 +34,7 @@ from bench.sweep.recompose import recomposed
 from bench.sweep.trials import job_of, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
+from fm.arrays import IndexArray
 from fm.base import FactorizationMachine
 from fm.deployment import Columns, Served, Source, estimator_of
 from fm.design import UNKNOWN, Block, Design
@@ -114,12 +115,13 @@ def _fitted_again(reader: RunReader, run_id: str, job: Job) -> str:
 
 def served_model(job: Job, model: BaseEstimator) -> Served | str:
     """Return the fitted model of a job as it answers requests, or why it cannot."""
-    if job.min_count > 1:
-        return "no file says which levels features.min_count leaves out"
     split = job.split(job.dataset)
     rows = split.development if job.refit else split.train
     blocks, bags = blocks_and_columns(job.dataset, job.features, rows)
     named = [_named(job.dataset, block, rows) for block in blocks]
+    if job.min_count > 1:
+        counted, _ = blocks_and_columns(job.dataset, job.features, rows, min_count=job.min_count)
+        named = [_without_rare(*of, block.levels) for of, block in zip(named, counted, strict=True)]
     columns = [_columns(job.dataset, bag, rows) for bag in bags]
     served = Served(model, [block for block, _ in named], [of for _, of in named], columns)
     if isinstance(model, FactorizationMachine):
@@ -163,6 +165,20 @@ def _combined(
     return replace(block, labels=labels), labeled
 
 
+def _without_rare(
+    block: Block, sources: list[Source], levels: IndexArray
+) -> tuple[Block, list[Source]]:
+    """Return a block in which a request for a level that no row has in `levels` is unknown."""
+    labels = np.asarray(block.labels)
+    if labels.ndim == 1:
+        sources = [replace(sources[0], labels=labels)]
+        labels = np.arange(block.n_levels)[:, np.newaxis]
+    assert sources[0].labels is not None
+    rare = np.isin(np.arange(block.n_levels), levels, invert=True)
+    labels[rare, 0] += len(sources[0].labels)  # numbers that no label has
+    return replace(block, labels=labels), sources
+
+
 def _as_machine(served: Served, model: BaseEstimator) -> Served:
     """Return the same with the factorization machine that `model` is; ValueError if it is none."""
     name = type(model).__name__
@@ -180,7 +196,12 @@ def _as_machine(served: Served, model: BaseEstimator) -> Served:
         names = " and ".join(blocks[b].name for b in positions)
         if any(len(sources[b]) > 1 for b in positions):
             raise ValueError(f"{name} has weights for combinations of {names}")
-        sources.append([replace(sources[b][0], labels=blocks[b].labels) for b in positions])
+        own = [sources[b][0] for b in positions]
+        labels = [
+            blocks[b].labels if s.labels is None else s.labels
+            for s, b in zip(own, positions, strict=True)
+        ]
+        sources.append([replace(s, labels=of) for s, of in zip(own, labels, strict=True)])
         blocks.append(Block(names, np.array([UNKNOWN]), len(levels), labels=levels, linear=True))
         w.append(weights)
     served = replace(served, blocks=blocks, sources=sources)

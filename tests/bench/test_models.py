@@ -78,7 +78,7 @@ def test_records_of_named_columns_give_what_the_run_gave(features: str, tmp_path
     rows.to_csv(tmp_path / "clicks.csv", index=False)
     words = ["data=table", f"data.path={tmp_path}/clicks.csv", "data.target=click"]
     words += ["data.fields=[device]", "data.numeric=[price]", "data.bags=[tags]", "split=random"]
-    words += [f"features.names=[{features}]"]
+    words += [f"features.names=[{features}]", "features.min_count=7"]
     asked = rows.assign(tags=rows["tags"].str.split("|"))
     for model in (["model=fm_gibbs", "model.n_iter=5"], ["model=logistic"]):
         _, result, served = ran([*words, *model])
@@ -101,6 +101,8 @@ SHORT = ["model.n_iter=5"]
         [*PLANTED, "model=quadratic", "features.names=[ids,day,sessions]"],
         [*PLANTED, "model=fm_ordinal", "features=all", *SHORT],
         [*PLANTED, "model=fm_als", "features=cyclic", *SHORT],
+        [*PLANTED, "model=fm_gibbs", "features=sessions", "features.min_count=15", *SHORT],
+        [*PLANTED, "model=quadratic", "features=day", "features.min_count=20"],
         [*CLICKS, "model=base_rate"],
         [*CLICKS, "model=logistic"],
         [*CLICKS, "model=lookup"],
@@ -132,6 +134,7 @@ def test_linear_model_of_scikit_learn_is_served(tmp_path: Path) -> None:
     ("words", "reason"),
     [
         ([*PLANTED, "model=quadratic", "features=implicit"], "pairs of side features"),
+        ([*CLICKS, "model=lookup", "features.min_count=50"], "with unknown levels"),
         ([*CLICKS, "model=quadratic_logistic", "model.bits=4"], "is no factorization machine"),
     ],
 )
