@@ -138,7 +138,7 @@ def test_only_values_of_the_same_information_are_compared() -> None:
 
 
 def test_a_bar_of_auc_is_a_lower_bound() -> None:
-    values = {"frappe: fm_gibbs, ids, 2 chains, seed=0": run(log_loss=0.13, auc=0.985)}
+    values = {"frappe: fm_gibbs, ids, 6 chains, seed=0": run(log_loss=0.13, auc=0.985)}
     values["frappe: lookup, user, item, seed=0"] = run(log_loss=0.16, auc=0.9)
     (section,) = sections(FRAPPE, values)
     bounds = [(bar.low, bar.high) for bar in section.bars]
