@@ -33,6 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def logging_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
+    for name in root.manager.loggerDict:  # what an earlier run in this process turned off
+        logging.getLogger(name).disabled = False
     yield
     root.setLevel(level)
     root.handlers[:] = handlers
