@@ -46,6 +46,7 @@ def test_objective_never_rises(
     assert losses[-1] < 0.9 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", BOTH)
 def test_ends_where_the_gradient_is_zero(
     model: Factorization, design: Design, y: np.ndarray

@@ -38,6 +38,7 @@ def same_fit(a, b, **tolerance):
 KINDS = ["design", "sparse", "dense"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [0, 1, 3])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -172,6 +173,7 @@ def test_goes_on_bit_for_bit_with_side_features():
     same_fit(whole, als(X, y, n_iter=2, rng=rng, start=half, **given), rtol=0)
 
 
+@pytest.mark.slow
 def test_many_factors_in_parts_reach_the_same_objective(monkeypatch):
     """One part or several: other paths, one convex-enough problem."""
     X, y = ratings(np.random.default_rng(0), 12, 10, 100)

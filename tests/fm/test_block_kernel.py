@@ -30,6 +30,7 @@ def test_mean():
     np.testing.assert_allclose(theta, [exact(level)[0] for level in range(4)], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_draws_have_the_mean_and_covariance():
     rng = np.random.default_rng(1)
     n = 20_000

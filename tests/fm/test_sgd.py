@@ -58,6 +58,7 @@ def test_linear_model_ends_at_ridge_regression(schedule):
     )
 
 
+@pytest.mark.slow
 def test_minimum_is_a_stationary_point_of_the_stated_objective():
     """With factors: the gradient of sum (y - f)^2 + l2_w |w|^2 + l2 |V|^2 vanishes in the unit of
     y.
@@ -200,6 +201,7 @@ def test_float32_is_close_to_float64():
     )
 
 
+@pytest.mark.slow
 def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
     """In segments, of rows sorted by user: what the order costs is within the scatter of seeds."""
     X, y = ratings(np.random.default_rng(0))
