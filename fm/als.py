@@ -30,7 +30,6 @@ the same plus a small multiple of |change|^2, under which the objective still ne
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -38,14 +37,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 from scipy.special import expit, logit
-from sklearn.exceptions import ConvergenceWarning
 
 from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.features import FAR, centered, centers_of, uncentered
 from fm.model import Coefficients, predict
-from fm.monitor import Callback, Trace
+from fm.monitor import Callback, Trace, warn_while_falling
 from fm.penalties import adjusted, scale_factors, split
 from fm.priors import Ridge, flat
 from fm.rows import digest, rows_of
@@ -196,7 +194,7 @@ def als(
             if trace.add(n_sweeps, given, **values):
                 break
         else:
-            _warn_unless_converged(n_sweeps, trace.values["watched"])
+            warn_while_falling(trace.values["watched"], n_sweeps, of="sweeps", falling=FALLING)
     history = trace.arrays()
     del history["watched"]
     return replace(machine.fit(given, learned, f, n_sweeps, history), centers=centers, w0=w0)
@@ -332,14 +330,3 @@ def _learn(
     f = w0 + linear + pairs
     losses = 2 * (np.logaddexp(0, f) - y * f) if classes else (y - f) ** 2
     return adjusted(penalties, factors), float(np.average(losses, weights=weight))
-
-
-def _warn_unless_converged(n_sweeps: int, watched: list[float]) -> None:
-    if len(watched) > 1 and watched[-1] < (1 - FALLING) * watched[-2]:
-        share = 1 - watched[-1] / watched[-2]
-        warnings.warn(
-            f"after {n_sweeps} sweeps the last one still took {share:.0%} off the objective: try a "
-            "larger n_iter",
-            ConvergenceWarning,
-            stacklevel=3,
-        )

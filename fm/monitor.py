@@ -59,13 +59,15 @@ def in_a_row(traces: Sequence[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
     return joined
 
 
-def warn_while_falling(losses: Sequence[float], n_epochs: int) -> None:
-    """Warn if the last of the losses is more than `FALLING` below the one before it."""
-    if len(losses) > 1 and losses[-1] < (1 - FALLING) * losses[-2]:
+def warn_while_falling(
+    losses: Sequence[float], n_done: int, *, of: str = "epochs", falling: float = FALLING
+) -> None:
+    """Warn if the last of the losses is more than the share `falling` below the one before it."""
+    if len(losses) > 1 and losses[-1] < (1 - falling) * losses[-2]:
         share = 1 - losses[-1] / losses[-2]
         warnings.warn(
-            f"after {n_epochs} epochs the last one still took {share:.0%} off the loss: try more "
-            "of them",
+            f"after {n_done} {of} the last one still took {share:.0%} off the loss: try a larger "
+            "n_iter",
             ConvergenceWarning,
             stacklevel=4,
         )
