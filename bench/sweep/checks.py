@@ -62,8 +62,9 @@ def _check(cfg: DictConfig) -> None:
             raise UserError(f"{key} must be given: {key}=...")
     _check_folders(cfg)
     try:
-        for task in TASKS:
-            _check_model(cfg, task)
+        config = cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True))
+        for of_task in _configurations(config):
+            _check_model(of_task)
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
@@ -79,10 +80,15 @@ def _check(cfg: DictConfig) -> None:
             search.check_settings(cfg.search, cfg.budget)
 
 
-def _check_model(cfg: DictConfig, task: str) -> None:
-    """Raise an error where the model is no estimator or refuses what it has for `task`."""
-    config = cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True))
-    model = instantiate(hyperparameters_for(config, task))
+def _configurations(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a model's configuration for each task, once where tasks have the same."""
+    by_task = [hyperparameters_for(config, task) for task in TASKS]
+    return [of for i, of in enumerate(by_task) if of not in by_task[:i]]
+
+
+def _check_model(config: Mapping[str, Any]) -> None:
+    """Raise an error where the model is no estimator or refuses its hyperparameters."""
+    model = instantiate(config)
     if not isinstance(model, BaseEstimator):
         raise TypeError(f"{type(model).__name__} is not derived from sklearn.base.BaseEstimator")
     getattr(model, "check_params", lambda: None)()
