@@ -100,6 +100,9 @@ def _memory_available() -> int | None:
     return next((KIB * int(x.split()[1]) for x in lines if x.startswith("MemAvailable")), None)
 
 
+RING_AGAIN = 1.0  # seconds
+
+
 class TimeUp(Exception):
     """A job took longer than it may."""
 
@@ -110,17 +113,28 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     if seconds is None:
         yield
         return
+    late = f"stopped after {seconds:.3g} s, the time it was given"
+    rung = False
 
     def ring(*_: object) -> None:
-        raise TimeUp(f"stopped after {seconds:.3g} s, the time it was given")
+        nonlocal rung
+        rung = True
+        raise TimeUp(late)
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    # Python drops an exception that is raised in a finalizer or in a callback of the garbage
+    # collector: the alarm rings again, and a body that ends in spite of it is late as well.
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), RING_AGAIN)
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:  # the alarm may ring in the line above
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    if rung:
+        raise TimeUp(late)
 
 
 def in_new_process(call: Callable[..., object], *arguments: object, limit: float | None = None):

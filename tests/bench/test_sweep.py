@@ -259,6 +259,22 @@ def test_time_limit_is_over_with_its_body() -> None:
     time.sleep(0.1)
 
 
+def test_time_is_up_though_a_finalizer_swallowed_the_alarm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow:
+        def __del__(self) -> None:
+            time.sleep(0.2)
+
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    monkeypatch.setattr(processes, "RING_AGAIN", 0.05)
+    with pytest.raises(TimeUp), time_limit(0.05):
+        time.sleep(5 if Slow() else 0)
+    monkeypatch.setattr(processes, "RING_AGAIN", 5.0)
+    with pytest.raises(TimeUp), time_limit(0.05):
+        Slow()
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
