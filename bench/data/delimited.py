@@ -5,12 +5,11 @@ What pyarrow cannot read is looked up line by line, to say where the file is wro
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from bench.data.dataset import Rows
-from bench.data.text_blocks import TEXT, UNIT_SEPARATOR, Quotes, Separators, Utf8, joined
 from bench.errors import UserError, quoted
 from fm.validation import nearest
 
@@ -31,6 +29,11 @@ BLOCK = 2**22
 """Bytes of text parsed together; of the first ones it is inferred what a column is."""
 PUBLISHED = "given"
 """Name of the split that files for validation and test make."""
+TEXT = pa.dictionary(pa.int32(), pa.string())
+UNIT_SEPARATOR = "\x1f"
+"""Stands for a separator of several characters, at which pyarrow cannot split."""
+END = "\x04end of file\x04"
+"""Follows the text on a line of its own, with a cell too many; quotes left open swallow it."""
 
 Columns = dict[str, pa.ChunkedArray]
 
@@ -198,25 +201,24 @@ class DelimitedFile:
         """Return columns as dictionaries of text, or of the types given where they fit."""
         try:
             try:
-                return self._parse(columns, types)
+                table = self._parse(columns, types)
             except pa.ArrowInvalid:
-                return self._parse(columns, {})
+                table = self._parse(columns, {})
         except (ValueError, OSError, pa.ArrowException) as error:
             fault = self._first_fault() or f"{self.path} cannot be read: {quoted(str(error), 300)}"
             raise UserError(fault) from error
+        return table.rename_columns(list(columns))
 
     def place(self, row: int) -> str:
         """Say where a row (from 0) is."""
-        line, _ = next(itertools.islice(self._lines(), row + bool(self.skipped), None))
+        line, _ = next(islice(self._lines(), row + bool(self.skipped), None))
         return f"{self.path}, line {line}"
 
     def types(self) -> list[pa.DataType]:
         """Return what the first rows of each column are written as."""
         try:
-            with self._stream(self._blocks()) as stream:
-                return self._batches(
-                    stream, pyarrow.csv.ConvertOptions(null_values=[""])
-                ).schema.types
+            with self._batches(pyarrow.csv.ConvertOptions(null_values=[""]), []) as batches:
+                return batches.schema.types
         except (ValueError, OSError, pa.ArrowException):  # `read` says what is wrong
             return [pa.string()] * self.width
 
@@ -226,78 +228,66 @@ class DelimitedFile:
             column_types={str(p): types.get(name, TEXT) for name, p in columns.items()},
             null_values=[""],
         )
-        blocks = self._blocks()
-        with self._stream(Utf8(blocks)) as stream:
-            batches = self._batches(stream, options)
-            table = joined(batches, list(columns))
-        if blocks.within_quotes:
-            raise UserError(self._cut_off)
+        ends: list[str] = []
+        with self._batches(options, ends) as batches:
+            table = batches.read_all()
+        if not (ends and ends[0].startswith(END)):
+            raise UserError(f"{self.path}: the file ends within quotes; it has been cut off")
         return table
 
     def _batches(
-        self, stream: pa.NativeFile, options: pyarrow.csv.ConvertOptions
+        self, options: pyarrow.csv.ConvertOptions, ends: list[str]
     ) -> pyarrow.csv.CSVStreamingReader:
-        """Parse a stream; columns are named by position."""
+        """Parse the text; columns are named by position, the line with `END` goes to `ends`."""
+        quotes = len(self.separator) == 1  # programs that write longer ones know no quotes
+        delimiter = self.separator if quotes else UNIT_SEPARATOR
+
+        def skip_end(row: pyarrow.csv.InvalidRow) -> str:
+            if END not in row.text:
+                return "error"
+            ends.append(row.text)
+            return "skip"
+
+        stream = pa.input_stream(str(self.path))
+        if self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+            stream = pa.transcoding_input_stream(stream, self.encoding, "utf-8")
+        blocks = _Blocks(None if quotes else self.separator.encode(), END + self.width * delimiter)
         return pyarrow.csv.open_csv(
-            stream,
+            pa.TransformInputStream(stream, blocks),
             pyarrow.csv.ReadOptions(
                 column_names=list(map(str, range(self.width))),
                 skip_rows=self.skipped,
                 block_size=BLOCK,
             ),
             pyarrow.csv.ParseOptions(
-                delimiter=self.separator if self._quotes else UNIT_SEPARATOR,
-                quote_char='"' if self._quotes else False,
-                newlines_in_values=self._quotes,
+                delimiter=delimiter,
+                quote_char='"' if quotes else False,
+                newlines_in_values=quotes,
+                invalid_row_handler=skip_end,
             ),
             options,
+            _memory_pool(),
         )
 
-    @property
-    def _quotes(self) -> bool:
-        """Programs that write a separator of several characters know no quotes."""
-        return len(self.separator) == 1
-
-    @property
-    def _cut_off(self) -> str:
-        return f"{self.path}: the file ends within quotes; it has been cut off"
-
-    def _blocks(self) -> Quotes | Separators:
-        return (Quotes if self._quotes else Separators)(self.separator.encode())
-
-    def _stream(self, blocks: Utf8 | Quotes | Separators) -> pa.NativeFile:
-        """Open the file as UTF-8 text that passes through `blocks`."""
-        stream = pa.input_stream(str(self.path))
-        if self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
-            stream = pa.transcoding_input_stream(stream, self.encoding, "utf-8")
-        return pa.TransformInputStream(stream, blocks)
-
     def _first_fault(self) -> str | None:
-        blocks = self._blocks()
+        """Return what is wrong with the first line that is."""
         try:
-            with suppress(ValueError), self._stream(blocks) as stream:
-                while stream.read(BLOCK):
-                    pass
-            if blocks.within_quotes:
-                return self._cut_off
             for line, cells in self._lines():
-                if not self._quotes and any(UNIT_SEPARATOR in cell for cell in cells):
-                    return (
-                        f"{self.path}, line {line}: the control character {UNIT_SEPARATOR!r} "
-                        f"cannot be read between {self.separator!r}"
+                text = "".join(cells)
+                fault = None
+                if len(self.separator) > 1 and UNIT_SEPARATOR in text:
+                    fault = (
+                        f"the control character {UNIT_SEPARATOR!r} cannot be read between "
+                        f"{self.separator!r}"
                     )
-                if len(cells) != self.width:
-                    return (
-                        f"{self.path}, line {line}: {len(cells)} fields where the first line has "
-                        f"{self.width}"
-                    )
-                if any("\N{REPLACEMENT CHARACTER}" in cell for cell in cells):
-                    return (
-                        f"{self.path}, line {line}: not {self.encoding}; give the file's encoding, "
-                        "such as latin-1"
-                    )
+                elif len(cells) != self.width:
+                    fault = f"{len(cells)} fields where the first line has {self.width}"
+                elif "\N{REPLACEMENT CHARACTER}" in text:
+                    fault = f"not {self.encoding}; give the file's encoding, such as latin-1"
+                if fault is not None:
+                    return f"{self.path}, line {line}: {fault}"
         except OSError:
-            return None
+            pass
         return None
 
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
@@ -317,3 +307,32 @@ class DelimitedFile:
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         source = pa.input_stream(str(self.path))
         return io.TextIOWrapper(source, encoding, errors="replace", newline="")
+
+
+def _memory_pool() -> pa.MemoryPool:
+    """Return one that gives the memory of columns back as soon as they are converted."""
+    backends = pa.supported_memory_backends()
+    return pa.jemalloc_memory_pool() if "jemalloc" in backends else pa.system_memory_pool()
+
+
+class _Blocks:
+    """Text in blocks of bytes: refused if it is not UTF-8, `separator` replaced, `end` added."""
+
+    def __init__(self, separator: bytes | None, end: str) -> None:
+        self._separator, self._end = separator, f"\n{end}\n".encode()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._held = b""  # the beginning of a separator that a block may end in
+
+    def __call__(self, block: pa.Buffer) -> bytes:
+        text = bytes(block)
+        self._decoder.decode(text, final=not text)  # of columns too that are not read
+        if not text:
+            text, self._held, self._end = self._held + self._end, b"", b""
+        elif self._separator is not None:
+            if UNIT_SEPARATOR.encode() in text:
+                raise ValueError("the text has the byte that stands for its separator")
+            text = (self._held + text).replace(self._separator, UNIT_SEPARATOR.encode())
+            lengths = range(len(self._separator))
+            held = max(n for n in lengths if text.endswith(self._separator[:n]))
+            text, self._held = text[: len(text) - held], text[len(text) - held :]
+        return text
