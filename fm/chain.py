@@ -215,7 +215,7 @@ class Chain:
         """Draw the prior's parameters of each group, and the origin of its theta."""
         thetas, n = self._thetas(), self._n_interacting
         k = self.theta.shape[1] - 1
-        shears = Shears(self._groups[:n], k) if self._is_design or self._row_kernel else None
+        shears = Shears(self._groups[:n], k)
         moved = np.zeros(k + 1)
         for g, (group, in_every_row) in enumerate(
             zip(self._groups, self._in_every_row, strict=True)
@@ -237,7 +237,7 @@ class Chain:
         self._kernel.shift(moved)
 
     def _translate(self, g: int, theta: FloatArray, shears: Shears | None) -> FloatArray:
-        """Add c (k + 1,) to a group's theta, of a matrix of blocks to w alone; return c."""
+        """Add c (k + 1,), of a linear block (1,), to a group's theta; return c."""
         group = self._groups[g]
         P, slope = group.shift_prior()
         p, s = self._likelihood.shift_prior()
@@ -247,12 +247,9 @@ class Chain:
             diagonal, slopes = shears.prior(g)
             P[1:, 1:] += np.diag(diagonal)
             slope[1:] += slopes
-        n = 1 if shears is None else len(P)
-        c = np.zeros(len(P))
-        root = np.linalg.cholesky(P[:n, :n])
-        c[:n] = np.linalg.solve(
-            root.T, np.linalg.solve(root, slope[:n]) + self.rng.standard_normal(n)
-        )
+        root = np.linalg.cholesky(P)
+        noise = self.rng.standard_normal(len(P))
+        c = np.linalg.solve(root.T, np.linalg.solve(root, slope) + noise)
         self._likelihood.shift(c[0])
         group.shift(theta, c)
         if shears is not None:

@@ -16,8 +16,9 @@ A sweep draws, each from its conditional given all the rest,
     4. the origin of each block's theta. With c added to a block's theta and mu, c_0 taken from w0,
        and <c, v> from the w of every other block, all predictions stay, whatever c; it is drawn
        from what the priors of w0, mu and Lambda make of it. Without this, w0 and mu creep (Liu &
-       Sabatti, Biometrika 2000, on such moves). It needs a level of the block in every row; of a
-       matrix, whose groups may interact within themselves, only c_0 is moved.
+       Sabatti, Biometrika 2000, on such moves). It needs a level of the block in every row.
+
+The blocks of a matrix are the groups of its columns; those that form a field in every row move.
 
 Columns of a matrix that lie far from 0 are centered first (`fm.features.centers_of`).
 

@@ -158,12 +158,17 @@ def checksum(*arrays: AnyArray) -> int:
 def conflict_free_sets(X: sparse.csc_array) -> list[IndexArray]:
     """Split the columns of `X` into sets of which no two members share a row.
 
-    Greedy coloring: the columns, those with most nonzeros first, each join the first set that has
-    none of their rows. Of each row a mask of bits says which sets have it. Columns of zeros join
-    the first set. Sets and their members are in the order of the columns.
+    Neighbors that form a field are a set. Of the others, greedy coloring: the columns, those with
+    most nonzeros first, each join the first set that has none of their rows. Of each row a mask of
+    bits says which sets have it. Columns of zeros join the first set. Sets and their members are in
+    the order of the columns.
     """
+    fields = _fields(X)
+    others = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([*fields, []]), assume_unique=True)
+    if not len(others):
+        return fields
     counts = np.diff(X.indptr)
-    by_count = np.argsort(-counts, kind="stable")
+    by_count = others[np.argsort(-counts[others], kind="stable")]
     by_count = by_count[counts[by_count] > 0]
     masks = np.zeros((1, X.shape[0]), np.uint64)
     number = np.zeros(X.shape[1], np.intp)
@@ -174,9 +179,25 @@ def conflict_free_sets(X: sparse.csc_array) -> list[IndexArray]:
             masks = np.concatenate([masks, np.zeros_like(masks[:1])])
         masks[word, rows] |= np.uint64(1 << bit)
         number[column] = 64 * word + bit
-    order = np.argsort(number, kind="stable")
-    sets = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+    order = others[np.argsort(number[others], kind="stable")]
+    sets = fields + np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
     return sorted(sets, key=lambda members: members[0])
+
+
+def _fields(X: sparse.csc_array) -> list[IndexArray]:
+    """Return runs of neighboring columns of which each row has exactly one entry.
+
+    Columns of zeros belong to the field before them.
+    """
+    n, starts = X.shape[0], X.indptr
+    ends = np.searchsorted(starts, starts[:-1] + n, side="right") - 1
+    fields, end = [], 0
+    for first in np.flatnonzero(starts[ends] == starts[:-1] + n):
+        rows = X.indices[starts[first] : starts[first] + n]
+        if first >= end and np.bincount(rows, minlength=n).max() == 1:
+            end = ends[first]
+            fields.append(np.arange(first, end))
+    return fields
 
 
 def _first_free(masks: AnyArray, rows: IntArray) -> tuple[int, int]:

@@ -48,6 +48,32 @@ def test_shuffled_fields_are_as_many_sets_or_one_more(seed):
     assert len(conflict_free_sets(sparse.csc_array(one_hot(columns, 1200)))) <= 21
 
 
+@pytest.mark.parametrize("max_blocks", [0, 4])
+def test_a_design_and_its_matrix_have_the_same_draws(max_blocks, monkeypatch):
+    """Fields are neighboring columns, however rare their levels; all have moves of the origin."""
+    monkeypatch.setattr(rows_module, "MAX_BLOCKS", max_blocks)
+    rng = np.random.default_rng(0)
+    levels = np.minimum(rng.zipf(1.5, (60, 3)), [20, 9, 3]) - 1
+    counts = levels.max(axis=0) + 1
+    X = Design(Block(str(b), levels[:, b], n) for b, n in enumerate(counts))
+    y = rng.normal(size=60)
+    design, matrix = (
+        gibbs(rows, y, k=2, n_iter=3, rng=np.random.default_rng(1)).draws
+        for rows in (X, X.to_csr())
+    )
+    for own, other in zip(design[:3], matrix[:3], strict=True):
+        np.testing.assert_allclose(own, other, rtol=0, atol=1e-8)
+
+
+def test_fields_beside_other_columns_are_found():
+    rng = np.random.default_rng(0)
+    field = np.eye(7)[np.minimum(rng.zipf(1.5, 50), 7) - 1]
+    X = np.column_stack([rng.random((50, 3)) < 0.5, field, rng.normal(size=50), field[:, ::-1]])
+    sets = [list(members) for members in conflict_free_sets(sparse.csc_array(X))]
+    assert [*range(3, 10)] in sets
+    assert [*range(11, 18)] in sets
+
+
 def test_more_sets_than_bits_of_a_word():
     X = sparse.csc_array(np.ones((3, 150)))
     assert len(conflict_free_sets(X)) == 150
