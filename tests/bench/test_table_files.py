@@ -3,6 +3,7 @@ sentence.
 """
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -265,16 +266,11 @@ def test_features_of_a_table(tmp_path: Path) -> None:
         build_design(data, ["devise"], np.arange(4))
 
 
-@given(rows=st.lists(st.text(":ab", min_size=1, max_size=9), min_size=1, max_size=9))
-@settings(max_examples=50, deadline=None)
-def test_long_separators_are_found_across_blocks(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[str]
-) -> None:
-    """A colon too many belongs to the cell behind it, wherever the parser's blocks are cut."""
-    path = tmp_path_factory.mktemp("table") / "t.dat"
-    words = [row.replace("::", ":").strip(":") or "a" for row in rows]
-    path.write_text("".join(f"{i}::{word}::x\n" for i, word in enumerate(words)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delimited, "BLOCK", 16)
-        data = table_file(path, 0, fields=[1, 2], task="regression", separator="::", header=False)
-    assert data.rows["1"].astype(str).tolist() == words
+@given(text=st.text(":ab", max_size=20), cuts=st.lists(st.integers(0, 20), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_separators_are_replaced_across_blocks(text: str, cuts: list[int]) -> None:
+    bounds = [0, *sorted(cuts), len(text)]
+    blocks = delimited._Blocks(b"::", "the end")
+    parts = [text[a:b].encode() for a, b in pairwise(bounds) if a < b]
+    read = b"".join(map(blocks, [*parts, b""])).decode()
+    assert read == text.replace("::", "\x1f") + "\nthe end\n"
