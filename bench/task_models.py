@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import get_tags
 
 from baselines import VowpalWabbit, VowpalWabbitClassifier
+from baselines.peers.ffm import FieldAware, FieldAwareClassifier
 from baselines.peers.libfm import LibFM, LibFMClassifier
 from baselines.peers.modern_fm import ModernFM, ModernFMClassifier
 from baselines.peers.myfm import MyFM, MyFMClassifier
@@ -27,6 +28,7 @@ CLASSIFIERS: Mapping[type[BaseEstimator], type[BaseEstimator]] = {
     VowpalWabbit: VowpalWabbitClassifier,
     BoostingOnTargetStatistics: BoostingClassifierOnTargetStatistics,
     MyFM: MyFMClassifier,
+    FieldAware: FieldAwareClassifier,
     LibFM: LibFMClassifier,
     ModernFM: ModernFMClassifier,
 }

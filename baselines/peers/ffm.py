@@ -2,12 +2,15 @@
 
     y(x) = w0 + <w, x> + sum_{i<j} <v_i,field(j), v_j,field(i)> x_i x_j
 
-The two commands are those of xLearn (https://xlearn-doc.readthedocs.io), which regresses.
+The two commands are those of xLearn (https://xlearn-doc.readthedocs.io), for ratings and for two
+classes; those of LIBFFM, for two classes alone, have the same form:
 
-What it can't do: LIBFFM's own `ffm-train` knows two classes alone, above zero or not, and no
-rating. How many numbers a program keeps of each feature is its affair, so that `n_parameters_`
-counts the features that were seen. xLearn takes no seed, and with more than one thread no two of
-its fits are the same. (It writes logs that it names by USER, and ends where there is none.)
+    train="ffm-train -k {k} -r {learning_rate} -l {l2} -t {n_iter} -s 1 {rows} {model}"
+    predict_with="ffm-predict {rows} {model} {predictions}"
+
+How many numbers a program keeps of each feature is its affair, so that `n_parameters_` counts the
+features that were seen. xLearn takes no seed, and with more than one thread no two of its fits are
+the same. (It writes logs that it names by USER, and ends where there is none.)
 """
 
 from __future__ import annotations
@@ -24,7 +27,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 
 from baselines.external import Program, read_predictions, run_program, write_rows
-from baselines.inputs import blocks_of, check_design, check_target, n_seen_features
+from baselines.inputs import (
+    BinaryClassifier,
+    blocks_of,
+    check_design,
+    check_target,
+    n_seen_features,
+)
 from baselines.parameters import Estimator, NonNegativeFloat, PositiveFloat, PositiveInt
 from baselines.row_text import ffm_lines
 from fm.design import Design
@@ -54,9 +63,9 @@ class FieldAware(Program, RegressorMixin, Estimator):
 
     train: str = (
         "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} "
-        "-nthread 1"
+        "-nthread 1 -l log_of_training"
     )
-    predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1"
+    predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1 -l log"
     _: KW_ONLY
     k: PositiveInt = 4
     learning_rate: PositiveFloat = 0.1
@@ -124,6 +133,21 @@ class FieldAware(Program, RegressorMixin, Estimator):
         return run_program(
             words, folder, name=self.title, environment={"USER": "nobody"} | os.environ
         )
+
+
+@dataclass(eq=False, repr=False)
+class FieldAwareClassifier(BinaryClassifier, FieldAware):
+    """Classification of two classes; see `FieldAware`, but predictions are probabilities."""
+
+    train: str = FieldAware.train.replace("-s 5", "-s 2")
+    predict_with: str = FieldAware.predict_with + " --sigmoid"
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Learn from the rows as 0 and 1; errors as of `FieldAware`, and other than two classes."""
+        return super().fit(X, self._codes(check_design(X), y))
+
+    def _probability(self, X: Design) -> NDArray[np.float64]:
+        return FieldAware.predict(self, X)
 
 
 def _known_rows(X: Design) -> NDArray[np.intp]:

@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.metrics import log_loss
 
 from baselines.external import Package
-from baselines.peers.ffm import FieldAware
+from baselines.peers.ffm import FieldAware, FieldAwareClassifier
 from baselines.peers.libfm import LibFM, LibFMClassifier
 from baselines.peers.modern_fm import ModernFM, ModernFMClassifier
 from baselines.peers.myfm import MyFMClassifier
@@ -237,6 +237,7 @@ def clicks(rng: np.random.Generator) -> tuple[Design, np.ndarray]:
     [
         MyFMClassifier(k=3, n_iter=40),
         LibFMClassifier(k=3, n_iter=40),
+        FieldAwareClassifier(k=4, n_iter=20),
         *(ModernFMClassifier(kind, k=3, n_iter=5) for kind in ("fm", "ffm", "fwfm")),
     ],
     ids=str,
