@@ -29,7 +29,7 @@ def not_installed(configurations: Iterable[DictConfig]) -> dict[str, str]:
     """Return why models cannot be fitted here; nothing if none can: each then says so itself."""
     models = {cfg.hydra.runtime.choices.model: cfg.model for cfg in configurations}
     why = {
-        name: getattr(instantiate(model), "unavailable", lambda: None)()
+        name: getattr(instantiate(_configurations(model)[0]), "unavailable", lambda: None)()
         for name, model in models.items()
     }
     reasons = {name: str(reason) for name, reason in why.items() if reason is not None}
@@ -62,8 +62,7 @@ def _check(cfg: DictConfig) -> None:
             raise UserError(f"{key} must be given: {key}=...")
     _check_folders(cfg)
     try:
-        config = cast(dict[str, Any], OmegaConf.to_container(cfg.model, resolve=True))
-        for of_task in _configurations(config):
+        for of_task in _configurations(cfg.model):
             _check_model(of_task)
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(
@@ -80,8 +79,9 @@ def _check(cfg: DictConfig) -> None:
             search.check_settings(cfg.search, cfg.budget)
 
 
-def _configurations(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _configurations(model: DictConfig) -> list[dict[str, Any]]:
     """Return a model's configuration for each task, once where tasks have the same."""
+    config = cast(dict[str, Any], OmegaConf.to_container(model, resolve=True))
     by_task = [hyperparameters_for(config, task) for task in TASKS]
     return [of for i, of in enumerate(by_task) if of not in by_task[:i]]
 
