@@ -77,7 +77,7 @@ def keep(reader: RunReader, run_id: str, dataset: Dataset) -> str:
     UserError
         The run was not tested, or the fit does not predict what the run did: code or data differ.
     """
-    tags = reader.tags(run_id)
+    tags = reader.run(run_id).tags
     if LOGGED in tags:
         return tags[LOGGED]
     if reader.data(run_id).digest != dataset.digest[:16]:

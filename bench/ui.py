@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from bench.errors import UserError, checked, exit_status
 from bench.tracking import MLflowTracker
+from bench.tracking.entities import pages
 from fm.validation import check_choice
 
 HOST = "127.0.0.1"
@@ -42,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not tracker.uri.startswith("sqlite:"):
         print(f"The dashboard is where the runs are: {tracker.shown}")
         return 0
-    pages = tracker.pages()
+    addresses = pages(tracker.client)
     if arguments.experiment is not None:
         with checked():
-            check_choice("experiment", arguments.experiment, pages)
-        pages = {arguments.experiment: pages[arguments.experiment]}
+            check_choice("experiment", arguments.experiment, addresses)
+        addresses = {arguments.experiment: addresses[arguments.experiment]}
     port = arguments.port or free_port()
     if not is_free(port):
         raise UserError(f"port {port} is in use: give another --port, or none for any free one")
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 log.seek(0)
                 print(f"bench.ui: the MLflow server did not start:\n{log.read()}", file=sys.stderr)
                 return 1
-            for name, page in pages.items():
+            for name, page in addresses.items():
                 print(f"{name}: http://{HOST}:{port}/{page}")
             print(
                 f"all: http://{HOST}:{port}/#/experiments?workflowType=machine_learning"

@@ -34,7 +34,7 @@ MODES = {"here": "jobs=1", "workers": "jobs=2", "server": "tracking.uri=http://1
 """Jobs run in the sweep's own process; in two others; in its own, and a server keeps results."""
 DATA = ("data=planted", "data.n_users=40", "data.n_items=40", "data.n_ratings=800")
 COMMAND = (*DATA, "model=linear", "model.l2=1,4", "keep_model=false")
-VOLATILE = ("attempt", "owner", "alive_at", "worker", "best", "mlflow.", "sweep", "data.path")
+VOLATILE = ("attempt", "owner", "worker", "best", "mlflow.", "sweep", "data.path")
 """Beginnings of tags that differ from one sweep to the next."""
 SURVIVED, NOT_REACHED = "survived", "not reached"
 N_WORKERS = 8

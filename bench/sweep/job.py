@@ -74,7 +74,7 @@ def run_alone(cfg: DictConfig) -> float:
     keys = [key_of(override) for override in hydra.overrides.task]
     context = JobContext(
         experiment_of(cfg, dataset),
-        Sweep("", "", "", tracker.owner),
+        Sweep("", "", "", tracker.queue.owner),
         tracker.uri,
         tracker.directory,
         tuple(key for key in keys if key != "model"),
@@ -126,8 +126,8 @@ def _known(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | No
     if context.rerun:
         return None
     digests = [job.digest, *([pruned_digest(job.digest, job.limits)] if job.limits else [])]
-    entries = (tracker.queue.settled(context.experiment, digest) for digest in digests)
-    return next((entry.record for entry in entries if entry is not None), None)
+    records = (tracker.queue.settled(context.experiment, digest) for digest in digests)
+    return next((record for record in records if record is not None), None)
 
 
 def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | None:

@@ -10,8 +10,10 @@ from bench.progress import Progress
 from bench.sweep.context import JobContext
 from bench.sweep.trials import Trial
 from bench.tracking import MLflowTracker, Record
-from bench.tracking.queue_entry import Entry
+from bench.tracking.run_record import Entry
 
+Find = Callable[[str], Record | None]
+"""Finds a job that need not be run again, by its digest."""
 ENDED = ("FINISHED", "FAILED", "PRUNED")
 
 
@@ -26,17 +28,23 @@ class Results:
     Attributes
     ----------
     records : dict of str to Record
-    shared : dict of str to Entry
+    shared : dict of str to Record
         Those that another sweep computed; the store may not have them as part of this one.
     pending : set of str
         Digests of trials that are being computed.
     """
 
     def __init__(
-        self, context: JobContext, tracker: MLflowTracker, progress: Progress, *, here: bool
+        self,
+        context: JobContext,
+        tracker: MLflowTracker,
+        stored: Find,
+        progress: Progress,
+        *,
+        here: bool,
     ) -> None:
         self.records: dict[str, Record] = {}
-        self.shared: dict[str, Entry] = {}
+        self.shared: dict[str, Record] = {}
         self.pending: set[str] = set()
         self._context = context
         self._tracker = tracker
@@ -44,7 +52,7 @@ class Results:
         self._here = here
         self._collected: set[Path] = set()
         self._lock = threading.RLock()
-        self._stored: Callable[[str], Entry | None] | None = None
+        self._stored = stored
 
     def of(self, trial: Trial) -> Record | None:
         """Return the record of a trial, or of it as it was given up."""
@@ -60,28 +68,19 @@ class Results:
         if self._context.rerun:
             return left
         self._find(left, self._on_disk)
-        left = self.missing(left)
-        if left and self._stored is None:
-            # One search for all. A store on this disk has nothing that the queue has not.
-            tracker = self._tracker
-            queued = tracker.local and tracker.queue.knows(self._context.experiment)
-            searched = not (tracker.empty or queued)
-            self._stored = tracker.settled(self._context.experiment) if searched else _nothing
-        if left and self._stored is not None:
-            self._find(left, self._stored)
+        self._find(self.missing(left), self._stored)
         return self.missing(left)
 
-    def _on_disk(self, digest: str) -> Entry | None:
+    def _on_disk(self, digest: str) -> Record | None:
         return self._tracker.queue.settled(self._context.experiment, digest)
 
-    def _find(self, trials: Iterable[Trial], look: Callable[[str], Entry | None]) -> None:
+    def _find(self, trials: Iterable[Trial], look: Find) -> None:
         for trial in trials:
             digests = filter(None, (trial.digest, trial.pruned_digest))
-            entry = next(filter(None, map(look, digests)), None)
-            if entry is not None:
-                self.shared[entry.record.digest] = entry
-                self.records[entry.record.digest] = entry.record
-                self._progress.add(entry.record, computed=False)
+            record = next(filter(None, map(look, digests)), None)
+            if record is not None:
+                self.shared[record.digest] = self.records[record.digest] = record
+                self._progress.add(record, computed=False)
 
     def waiting(self) -> list[tuple[Path, Entry]]:
         """Return the results of this sweep's jobs that are not sent yet."""
@@ -99,7 +98,7 @@ class Results:
                 settled = self._on_disk(digest)
                 if settled is not None:
                     self.shared[digest] = settled
-                    self.add(settled.record)
+                    self.add(settled)
         self.show()
 
     def show(self) -> None:
@@ -128,7 +127,3 @@ class Results:
             self._progress.add(record)
             if record.status == "FAILED" and self._context.fail_fast:
                 self._context.stop()
-
-
-def _nothing(digest: str) -> None:
-    """Find no entry."""

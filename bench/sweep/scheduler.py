@@ -20,7 +20,7 @@ from bench.sweep.results import Results
 from bench.sweep.trials import Trial
 from bench.sweep.uploader import POLL_SECONDS, Uploader
 from bench.tracking import MLflowTracker, Record
-from bench.tracking.queue_entry import Entry
+from bench.tracking.run_record import Entry
 
 MAX_LAUNCHES = 3
 """Launches in a row that may end without a result."""
@@ -163,10 +163,9 @@ class Scheduler:
             return
         reason = "its process was killed (out of memory?)"
         tags = {"digest": trial.digest, "model": trial.model, "reason": reason}
-        record = Record("", trial.name, trial.model, "FAILED", reason, {}, {}, tags)
         now = int(1000 * time.time())
-        entry = Entry(self._context.experiment, self._context.sweep, record, now, now, {})
-        self._tracker.queue.put(entry, lambda folder: None)
+        record = Record("", trial.name, trial.model, "FAILED", reason, {}, {}, tags, {}, now, now)
+        self._tracker.queue.put(Entry(self._context.experiment, self._context.sweep, record, {}))
         self._results.collect()
 
 

@@ -76,12 +76,12 @@ def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Lau
     features_of(dataset, cfg.features.names)
     trials = protocol(planned)  # refuses a model that is not for the data
     tracker: MLflowTracker = instantiate(cfg.tracking)
-    tracker.prepare(experiment_of(cfg, dataset))
+    stored = tracker.prepare(experiment_of(cfg, dataset))
     context = _context(planned, overrides, multirun, dataset, tracker)
     print(f"{cfg.experiment.title}: {_extent(planned)} on {dataset.source}", flush=True)
 
     progress = Progress(jobs_at_most(planned))
-    results = Results(context, tracker, progress, here=processes == 1)
+    results = Results(context, tracker, stored, progress, here=processes == 1)
     uploader = Uploader(context, tracker, results)
     scheduler = Scheduler(context, tracker, results, uploader, launch, processes)
     try:
@@ -100,7 +100,7 @@ def _context(
 ) -> JobContext:
     cfg = planned.jobs[0]
     words = shlex.join(["-m", *overrides] if multirun else overrides)
-    sweep = _sweep(planned, dataset, words, tracker.owner)
+    sweep = _sweep(planned, dataset, words, tracker.queue.owner)
     seconds = cfg.sweep_seconds
     return JobContext(
         experiment_of(cfg, dataset, planned.skipped),

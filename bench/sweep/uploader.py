@@ -50,7 +50,7 @@ class Uploader:
             experiment, sweep = self._context.experiment, self._context.sweep
             self._parents[sweep.id] = self._tracker.begin_sweep(experiment, sweep)
         self._tracker.reconcile()
-        self._tracker.queue.close_stale()
+        self._tracker.queue.close_abandoned()
         self._begun = True
         for _ in self._tracker.send_waiting(self._parents):
             pass
@@ -78,10 +78,10 @@ class Uploader:
     def _join_shared(self) -> None:
         """Make what other sweeps computed, and have sent, part of this one."""
         for digest in list(self._results.shared):
-            entry = self._tracker.queue.settled(self._context.experiment, digest)
-            if entry is not None and entry.record.run_id:
-                self._tracker.join(entry, self._context.sweep)
-                self._results.records[digest] = entry.record
+            record = self._tracker.queue.settled(self._context.experiment, digest)
+            if record is not None and record.run_id:
+                self._tracker.join(self._context.experiment, record, self._context.sweep)
+                self._results.records[digest] = record
                 del self._results.shared[digest]
 
     def ask(self, *, now: bool = False) -> None:
@@ -124,12 +124,10 @@ class Uploader:
     def up_to_date(self) -> bool:
         """Whether MLflow has every result, and the end of this sweep and of all others."""
         sweep, queue = self._context.sweep, self._tracker.queue
-        tag = f"sweep.{sweep.id}"
-        shared = (entry.record for entry in self._results.shared.values())
         return (
-            all(record.run_id and tag in record.tags for record in shared)
+            all(r.run_id and sweep.tag in r.tags for r in self._results.shared.values())
             and (not sweep.name or queue.closed(self._context.experiment, sweep))
-            and queue.all_closed()
+            and not queue.abandoned()
             and not any(queue.waiting())
         )
 

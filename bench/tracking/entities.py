@@ -1,66 +1,61 @@
-"""What MLflow is given of an experiment and of a job: metrics, parameters, data and tags."""
+"""What MLflow is given of an experiment, a sweep and a job: values, tags, Markdown, a view."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import time
+import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from getpass import getuser
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bench.metrics import task_of
+from bench.metrics import Task, task_of
 from bench.tables import MISSING, code, escaped
-from bench.tracking.dashboard_view import MODE, NAME, saved_view
-from bench.tracking.queue_entry import Entry
 from bench.tracking.run_reader import CURVE, QUESTION
 from bench.tracking.run_record import Experiment, Record, overrides_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric, Param
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
+VIEW = "leaderboard"
+"""Name of the saved view of an experiment's runs."""
+MODE = "workflowType=machine_learning"
+"""What makes MLflow show its pages of training, not those of language models."""
 MAX_TEXT = 4000
 """Characters of a text; MLflow takes 5,000 in a tag and 6,000 in a parameter."""
 _PARAM = re.compile(r"[\w.\-/ ]{1,250}")
 
 
-def metrics_of(entry: Entry) -> list[Metric]:
-    """Return the metrics of a job, and its curves step by step."""
-    from mlflow.entities import Metric
+def log(
+    client: MlflowClient,
+    run_id: str,
+    params: Mapping[str, str] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    curves: Mapping[str, Mapping[int, float]] | None = None,
+    time: int = 0,
+) -> None:
+    """Log parameters, metrics and curves to a run in one call, all of the same time."""
+    from mlflow.entities import Metric, Param
 
-    record = entry.record
-    metrics = [Metric(name, value, entry.ended, 0) for name, value in record.metrics.items()]
-    for name, curve in record.curves.items():
-        metrics += [Metric(CURVE + name, v, entry.ended, step) for step, v in curve.items()]
-    return metrics
+    logged = [Metric(name, value, time, 0) for name, value in (metrics or {}).items()]
+    for name, curve in (curves or {}).items():
+        logged += [Metric(CURVE + name, value, time, step) for step, value in curve.items()]
+    pairs = [Param(key, value) for key, value in (params or {}).items()]
+    client.log_batch(run_id, metrics=logged, params=pairs)
 
 
-def params_of(entry: Entry) -> list[Param]:
-    """Return the parameters of a job."""
-    from mlflow.entities import Param
-
-    return [Param(key, value) for key, value in entry.record.params.items()]
-
-
-def data_of(entry: Entry) -> DatasetInput:
-    """Return the data set of a job that has one."""
+def data_input(about: Mapping[str, str]) -> DatasetInput:
+    """Return the data set of a job (`job_entry`) as an input of its run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    about = dict(entry.data)
-    context = InputTag("mlflow.data.context", about.pop("context"))
-    return DatasetInput(Dataset(source_type="local", **about), [context])
-
-
-def tags_of(entry: Entry) -> dict[str, str]:
-    """Return the tags of a job, and those of its attempt, sweep and owner."""
-    tags = {
-        **source_tags(entry.record.tags.get("code.commit")),
-        **entry.record.tags,
-        "attempt": entry.attempt,
-        f"sweep.{entry.sweep.id}": "true",
-        "owner": entry.sweep.owner,
-    }
-    return tags | ({"pruned": "true"} if entry.record.status == "PRUNED" else {})
+    facts = {key: value for key, value in about.items() if key != "context"}
+    context = InputTag("mlflow.data.context", about["context"])
+    return DatasetInput(Dataset(source_type="local", **facts), [context])
 
 
 def source_tags(commit: str | None) -> dict[str, str]:
@@ -71,14 +66,10 @@ def source_tags(commit: str | None) -> dict[str, str]:
     return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
-def sweep_params(words: str) -> list[Param]:
+def sweep_params(words: str) -> dict[str, str]:
     """Return what a sweep's command fixes and varies, by key."""
-    from mlflow.entities import Param
-
     pairs = (override.lstrip("+").partition("=") for override in overrides_of(words))
-    return [
-        Param(key, value[:MAX_TEXT]) for key, _, value in pairs if value and _PARAM.fullmatch(key)
-    ]
+    return {key: value[:MAX_TEXT] for key, _, value in pairs if value and _PARAM.fullmatch(key)}
 
 
 def run_description(record: Record, experiment_id: str, parent: str | None) -> str:
@@ -120,5 +111,39 @@ def experiment_tags(experiment: Experiment) -> dict[str, str]:
     return {
         "mlflow.note.content": experiment.description,
         QUESTION: json.dumps(experiment.question),
-        f"mlflow.sharedViewState.{NAME}": saved_view(task_of(experiment.question)),
+        f"mlflow.sharedViewState.{VIEW}": saved_view(task_of(experiment.question)),
+    }
+
+
+def saved_view(task: Task) -> str:
+    """Return all runs, lowest error first, in the form in which MLflow's pages keep a view.
+
+    MLflow shows no metric by default; shown are the task's own.
+    """
+    names = (task.selection_metric, task.headline_metric, "time/fit_seconds")
+    columns = [*(f"metrics.`{name}`" for name in names), "attributes.`Dataset`"]
+    state = {
+        "searchFilter": "",
+        "orderByKey": columns[0],
+        "orderByAsc": True,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "columnOrder": [],
+        "columnWidths": {},
+        "selectedColumns": columns,
+    }
+    packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
+    now = int(1000 * time.time())
+    about = {"name": VIEW, "createdAt": now, "updatedAt": now}
+    return json.dumps(about | {"state": f"deflate;{packed}"})
+
+
+def pages(client: MlflowClient) -> dict[str, str]:
+    """Return of each experiment the dashboard's page of its runs, lowest error first."""
+    return {
+        e.name: f"#/experiments/{e.experiment_id}/runs?{MODE}&viewStateShareKey={VIEW}"
+        for e in client.search_experiments()
+        if f"mlflow.sharedViewState.{VIEW}" in e.tags
     }

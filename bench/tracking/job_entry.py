@@ -18,8 +18,8 @@ from bench.identity import closure, code_targets
 from bench.measure import environment
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
-from bench.tracking.queue_entry import CODE_FILE, Entry
-from bench.tracking.run_record import Experiment, Record, Sweep, flatten
+from bench.tracking.run_reader import CODE_FILE
+from bench.tracking.run_record import Entry, Experiment, Record, Sweep, flatten
 
 MAX_CURVE_POINTS = 500
 MAX_COLUMNS = 200
@@ -40,20 +40,8 @@ def entry_of(
 ) -> Entry:
     """Return the entry of a job and what came of it.
 
-    Parameters
-    ----------
-    job : Job
-        What was computed.
-    outcome : Result or BaseException
-        What came of it.
-    experiment, sweep : Experiment, Sweep
-        What it was computed for.
-    name : str
-        The run's name.
-    digest : str
-        The job's; a job that was given up has one of its own.
-    began : float
-        When it began, in seconds since 1970.
+    It has the `name` of its run and the job's `digest`; a job that was given up has a digest of its
+    own. It `began` so many seconds after 1970.
     """
     metrics, curves, reason, status = {}, {}, None, "FINISHED"
     if isinstance(outcome, Result):
@@ -87,9 +75,10 @@ def entry_of(
             **({"reason": reason} if reason else {}),
         },
         curves={key: _thinned(values, points) for key, values in curves.items()},
+        began=int(1000 * began),
+        ended=int(1000 * time.time()),
     )
-    data = _described(job.dataset, job.names["split"])
-    return Entry(experiment, sweep, record, int(1000 * began), int(1000 * time.time()), data)
+    return Entry(experiment, sweep, record, _described(job.dataset, job.names["split"]))
 
 
 def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None:

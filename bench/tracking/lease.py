@@ -53,13 +53,10 @@ class Leases:
         """Whether the owner of a lease on this disk still lives."""
         return is_locked(self.folder / owner) is True
 
-    def here(self, owner: str) -> bool:
-        """Whether the lease of this owner is, or was, on this disk."""
-        return owner.partition("-")[0] == self._disk()
-
     def ended(self, owner: str) -> bool:
-        """Whether the owner of a lease on this disk has ended."""
-        return self.here(owner) and not self.held(owner)
+        """Whether the owner of a lease that is, or was, on this disk has ended."""
+        disk = self._disk()
+        return owner.startswith(f"{disk}-") and not self.held(owner) if disk else False
 
     def remove_ended(self) -> None:
         """Remove the files of owners that have ended."""

@@ -7,15 +7,16 @@ writes down, for which it has no call. A test holds what is read here against ML
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bench.files import sync
+from bench.tracking.run_record import Record
 from bench.tracking.store_address import sqlite_uri
 
 PATHS = (
@@ -57,97 +58,85 @@ def damage_of(path: Path) -> str | None:
     return None if verdict == "ok" else " ".join(str(verdict).split())
 
 
-def local_runs(path: Path, experiment: str) -> tuple[str | None, set[str]]:
-    """Return the stage of an experiment (active, deleted, or None) and its active runs' ids."""
-    with _reading(path) as db:
-        stage = db.execute(
-            "SELECT lifecycle_stage FROM experiments WHERE name = ?", (experiment,)
-        ).fetchone()
-        runs = db.execute(
-            "SELECT run_uuid FROM runs JOIN experiments USING (experiment_id)"
-            " WHERE experiments.name = ? AND runs.lifecycle_stage = 'active'",
-            (experiment,),
-        ).fetchall()
-    return stage and stage[0], {run_id for (run_id,) in runs}
+class StoredExperiment(NamedTuple):
+    """An experiment as it stands in a store: its stage is active or deleted."""
+
+    id: str
+    stage: str
+    tags: dict[str, str]
 
 
-@dataclass(frozen=True)
-class StoredRun:
-    """A run as it stands in a store; `data` are digest, source and profile of its data set."""
-
-    experiment: str
-    run_id: str
-    name: str
-    status: str
-    began: int
-    ended: int
-    artifacts: str
-    params: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-    data: list[tuple[str, str, str | None]] = field(default_factory=list)
-
-
-def read_runs(path: Path, run_id: str | None = None) -> list[StoredRun]:
-    """Return every run that is not deleted, or the one of this id, newest first.
-
-    It takes a tenth of the time of a search by MLflow.
-    """
-    only = "(?1 IS NULL OR {} = ?1)"
-    of_run = only.format("run_uuid")
-    with _reading(path) as db:
-        rows = db.execute(
-            "SELECT experiments.name, run_uuid, runs.name, status, start_time, end_time,"
-            " artifact_uri FROM runs JOIN experiments USING (experiment_id)"
-            " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
-            f" AND {of_run} ORDER BY start_time DESC, run_uuid",
-            (run_id,),
-        )
-        runs = {
-            of: StoredRun(experiment, of, name, status, began or 0, ended or 0, artifacts)
-            for experiment, of, name, status, began, ended, artifacts in rows
-        }
-        for table in ("params", "tags"):
-            query = f"SELECT run_uuid, key, value FROM {table} WHERE {of_run}"
-            for of, key, value in db.execute(query, (run_id,)):
-                if of in runs:
-                    getattr(runs[of], table)[key] = value
-        query = f"SELECT run_uuid, key, value, is_nan FROM latest_metrics WHERE {of_run}"
-        for of, key, value, is_nan in db.execute(query, (run_id,)):
-            if of in runs:
-                runs[of].metrics[key] = math.nan if is_nan else value
-        data = db.execute(
-            "SELECT destination_id, digest, dataset_source, dataset_profile"
-            " FROM inputs JOIN datasets ON source_id = dataset_uuid WHERE destination_type = 'RUN'"
-            f" AND {only.format('destination_id')}",
-            (run_id,),
-        )
-        for of, *about in data:
-            if of in runs:
-                runs[of].data.append(tuple(about))
-    return list(runs.values())
-
-
-def read_history(path: Path, run_id: str, metric: str) -> list[tuple[int, float]]:
-    """Return the steps and values of a metric of a run."""
-    with _reading(path) as db:
-        history = db.execute(
-            "SELECT step, value, is_nan FROM metrics WHERE run_uuid = ? AND key = ?",
-            (run_id, metric),
-        )
-        return sorted((step, math.nan if is_nan else value) for step, value, is_nan in history)
-
-
-def read_experiments(path: Path) -> dict[str, tuple[str, dict[str, str]]]:
-    """Return the stage (active or deleted) and the tags of each experiment, by name."""
+def read_experiments(path: Path) -> dict[str, StoredExperiment]:
+    """Return each experiment by name."""
     with _reading(path) as db:
         rows = db.execute("SELECT experiment_id, name, lifecycle_stage FROM experiments").fetchall()
-        tags: dict[int, dict[str, str]] = {}
+        stored = {number: StoredExperiment(str(number), stage, {}) for number, _, stage in rows}
         for number, key, value in db.execute(
             "SELECT experiment_id, key, value FROM experiment_tags"
         ):
-            tags.setdefault(number, {})[key] = value
-    return {name: (stage, tags.get(number, {})) for number, name, stage in rows}
+            stored[number].tags[key] = value
+    return {name: stored[number] for number, name, _ in rows}
+
+
+def read_runs(
+    path: Path, *, experiment: str | None = None, run_id: str | None = None
+) -> list[Record]:
+    """Return every run that is not deleted, of an experiment or of this id, newest first.
+
+    It takes a tenth of the time of a search by MLflow.
+    """
+    chosen = (
+        "FROM runs JOIN experiments USING (experiment_id) WHERE runs.lifecycle_stage = 'active'"
+        " AND experiments.lifecycle_stage = 'active' AND ?1 IN (experiments.name, '')"
+        " AND ?2 IN (run_uuid, '')"
+    )
+    given = (experiment or "", run_id or "")
+    with _reading(path) as db:
+
+        def pairs(columns: str, table: str, run: str = "run_uuid") -> dict[str, dict[str, Any]]:
+            """Return what a table has of each chosen run, by run and key."""
+            found: dict[str, dict[str, Any]] = defaultdict(dict)
+            where = f"{run} IN (SELECT run_uuid {chosen})"
+            query = f"SELECT {run}, {columns} FROM {table} WHERE {where}"
+            for of, key, value in db.execute(query, given):
+                found[of][key] = value
+            return found
+
+        params, tags = pairs("key, value", "params"), pairs("key, value", "tags")
+        metrics = pairs("key, CASE WHEN is_nan THEN 'nan' ELSE value END", "latest_metrics")
+        data = "inputs JOIN datasets ON source_id = dataset_uuid AND destination_type = 'RUN'"
+        profiles = pairs("'profile', dataset_profile", data, "destination_id")
+        rows = db.execute(
+            "SELECT experiments.name, run_uuid, runs.name, status, start_time, end_time,"
+            f" artifact_uri {chosen} ORDER BY start_time DESC, run_uuid",
+            given,
+        )
+        return [
+            Record.stored(
+                of,
+                name,
+                status,
+                params=params[of],
+                metrics={key: float(value) for key, value in metrics[of].items()},
+                tags=tags[of] | {"experiment": of_experiment},
+                began=began or 0,
+                ended=ended or 0,
+                artifacts=artifacts,
+                profile=profiles[of].get("profile"),
+            )
+            for of_experiment, of, name, status, began, ended, artifacts in rows
+        ]
+
+
+def read_history(path: Path, run_id: str, metric: str) -> dict[int, float]:
+    """Return the values of a metric of a run, by step."""
+    with _reading(path) as db:
+        history = db.execute(
+            "SELECT step, CASE WHEN is_nan THEN 'nan' ELSE value END FROM metrics"
+            " WHERE run_uuid = ? AND key = ? ORDER BY step",
+            (run_id, metric),
+        )
+        return {step: float(value) for step, value in history}
 
 
 def move_artifacts(path: Path, folder: Path) -> None:

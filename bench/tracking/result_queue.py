@@ -18,22 +18,31 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
+from bench.errors import UserError, first_line
 from bench.files import PRIVATE, REMOVED, make_folder, publish, remove_folder, sync, write_text
 from bench.tracking.lease import Lease, Leases, is_locked, locked, locked_if_free
-from bench.tracking.queue_entry import DamagedFileError, Entry
-from bench.tracking.run_record import Experiment, Sweep
+from bench.tracking.run_record import Entry, Experiment, Record, Sweep
 
-WriteFiles = Callable[[Path], None]
-"""Writes a job's files into a folder."""
+T = TypeVar("T")
 SENDING = "sending"
 """File in a folder of the outbox, locked while it is sent: MLflow may have some of it, or all."""
 LEFTOVER_SECONDS = 86_400.0
 """Age at which a file that was written aside is taken to be abandoned."""
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """What became of a sweep (RUNNING until MLflow has its end), whose it is, in which store."""
+
+    status: str
+    owner: str
+    store: str
 
 
 class ResultQueue:
@@ -56,22 +65,23 @@ class ResultQueue:
 
     # -- the outbox -------------------------------------------------------------------------------
 
-    def put(self, entry: Entry, write_files: WriteFiles) -> None:
-        """Put a job that ended into the outbox, with its files."""
+    def put(self, entry: Entry, write_files: Callable[[Path], None] = lambda folder: None) -> None:
+        """Put a job that ended into the outbox, with the files that it writes into a folder."""
         make_folder(self.outbox)
         aside = self.outbox / f".{entry.attempt}.{entry.sweep.owner}"
         files = aside / "files"
         files.mkdir(parents=True)
         write_files(files)
-        entry = replace(entry, store=self.store)
-        write_text(aside / "entry.json", entry.to_json(), mode=PRIVATE)
+        self._write(aside / "entry.json", asdict(replace(entry, store=self.store)))
         publish(aside, self.outbox / f"{entry.record.digest}.{entry.attempt}")
 
-    def waiting(self) -> Iterator[tuple[Path, Entry]]:
+    def waiting(self, pattern: str = "[!.]*") -> Iterator[tuple[Path, Entry]]:
         """Yield the folders and entries of the outbox that are for this store."""
-        for path in sorted(self.outbox.glob("[!.]*")):
-            entry = self._waiting_entry(path)
-            if entry is not None and entry.store == self.store:
+        for path in sorted(self.outbox.glob(pattern)):
+            entry = self._read(path / "entry.json", Entry.from_json, of=path)
+            if entry is None and path.exists():
+                self._set_aside(path, "there is no entry.json in it")
+            elif entry is not None and entry.store == self.store:
                 yield path, entry
 
     @contextmanager
@@ -88,37 +98,25 @@ class ResultQueue:
                 sync(path)
             yield before if mine else None
 
-    def remove_sent(self, path: Path, entry: Entry) -> None:
-        """Remove an entry that MLflow has; a job that need not be run again is remembered."""
-        if entry.record.settled:
-            self.remember(entry)
-        remove_folder(path)
-
     # -- finished jobs ----------------------------------------------------------------------------
 
-    def remember(self, entry: Entry) -> None:
+    def remember(self, experiment: Experiment, record: Record) -> None:
         """Remember a job that need not be run again."""
-        path = self._job(entry.experiment, entry.record.digest, "json")
-        write_text(path, replace(entry, store=self.store).to_json(), mode=PRIVATE)
+        path = self._job(experiment, record.digest, "json")
+        self._write(path, {"store": self.store, "record": asdict(record)})
 
-    def settled(self, experiment: Experiment, digest: str) -> Entry | None:
+    def settled(self, experiment: Experiment, digest: str) -> Record | None:
         """Return a job with that digest which need not be run again, sent to MLflow or not yet."""
-        for path in self.outbox.glob(f"{digest}.*"):
-            entry = self._waiting_entry(path)
-            if entry is not None and entry.record.settled and self._same(entry, experiment):
-                return entry
-        entry = self._read(self._job(experiment, digest, "json"))
-        return entry if entry is not None and self._same(entry, experiment) else None
+        for _, entry in self.waiting(f"{digest}.*"):
+            if entry.record.settled and entry.experiment.name == experiment.name:
+                return entry.record
+        return self._read(self._job(experiment, digest, "json"), self._remembered)
 
     def remembered(self, experiment: Experiment) -> dict[str, str]:
         """Return the MLflow run of each remembered job of an experiment, by the job's digest."""
         paths = (self.jobs / experiment.name).glob("[!.]*.json")
-        entries = [entry for entry in map(self._read, paths) if entry is not None]
-        return {e.record.digest: e.record.run_id for e in entries if e.store == self.store}
-
-    def knows(self, experiment: Experiment) -> bool:
-        """Whether any job of this experiment is remembered."""
-        return any((self.jobs / experiment.name).glob("[!.]*.json"))
+        records = (self._read(path, self._remembered) for path in paths)
+        return {record.digest: record.run_id for record in records if record is not None}
 
     def forget(self, experiment: Experiment, digest: str) -> None:
         """Forget a job, which is then computed anew when it is next asked for."""
@@ -128,39 +126,36 @@ class ResultQueue:
 
     def note(self, experiment: Experiment, sweep: Sweep, status: str) -> None:
         """Write down what became of a sweep, or RUNNING before MLflow has its end."""
-        state = {"status": status, "owner": sweep.owner, "store": self.store}
-        write_text(self._job(experiment, sweep.id, "sweep"), json.dumps(state), mode=PRIVATE)
+        state = SweepState(status, sweep.owner, self.store)
+        self._write(self._job(experiment, sweep.id, "sweep"), asdict(state))
 
     def closed(self, experiment: Experiment, sweep: Sweep) -> bool:
         """Whether MLflow has the end of this sweep."""
         state = self._state(self._job(experiment, sweep.id, "sweep"))
-        return state["status"] != "RUNNING" and state["store"] == self.store
+        return state.status != "RUNNING" and state.store == self.store
 
-    def all_closed(self) -> bool:
-        """Whether every sweep into this store has an end, or a process that works on it."""
-        return not any(True for _ in self._abandoned())
+    def abandoned(self) -> dict[Path, SweepState]:
+        """Return the sweeps into this store that have no end, and no process works on."""
+        states = {path: self._state(path) for path in self.jobs.glob("*/[!.]*.sweep")}
+        return {
+            path: state
+            for path, state in states.items()
+            if state == SweepState("RUNNING", state.owner, self.store)
+            and not self.leases.held(state.owner)
+        }
 
-    def close_stale(self) -> None:
+    def close_abandoned(self) -> None:
         """Mark sweeps whose owner has ended as KILLED."""
-        for path, state in self._abandoned():
-            write_text(path, json.dumps(state | {"status": "KILLED"}), mode=PRIVATE)
-
-    def _abandoned(self) -> Iterator[tuple[Path, dict[str, str]]]:
-        for path in self.jobs.glob("*/[!.]*.sweep"):
-            state = self._state(path)
-            running = state["store"] == self.store and state["status"] == "RUNNING"
-            if running and not self.leases.held(state["owner"]):
-                yield path, state
+        for path, state in self.abandoned().items():
+            self._write(path, asdict(replace(state, status="KILLED")))
 
     # -- processes --------------------------------------------------------------------------------
 
-    @contextmanager
-    def claimed(self, experiment: Experiment, digest: str) -> Iterator[None]:
-        """Wait until no other process runs this job, and keep others from it."""
+    def claimed(self, experiment: Experiment, digest: str) -> AbstractContextManager[None]:
+        """Wait until no other process runs this job, and keep others from it for the body."""
         path = self._job(experiment, digest, "lock")
         make_folder(path.parent)
-        with locked(path, remove=True):
-            yield
+        return locked(path, remove=True)
 
     def running(self, experiment: Experiment, digest: str) -> bool | None:
         """Whether the job is running, was cut off (False), or neither (None)."""
@@ -182,36 +177,27 @@ class ResultQueue:
     def _job(self, experiment: Experiment, digest: str, kind: str) -> Path:
         return self.jobs / experiment.name / f"{digest}.{kind}"
 
-    def _same(self, entry: Entry, experiment: Experiment) -> bool:
-        return entry.store == self.store and entry.experiment.name == experiment.name
+    def _remembered(self, parts: dict[str, Any]) -> Record | None:
+        record = Record.from_json(parts["record"])
+        return record if parts["store"] == self.store else None
 
-    def _waiting_entry(self, path: Path) -> Entry | None:
-        """Return the entry in a folder of the outbox; None where it has been sent meanwhile."""
-        entry = self._read(path / "entry.json", of=path)
-        if entry is None and path.exists():
-            self._set_aside(path, "there is no entry.json in it")
-        return entry
+    def _state(self, path: Path) -> SweepState:
+        state = self._read(path, lambda parts: SweepState(**parts))
+        return state or SweepState("RUNNING", owner="", store="")
 
-    def _read(self, path: Path, of: Path | None = None) -> Entry | None:
+    @staticmethod
+    def _write(path: Path, parts: dict[str, Any]) -> None:
+        write_text(path, json.dumps(parts), mode=PRIVATE)
+
+    def _read(self, path: Path, parse: Callable[[Any], T], of: Path | None = None) -> T | None:
+        """Return what a file of JSON holds; None where there is none, or it had to be set aside."""
         try:
-            return Entry.read(path)
-        except DamagedFileError as error:
-            self._set_aside(of or path, str(error))
-            return None
-
-    def _state(self, path: Path) -> dict[str, str]:
-        nothing = {"status": "RUNNING", "owner": "", "store": ""}
-        try:
-            state = json.loads(path.read_text("utf-8"))
+            return parse(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
-            return nothing
-        except (OSError, ValueError) as error:
-            self._set_aside(path, str(error))
-            return nothing
-        if not (isinstance(state, dict) and nothing.keys() <= state.keys()):
-            self._set_aside(path, "it is not a sweep's state")
-            return nothing
-        return state
+            return None
+        except (OSError, ValueError, AttributeError, KeyError, TypeError, UserError) as error:
+            self._set_aside(of or path, first_line(error))
+            return None
 
     def _set_aside(self, path: Path, reason: str) -> None:
         """Move what cannot be read out of the way, and say so."""

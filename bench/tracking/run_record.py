@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import uuid4
 
 from bench.errors import UserError
 from bench.metrics import Task, task_of
@@ -13,17 +16,8 @@ from bench.tracking.store_address import redacted
 
 CUT_OFF = "cut_off"
 """Tag of a run that was not written to its end."""
-HOW = (
-    "jobs",
-    "rerun",
-    "fail_fast",
-    "keep_model",
-    "results",
-    "job_seconds",
-    "sweep_seconds",
-    "tracking.uri",
-    "report.by",
-)
+HOW = {"jobs", "rerun", "fail_fast", "keep_model", "results", "job_seconds", "sweep_seconds"}
+HOW |= {"tracking.uri", "report.by"}
 """Keys that say how to compute and to report, not what."""
 _FILE_NAME = re.compile(r"[^./\\\0][^/\\\0]{0,199}")
 
@@ -70,6 +64,11 @@ class Sweep:
     def __post_init__(self) -> None:
         object.__setattr__(self, "description", redacted(self.description))
 
+    @property
+    def tag(self) -> str:
+        """The tag of the jobs that are a part of it."""
+        return f"sweep.{self.id}"
+
 
 def overrides_of(words: str) -> list[str]:
     """Return the overrides in the words of a command that say what is computed."""
@@ -104,7 +103,9 @@ class RunData:
 class Record:
     """One job as it was tracked: FINISHED, FAILED with its reason, KILLED, or PRUNED.
 
-    `curves` have at most 500 points each, by epoch. `began` and `ended` are in ms since 1970.
+    `curves` have at most 500 points each, by epoch. `began` and `ended` are in ms since 1970. Of a
+    run in a store `artifacts` is where its files are, `profile` the JSON about its data set, and
+    the tag `experiment` names its experiment.
     """
 
     run_id: str
@@ -118,6 +119,25 @@ class Record:
     curves: dict[str, dict[int, float]] = field(default_factory=dict)
     began: int = 0
     ended: int = 0
+    artifacts: str = ""
+    profile: str | None = None
+
+    @classmethod
+    def stored(
+        cls, run_id: str, name: str, status: str, *, tags: dict[str, str], **more: Any
+    ) -> Self:
+        """Return a run as a store has it."""
+        status = "PRUNED" if "pruned" in tags else status
+        reason = tags.get("reason")
+        return cls(run_id, name, tags.get("model", ""), status, reason, tags=tags, **more)
+
+    @classmethod
+    def from_json(cls, parts: Mapping[str, Any]) -> Self:
+        """Return the record that `asdict` has made into JSON."""
+        curves = {n: {int(s): v for s, v in c.items()} for n, c in parts["curves"].items()}
+        # Jobs of a sweep say mostly the same: a thousand records share one copy of each text.
+        texts = {name: _interned(parts[name]) for name in ("params", "tags")}
+        return cls(**{**parts, **texts, "curves": curves})
 
     @property
     def digest(self) -> str:
@@ -160,6 +180,29 @@ class Record:
         return self.tags.get("code.modified") == "true"
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A job that ended, as it waits to be sent to a store.
+
+    `data` describes the data set to MLflow; `attempt` names this execution of the job; `store` is
+    the store it is for, as the queue names it.
+    """
+
+    experiment: Experiment
+    sweep: Sweep
+    record: Record
+    data: dict[str, str]
+    attempt: str = field(default_factory=lambda: uuid4().hex[:12])
+    store: str = ""
+
+    @classmethod
+    def from_json(cls, parts: Mapping[str, Any]) -> Self:
+        """Return the entry that `asdict` has made into JSON."""
+        experiment, sweep = Experiment(**parts["experiment"]), Sweep(**parts["sweep"])
+        record = Record.from_json(parts["record"])
+        return cls(**{**parts, "experiment": experiment, "sweep": sweep, "record": record})
+
+
 def attempt_that_counts(attempts: Iterable[Record]) -> Record:
     """Return the attempt that stands for a job, whatever the order of its `attempts`.
 
@@ -173,6 +216,10 @@ def _standing(record: Record) -> tuple[object, ...]:
     complete = CUT_OFF not in record.tags
     finished, failed = complete and record.finished, complete and record.status == "FAILED"
     return finished, record.settled, failed, complete, record.began, record.ended, record.run_id
+
+
+def _interned(texts: Mapping[str, str]) -> dict[str, str]:
+    return {sys.intern(key): sys.intern(text) for key, text in texts.items()}
 
 
 def flatten(config: Mapping[str, object], prefix: str = "") -> dict[str, object]:

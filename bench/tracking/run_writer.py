@@ -1,31 +1,31 @@
-"""A sweep and its jobs, written into MLflow."""
+"""A sweep and its jobs, written into MLflow, and what killed sweeps have left cleared up."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import first_line
-from bench.files import sync, sync_tree
+from bench.files import make_folder, remove_folder, sync, sync_tree
 from bench.identity import code_changes, code_version
 from bench.tracking.entities import (
-    data_of,
-    metrics_of,
-    params_of,
+    data_input,
+    experiment_tags,
+    log,
     run_description,
     source_tags,
     sweep_description,
     sweep_params,
-    tags_of,
 )
-from bench.tracking.queue_entry import Entry
-from bench.tracking.run_reader import COMMAND, CURVE
-from bench.tracking.run_record import CUT_OFF, Experiment, Record, Sweep
+from bench.tracking.lease import locked
+from bench.tracking.local_store import create_database, move_artifacts
+from bench.tracking.run_reader import COMMAND, CURVE, RunReader
+from bench.tracking.run_record import CUT_OFF, Entry, Experiment, Record, Sweep
+from bench.tracking.store import ARTIFACTS
 from bench.tracking.store_address import redacted
-from bench.tracking.writable_store import SIGN_OF_LIFE, WritableStore, now_ms
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -38,42 +38,136 @@ class UnsentError(Exception):
     """Results wait in the outbox; the message says why, without passwords."""
 
 
-class MLflowTracker(WritableStore):
+class MLflowTracker(RunReader):
     """Writes what `RunReader` reads.
 
     What was deleted in MLflow stays deleted. The job of a deleted run is computed anew when it is
     asked for again; a deleted experiment is refused until it is restored or removed for good.
     """
 
-    # -- a sweep ----------------------------------------------------------------------------------
+    def __init__(self, uri: str | None = None, directory: str = "results") -> None:
+        super().__init__(uri, directory)
+        self._experiment_ids: dict[str, str] = {}
+
+    def _make_ready(self) -> None:
+        make_folder(self.directory)
+        if self.local:
+            with self._writing():
+                if self.empty:
+                    create_database(self.database)
+                else:
+                    move_artifacts(self.database, self.directory / ARTIFACTS)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep other processes on this disk from writing in this way for the body."""
+        with locked(self.directory / ".mlflow.lock"):
+            yield
+
+    # -- before a sweep ---------------------------------------------------------------------------
+
+    def prepare(self, experiment: Experiment) -> Callable[[str], Record | None]:
+        """Check the store before a sweep, and forget the jobs whose runs were deleted in it.
+
+        Returns
+        -------
+        callable
+            Finds, by its digest, a job in the store that need not be run again.
+
+        Raises
+        ------
+        UserError
+            If the local database is damaged, or the experiment was deleted.
+        """
+        self.queue.clean()
+        self.check()
+        remembered = self.queue.remembered(experiment)
+        if remembered and not (self.local or self.answers()):
+            return lambda digest: None  # away: what is remembered counts
+        records = [] if self.empty else self.records(experiment)
+        stored = {record.digest: record for record in records if record.settled}
+        for digest, run_id in remembered.items():
+            if digest not in stored or stored[digest].run_id != run_id:
+                self.queue.forget(experiment, digest)
+
+        def find(digest: str) -> Record | None:
+            record = stored.get(digest)
+            if record is not None:
+                record = replace(record, curves=self._validation_curve(record))
+                self.queue.remember(experiment, record)
+            return record
+
+        return find
+
+    def _validation_curve(self, record: Record) -> dict[str, dict[int, float]]:
+        """Return the curve that searches go by."""
+        name = record.task.validation_curve
+        if CURVE + name not in record.metrics:
+            return {}
+        return {name: self._history(record.run_id, CURVE + name)}
+
+    def reconcile(self) -> None:
+        """Close the runs whose writers were killed on this disk; of others' nothing is known."""
+        ids = [e.experiment_id for e in self.client.search_experiments()]
+        for run in self.search(ids, "attributes.status = 'RUNNING'"):
+            if self.queue.leases.ended(run.data.tags.get("owner", "")):
+                self.client.set_tag(run.info.run_id, CUT_OFF, "true")
+                self.client.set_tag(run.info.run_id, "reason", "its process was killed")
+                self.end(run.info.run_id, "KILLED")
+
+    # -- experiments and sweeps -------------------------------------------------------------------
+
+    def _described(self, experiment: Experiment) -> str:
+        """Renew an experiment's description, the report's question and the saved view."""
+        experiment_id = self._id_of(experiment)
+        with self._writing():
+            for key, value in experiment_tags(experiment).items():
+                self.client.set_experiment_tag(experiment_id, key, value)
+        return experiment_id
+
+    def _id_of(self, experiment: Experiment) -> str:
+        """Return the id of an experiment, which is made if there is none of its name."""
+        from mlflow.exceptions import MlflowException
+
+        name, client = experiment.name, self.client
+        if name not in self._experiment_ids:
+            experiment_id = self.experiment_id(name)
+            if experiment_id is None:
+                location = (self.directory / ARTIFACTS / name).as_uri() if self.local else None
+                tags = experiment_tags(experiment)
+                try:
+                    experiment_id = client.create_experiment(name, location, tags=tags)
+                except MlflowException:
+                    # Two sweeps may start at once: the other one has made it in between.
+                    experiment_id = self.experiment_id(name)
+                    if experiment_id is None:
+                        raise
+            self._experiment_ids[name] = experiment_id
+        return self._experiment_ids[name]
 
     def begin_sweep(self, experiment: Experiment, sweep: Sweep) -> str:
         """Return the run id of the sweep's parent run: the one there is, or a new one."""
-        self.describe(experiment)
-        experiment_id = self._experiment_id(experiment)
-        query = f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'"
+        experiment_id = self._described(experiment)
         with self._writing():
+            query = f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'"
             existing = self.search([experiment_id], query)
             if existing:
-                run_id: str = min(existing, key=lambda run: run.info.start_time).info.run_id
-                self.client.update_run(run_id, status="RUNNING")
-                self.client.set_tag(run_id, "owner", sweep.owner)
-                self.sign(run_id)
+                run = min(existing, key=lambda run: run.info.start_time)
+                self.client.update_run(run.info.run_id, status="RUNNING")
+                self.client.set_tag(run.info.run_id, "owner", sweep.owner)
             else:
+                words = sweep.description
                 tags = {
                     "role": "sweep",
                     "sweep": sweep.id,
                     "owner": sweep.owner,
-                    SIGN_OF_LIFE: now_ms(),
-                    COMMAND: sweep.description,
-                    "mlflow.note.content": sweep_description(
-                        experiment_id, sweep.id, sweep.description
-                    ),
+                    COMMAND: words,
+                    "mlflow.note.content": sweep_description(experiment_id, sweep.id, words),
                     **source_tags(code_version().get("commit")),
                 }
                 run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
-                run_id = run.info.run_id
-            self.client.log_batch(run_id, params=sweep_params(sweep.description))
+            run_id: str = run.info.run_id
+            log(self.client, run_id, params=sweep_params(sweep.description))
             changes = code_changes()
             if changes:  # written again: the process that made the run may have been killed here
                 self.client.log_text(run_id, redacted(changes), "code.diff")
@@ -87,12 +181,8 @@ class MLflowTracker(WritableStore):
         The metrics are named `best/...`, so that a sweep does not rank among its own runs. Those
         that are logged again, after a kill, are the same to MLflow: they bear the run's own time.
         """
-        from mlflow.entities import Metric
-
         run = self.client.get_run(run_id)
         info, tags = run.info, run.data.tags
-        named = {f"best/{n}": v for n, v in metrics.items() if not n.startswith(CURVE)}
-        logged = [Metric(name, value, info.start_time, 0) for name, value in named.items()]
         with self._writing():  # another sweep of the same jobs may end at the same moment
             if best is not None:
                 inputs = self.client.get_run(best).inputs
@@ -103,27 +193,42 @@ class MLflowTracker(WritableStore):
                 leftover.unlink()
             for path in files:
                 self.client.log_artifact(run_id, str(path))
-            self.client.log_batch(run_id, metrics=logged)
-            if COMMAND in tags:
-                report = f"{run_id}/{files[0].name}" if files else None
-                note = sweep_description(
-                    info.experiment_id, tags["sweep"], tags[COMMAND], best, report
-                )
-                self.client.set_tag(run_id, "mlflow.note.content", note)
+            named = {f"best/{n}": v for n, v in metrics.items() if not n.startswith(CURVE)}
+            log(self.client, run_id, metrics=named, time=info.start_time)
+            report = f"{run_id}/{files[0].name}" if files else None
+            note = sweep_description(info.experiment_id, tags["sweep"], tags[COMMAND], best, report)
+            self.client.set_tag(run_id, "mlflow.note.content", note)
 
-    def join(self, entry: Entry, sweep: Sweep) -> None:
+    def join(self, experiment: Experiment, record: Record, sweep: Sweep) -> None:
         """Make a settled job a part of a further sweep; forget it where its run was deleted."""
-        tag = f"sweep.{sweep.id}"
-        if tag in entry.record.tags:
+        if sweep.tag in record.tags:
             return
         with self._writing():
-            run = self.client.get_run(entry.record.run_id)
-            if run.info.lifecycle_stage == "deleted":
-                self.queue.forget(entry.experiment, entry.record.digest)
+            if self.client.get_run(record.run_id).info.lifecycle_stage == "deleted":
+                self.queue.forget(experiment, record.digest)
                 return
-            self.client.set_tag(entry.record.run_id, tag, "true")
-            record = replace(entry.record, tags=entry.record.tags | {tag: "true"})
-            self.queue.remember(replace(entry, record=record))
+            self.client.set_tag(record.run_id, sweep.tag, "true")
+            joined = replace(record, tags=record.tags | {sweep.tag: "true"})
+            self.queue.remember(experiment, joined)
+
+    def end(self, run_id: str, status: str) -> None:
+        """Close a run as FINISHED, FAILED or KILLED."""
+        with self._writing():
+            self.client.set_terminated(run_id, status)
+
+    def log_run(
+        self,
+        experiment: Experiment,
+        name: str,
+        status: str,
+        tags: Mapping[str, str],
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Log a run that belongs to no sweep, complete."""
+        experiment_id = self._described(experiment)
+        run = self.client.create_run(experiment_id, tags=dict(tags), run_name=name)
+        log(self.client, run.info.run_id, metrics=metrics, time=run.info.start_time)
+        self.end(run.info.run_id, status)
 
     # -- results that wait ------------------------------------------------------------------------
 
@@ -167,33 +272,34 @@ class MLflowTracker(WritableStore):
             run_id = self._sent_before(entry) if before else None
             if run_id is None:
                 run_id = self._create(path, entry, parents)
-            tags = entry.record.tags | {f"sweep.{entry.sweep.id}": "true"}
+            tags = entry.record.tags | {entry.sweep.tag: "true"}
             record = replace(entry.record, run_id=run_id, tags=tags)
-            self.queue.remove_sent(path, replace(entry, record=record))
+            if record.settled:
+                self.queue.remember(entry.experiment, record)
+            remove_folder(path)
         return record
 
     def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:
-        record, sweep = entry.record, entry.sweep
+        record = entry.record
+        experiment_id = self._id_of(entry.experiment)
         run = self.client.create_run(
-            self._experiment_id(entry.experiment),
-            start_time=entry.began,
-            tags=self._tags(entry, parents),
+            experiment_id,
+            start_time=record.began,
+            tags=self._tags(entry, experiment_id, parents),
             run_name=record.name,
         )
         run_id: str = run.info.run_id
         try:
-            self.client.log_batch(run_id, metrics=metrics_of(entry), params=params_of(entry))
+            log(self.client, run_id, record.params, record.metrics, record.curves, record.ended)
             if entry.data:
-                self.client.log_inputs(run_id, [data_of(entry)])
+                self.client.log_inputs(run_id, [data_input(entry.data)])
             self.client.log_artifacts(run_id, str(path / "files"))
             self._sync_artifacts(run)  # the copies in the outbox are about to go
             status = "KILLED" if record.status == "PRUNED" else record.status
-            self.client.set_terminated(run_id, status, entry.ended)
+            self.client.set_terminated(run_id, status, record.ended)
         except Exception:
             self._discard(run_id)
             raise
-        if sweep.id in parents:
-            self.sign(parents[sweep.id])
         return run_id
 
     def _sync_artifacts(self, run: Run) -> None:
@@ -206,23 +312,30 @@ class MLflowTracker(WritableStore):
                 if parent == self.directory:
                     break
 
-    def _tags(self, entry: Entry, parents: dict[str, str]) -> dict[str, str]:
-        sweep = entry.sweep
-        tags = tags_of(entry) | {SIGN_OF_LIFE: now_ms()}
+    def _tags(self, entry: Entry, experiment_id: str, parents: dict[str, str]) -> dict[str, str]:
+        """Return the tags of a job, and those of its attempt, sweep and owner."""
+        record, sweep = entry.record, entry.sweep
+        tags = {
+            **source_tags(record.tags.get("code.commit")),
+            **record.tags,
+            "attempt": entry.attempt,
+            sweep.tag: "true",
+            "owner": sweep.owner,
+        }
+        if record.status == "PRUNED":
+            tags["pruned"] = "true"
         if sweep.name:
             if sweep.id not in parents:
                 parents[sweep.id] = self.begin_sweep(entry.experiment, sweep)
             tags["mlflow.parentRunId"] = parents[sweep.id]
-        note = run_description(
-            entry.record, self._experiment_id(entry.experiment), parents.get(sweep.id)
-        )
+        note = run_description(record, experiment_id, parents.get(sweep.id))
         return tags | {"mlflow.note.content": note}
 
     def _sent_before(self, entry: Entry) -> str | None:
         """Return the run id of an entry that was sent complete; delete incomplete copies of it."""
         query = f"tags.attempt = '{entry.attempt}'"
         complete: str | None = None
-        for run in self.search([self._experiment_id(entry.experiment)], query):
+        for run in self.search([self._id_of(entry.experiment)], query):
             if run.info.status == "RUNNING" or CUT_OFF in run.data.tags:
                 self._discard(run.info.run_id)
             else:

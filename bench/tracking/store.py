@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from bench.errors import UserError, first_line
-from bench.tracking.dashboard_view import MODE, NAME
-from bench.tracking.local_store import damage_of
+from bench.tracking.local_store import StoredExperiment, damage_of, read_experiments
 from bench.tracking.result_queue import ResultQueue
 from bench.tracking.store_address import SQLITE, redacted, sqlite_path, sqlite_uri, store_name
 
@@ -51,6 +50,7 @@ class Store:
         default = sqlite_uri(self.directory / "mlflow.db")
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
         self.queue = ResultQueue(self.directory, store_name(self.uri, self.directory))
+        self._checked = False
 
     @property
     def shown(self) -> str:
@@ -59,7 +59,7 @@ class Store:
 
     @property
     def local(self) -> bool:
-        """Whether the store is a database on this disk."""
+        """Whether the store is a database on this disk, which is read without MLflow."""
         return self.uri.startswith("sqlite:")
 
     @property
@@ -101,6 +101,14 @@ class Store:
             ) from None
         return client
 
+    def answers(self) -> bool:
+        """Whether the store can be reached."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except Exception:
+            return False
+        return True
+
     def _remove_shadow(self) -> None:
         """Remove the empty folders that MLflow makes by reading an escaped path literally."""
         shadow = Path(self.uri.removeprefix(SQLITE)).parent
@@ -109,19 +117,28 @@ class Store:
                 os.removedirs(shadow)
 
     def check(self) -> None:
-        """Refuse a local database that is damaged.
+        """Refuse a local database that is damaged; all of it is read, once.
 
         Raises
         ------
         UserError
             If it is no database of MLflow's, or a part of it is missing or overwritten.
         """
-        damage = damage_of(self.database) if self.local and not self.empty else None
+        if not self.local or self.empty or self._checked:
+            return
+        damage = damage_of(self.database)
         if damage is not None:
             raise UserError(
                 f"{self.database} is no usable MLflow database ({damage[:80]}): restore a copy of "
                 "it, or move it away to begin with an empty one"
             )
+        self._checked = True
+
+    def readable(self) -> Path:
+        """Return the file of a local store that is there and undamaged."""
+        self.refuse_empty()
+        self.check()
+        return self.database
 
     def refuse_empty(self) -> None:
         """Raise `UserError` if there is no store."""
@@ -131,6 +148,15 @@ class Store:
     def _make_ready(self) -> None:
         self.refuse_empty()
 
+    def experiments(self) -> dict[str, StoredExperiment]:
+        """Return every experiment by name, deleted ones too."""
+        if self.local:
+            return read_experiments(self.readable())
+        stored = self.client.search_experiments(view_type=3)  # ViewType.ALL
+        return {
+            e.name: StoredExperiment(e.experiment_id, e.lifecycle_stage, e.tags) for e in stored
+        }
+
     def experiment_id(self, name: str) -> str | None:
         """Return the id of the experiment of that name, None if there is none.
 
@@ -139,19 +165,13 @@ class Store:
         UserError
             If the experiment was deleted in MLflow.
         """
-        stored = self.client.get_experiment_by_name(name)
-        if stored is None:
-            return None
-        self.refuse_deleted(name, stored.lifecycle_stage)
-        return str(stored.experiment_id)
-
-    def refuse_deleted(self, name: str, stage: str | None) -> None:
-        """Raise `UserError` if an experiment in this stage of its life was deleted in MLflow."""
-        if stage == "deleted":
+        stored = self.experiments().get(name)
+        if stored is not None and stored.stage == "deleted":
             raise UserError(
                 f"experiment {name!r} was deleted in MLflow: restore it (mlflow experiments "
                 "restore), remove it for good (mlflow gc), or use another (experiment.name=...)"
             )
+        return None if stored is None else stored.id
 
     def search(self, experiment_ids: Sequence[str], query: str) -> list[Run]:
         """Return every run of these experiments that matches, newest first."""
@@ -170,15 +190,6 @@ class Store:
             if not token:
                 break
         return runs
-
-    def pages(self) -> dict[str, str]:
-        """Return of each experiment the dashboard's page of its runs, lowest error first."""
-        view = f"runs?{MODE}&viewStateShareKey={NAME}"
-        return {
-            e.name: f"#/experiments/{e.experiment_id}/{view}"
-            for e in self.client.search_experiments()
-            if f"mlflow.sharedViewState.{NAME}" in e.tags
-        }
 
     def artifact_folder(self, uri: str) -> Path | None:
         """Return the folder of the files at `uri`; None of a store that keeps them elsewhere.

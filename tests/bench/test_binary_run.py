@@ -20,7 +20,7 @@ from bench.run import Job, run
 from bench.sweep import composed, load_data
 from bench.sweep.trials import job_of, model_of
 from bench.task_models import model_for
-from bench.tracking.dashboard_view import saved_view
+from bench.tracking.entities import saved_view
 from fm import FMClassifier, FMRegressor
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from bench.cli import main
 from bench.errors import UserError
 from bench.sweep import plan
 from bench.sweep.protocol import protocol
-from bench.tracking import Experiment, MLflowTracker
+from bench.tracking import MLflowTracker
 
 pytestmark = pytest.mark.slow
 
@@ -180,10 +180,7 @@ def test_one_bad_run_ends_neither_sweep_nor_report(
 
 
 def all_records(results: Path) -> list:
-    tracker = MLflowTracker(f"sqlite:///{results}/mlflow.db", str(results))
-    experiment = Experiment("sweeps_simulated", "")
-    runs = tracker.search([tracker.experiment_id(experiment.name)], "tags.digest != ''")
-    return [tracker.record(run) for run in runs]
+    return MLflowTracker(directory=str(results)).all_records("sweeps_simulated")
 
 
 def test_a_results_folder_that_cannot_be_is_a_sentence(capsys: pytest.CaptureFixture) -> None:

@@ -37,7 +37,7 @@ def test_no_password_reaches_a_file(store: MLflowTracker) -> None:
     asked = sweep("s")
     asked = type(asked)(asked.id, asked.name, f"model=dummy tracking.uri={uri}", asked.owner)
     entry = put(server, job(), asked)
-    server.queue.remember(entry)
+    server.queue.remember(EXPERIMENT, entry.record)
     server.queue.note(EXPERIMENT, asked, "RUNNING")
     files = [path for path in server.directory.rglob("*") if path.is_file()]
     assert files and not any(b"secret" in path.read_bytes() for path in files)
@@ -47,4 +47,4 @@ def test_no_password_reaches_a_file(store: MLflowTracker) -> None:
     assert json.loads(state[0].read_text())["store"] == "http://me:***@127.0.0.1:9"
     assert "secret" not in server.shown
     parent = store.begin_sweep(EXPERIMENT, asked)
-    assert "secret" not in store.tags(parent)["mlflow.note.content"]
+    assert "secret" not in store.run(parent).tags["mlflow.note.content"]

@@ -12,6 +12,7 @@ from bench.errors import UserError
 from bench.run import Pruned
 from bench.tracking import MLflowTracker, RunReader
 from bench.tracking.local_store import damage_of, read_runs
+from bench.tracking.run_reader import record_of
 from tests.bench.test_tracking import EXPERIMENT, job, sweep, track
 
 pytestmark = pytest.mark.slow
@@ -38,14 +39,17 @@ def test_runs_are_read_without_mlflow_as_with_it(store: MLflowTracker) -> None:
     read = reader.all_records()
     assert "client" not in vars(reader)
     experiment_id = store.experiment_id(EXPERIMENT.name)
-    searched = [store.record(run) for run in store.search([experiment_id], "tags.digest != ''")]
+    searched = [
+        record_of(run, EXPERIMENT.name)
+        for run in store.search([experiment_id], "tags.digest != ''")
+    ]
     assert [r.run_id for r in read] == [r.run_id for r in searched] and len(read) == 4
     for one, other in zip(read, searched, strict=True):
         assert repr({n: one.metrics[n] for n in sorted(one.metrics)}) == repr(
             {n: other.metrics[n] for n in sorted(other.metrics)}
         )
         assert replace(one, metrics={}, tags={}) == replace(other, metrics={}, tags={})
-        assert one.tags == other.tags | {"experiment": EXPERIMENT.name}
+        assert one.tags == other.tags
 
 
 def test_reading_writes_nothing(tmp_path: Path) -> None:

@@ -140,10 +140,8 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
     assert not list(tracker.queue.waiting())
     # From a disk that knows nothing:
     elsewhere = MLflowTracker(uri, str(tmp_path / "there"))
-    assert (
-        elsewhere.settled(EXPERIMENT)(job(2.0).digest).record.metrics["test/mse_clipped"]
-        == 0.1 + 0.2
-    )
+    found = elsewhere.prepare(EXPERIMENT)(job(2.0).digest)
+    assert found.metrics["test/mse_clipped"] == 0.1 + 0.2
 
 
 def test_a_sweep_into_a_server_is_gone_on_with_from_another_disk(

@@ -15,7 +15,7 @@ from bench.data.dataset import Dataset
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, run_writer
 from bench.tracking.job_entry import entry_of, write_files
-from bench.tracking.queue_entry import Entry
+from bench.tracking.run_record import Entry
 
 pytestmark = pytest.mark.slow
 
@@ -129,18 +129,16 @@ def test_failed_run_says_why_and_is_run_again(tracker: MLflowTracker) -> None:
     (record,) = tracker.records(EXPERIMENT, "s3")
     assert (record.status, record.reason) == ("FAILED", "ZeroDivisionError: by nothing")
     assert tracker.queue.settled(EXPERIMENT, job(3.0).digest) is None
-    assert tracker.settled(EXPERIMENT)(job(3.0).digest) is None
+    assert tracker.prepare(EXPERIMENT)(job(3.0).digest) is None
 
 
 def test_a_run_that_was_given_up_is_settled(tracker: MLflowTracker) -> None:
     track(tracker, job(3.5), sweep("s35"), Pruned([2.0, 1.5]))
     for found in (
         tracker.queue.settled(EXPERIMENT, job(3.5).digest),
-        tracker.settled(EXPERIMENT)(job(3.5).digest),
+        tracker.prepare(EXPERIMENT)(job(3.5).digest),
     ):
-        assert found.record.status == "PRUNED" and found.record.curves == {
-            "validation_mse": {1: 2.0, 2: 1.5}
-        }
+        assert found.status == "PRUNED" and found.curves == {"validation_mse": {1: 2.0, 2: 1.5}}
 
 
 def test_finished_job_is_found_here_and_elsewhere_and_joins_a_second_sweep(
@@ -148,10 +146,10 @@ def test_finished_job_is_found_here_and_elsewhere_and_joins_a_second_sweep(
 ) -> None:
     run_id = track(tracker, job(5.0), sweep("s5")).run_id
     here = tracker.queue.settled(EXPERIMENT, job(5.0).digest)
-    there = tracker.settled(EXPERIMENT)(job(5.0).digest)
-    assert here.record.run_id == there.record.run_id == run_id
-    assert here.record.metrics.items() <= there.record.metrics.items()
-    tracker.join(here, sweep("s6"))
+    there = tracker.prepare(EXPERIMENT)(job(5.0).digest)
+    assert here.run_id == there.run_id == run_id
+    assert here.metrics.items() <= there.metrics.items()
+    tracker.join(EXPERIMENT, here, sweep("s6"))
     for name in ("s5", "s6"):
         assert [r.run_id for r in tracker.records(EXPERIMENT, name)] == [run_id]
 
@@ -228,9 +226,7 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
         patched.setattr(tracker.client, reached, cut)
         with pytest.raises(KeyboardInterrupt):
             list(tracker.send_waiting({}))
-    assert tracker.queue.settled(
-        EXPERIMENT, asked.digest
-    ).record.finished  # not to be computed again
+    assert tracker.queue.settled(EXPERIMENT, asked.digest).finished  # not to be computed again
     tracker.reconcile()
     list(tracker.send_waiting({}))
     tracker.reconcile()
@@ -245,7 +241,7 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
 def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTracker) -> None:
     owners = {
         "ended": ended_owner(tracker),
-        "alive": tracker.owner,
+        "alive": tracker.queue.owner,
         "elsewhere": "disk-1",
     }
     ids = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,9 @@ def test_a_model_that_is_not_registered_here_is_refused(
     store, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, run_id, _ = store
-    tags = reader.tags(run_id) | {"model": name}
-    monkeypatch.setattr(type(reader), "tags", lambda self, run: tags)
+    run = reader.run(run_id)
+    run = replace(run, tags=run.tags | {"model": name})
+    monkeypatch.setattr(type(reader), "run", lambda *_: run)
     with pytest.raises(UserError, match="no model"):
         models.keep(reader, run_id, load_data(composed(TINY)))
 
