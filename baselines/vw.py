@@ -22,7 +22,7 @@ from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,9 +71,9 @@ class VowpalWabbit(RegressorMixin, Estimator):
     Attributes
     ----------
     model_ : VW's model file.
-    history_ : an entry for each pass: `train_mse`, error on each row before learning from it; where
-        rows are withheld `withheld_mse`, error on those (from the second pass on). To the 6 digits
-        that VW prints; where the arguments choose another loss than the squared, it is that.
+    history_ : the loss of each pass, to the 6 digits that VW prints: `train_mse`, on each row
+        before learning from it, or `withheld_mse` where rows are withheld (from the second pass
+        on); where the arguments choose another loss than the squared, it is that.
     peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
     """
 
@@ -85,6 +85,8 @@ class VowpalWabbit(RegressorMixin, Estimator):
     random_state: RandomState = None
 
     package = "vowpalwabbit"
+    _loss: ClassVar = "mse"
+    _options: ClassVar[Sequence[str]] = ()
 
     def check_params(self) -> None:
         super().check_params()
@@ -105,24 +107,22 @@ class VowpalWabbit(RegressorMixin, Estimator):
         ValueError if the arguments ask for other than a regression; RuntimeError, with VW's output,
         if it failed, diverged, or did not see every row.
         """
-        return self.fit_numbers(X, check_target(check_design(X), y))
-
-    def fit_numbers(self, X: Design, y: NDArray[np.float64], options: Sequence[str] = ()) -> Self:
-        """Fit to numbers with more `options` on the command line."""
         self.check_params()
+        target = self._target(check_design(X), y)
         # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it
         # is given.
         seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
-        rows_per_pass = len(y) - (len(y) // 10 if self.holdout and self.passes > 1 else 0)
-        command = [*command_line(self.arguments), *options]
+        n_rows = len(target)
+        rows_per_pass = n_rows - (n_rows // 10 if self.holdout and self.passes > 1 else 0)
+        command = [*command_line(self.arguments), *self._options]
         command += [f"--bit_precision={self.bits}", f"--passes={self.passes}"]
         command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
         command += ["--data=rows.vw", "--final_regressor=model"]
         command += [] if self.holdout else ["--holdout_off"]
         command += ["--cache_file=cache"] if self.passes > 1 else []
         with TemporaryDirectory() as folder:
-            write_rows(Path(folder, "rows.vw"), vw_lines(X, y))
+            write_rows(Path(folder, "rows.vw"), vw_lines(X, target))
             log, self.peak_memory_ = _run(command, folder)
             _check_log(log, rows_per_pass)
             if "\nOutput pred = SCALAR\n" not in log:
@@ -131,7 +131,7 @@ class VowpalWabbit(RegressorMixin, Estimator):
                     f"a number:\n{log}"
                 )
             self.model_ = Path(folder, "model").read_bytes()
-        self.history_ = _history(log)
+        self.history_ = _history(log, self._loss)
         self._n_seen_features = dict(zip(namespaces(X), map(n_seen_features, X), strict=True))
         self._names = [block.name for block in X]
         return self
@@ -169,32 +169,28 @@ class VowpalWabbit(RegressorMixin, Estimator):
             self._test([], ["--predict_only_model", "--readable_model=weights"], folder)
             return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
 
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return check_target(X, y)
+
     def _test(self, lines: Iterable[str], arguments: list[str], folder: str) -> str:
         """Predict `lines` without learning; return what VW printed."""
         Path(folder, "model").write_bytes(self.model_)
         write_rows(Path(folder, "rows.vw"), lines)
-        return _run(
-            ["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments], folder
-        )[0]
+        command = ["--testonly", "--initial_regressor=model", "--data=rows.vw", *arguments]
+        return _run(command, folder)[0]
 
 
 class VowpalWabbitClassifier(BinaryClassifier, VowpalWabbit):
-    """Logistic regression by Vowpal Wabbit; see `VowpalWabbit` for its parameters.
+    """Logistic regression of two classes, `classes_`; see `VowpalWabbit` for its parameters.
 
-    Attributes
-    ----------
-    classes_ : the two classes.
-    history_ : as there, of the logistic loss: `train_log_loss` or `withheld_log_loss`.
+    The losses in `history_` are logistic: `train_log_loss` or `withheld_log_loss`.
     """
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Learn from the rows in their order; errors as there, and other than two classes."""
-        codes = self._codes(check_design(X), y)
-        self.fit_numbers(X, 2 * codes - 1, ["--loss_function=logistic"])
-        self.history_ = {
-            name.replace("mse", "log_loss"): losses for name, losses in self.history_.items()
-        }
-        return self
+    _loss = "log_loss"
+    _options = ("--loss_function=logistic",)
+
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return 2 * self._codes(X, y) - 1
 
     def _probability(self, X: Design) -> NDArray[np.float64]:
         return expit(VowpalWabbit.predict(self, X))
@@ -206,13 +202,9 @@ def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[
         return shlex.split(arguments)
     if not isinstance(arguments, Mapping):
         return list(arguments)
-    words = []
-    for name, value in arguments.items():
-        if value is None or value is False:
-            continue
-        words.append(f"-{name}" if len(name) == 1 else f"--{name}")
-        words += [] if value is True else [str(value)]
-    return words
+    given = {n: v for n, v in arguments.items() if v is not None and v is not False}
+    options = [(f"-{n}" if len(n) == 1 else f"--{n}", value) for n, value in given.items()]
+    return [word for n, value in options for word in ([n] if value is True else [n, str(value)])]
 
 
 def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:
@@ -235,10 +227,9 @@ def _check_log(log: str, n_rows: int) -> None:
         )
 
 
-def _history(log: str) -> dict[str, NDArray[np.float64]]:
+def _history(log: str, loss: str) -> dict[str, NDArray[np.float64]]:
     """Read the loss of each pass from VW's progress lines; those with `h` are of withheld rows."""
     lines = re.findall(r"^[\d.]+ +([\d.]+) +\d+ .*?( h)?$", log, re.MULTILINE)
-    withheld = [float(loss) for loss, mark in lines if mark]
-    if withheld:
-        return {"withheld_mse": np.array(withheld)}
-    return {"train_mse": np.array([float(loss) for loss, _ in lines])}
+    withheld = [value for value, mark in lines if mark]
+    values = withheld or [value for value, _ in lines]
+    return {f"{'withheld' if withheld else 'train'}_{loss}": np.array(values, dtype=np.float64)}

@@ -85,7 +85,7 @@ class LibFM(Program, RegressorMixin, Estimator):
         self.check_params()
         X = check_design(X)
         check_factors_everywhere(X, self.title)
-        self.X_, self.y_ = X, check_target(X, y)
+        self.X_, self.y_ = X, self._target(X, y)
         self.n_parameters_ = 1 + (self.k + 1) * X.shape[1]
         _, self.peak_memory_ = self._run(X[:1])
         return self
@@ -97,6 +97,9 @@ class LibFM(Program, RegressorMixin, Estimator):
                 f"X has {X.shape[1]} features, the model was fitted on {self.X_.shape[1]}"
             )
         return self._run(X)[0]
+
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return check_target(X, y)
 
     def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
         """Learn from the rows of `fit`; return predictions for X and the peak memory."""
@@ -118,9 +121,8 @@ class LibFMClassifier(BinaryClassifier, LibFM):
 
     _task = "c"
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Run libFM on classes -1 and 1; errors as of `LibFM`, and other than two classes."""
-        return super().fit(X, 2 * self._codes(check_design(X), y) - 1)
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return 2 * self._codes(X, y) - 1
 
     def _probability(self, X: Design) -> NDArray[np.float64]:
         return LibFM.predict(self, X)

@@ -85,8 +85,6 @@ class ModernFM(Package, RegressorMixin, Estimator):
         self.check_params()
         sizes = group_sizes(check_design(X))
         check_factors_everywhere(X, self.title)
-        if self.kind == "fwfm" and self._suffix == "Regressor":
-            raise ValueError("modern-fm has kind=fwfm for two classes only")
         model = getattr(self.module(), NAMES[self.kind] + self._suffix)(
             n_factors=self.k,
             learning_rate=self.learning_rate,
@@ -98,9 +96,7 @@ class ModernFM(Package, RegressorMixin, Estimator):
         )
         fields = np.repeat(np.arange(len(sizes)), sizes)
         given = {} if self.kind == "fm" else {"field_ids": fields}
-        target = check_target(X, y)
-        self.mean_ = float(target.mean()) if self._suffix == "Regressor" else 0.0
-        self.model_ = model.fit(as_csr(X), target - self.mean_, **given)
+        self.model_ = model.fit(as_csr(X), self._target(X, y), **given)
         factors = self.k * (len(sizes) if self.kind == "ffm" else 1)
         pairs = len(sizes) * (len(sizes) - 1) // 2 if self.kind == "fwfm" else 0
         self.n_parameters_ = 1 + len(fields) * (1 + factors) + pairs
@@ -110,15 +106,21 @@ class ModernFM(Package, RegressorMixin, Estimator):
         """(n_rows,)."""
         return self.mean_ + np.asarray(self.model_.predict(as_csr(X)), dtype=np.float64)
 
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        if self.kind == "fwfm":
+            raise ValueError("modern-fm has kind=fwfm for two classes only")
+        target = check_target(X, y)
+        self.mean_ = float(target.mean())
+        return target - self.mean_
+
 
 class ModernFMClassifier(BinaryClassifier, ModernFM):
     """Logistic regression by modern-fm; see `ModernFM` for its parameters."""
 
     _suffix = "Classifier"
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Fit to two classes; errors as of `ModernFM`."""
-        return super().fit(X, self._codes(check_design(X), y))
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return self._codes(X, y)
 
     def _probability(self, X: Design) -> NDArray[np.float64]:
         return np.asarray(self.model_.predict_proba(as_csr(X))[:, 1], dtype=np.float64)
