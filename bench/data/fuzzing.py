@@ -12,9 +12,9 @@ import io
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -33,35 +33,15 @@ TIMES = (
     ("0", "881250949", "-5", "4503599627370495"),
     ("1997-12-04", "1600-01-01", "2500-06-30 12:00:00", "1970-01-02T00:00:00+01:00"),
 )
-BITS = (
-    '"',
-    '""',
-    ",",
-    "\n",
-    "\r",
-    "\t",
-    " ",
-    "\x00",
-    "\\",
-    "nan",
-    "inf",
-    "1e999",
-    "-",
-    "é",
-    "\ufeff",
-    "'",
-)
+BITS = (*"\",\n\r\t \0\\-é\ufeff'", '""', "nan", "inf", "1e999")
 """What a mutation puts in."""
+END = "the end of the text"
 
 Row = tuple[object, ...]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong: "traceback", "misread" or "refused though valid".
-
-    The bytes, and what was seen.
-    """
+class Finding(NamedTuple):
+    """What is wrong ("traceback", "misread", "refused though valid"), the bytes, what was seen."""
 
     kind: str
     content: bytes
@@ -131,11 +111,10 @@ def read_slowly(content: bytes, separator: str) -> list[Row]:
     """Return the first rating of each user and item; ValueError for what is none."""
     text = content.decode("utf-8-sig")
     if len(separator) == 1:
-        list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=False))
-        if _ends_quoted(text, separator):
+        *cells, last = csv.reader(io.StringIO(f"{text}\n{END}", newline=""), delimiter=separator)
+        if last != [END]:
             raise ValueError("the end is within quotes")
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        cells = [line for line in lines if line]
+        cells = [line for line in cells if line]
     else:
         plain = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         cells = [line.split(separator) for line in plain if line]
@@ -153,37 +132,19 @@ def read_slowly(content: bytes, separator: str) -> list[Row]:
     return list(first.values())
 
 
-def _ends_quoted(text: str, separator: str) -> bool:
-    """Follow the quotes one character at a time."""
-    state = "start"
-    for character in text:
-        if state == "quoted":
-            state = "maybe" if character == '"' else "quoted"
-        elif state == "maybe" and character == '"':
-            state = "quoted"
-        elif character in (separator, "\n", "\r"):
-            state = "start"
-        elif state == "start" and character == '"':
-            state = "quoted"
-        else:
-            state = "plain"
-    return state == "quoted"
-
-
 def _ids(cells: Sequence[str]) -> list[object]:
     try:
         whole = [int(cell) for cell in cells]
     except ValueError:
         return list(cells)
-    usual = all(str(n) == cell for n, cell in zip(whole, cells, strict=True))
+    usual = [str(n) for n in whole] == list(cells)
     return list(whole) if usual and all(-(2**63) <= n < 2**63 for n in whole) else list(cells)
 
 
 def _finite(cell: str) -> float:
-    value = float(cell)
-    if not math.isfinite(value):
+    if not math.isfinite(float(cell)):
         raise ValueError(f"{cell} is not finite")
-    return value
+    return float(cell)
 
 
 def _times(cells: Sequence[str]) -> list[int]:
@@ -200,10 +161,8 @@ def _valid(rng: np.random.Generator) -> tuple[bytes, str]:
     """Return a file of 1 to 6 ratings as some program may write it, and its separator."""
     separator = str(rng.choice(SEPARATORS))
     n = int(rng.integers(1, 7))
-    columns = [list(rng.choice(IDS[rng.integers(2)], n)) for _ in range(2)]
-    columns.append(list(rng.choice(RATINGS, n)))
-    if rng.random() < 0.5:
-        columns.append(list(rng.choice(TIMES[rng.integers(2)], n)))
+    kinds = [IDS[rng.integers(2)], IDS[rng.integers(2)], RATINGS, TIMES[rng.integers(2)]]
+    columns = [rng.choice(kind, n).tolist() for kind in kinds[: rng.integers(3, 5)]]
     out = io.StringIO(newline="")
     end = str(rng.choice(["\n", "\r\n"]))
     if len(separator) == 1:
@@ -220,13 +179,8 @@ def _damaged(rng: np.random.Generator, content: bytes) -> bytes:
     """Content with one to three bytes or words put in, taken out, or with its end cut off."""
     for _ in range(rng.integers(1, 4)):
         at = int(rng.integers(len(content) + 1))
+        put_in = (str(rng.choice(BITS)).encode(), b"", b"", bytes([int(rng.integers(256))]))
+        taken_out = (0, int(rng.integers(1, 4)), len(content), 0)
         kind = rng.integers(4)
-        if kind == 0:
-            content = content[:at] + str(rng.choice(BITS)).encode() + content[at:]
-        elif kind == 1:
-            content = content[:at] + content[at + int(rng.integers(1, 4)) :]
-        elif kind == 2:
-            content = content[:at]
-        else:
-            content = content[:at] + bytes([int(rng.integers(256))]) + content[at:]
+        content = content[:at] + put_in[kind] + content[at + taken_out[kind] :]
     return content

@@ -123,13 +123,6 @@ def seconds(call: Callable[[], object]) -> float:
     return cost.seconds
 
 
-def sweep_seconds(model: BaseEstimator, rows: Rows) -> float:
-    """Return the median seconds between the epochs of a fit by one of our own models."""
-    with Measured(threads=1):
-        model.fit(rows.X, rows.y)
-    return float(np.median(np.diff(model.history_["seconds"])))
-
-
 def warm_up(model: BaseEstimator, rows: Rows) -> None:
     """Fit a few rows, so that what is loaded once is not timed."""
     clone(model).fit(rows.X[:2000], rows.y[:2000])

@@ -7,20 +7,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 
 from bench.measure import Measured
-from bench.studies import growth
-from bench.studies.fits import (
-    SOLVERS,
-    Fit,
-    Rows,
-    configured,
-    rows_of,
-    seconds,
-    sweep_seconds,
-    watched,
-)
+from bench.seeds import derive_rng
+from bench.studies.fits import SOLVERS, Fit, Rows, configured, rows_of, seconds, watched
 from bench.studies.study import (
     Bar,
     Context,
@@ -29,11 +22,15 @@ from bench.studies.study import (
     Section,
     Study,
     Values,
+    by_size,
     line_plot,
+    medians,
+    slopes,
     spread,
 )
 from bench.tables import MISSING, markdown_table
 from fm.design import Block, Design
+from fm.model import Coefficients, predict
 
 UA = "data=ml100k"
 """All rows of ua.base and ua.test, user and item ids."""
@@ -44,6 +41,14 @@ RATIOS = {"myFM": {8: 0.6, 10: 0.5, 16: 0.6, 32: 0.6, 64: 0.6}, "libFM": {10: 1.
 """Sampler -> k -> our time of a sweep over its, at most."""
 SWEEPS = 40
 PREDICTED_ROWS = 4_000_000
+N_FEATURES = 1000
+ACTIVE = (10, 30, 100, 300, 1000)
+FACTORS = (8, 16, 32, 64, 128)
+K, M = 10, 100
+"""Factors where features vary, features of a row where factors vary."""
+WORK = 2_000_000
+"""Nonzeros of a matrix that is predicted."""
+GROWTH = "Growth with factors and features"
 
 
 def measure_vw(context: Context) -> Mapping[str, Any]:
@@ -76,38 +81,39 @@ def settle(model: BaseEstimator, *overrides: str) -> tuple[BaseEstimator, float]
 
 def against_vw(values: Values) -> list[Section]:
     """Compare times to the published error, and of passes."""
-    measured = values["vw"]
-    fits = {name: [Fit(**fit) for fit in of] for name, of in measured["fits"].items()}
-    epoch, target, end, mse = (
-        {name: np.array([of(fit) for fit in fits[name]]) for name in fits}
-        for of in (
-            lambda fit: fit.epoch,
-            lambda fit: fit.reached(PUBLISHED),
-            lambda fit: fit.fit,
-            lambda fit: fit.mse[-1],
-        )
-    )
-    vw_pass = epoch.pop("vw")
-    vw = PASSES * vw_pass
-    vw_mse = fits.pop("vw")[0].mse[-1]
+    chosen = values["vw"]["selection"]
+    fits = {name: [Fit(**fit) for fit in of] for name, of in values["vw"]["fits"].items()}
+    theirs = fits.pop("vw")
+    vw_pass = np.array([fit.epoch for fit in theirs])
+    vw, vw_mse = PASSES * vw_pass, theirs[0].mse[-1]
     rows = [["`vw_rank`", spread(1e3 * vw_pass), "1", MISSING, MISSING, spread(vw), "1"]]
     rows[0] += [f"{vw_mse:.4f}", MISSING]
-    for solver in fits:
-        chosen = measured["selection"][solver]
-        times = [1e3 * epoch[solver], epoch[solver] / vw_pass, target[solver], target[solver] / vw]
-        times += [end[solver], end[solver] / vw, mse[solver]]
-        rows.append([f"`fm_{solver}`", *map(spread, times), spread(chosen) if any(chosen) else "–"])
+    of: dict[str, dict[str, NDArray]] = {}
+    for solver, ours in fits.items():
+        epoch, target, end, mse = np.array(
+            [(fit.epoch, fit.reached(PUBLISHED), fit.fit, fit.mse[-1]) for fit in ours]
+        ).T
+        times = [1e3 * epoch, epoch / vw_pass, target, target / vw, end, end / vw, mse]
+        took = spread(chosen[solver]) if any(chosen[solver]) else MISSING
+        rows.append([f"`fm_{solver}`", *map(spread, times), took])
+        of[solver] = {
+            "epoch": times[1],
+            "s": target,
+            "target": times[3],
+            "end": times[5],
+            "mse": mse,
+        }
     header = ["model", "ms a pass", "ratio", f"s to {PUBLISHED:.4f}", "ratio to VW's fit"]
     header += ["s of fit", "ratio", "test MSE", "s of choosing"]
     passes = f"VW's {PASSES} passes"
     bars = (
-        Bar("`sgd`: epoch / VW pass", epoch["sgd"] / vw_pass, high=1 / 20),
-        Bar(f"`sgd`: time to {PUBLISHED:.4f} / {passes}", target["sgd"] / vw, high=1 / 40),
-        Bar(f"`als`: time to {PUBLISHED:.4f} / {passes}", target["als"] / vw, high=1 / 100),
-        Bar(f"`als`: fit at its best on validation / {passes}", end["als"] / vw, high=1 / 30),
-        Bar("`als`: test MSE at its best on validation", mse["als"], high=0.865),
-        Bar(f"`gibbs`: seconds of fit to {PUBLISHED:.4f}", target["gibbs"], high=0.15),
-        Bar("`gibbs`: test MSE after 200 sweeps", mse["gibbs"], high=0.836),
+        Bar("`sgd`: epoch / VW pass", of["sgd"]["epoch"], high=1 / 20),
+        Bar(f"`sgd`: time to {PUBLISHED:.4f} / {passes}", of["sgd"]["target"], high=1 / 40),
+        Bar(f"`als`: time to {PUBLISHED:.4f} / {passes}", of["als"]["target"], high=1 / 100),
+        Bar(f"`als`: fit at its best on validation / {passes}", of["als"]["end"], high=1 / 30),
+        Bar("`als`: test MSE at its best on validation", of["als"]["mse"], high=0.865),
+        Bar(f"`gibbs`: seconds of fit to {PUBLISHED:.4f}", of["gibbs"]["s"], high=0.15),
+        Bar("`gibbs`: test MSE after 200 sweeps", of["gibbs"]["mse"], high=0.836),
     )
     text = f"""\
 MovieLens-100K, all rows of ua.base and ua.test, k = 10, models as in `conf/model`, a seed a repeat.
@@ -145,7 +151,10 @@ def measure_sampler(
         for k, of in pairs.items():
             for model in (ours, theirs):
                 model.set_params(k=k, random_state=seed)
-            of.append((sweep_seconds(ours, rows), watched(theirs, few).epoch))
+            with Measured(threads=1):
+                ours.fit(rows.X, rows.y)
+            sweep = float(np.median(np.diff(ours.history_["seconds"])))
+            of.append((sweep, watched(theirs, few).epoch))
     return {k: of[1:] for k, of in pairs.items()}
 
 
@@ -182,11 +191,8 @@ def measure_predictions(context: Context) -> Sequence[float]:
     rows = rows_of(UA)
     model = configured("fm_als", n_iter=2, early_stopping=None).fit(rows.X, rows.y)
     rng = np.random.default_rng(0)
-    X = Design(
-        tuple(
-            Block(b.name, rng.integers(b.n_levels, size=PREDICTED_ROWS), b.n_levels) for b in rows.X
-        )
-    )
+    ids = [Block(b.name, rng.integers(b.n_levels, size=PREDICTED_ROWS), b.n_levels) for b in rows.X]
+    X = Design(tuple(ids))
     model.predict(X)
     took = [seconds(lambda: model.predict(X)) for _ in range(context.repeats)]
     return [PREDICTED_ROWS / 1e6 / of for of in took]
@@ -202,6 +208,62 @@ million rows a second."""
     return [Section("Predictions", text, (bar,))]
 
 
+def measure_growth(context: Context, work: int = WORK) -> Mapping[str, Mapping[int, list[float]]]:
+    """Return seconds a row by features of a row and by k; shorter rows come in larger matrices."""
+    rng = derive_rng(0, "speed", "lemma")
+    calls = {}
+    for kind, size, m, k in (
+        *(("features", m, m, K) for m in ACTIVE),
+        *(("factors", k, M, k) for k in FACTORS),
+    ):
+        X = sparse_rows(rng, work // m, m)
+        w, V = rng.standard_normal(N_FEATURES), rng.standard_normal((N_FEATURES, k))
+        calls[kind, size] = X.shape[0], partial(predict, X, Coefficients(0.0, w, V))
+    times: dict[str, dict[int, list[float]]] = {"features": {}, "factors": {}}
+    for repeat in range(-1, context.repeats):  # the first is to warm up
+        for (kind, size), (n_rows, call) in calls.items():
+            took = seconds(call) / n_rows
+            times[kind].setdefault(size, []).extend([took] * (repeat >= 0))
+    return times
+
+
+def sparse_rows(rng: np.random.Generator, n: int, m: int) -> sparse.csr_array:
+    """Return (n, N_FEATURES), m nonzeros in each row: one in each of m equal ranges of columns."""
+    width = N_FEATURES // m
+    columns = np.arange(m) * width + rng.integers(width, size=(n, m))
+    starts = np.arange(0, n * m + 1, m)
+    return sparse.csr_array((rng.standard_normal(n * m), columns.ravel(), starts), (n, N_FEATURES))
+
+
+def growth(values: Values) -> list[Section]:
+    """Write how predictions grow with the features of a row and with k."""
+    features, factors = (by_size(values["lemma"][kind]) for kind in ("features", "factors"))
+    rows = [[str(m), spread(1e6 * t)] for m, t in features.items()]
+    by_k = [[str(k), spread(1e6 * t)] for k, t in factors.items()]
+    text = f"""\
+Rows of a general sparse matrix (CSR, {N_FEATURES:,} columns, real values); microseconds a row
+(Rendle 2010, Lemma 3.1). How fits grow with the rows is part of the study `scale`.
+
+{markdown_table(["features of a row", f"FM, k = {K}, predicted"], rows)}
+
+{markdown_table(["k", f"FM, {M} features of a row, predicted"], by_k)}
+
+Slopes are below 1 where a row or a nonzero costs something besides its factors."""
+    kinds = {"in features": features, "in k": factors}
+    plot = line_plot(
+        "speed_growth",
+        "Time of a prediction",
+        "features of a row, or k",
+        "seconds a row",
+        {f"{kind}, slope {np.median(slopes(t)):.2f}": medians(t) for kind, t in kinds.items()},
+    )
+    bars = [
+        Bar("predict: log-log slope in features of a row", slopes(features), high=1.05),
+        Bar("predict: log-log slope in k", slopes(factors), high=1.05),
+    ]
+    return [Section(GROWTH, text, bars, (plot,))]
+
+
 STUDY = Study(
     "speed",
     "How fast",
@@ -215,7 +277,7 @@ STUDY = Study(
             against_samplers,
         ),
         Part("Predictions", {"predict": measure_predictions}, predictions),
-        growth.PART,
+        Part(GROWTH, {"lemma": measure_growth}, growth),
     ),
     repeats=7,
 )

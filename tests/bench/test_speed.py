@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from bench.studies import growth, speed
+from bench.studies import speed
 from bench.studies.fits import SOLVERS, Fit, configured
 from bench.studies.study import Context, Record
 
@@ -28,14 +28,14 @@ def test_epochs_are_chosen_on_validation_rows_and_kept() -> None:
 
 @pytest.mark.parametrize("m", [10, 300, 1000])
 def test_rows_of_the_lemma_have_m_features(m: int) -> None:
-    X = growth.sparse_rows(np.random.default_rng(0), 7, m)
+    X = speed.sparse_rows(np.random.default_rng(0), 7, m)
     X.check_format()
     assert X.has_canonical_format
     assert_array_equal(np.diff(X.indptr), m)
 
 
 def test_growth_is_measured_at_every_size_in_every_repeat() -> None:
-    predictions = growth.measure_predictions(Context(2, {}), work=10_000)
+    predictions = speed.measure_growth(Context(2, {}), work=10_000)
     for times in predictions.values():
         assert all(len(t) == 2 and np.all(np.array(t) > 0) for t in times.values())
     assert next(iter(predictions["factors"])) == 8
