@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -23,9 +22,6 @@ N_LINES = 5
 """Models whose errors are drawn row by row: the reference and the best by validation."""
 N_FIELDS = 3
 """Fields, those of the rarest levels, by whose counts errors are drawn."""
-N_TUNED = 3
-"""Models, the best by validation, of which a figure shows every learning rate and L2."""
-K, RATE, L2 = "model.k", "model.learning_rate", "model.l2"
 COUNTS = re.compile(r"(.+)_(ratings|rows)")
 """Columns beside predictions: how often the level of a field is in training rows."""
 
@@ -77,14 +73,12 @@ def _not_drawn(error: Exception) -> str:
 def _tuning(
     comparison: Comparison, named: Mapping[str, Choice], styles: Mapping[str, Look]
 ) -> Iterator[Drawing]:
-    label = comparison.task.headline.label
-    by_k = {name: line for name, row in named.items() if (line := _by_k(row)) is not None}
-    if by_k:
-        yield models.error_by_k(by_k, styles, label)
-    tuned = [name for name, row in named.items() if {RATE, L2} <= set(row.varied)]
-    for name in tuned[:N_TUNED]:
-        if len(points := _tried(named[name])):
-            yield models.tried(name, _file(name), points, label)
+    for parameter in models.PARAMETERS:
+        lines = {name: _best_by(row, f"model.{parameter}") for name, row in named.items()}
+        lines = {name: line for name, line in lines.items() if len(line) > 1}
+        if lines:
+            label = comparison.task.headline.label
+            yield models.error_by_parameter(parameter, lines, styles, label)
 
 
 def _cost(
@@ -148,37 +142,14 @@ def _named(comparison: Comparison) -> dict[str, Choice]:
     return named
 
 
-def _by_k(row: Choice) -> pd.DataFrame | None:
-    """Return the best configuration for each k, where there are several."""
-    grouped: dict[int, list[Configuration]] = defaultdict(list)
-    for c in row.of:
-        if c.params.get(K, "").isdecimal() and c.validation_error is not None:
-            grouped[int(c.params[K])].append(c)
-    if len(grouped) < 2:
-        return None
-    best = {
-        k: min(of, key=lambda c: ranked(c.validation_error)) for k, of in sorted(grouped.items())
-    }
+def _best_by(row: Choice, key: str) -> pd.DataFrame:
+    """Return the best configuration for each value of a parameter."""
+    best: dict[float, Configuration] = {}
+    for c in sorted(row.of, key=lambda c: ranked(c.validation_error)):
+        value = pd.to_numeric(c.params.get(key, "nan"), errors="coerce")
+        if np.isfinite(value) and c.validation_error is not None:
+            best.setdefault(float(value), c)
     metric = row.chosen.task.headline_metric
     lines = {k: (c.validation_error, c.test_error, c.std(metric) or 0.0) for k, c in best.items()}
-    return pd.DataFrame.from_dict(lines, "index", float, ["validation", "test", "spread"])
-
-
-def _tried(row: Choice) -> pd.DataFrame:
-    """Return k, learning rate, L2 and error of configurations, the best over all else.
-
-    A run that was cut off may lack some of them.
-    """
-    columns = {"k": K, "rate": RATE, "l2": L2}
-    points = [
-        {name: pd.to_numeric(c.params.get(key, "nan"), "coerce") for name, key in columns.items()}
-        | {"error": np.nan if c.validation_error is None else c.validation_error}
-        for c in row.of
-    ]
-    frame = pd.DataFrame(points).fillna({"k": 0}).dropna(subset=["rate", "l2"])
-    return frame.groupby(list(columns), as_index=False).min()
-
-
-def _file(name: str) -> str:
-    """Return a name as part of a file's."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._")[:60] or "model"
+    columns = ["validation", "test", "spread"]
+    return pd.DataFrame.from_dict(lines, "index", float, columns).sort_index()

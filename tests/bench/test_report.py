@@ -13,9 +13,9 @@ import pytest
 from bench import report
 from bench.metrics import TASKS
 from bench.report.comparison import slices
-from bench.report.figure_selection import _tried
+from bench.report.figure_selection import _best_by
 from bench.report.figures import style
-from bench.report.figures.models import tried
+from bench.report.figures.models import error_by_parameter
 from bench.report.model_selection import Choice, choices, comparisons
 from bench.report.page import Report, sweep_folder, write
 from bench.report.paired_gaps import Predictions
@@ -175,7 +175,7 @@ def test_runs_that_were_cut_off_leave_the_figures_of_others(tmp_path: Path) -> N
     ]
     cut_off = record(0, 4, None, None, status="KILLED", run_id="cut", params={})
     made = written(tmp_path, [*grid, cut_off])
-    assert "tried_fm.png" in {path.name for path in made.figures}
+    assert {"error_by_l2.png", "error_by_learning_rate.png"} <= {p.name for p in made.figures}
     assert "Could not" not in made.page.read_text()
 
 
@@ -263,13 +263,13 @@ def tuned(*tried: tuple[float, float, float | None]) -> Choice:
     )[0]
 
 
-def test_configurations_that_were_tried_are_points(tmp_path: Path) -> None:
-    points = _tried(tuned((0.1, 1, 0.8), (0.1, 1, None), (0.3, 1, None), (0.2, 2, 0.9)))
-    columns = points[["k", "rate", "l2", "error"]].to_numpy()
-    np.testing.assert_array_equal(
-        columns, [(0, 0.1, 1, 0.8), (0, 0.2, 2, 0.9), (0, 0.3, 1, np.nan)]
-    )
-    by_k = pd.concat([points, points.assign(k=8)], ignore_index=True)
-    for name, of in (("one", points), ("panels", by_k), ("failed", points[2:])):
-        tried("fm_sgd", "fm_sgd", of, "MSE").draw(tmp_path / name)
-        assert (tmp_path / f"{name}.png").stat().st_size > 1000
+def test_the_best_of_each_value_is_drawn(tmp_path: Path) -> None:
+    row = tuned((0.1, 1, 0.8), (0.1, 2, 0.7), (0.3, 0, None), (0.2, 2, 0.9))
+    by_rate, by_l2 = (_best_by(row, f"model.{name}") for name in ("learning_rate", "l2"))
+    assert by_rate["validation"].to_dict() == {0.1: 0.7, 0.2: 0.9}
+    assert by_l2["validation"].to_dict() == {1: 0.8, 2: 0.7}
+    many = {f"fm_{n}": by_l2 for n in range(9)}
+    for name, lines in (("learning_rate", {"fm": by_rate}), ("l2", many)):
+        drawing = error_by_parameter(name, lines, style.looks(lines), "MSE")
+        drawing.draw(tmp_path / drawing.name)
+        assert (tmp_path / f"error_by_{name}.png").stat().st_size > 1000

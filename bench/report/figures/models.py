@@ -23,22 +23,22 @@ from bench.report.figures.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Epochs and values."""
-PANELS = 4
-"""Numbers of factors, at most, that have a panel each."""
-FEW = 6
-"""Values, at most, of a grid."""
-LABELLED = 3
-"""Points of a panel, the best, whose errors are written beside them."""
+PARAMETERS = {
+    "k": ("How many factors are worth it?", "factors k"),
+    "learning_rate": ("Which learning rate?", "learning rate"),
+    "l2": ("How strong a penalty?", "L2 penalty on factors"),
+}
+"""Hyperparameter -> the title of its figure, and the label of its axis."""
+FEW = 12
+"""Values, at most, that are joined by a line."""
 COLUMNS = 3
 """Of learning curves."""
 HELD_OUT = {"validation": ("validation", "-"), "withheld": ("withheld by the program itself", ":")}
 """Rows that are not learned from, as curves name them -> what they are, and their line."""
-CENTERED: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": 8}
 PLAIN: dict[str, Any] = {"linestyle": "none", "markersize": 7}
 SYSTEM_MARKS: dict[str, dict[str, Any]] = {
     "whole": {"label": "measured, whole test set", "marker": "o", "color": BLUE},
@@ -57,7 +57,6 @@ SYSTEM_MARKS: dict[str, dict[str, Any]] = {
     },
 }
 """Kind of error of a system -> how it is drawn."""
-RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 3}
 BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 4}
 
 
@@ -105,69 +104,43 @@ def gain_over_base_rate(gains: Mapping[str, float], styles: Mapping[str, Look]) 
     return Drawing(title, "gain_over_base_rate", size, paint)
 
 
-def error_by_k(
-    models: Mapping[str, pd.DataFrame], styles: Mapping[str, Look], label: str
+def error_by_parameter(
+    name: str, models: Mapping[str, pd.DataFrame], styles: Mapping[str, Look], label: str
 ) -> Drawing:
-    """Return test error, and dotted the validation error, by number of factors: a line a model.
+    """Return test error, and dotted the validation error, by a hyperparameter: a line a model.
 
-    A frame has `validation`, `test` (NaN where nothing was tested) and `spread`, its standard
-    deviation over repeats, of the best configuration with each number of factors (the index).
+    `name` is one of `PARAMETERS`. A frame has `validation`, `test` (NaN where nothing was tested)
+    and `spread`, its standard deviation over repeats, of the best configuration with each value
+    (the index).
     """
+    title, xlabel = PARAMETERS[name]
+    values = sorted({value for line in models.values() for value in line.index})
 
     def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(xlabel="factors k", ylabel=f"{label} of the best with so many")
+        axes = figure.add_subplot(xlabel=xlabel, ylabel=f"{label} of the best with each")
         named = len(models) <= IN_LEGEND
         for model, line in models.items():
-            style = dict(styles[model])
+            style = dict(styles[model]) | ({"linestyle": "none"} if len(line) > FEW else {})
             if line["test"].notna().any():
-                name = f"{model}, test" if named else None
+                of = f"{model}, test" if named else None
                 axes.errorbar(
-                    line.index, line["test"], line["spread"], capsize=3, label=name, **style
+                    line.index, line["test"], line["spread"], capsize=3, label=of, **style
                 )
-            style |= {"linestyle": ":", "fillstyle": "none"}
-            name = f"{model}, validation" if named else None
-            axes.plot(line["validation"], label=name, **style)
+            style |= {"fillstyle": "none"} | ({"linestyle": ":"} if len(line) <= FEW else {})
+            of = f"{model}, validation" if named else None
+            axes.plot(line["validation"], label=of, **style)
             if not named:
                 last = (line.index[-1], line["validation"].iloc[-1])
                 axes.annotate(model, last, (6, 0), textcoords="offset points", fontsize=8)
-        ticks = sorted({k for line in models.values() for k in line.index})
-        axes.set_xscale("symlog", base=2, linthresh=1)
-        axes.set_xticks(ticks, map(str, ticks))
+        least = min((value for value in values if value > 0), default=1)
+        axes.set_xscale("symlog", base=2 if name == "k" else 10, linthresh=least)
+        if len(values) <= FEW:
+            axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
         if named:
             figure.legend(**OUTSIDE)
 
-    return Drawing("How many factors are worth it?", "error_by_k", (7, 4.2), paint)
-
-
-def tried(model: str, file: str, points: pd.DataFrame, label: str) -> Drawing:
-    """Return validation error over learning rate and L2 as color; the best has a ring.
-
-    `points` has a row for each configuration: `k`, `rate`, `l2` and `error`, NaN where it failed.
-    There is a panel for each k, or one for all where there are many; few values are evenly spaced.
-    """
-    points = points.assign(x=_places(points["rate"]), y=_places(points["l2"]))
-    panels = list(points.groupby("k")) if points["k"].nunique() <= PANELS else [(None, points)]
-    finite = points["error"].dropna()
-    best = None if finite.empty else points.loc[finite.idxmin()]
-
-    def paint(figure: Figure) -> None:
-        all_axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
-        scales = {"xscale": _scale(points["rate"]), "yscale": _scale(points["l2"])}
-        all_axes[0].set(ylabel="L2 penalty on factors", **scales)
-        _mark(all_axes[0].xaxis, points["rate"])
-        _mark(all_axes[0].yaxis, points["l2"])
-        for axes, (k, of) in zip(all_axes, panels, strict=True):
-            shown = _tried_panel(axes, of, points["error"])
-            axes.set_title("" if k is None else f"k = {k}", fontsize=10)
-            if best is not None and k in (None, best["k"]):
-                axes.plot(best["x"], best["y"], "o", markersize=13, color=ORANGE, **RING)
-        if points["error"].isna().any():
-            all_axes[0].legend(frameon=False, fontsize=9)
-        figure.colorbar(shown, ax=all_axes, label=f"validation {label}")
-
-    title = f"Which learning rate and which L2 for {model}?"
-    return Drawing(title, f"tried_{file}", (1.9 + 3.3 * len(panels), 3.8), paint)
+    return Drawing(title, f"error_by_{name}", (7, 4.2), paint)
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Curve]], loss: str, label: str) -> Drawing:
@@ -223,42 +196,6 @@ def systems(points: pd.DataFrame, title: str, reference: str) -> Drawing:
         figure.legend(fontsize=9, **BELOW)
 
     return Drawing(title, "published", (8, 1.4 + 0.36 * len(points)), paint)
-
-
-def _tried_panel(axes: Axes, points: pd.DataFrame, errors: pd.Series) -> Any:
-    """Draw the configurations of a panel; return what the colors are of."""
-    colors = {"cmap": "cividis", "vmin": errors.min(), "vmax": errors.max()}
-    axes.set_xlabel("learning rate")
-    failed = points[points["error"].isna()]
-    axes.plot(failed["x"], failed["y"], "x", color=BLACK, label="failed")
-    shown = axes.scatter(points["x"], points["y"], 60, points["error"], zorder=2, **colors)
-    for point in points.dropna().nsmallest(LABELLED, "error").itertuples():
-        axes.annotate(f"{point.error:.3f}", (point.x, point.y), (0, 11), **CENTERED)
-    axes.margins(0.2)
-    return shown
-
-
-def _scale(values: pd.Series) -> str:
-    return "linear" if values.nunique() <= FEW else "log"
-
-
-def _places(values: pd.Series) -> pd.Series:
-    """Return where values stand: those of a grid at 0, 1, 2 ..., many where they are."""
-    grid = sorted(set(values))
-    return values.map(grid.index) if len(grid) <= FEW else values
-
-
-def _mark(axis: Axis, values: pd.Series) -> None:
-    """Label the values of a grid, else 1, 2 and 5 times powers of ten on a logarithmic scale."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    grid = sorted(set(values))
-    if len(grid) <= FEW:
-        axis.set_ticks(range(len(grid)), [f"{value:g}" for value in grid])
-        return
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_locator(NullLocator())
 
 
 def _learning_panel(axes: Axes, curves: Mapping[str, Curve], loss: str) -> None:
