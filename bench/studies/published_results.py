@@ -57,23 +57,12 @@ def sections(benchmark: Benchmark, values: Values) -> list[Section]:
     return [Section(benchmark.title, "\n\n".join(text), bars, _curves(benchmark, values))]
 
 
-def _measured(benchmark: Benchmark, row: Row, values: Values) -> dict[str, Mapping[str, Any]]:
-    """Return what was measured of a row, by run; last, alone of its kind, the mean of chains."""
-    named = {
-        run: values.get(f"{benchmark.name}: {row.name}, {run}")
-        for run in (*row.runs, "mean of chains")
-    }
-    return {run: of for run, of in named.items() if isinstance(of, Mapping)}
-
-
-def _groups(benchmark: Benchmark, row: Row, values: Values) -> Iterator[tuple[str, list[Mapping]]]:
-    """Yield what a mean is over and what was measured: the runs, then the mean of chains."""
-    measured = _measured(benchmark, row, values)
-    chains = measured.pop("mean of chains", None)
-    if measured:
-        yield row.over(list(measured)), list(measured.values())
-    if chains:
-        yield f"predictions of {chains['chains']} seeds averaged", [chains]
+def _measured(
+    benchmark: Benchmark, row: Row, values: Values, kind: str = ""
+) -> list[Mapping[str, Any]]:
+    """Return what was measured of each run of a row, or with `kind` "curve " its curves."""
+    named = [values.get(f"{benchmark.name}: {row.name}, {kind}{run}") for run in row.runs]
+    return [of for of in named if isinstance(of, Mapping)]
 
 
 def table(
@@ -91,12 +80,12 @@ def table(
         ]
         for p in published
     ]
-    ours = [(row, list(_groups(benchmark, row, values))) for row in rows]
+    ours = [(row, _measured(benchmark, row, values)) for row in rows]
     empty = [NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 5)]
     lines += [[f"`{row.name}`", *empty, _why(benchmark, row, values)] for row, of in ours if not of]
-    measured = [(row, over, of) for row, groups in ours for over, of in groups]
-    for row, over, of in sorted(measured, key=lambda line: -_mean(line[2], first)):
-        lines.append(_line(benchmark, row, over, of, best))
+    measured = [(row, of) for row, of in ours if of]
+    for row, of in sorted(measured, key=lambda line: -_mean(line[1], first)):
+        lines.append(_line(benchmark, row, of, best))
     if not rows:
         lines.append(["any FM here", *empty, MISSING])
     header = ["", *benchmark.metrics.values(), "− best published", "n", "k", "sweeps"]
@@ -109,23 +98,25 @@ def _why(benchmark: Benchmark, row: Row, values: Values) -> str:
     return str(first).partition("\n")[0]
 
 
-def _line(
-    benchmark: Benchmark, row: Row, over: str, of: Sequence[Mapping], best: float | None
-) -> list[str]:
+def _line(benchmark: Benchmark, row: Row, of: Sequence[Mapping], best: float | None) -> list[str]:
     first = next(iter(benchmark.metrics))
     one = of[0]
     burn_in = f", from {int(one['burn_in']) + 1} on" if one["burn_in"] else ""
-    note = f" ({row.note})" if row.note else ""
     return [
-        f"`{row.model}`, {', '.join(row.features)}{note}",
+        _label(row),
         *(mean_std([run["values"][metric] for run in of]) for metric in benchmark.metrics),
         MISSING if best is None else f"{_mean(of, first) - best:+.4f}",
         str(len(of)),
         one["k"] or MISSING,
         MISSING if one["sweeps"] in (None, "None") else one["sweeps"] + burn_in,
         *(seconds(float(np.mean([run[time] for run in of]))) for time in ("seconds", "cpu")),
-        over,
+        row.over(len(of)),
     ]
+
+
+def _label(row: Row) -> str:
+    note = f" ({row.note})" if row.note else ""
+    return f"`{row.model}`, {', '.join(row.features)}{note}"
 
 
 def _mean(of: Sequence[Mapping], metric: str) -> float:
@@ -133,13 +124,16 @@ def _mean(of: Sequence[Mapping], metric: str) -> float:
 
 
 def _bars(benchmark: Benchmark, row: Row, values: Values) -> Iterator[Bar]:
-    """Yield the bars of a row, for the mean over its runs and for averaged predictions."""
-    for metric, bound in row.bars.items():
-        what = f"{benchmark.title}, {row.information}: {benchmark.metrics[metric]}, `{row.model}`"
+    """Yield the bars of a row, for the mean over its runs."""
+    of = _measured(benchmark, row, values)
+    for metric, bound in row.bars.items() if of else ():
+        heading = benchmark.metrics[metric]
+        what = (
+            f"{benchmark.title}, {row.information}: {heading} of {_label(row)}, {row.over(len(of))}"
+        )
         side = "low" if metric in benchmark.higher else "high"
-        for over, of in _groups(benchmark, row, values):
-            mean = np.array([_mean(of, metric)])
-            yield Bar(f"{what}, {'mean of ' * (len(of) > 1)}{over}", mean, **{side: bound})
+        measured = np.array([run["values"][metric] for run in of])
+        yield Bar(what, measured, **{side: bound}, statistic="mean")
 
 
 def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
@@ -147,7 +141,7 @@ def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
     lines: dict[str, Any] = {}
     information = set()
     for row in benchmark.rows:
-        curves = _curves_of(benchmark, row, values)
+        curves = _measured(benchmark, row, values, "curve ")
         if curves:
             lines[row.name] = curves[0]["seconds"], curves[0]["rmse"]
             information.add(row.information)
@@ -161,17 +155,12 @@ def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
     return [line_plot(name, title, "CPU seconds", "RMSE", lines, yscale="linear")]
 
 
-def _curves_of(benchmark: Benchmark, row: Row, values: Values) -> list[Mapping[str, Any]]:
-    named = [values.get(f"{benchmark.name}: {row.name}, curve {run}") for run in row.runs]
-    return [curve for curve in named if isinstance(curve, Mapping)]
-
-
 def records(values: Values) -> list[Section]:
     """Return in how many seconds the published value is reached, for each learning curve."""
     lines = []
     for benchmark in BENCHMARKS:
         for row in benchmark.rows:
-            curves = _curves_of(benchmark, row, values)
+            curves = _measured(benchmark, row, values, "curve ")
             same = [p for p in benchmark.published if p.information == row.information]
             if curves and same:
                 best = min(same, key=lambda p: p.values[RMSE])
@@ -205,7 +194,7 @@ def _record(
     p = ttest_1samp(ends, target, alternative="less").pvalue if len(ends) > 1 else np.nan
     return [
         benchmark.title,
-        f"`{row.model}`, {', '.join(row.features)}",
+        _label(row),
         f"{best.name}: {target:.4f}",
         "never" if np.isinf(np.median(reached)) else spread(reached),
         mean_std(ends),
@@ -268,8 +257,8 @@ STUDY = Study(
     "test, tested once, nothing chosen by test rows; mean ± standard deviation (ddof = 1) over n "
     "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
     "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
-    "of one core. *Predictions averaged*: those of several seeds, their times added; "
-    "`model.n_chains=` does the same in one fit. The record (JSON) names the "
+    "of one core. *Chains*: the mean over independent chains, "
+    "`model.n_chains=` in one fit. The record (JSON) names the "
     "code of each run. What is missing was not measured; no value is "
     "copied from elsewhere.",
     (

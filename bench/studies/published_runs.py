@@ -36,8 +36,6 @@ FILES = Path(__file__).parent / "published"
 REDRAW = "data.redraw"
 WORDS = {"seed": "seeds", "split": "splits", "split.fold": "folds", REDRAW: "redrawn negatives"}
 """What varies between repeats -> what several of them are called."""
-DRAWN = ("fm_gibbs", "fm_ordinal")
-"""Models whose predictions are means over a chain of draws, so that chains can be averaged."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +83,12 @@ class Row:
         for values in itertools.product(*self.repeats.values()):
             yield " ".join(f"{k}={v}" for k, v in zip(self.repeats, values, strict=True))
 
-    @property
-    def has_chains(self) -> bool:
-        """Whether its runs are chains that differ in nothing but the seed."""
-        return self.model in DRAWN and list(self.repeats) == ["seed"] and len([*self.runs]) > 1
-
-    def over(self, measured: Sequence[str]) -> str:
-        """Return what the mean over the measured runs is over: `4 of 10 folds`, `3 seeds`."""
-        n = len(measured)
-        names = " × ".join(WORDS[key] for key in self.repeats)
+    def over(self, n: int) -> str:
+        """Return what the mean over n measured runs is over: `4 of 10 folds`, `3 seeds`."""
         asked = len([*self.runs])
         if asked == 1:
             return "1 run"
+        names = " × ".join(WORDS[key] for key in self.repeats)
         return f"{n} {names}" if n == asked else f"{n} of {asked} {names}"
 
 
@@ -136,23 +128,16 @@ class Benchmark:
         return shlex.split(f"{self.command} model={row.model} {features} {row.settings} {run}")
 
     def measures(self) -> dict[str, partial]:
-        """Return a measurement for each run, for each mean of chains and each learning curve."""
+        """Return a measurement for each run and each learning curve."""
         of: dict[str, partial] = {}
         for row in self.rows:
             head = f"{self.name}: {row.name}"
+            kinds = [("", measure_run), *[("curve ", measure_curve)] * row.curve]
             of |= {
-                f"{head}, {run}": partial(measure_run, self.words(row, run), self.variable)
+                f"{head}, {kind}{run}": partial(measure, self.words(row, run), self.variable)
+                for kind, measure in kinds
                 for run in row.runs
             }
-            if row.has_chains:
-                of[f"{head}, mean of chains"] = partial(measure_chains, self, row)
-            if row.curve:
-                of |= {
-                    f"{head}, curve {run}": partial(
-                        measure_curve, self.words(row, run), self.variable
-                    )
-                    for run in row.runs
-                }
         return of
 
 
@@ -183,26 +168,6 @@ def tracked(record: Record) -> dict[str, Any]:
         "burn_in": None if burn_in == "None" else burn_in,
         "run": record.run_id,
         "code": record.tags["code.source"][:12],
-    }
-
-
-def measure_chains(benchmark: Benchmark, row: Row, context: Context) -> dict[str, Any]:
-    """Return the errors of the mean over seeds' predictions, which have the same test rows."""
-    head = f"{benchmark.name}: {row.name}"
-    runs = [context.values[f"{head}, {run}"] for run in row.runs]
-    if any(isinstance(run, str) for run in runs):
-        raise FileNotFoundError("a chain was not measured")
-    reader = RunReader(directory=str(ROOT / "results"))
-    frames = [reader.predictions(run["run"]) for run in runs]
-    mean = np.mean([frame["prediction"] for frame in frames], axis=0)
-    task = TASKS["binary" if "test/log_loss" in benchmark.metrics else "rating"]
-    target = frames[0].filter(regex="^(rating|target)$").iloc[:, 0]
-    evaluated = task.evaluate(target, mean, reader.data(runs[0]["run"]).scale)
-    return runs[0] | {
-        "values": {f"test/{name}": of for name, of in evaluated.items()},
-        "seconds": sum(run["seconds"] for run in runs),
-        "cpu": sum(run["cpu"] for run in runs),
-        "chains": len(runs),
     }
 
 

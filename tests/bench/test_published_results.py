@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from bench.studies import published_runs
@@ -13,7 +12,6 @@ from bench.studies.published_results import BENCHMARKS, RMSE, STUDY, contexts, r
 from bench.studies.published_runs import (
     Benchmark,
     Row,
-    measure_chains,
     measure_curve,
     measure_run,
 )
@@ -22,7 +20,6 @@ from bench.studies.study import Record as StudyRecord
 from bench.sweep import plan
 from bench.sweep.protocol import protocol
 from bench.tracking import Record
-from bench.tracking.run_record import RunData
 
 pytestmark = pytest.mark.slow
 
@@ -89,29 +86,6 @@ def test_without_the_data_a_part_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     assert section.text == "Skipped: DOUBAN_DIR names no folder of this data set."
 
 
-def test_chains_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Reader:
-        def __init__(self, directory: str) -> None: ...
-
-        def predictions(self, run_id: str) -> pd.DataFrame:
-            value = {"0": 2.0, "1": 4.0, "2": 3.0}[run_id]
-            return pd.DataFrame({"rating": [3.0, 3.0], "prediction": [value, value]})
-
-        def data(self, run_id: str) -> RunData:
-            return RunData("d", "two ratings", (1.0, 5.0))
-
-    monkeypatch.setattr(published_runs, "RunReader", Reader)
-    (row,) = (r for r in DOUBAN.rows if r.name == f"fm_gibbs, {IMPLICIT}")
-    runs = {
-        f"douban: {row.name}, seed={i}": run(rmse_clipped=1.0) | {"run": str(i)} for i in range(3)
-    }
-    mean = measure_chains(DOUBAN, row, Context(1, runs))
-    assert mean["values"][RMSE] == 0.0
-    assert (mean["seconds"], mean["cpu"], mean["chains"]) == (6.0, 3.0, 3)
-    text = sections(DOUBAN, runs | {f"douban: {row.name}, mean of chains": mean})[0].text
-    assert "predictions of 3 seeds averaged" in text
-
-
 def test_a_learning_curve_ends_at_the_error_of_the_run() -> None:
     curve = measure_curve(PLANTED, None, Context(1, {}))
     assert len(curve["seconds"]) == len(curve["rmse"]) == 4
@@ -132,9 +106,11 @@ def test_only_values_of_the_same_information_are_compared() -> None:
     assert "-0.0158" in alone and "2 of 3 seeds" in alone
     assert "GC-MC" in graph and "| any FM here" in graph
     assert f"| `fm_gibbs, {IMPLICIT}` | not measured |" in " ".join(alone.split())
+    assert not section.bars
+    row = replace(DOUBAN.rows[-1], model="fm_ordinal", note="", bars={RMSE: 0.71})
+    (section,) = sections(replace(DOUBAN, rows=[row]), values)
     (bar,) = section.bars
-    assert bar.high == 0.7190 and bar.measured == pytest.approx([0.705])
-    assert bar.what.endswith("mean of 2 of 3 seeds")
+    assert bar.met and bar.value == "0.7050 ± 0.0071"
 
 
 def test_a_bar_of_auc_is_a_lower_bound() -> None:
@@ -193,7 +169,7 @@ def test_every_run_is_one_legal_run(benchmark: Benchmark) -> None:
 def test_repeats_are_every_combination() -> None:
     row = Row("linear", ["ids"], "", repeats={"split.fold": [0, 1], "seed": [0]})
     assert list(row.runs) == ["split.fold=0 seed=0", "split.fold=1 seed=0"]
-    assert row.over(["split.fold=0 seed=0"]) == "1 of 2 folds × seeds"
+    assert row.over(1) == "1 of 2 folds × seeds"
 
 
 def test_every_published_value_has_its_source_and_protocol() -> None:
