@@ -8,6 +8,7 @@ levels, or columns with a row per row. Its name is one of
   a bag;
 - `FIELD.COLUMN`, a column of the table that describes the field's levels;
 - `FIELD*FIELD`, a level for each pair (or triple) of levels that occurs;
+- `FEATURE:linear`, the blocks of another feature with weights alone, without factors;
 - `all`: everything that the data set has.
 
 One rule for levels: a level that fewer than `min_count` training rows have carries no information,
@@ -134,6 +135,9 @@ def _expanded(dataset: Dataset, name: str) -> list[str]:
 
 def _feature(dataset: Dataset, name: str) -> Feature:
     """Return what a name stands for in this data set."""
+    of, _, how = name.rpartition(":")
+    if of and how == "linear":
+        return partial(_without_factors, feature=_feature(dataset, of), name=name)
     if name in FEATURES:
         return FEATURES[name]
     feature = _of_column(dataset, name)
@@ -153,6 +157,13 @@ def _feature(dataset: Dataset, name: str) -> Feature:
         f"{dataset.name} has no feature {quoted(name)}{nearest(name, [*names, *described])}; "
         f"there are {', '.join(names)}"
     )
+
+
+def _without_factors(context: Context, feature: Feature, name: str) -> Iterator[Block]:
+    for part in feature(context):
+        if not isinstance(part, Block):
+            raise UserError(f"{name}: only levels can have weights alone")
+        yield replace(part, linear=True)
 
 
 def _of_column(dataset: Dataset, name: str) -> Feature | None:

@@ -220,3 +220,15 @@ def test_sessions_are_a_users_spans_of_time_without_factors() -> None:
         spans = list(zip(dataset.rows["user"], dataset.rows["timestamp"] // seconds, strict=True))
         assert block.linear and block.n_levels == len(set(spans))
         assert len(set(zip(spans, block.levels, strict=True))) == len(set(spans))
+
+
+def test_a_feature_can_have_weights_alone() -> None:
+    dataset = planted(n_users=30, n_items=60, n_ratings=900, seed=0)
+    usual, linear = (build_design(dataset, ["ids", day], NOTHING) for day in ("day", "day:linear"))
+    assert [block.name for block in linear.interacting] == ["user", "item"]
+    assert linear.block("day").linear and not usual.block("day").linear
+    np.testing.assert_array_equal(linear.block("day").levels, usual.block("day").levels)
+    with pytest.raises(UserError, match="implicit:linear: only levels can have weights alone"):
+        build_design(dataset, ["ids", "implicit:linear"], NOTHING)
+    with pytest.raises(UserError, match="no feature 'daj'"):
+        build_design(dataset, ["ids", "daj:linear"], NOTHING)
