@@ -103,7 +103,7 @@ def _line(benchmark: Benchmark, row: Row, of: Sequence[Mapping], best: float | N
     one = of[0]
     burn_in = f", from {int(one['burn_in']) + 1} on" if one["burn_in"] else ""
     return [
-        _label(row),
+        _label(row, row.features),
         *(mean_std([run["values"][metric] for run in of]) for metric in benchmark.metrics),
         MISSING if best is None else f"{_mean(of, first) - best:+.4f}",
         str(len(of)),
@@ -114,9 +114,9 @@ def _line(benchmark: Benchmark, row: Row, of: Sequence[Mapping], best: float | N
     ]
 
 
-def _label(row: Row) -> str:
+def _label(row: Row, features: Sequence[str] = ()) -> str:
     note = f" ({row.note})" if row.note else ""
-    return f"`{row.model}`, {', '.join(row.features)}{note}"
+    return ", ".join([f"`{row.model}`", *features]) + note
 
 
 def _mean(of: Sequence[Mapping], metric: str) -> float:
@@ -126,11 +126,10 @@ def _mean(of: Sequence[Mapping], metric: str) -> float:
 def _bars(benchmark: Benchmark, row: Row, values: Values) -> Iterator[Bar]:
     """Yield the bars of a row, for the mean over its runs."""
     of = _measured(benchmark, row, values)
+    over = row.over(len(of))
     for metric, bound in row.bars.items() if of else ():
         heading = benchmark.metrics[metric]
-        what = (
-            f"{benchmark.title}, {row.information}: {heading} of {_label(row)}, {row.over(len(of))}"
-        )
+        what = f"{benchmark.title}, {row.information}: {heading} of {_label(row)}, {over}"
         side = "low" if metric in benchmark.higher else "high"
         measured = np.array([run["values"][metric] for run in of])
         yield Bar(what, measured, **{side: bound}, statistic="mean")
@@ -194,7 +193,7 @@ def _record(
     p = ttest_1samp(ends, target, alternative="less").pvalue if len(ends) > 1 else np.nan
     return [
         benchmark.title,
-        _label(row),
+        _label(row, row.features),
         f"{best.name}: {target:.4f}",
         "never" if np.isinf(np.median(reached)) else spread(reached),
         mean_std(ends),
