@@ -7,7 +7,8 @@ Three of VW's defaults decide what is compared, so that this adapter always pass
 - dropout and random weights depend on a seed: `random_state`.
 
 And `--lrq` puts a feature's n-th factor at the weight n after the feature's own, which with whole
-numbers for labels is another feature's bias: it needs `--hash all`, and bits enough.
+numbers for labels is another feature's bias: it needs `--hash all`, and bits enough. VW does not
+know `--lrq ::6`: the adapter makes of it a `--lrq` for each pair of namespaces.
 
 Source: https://github.com/VowpalWabbit/vowpal_wabbit/wiki/Command-line-arguments.
 """
@@ -19,6 +20,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import combinations
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +43,8 @@ _FILES = (
     "-c --cache --cache_file -k --kill_cache -t --testonly --readable_model --invert_hash -P "
     "--progress --quiet"
 )
+_CROSSES = re.compile(r"(?:^| )(?:-q ?|--(?:quadratic|cubic|interactions|lrq)[ =])([^ \d-]+)")
+"""The namespaces that options of a command line cross."""
 _OWNERS = {
     **dict.fromkeys(_FILES.split(), "the adapter passes it"),
     **dict.fromkeys(("-b", "--bit_precision"), "set bits"),
@@ -115,7 +119,7 @@ class VowpalWabbit(RegressorMixin, Estimator):
         # VW prints a line each time it has learned from this many rows: once a pass.
         n_rows = len(target)
         rows_per_pass = n_rows - (n_rows // 10 if self.holdout and self.passes > 1 else 0)
-        command = [*command_line(self.arguments), *self._options]
+        command = [*_crossing(command_line(self.arguments), namespaces(X)), *self._options]
         command += [f"--bit_precision={self.bits}", f"--passes={self.passes}"]
         command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
         command += ["--data=rows.vw", "--final_regressor=model"]
@@ -205,6 +209,22 @@ def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[
     given = {n: v for n, v in arguments.items() if v is not None and v is not False}
     options = [(f"-{n}" if len(n) == 1 else f"--{n}", value) for n, value in given.items()]
     return [word for n, value in options for word in ([n] if value is True else [n, str(value)])]
+
+
+def _crossing(words: Sequence[str], letters: Sequence[str]) -> list[str]:
+    """Return the words with `--lrq ::K` said for each pair; ValueError for namespaces not there."""
+    for crossed in _CROSSES.findall(" ".join(words)):
+        if missing := set(crossed) - {":", *letters}:
+            raise ValueError(
+                f"arguments cross the namespace {min(missing)}, but the rows have "
+                f"{', '.join(letters)}; all are crossed by -q :: or --lrq ::K"
+            )
+    rank = re.search(r"--lrq[ =]::(\d+)", " ".join(words))
+    if rank is None:
+        return list(words)
+    rest = re.sub(r"--lrq[ =]::\d+", "", shlex.join(words))
+    pairs = [f"--lrq={a}{b}{rank[1]}" for a, b in combinations(letters, 2)]
+    return shlex.split(rest) + pairs
 
 
 def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:

@@ -142,6 +142,23 @@ def test_every_knob_bites(design: Design, y: np.ndarray, changed: dict) -> None:
     )
 
 
+def test_low_rank_pairs_of_all_fields_are_named_to_vw(rng: np.random.Generator) -> None:
+    X = Design(Block(name, rng.integers(0, 4, 60), 4) for name in ("user", "item", "day"))
+    y = rng.integers(1, 6, 60).astype(np.float64)
+    named = "--hash all --lrq ui2 --lrq ud2 --lrq id2"
+    expected = fitted(X, y, named, passes=3).predict(X)
+    got = fitted(X, y, {"hash": "all", "lrq": "::2"}, passes=3).predict(X)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("arguments", ["-q ux", "--lrq xi4", {"q": "::", "cubic": "uix"}, "-qix"])
+def test_a_namespace_that_no_row_has_is_refused(
+    design: Design, y: np.ndarray, arguments: object
+) -> None:
+    with pytest.raises(ValueError, match="cross the namespace x, but the rows have u, i"):
+        fitted(design, y, arguments)
+
+
 def test_random_state_none_and_generator(design: Design, y: np.ndarray) -> None:
     def predict(random_state: np.random.Generator | None) -> np.ndarray:
         return (
