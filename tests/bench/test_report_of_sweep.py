@@ -78,7 +78,7 @@ def test_report_of_an_experiment(results: Path) -> None:
         assert expected in page, expected
     names = {
         "error_by_k",
-        "error_by_learning_rate",
+        "error_by_l2",
         "pareto",
         "learning_curves",
         "error_by_count",
