@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,46 +12,26 @@ Floats = NDArray[np.float64]
 
 
 def paired_gap(
-    errors: Floats,
-    reference: Floats,
-    groups: NDArray | None = None,
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    errors: Floats, reference: Floats, *, n_resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return the mean of `errors - reference` over rows and its 95 % percentile bootstrap interval.
 
-    Parameters
-    ----------
-    errors, reference : (n_rows,) losses on the *same* rows. Resampling rows keeps the pairs
-        together, so that what is hard for both cancels (Efron & Tibshirani, 1993, chapters 8, 13).
-    groups : (n_rows,), where rows of one group are not independent, such as the ratings of a new
-        user: whole groups are resampled (ibid., section 8.5).
+    Both are (n_rows,) losses on the *same* rows. Resampling rows keeps the pairs together, so that
+    what is hard for both cancels (Efron & Tibshirani, 1993, chapters 8, 13).
     """
     difference = errors - reference
     gap = float(difference.mean())
     if np.ptp(difference) == 0:
         return gap, gap, gap
-    samples: tuple[NDArray, ...] = (difference,)
-    statistic: Callable[..., Floats] = np.mean
-    if groups is not None:
-        _, group = np.unique(groups, return_inverse=True)
-        samples = np.bincount(group, difference), np.bincount(group).astype(np.float64)
-        statistic = _ratio
     interval = bootstrap(
-        samples,
-        statistic,
-        paired=groups is not None,
+        (difference,),
+        np.mean,
         n_resamples=n_resamples,
         batch=250,
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return gap, float(interval.low), float(interval.high)
-
-
-def _ratio(sums: Floats, sizes: Floats, axis: int = -1) -> Floats:
-    return sums.sum(axis) / sizes.sum(axis)
 
 
 def paired_p(errors: Floats, reference: Floats) -> float:

@@ -26,7 +26,7 @@ from bench.features import (
     blocks_and_columns,
     center_and_spread,
 )
-from bench.features.context import identity
+from bench.features.columns import identity
 from bench.run import Job, run
 from bench.runs import run_named
 from bench.sweep.compose import composed

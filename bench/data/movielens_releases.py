@@ -136,12 +136,7 @@ RELEASES = {
             )
         ),
         Release(
-            "ml_latest_small",
-            "MovieLens latest-small",
-            "ml-latest-small",
-            None,
-            None,
-            **SINCE_20M,
+            "ml_latest_small", "MovieLens latest-small", "ml-latest-small", None, None, **SINCE_20M
         ),
     )
 }

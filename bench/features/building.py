@@ -29,18 +29,21 @@ from scipy import sparse
 from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, checked, quoted
 from bench.features.columns import (
+    Context,
+    Side,
     bag,
     column,
     column_of,
     crossed,
+    cyclic,
+    day,
     field,
     implicit,
     implicit_items,
     number,
+    sessions,
     side,
 )
-from bench.features.context import Context, Side
-from bench.features.times import cyclic, day, sessions
 from fm.design import UNKNOWN, Block, Design
 from fm.validation import check_integer, nearest
 

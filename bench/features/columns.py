@@ -1,8 +1,10 @@
-"""Features of columns, of the tables that describe levels, and of who rated what."""
+"""What features are made of: columns, tables that describe levels, times, who rated what."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as attribute
 
 import numpy as np
 import pandas as pd
@@ -12,12 +14,52 @@ from scipy import sparse
 
 from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError
-from bench.features.context import Context, Side
 from fm.design import Block
 from fm.validation import nearest
 
 N_BINS = 10
 """Bins of a number, between quantiles: of the training rows, or of the levels that it describes."""
+SECONDS_PER_DAY = 86_400
+SESSIONS = {"second": 1, "minute": 60, "half_hour": 1800}
+"""Linear blocks of `sessions` and their length in seconds: a page, a run of ratings, a sitting."""
+WEEKDAYS = np.array(["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"])
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a feature may use: every row's columns but the target, and counts of `train_rows`."""
+
+    dataset: Dataset
+    train_rows: Rows
+    _blocks: dict[str, Block] = attribute(default_factory=dict, repr=False)
+
+    def field(self, name: str, feature: str | None = None) -> Block:
+        """Return the block of a field; UserError where there is none, which `feature` needs."""
+        if name not in self.dataset.fields:
+            raise UserError(
+                f"{self.dataset.name} has no field {name!r}, which the feature {feature!r} needs"
+            )
+        if name not in self._blocks:
+            table = self.dataset.tables.get(name)
+            self._blocks[name] = identity(name, self.dataset.rows[name], table)
+        return self._blocks[name]
+
+    def seconds(self, feature: str) -> NDArray[np.int64]:
+        """Return (n_rows,) seconds; UserError where there are none, which `feature` needs."""
+        if self.dataset.time is None:
+            raise UserError(
+                f"{self.dataset.name} has no timestamps, which the feature {feature!r} needs"
+            )
+        return self.dataset.rows[self.dataset.time].to_numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Columns (n_levels, n_columns) that describe the levels of `block`, and their names."""
+
+    block: str
+    matrix: sparse.csr_array
+    labels: tuple[str, ...]
 
 
 def field(context: Context, name: str) -> Iterator[Block]:
@@ -101,6 +143,46 @@ def implicit_items(context: Context) -> Iterator[Side]:
     users = np.asarray(context.field("user", "implicit_items").labels)
     labels = tuple(f"rated by {label}" for label in users)
     yield Side("item", _normalized(_given(context).T.tocsr()), labels)
+
+
+def day(context: Context) -> Iterator[Block]:
+    """Block `day`: the UTC day of the rating, which takes up drifts of taste and of scale."""
+    yield identity("day", pd.Series(context.seconds("day") // SECONDS_PER_DAY))
+
+
+def sessions(context: Context) -> Iterator[Block]:
+    """Linear blocks `second`, `minute` and `half_hour`: the user within that span of UTC time.
+
+    It takes up her mood and what she was shown: Koren's b_u(t) ("Collaborative Filtering with
+    Temporal Dynamics", KDD 2009) on three scales. It says nothing of later sessions.
+    """
+    user, time = context.field("user", "sessions").levels, context.seconds("sessions")
+    for name, seconds in SESSIONS.items():
+        spans, rank = np.unique(time // seconds, return_inverse=True)
+        _, levels = np.unique(user * len(spans) + rank, return_inverse=True)
+        yield Block(name, levels, int(levels.max()) + 1, linear=True)
+
+
+def cyclic(context: Context) -> Iterator[Block]:
+    """Blocks `hour` (0 to 23) and `weekday`, both UTC, whatever the date."""
+    time = context.seconds("cyclic")
+    yield Block("hour", time % SECONDS_PER_DAY // 3600, 24, labels=np.arange(24))
+    days = time // SECONDS_PER_DAY
+    yield Block("weekday", (days + 3) % 7, 7, labels=WEEKDAYS)  # 1 January 1970 was a Thursday
+
+
+def identity(name: str, column: pd.Series, table: pd.DataFrame | None = None) -> Block:
+    """Return a block with a level for every value of `column` or the table's index, in order."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        if table is None:
+            names, codes = column.cat.categories, column.cat.codes.to_numpy(np.intp)
+            return Block(name, codes, len(names), labels=names.to_numpy(object))
+        column = column.astype("str")
+    labels = pd.Index(column.unique())
+    if table is not None:
+        labels = labels.union(table.index)
+    labels = labels.sort_values()
+    return Block(name, labels.get_indexer(column), len(labels), labels=labels.to_numpy())
 
 
 def column_of(dataset: Dataset, of: str, name: str) -> pd.Series:

@@ -292,9 +292,7 @@ STUDY = Study(
     "single precision, as VW has.",
     (
         Part(
-            "By turns",
-            {f"race {a} / {b}": partial(measure_race, a, b) for a, b in RACES},
-            by_turns,
+            "By turns", {f"race {a} / {b}": partial(measure_race, a, b) for a, b in RACES}, by_turns
         ),
         Part("Beside each other", SINGLE, beside_each_other),
     ),

@@ -45,28 +45,6 @@ def test_coverage_is_what_it_says() -> None:
     assert 0.89 <= hits / 200 <= 0.99
 
 
-def test_groups_of_one_row_are_rows() -> None:
-    rng = np.random.default_rng(3)
-    errors, reference = rng.exponential(1, (2, 500))
-    grouped = paired_gap(errors, reference, np.arange(500), n_resamples=20_000)
-    np.testing.assert_allclose(
-        grouped, paired_gap(errors, reference, n_resamples=20_000), atol=4e-3
-    )
-
-
-def test_rows_that_are_alike_count_once() -> None:
-    """Each of 2,000 errors ten times over: the interval is that of 2,000 rows, not of 20,000."""
-    difference = np.random.default_rng(4).normal(0.1, 1, 2000)
-    groups = np.repeat(np.arange(2000), 10)
-    grouped = paired_gap(np.repeat(difference, 10), np.zeros(20_000), groups, n_resamples=5000)
-    error = difference.std(ddof=1) / 2000**0.5
-    np.testing.assert_allclose(
-        grouped[1:],
-        [difference.mean() - 1.96 * error, difference.mean() + 1.96 * error],
-        atol=0.15 * error,
-    )
-
-
 def test_delong_is_the_bootstrap_over_rows() -> None:
     rng = np.random.default_rng(5)
     y = rng.random(1500) < 0.3
