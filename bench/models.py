@@ -29,8 +29,7 @@ from bench.features import (
 from bench.features.columns import identity
 from bench.run import Job, run
 from bench.runs import run_named
-from bench.sweep.compose import composed
-from bench.sweep.recompose import recomposed
+from bench.sweep.compose import composed, recomposed
 from bench.sweep.trials import job_of, load_data
 from bench.tracking import RunReader
 from bench.tracking.models import log_model

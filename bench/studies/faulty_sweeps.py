@@ -216,7 +216,7 @@ class Workers:
             os._exit(0)
 
     def _outcome(self, task: SweepTask, number: int) -> Exception | None:
-        cfg = deepcopy(self._configurations[task.batches[number].overrides])
+        cfg = deepcopy(self._configurations[task.batches[number][0].overrides])
         try:
             task.run(number, cfg)
         except Exception as error:

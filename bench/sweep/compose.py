@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
@@ -20,14 +20,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, quoted, sentence
-from bench.identity import ROOT
+from bench.identity import ROOT, targets
 from bench.sweep import search
 from bench.sweep.checks import check_hydra, check_values, not_installed
 from bench.sweep.overrides import (
+    CHOSEN,
     GROUPS,
     axis_values,
     check_choices,
-    fixed_words,
     interval_range,
     key_of,
     parsed_words,
@@ -35,27 +35,14 @@ from bench.sweep.overrides import (
     spelled_out,
 )
 from bench.sweep.search import Range
+from bench.task_models import hyperparameters_for
 from bench.tracking import flatten
 from fm.validation import nearest
 
 T = TypeVar("T")
-
-
-COMPUTED = (
-    "data",
-    "model",
-    "split",
-    "features",
-    "seed",
-    "data_seed",
-    "test",
-    "refit",
-    "threads",
-    "first_rows",
-)
+_OF_THE_RUN = ("seed", "data_seed", "test", "refit", "threads", "first_rows")
+COMPUTED = ("data", "model", "split", "features", *_OF_THE_RUN)
 """What a run computes is said by these keys; the identity of `data` is that of what was read."""
-
-
 REPEATS = ("seed", "data_seed", "split", "split.fold", "split.origin", "split.seed")
 """What may vary between the repeats of one configuration."""
 
@@ -79,28 +66,28 @@ class Combination:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a command asks for.
+    """What a command asks for: combinations of the groups that it sweeps over, and values of keys.
 
-    combinations : of the groups it sweeps over.
-    axes : key -> the values it sweeps over, as written on a command line and as read.
-    intervals : key -> range to search.
-    varied : the swept groups and keys, other than the model.
-    skipped : models that cannot be fitted here, and why.
+    `axes` are the values that a key is swept over, as written on a command line and as read;
+    `intervals` the range in which one is searched. `varied` are the swept groups and keys, other
+    than the model; `skipped` the models that cannot be fitted here, and why.
     """
 
     combinations: list[Combination]
     axes: dict[str, dict[str, object]]
-    intervals: dict[str, Range] = field(default_factory=dict)
-    varied: tuple[str, ...] = ()
-    multirun: bool = False
+    intervals: dict[str, Range]
+    varied: tuple[str, ...]
+    multirun: bool
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def jobs(self) -> list[DictConfig]:
+        """What the combinations compose to."""
         return [combination.cfg for combination in self.combinations]
 
     @property
     def total(self) -> int:
+        """How many runs the grid has."""
         return sum(math.prod(map(len, c.own(self.axes).values())) for c in self.combinations)
 
     @property
@@ -128,13 +115,15 @@ def as_dict(cfg: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
 
 
 @contextmanager
-def in_hydra() -> Iterator[None]:
+def in_hydra() -> Iterator[OverridesParser]:
     """Initialize Hydra on `conf` for the body, unless it has been initialized."""
-    if GlobalHydra.instance().is_initialized():
-        yield
-    else:
-        with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3", job_name="bench"):
-            yield
+    with ExitStack() as stack:
+        if not GlobalHydra.instance().is_initialized():
+            folder = str(ROOT / "conf")
+            stack.enter_context(
+                hydra.initialize_config_dir(folder, version_base="1.3", job_name="bench")
+            )
+        yield OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -153,73 +142,74 @@ def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> P
     """
     overrides = spelled_out(overrides)
     check_choices(overrides)
-    with in_hydra():
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        by_key = parsed_words(parser, overrides)
-        base = _compose(fixed_words(by_key), config_name)
-        multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
-        repeats, given = repeat_words(base)
-        check_hydra(base, by_key)
-        params = as_dict(base.hydra.sweeper).get("params") or {}
-        swept = [f"{key}={value}" for key, value in flatten(params).items()]
-        parsed = parsed_words(parser, [*swept, *repeats]) | by_key
-        clash = set(parsed_words(parser, repeats)) & set(by_key)
-        if clash:
-            raise UserError(f"{min(clash)} is set by {given}: leave one of the two out")
-        fixed = fixed_words(parsed)
-        axes = {
-            key: axis_values(parser, o)
-            for key, o in parsed.items()
-            if o.is_sweep_override() and o.is_discrete_sweep()
-        }
-        intervals = {
-            key: interval_range(value)
-            for key, o in parsed.items()
-            if isinstance(value := o.value(), IntervalSweep)
-        }
-        if (axes or intervals) and not multirun:
-            raise UserError(f"{next(iter(axes | intervals))} has several values: a sweep needs -m")
-        if intervals and not base.search:
-            raise UserError(
-                f"{next(iter(intervals))} is a range: add search=default, or list values"
-            )
-        inner = {
-            key: values
-            for key, values in axes.items()
-            if key not in GROUPS and key.partition(".")[0] in COMPUTED[1:] and "_target_" not in key
-        }
-        outer = [
-            [f"{key}={value}" for value in values]
-            for key, values in axes.items()
-            if key not in inner
-        ]
-        combinations = [
-            Combination(chosen, _compose(list(chosen), config_name))
-            for chosen in ((*fixed, *choices) for choices in itertools.product(*outer))
-        ]
-        of_none = {key for key in inner if all(c.lacks(key) for c in combinations)}
-        # An error names a key that there is not, and the nearest of the model that has most.
-        for c in sorted(combinations, key=lambda c: -len(c.cfg.model)):
-            first = [f"{k}={next(iter(inner[k]))}" for k in (*c.own(inner), *sorted(of_none))]
-            if first:
-                _compose([*c.overrides, *first], config_name)
-    planned = Plan(
-        combinations, inner, intervals, tuple(key for key in axes if key != "model"), multirun
-    )
-    for combination in combinations:
-        searched = planned.space(combination) if combination.cfg.search else {}
-        if combination.cfg.search and not searched:
-            model = combination.cfg.hydra.runtime.choices.model
-            raise UserError(
-                f"model={model} has no search space: write conf/space/{model}.yaml, "
-                "or give 'model.KEY=interval(LOW,HIGH)'"
-            )
-        ends = {key: (r.low, r.high) for key, r in searched.items()}
-        values = {key: list(axis.values()) for key, axis in inner.items()}
-        check_values(combination.cfg, combination.own({**values, **ends}))
-    skipped = not_installed([combination.cfg for combination in combinations])
-    left = [c for c in combinations if c.cfg.hydra.runtime.choices.model not in skipped]
+    with in_hydra() as parser:
+        planned = _planned(parser, overrides, multirun, config_name)
+    for combination in planned.combinations:
+        _check(planned, combination)
+    skipped = not_installed(planned.jobs)
+    left = [c for c in planned.combinations if c.cfg.hydra.runtime.choices.model not in skipped]
     return replace(planned, combinations=left, skipped=skipped)
+
+
+def _planned(
+    parser: OverridesParser, overrides: list[str], multirun: bool, config_name: str
+) -> Plan:
+    """Return the plan, of which no value is checked yet."""
+    by_key = parsed_words(parser, overrides)
+    fixed = [str(o.input_line) for o in by_key.values() if not o.is_sweep_override()]
+    base = _compose(fixed, config_name)
+    multirun = multirun or str(base.hydra.mode).endswith("MULTIRUN") or _selects(base)
+    check_hydra(base, by_key)
+    repeats, given = repeat_words(base)
+    if clash := set(parsed_words(parser, repeats)) & set(by_key):
+        raise UserError(f"{min(clash)} is set by {given}: leave one of the two out")
+    params = as_dict(base.hydra.sweeper).get("params") or {}
+    implied = [f"{key}={value}" for key, value in flatten(params).items()]
+    parsed = parsed_words(parser, [*implied, *repeats]) | by_key
+    fixed = [str(o.input_line) for o in parsed.values() if not o.is_sweep_override()]
+    axes, intervals = {}, {}
+    for key, override in parsed.items():
+        value = override.value()
+        if isinstance(value, IntervalSweep):
+            intervals[key] = interval_range(value)
+        elif override.is_sweep_override():
+            axes[key] = axis_values(parser, override)
+    if (axes or intervals) and not multirun:
+        raise UserError(f"{next(iter(axes | intervals))} has several values: a sweep needs -m")
+    if intervals and not base.search:
+        raise UserError(f"{next(iter(intervals))} is a range: add search=default, or list values")
+    inner = {key: axis for key, axis in axes.items() if _is_inner(key)}
+    outer = [[f"{k}={value}" for value in axis] for k, axis in axes.items() if k not in inner]
+    chosen = [(*fixed, *choices) for choices in itertools.product(*outer)]
+    combinations = [Combination(words, _compose(list(words), config_name)) for words in chosen]
+    of_none = {key for key in inner if all(c.lacks(key) for c in combinations)}
+    # An error names a key that there is not, and the nearest of the model that has most.
+    for c in sorted(combinations, key=lambda c: -len(c.cfg.model)):
+        first = [f"{k}={next(iter(inner[k]))}" for k in (*c.own(inner), *sorted(of_none))]
+        if first:
+            _compose([*c.overrides, *first], config_name)
+    varied = tuple(key for key in axes if key != "model")
+    return Plan(combinations, inner, intervals, varied, multirun)
+
+
+def _is_inner(key: str) -> bool:
+    """Whether the values of a key are set in a composed configuration, without composing anew."""
+    top = key.partition(".")[0]
+    return key not in GROUPS and top in COMPUTED[1:] and "_target_" not in key
+
+
+def _check(planned: Plan, combination: Combination) -> None:
+    """Check every value that a combination is to be run with."""
+    searched = planned.space(combination) if combination.cfg.search else {}
+    if combination.cfg.search and not searched:
+        model = combination.cfg.hydra.runtime.choices.model
+        raise UserError(
+            f"model={model} has no search space: write conf/space/{model}.yaml, "
+            "or give 'model.KEY=interval(LOW,HIGH)'"
+        )
+    values = {key: list(axis.values()) for key, axis in planned.axes.items()}
+    ends = {key: [r.low, r.high] for key, r in searched.items()}
+    check_values(combination.cfg, combination.own({**values, **ends}))
 
 
 def _selects(cfg: DictConfig) -> bool:
@@ -253,3 +243,45 @@ def missing(error: MissingConfigException) -> str:
     options = sorted(error.options or [])
     there_are = ", ".join(options)
     return f"there is no {group} {quoted(choice)}{nearest(choice, options)}; there are {there_are}"
+
+
+def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> DictConfig:
+    """Compose a tracked run again, from the configuration files of this machine alone.
+
+    A store may be shared, so that nothing it says is instantiated: `choices` select files that are
+    here, and of `config` numbers and words replace those that the files have.
+
+    Raises
+    ------
+    UserError
+        The run is not of a model, split or feature set that is registered here, or has settings
+        that those do not have.
+    """
+    groups = {group: choices[group] for group in CHOSEN[1:]}
+    if "bench.data.splits.default" in targets(config.get("split")):
+        groups["split"] = "default"  # which is tracked by the name that the data set gives it
+    for group, choice in groups.items():
+        if not re.fullmatch(r"\w[\w-]*(/\w[\w-]*)*", choice):
+            raise UserError(f"there is no {group} {quoted(choice)}")
+    cfg = composed([f"{group}={choice}" for group, choice in groups.items()])
+    OmegaConf.set_struct(cfg, False)
+    cfg.model = hyperparameters_for(as_dict(cfg.model), task="")
+    given = flatten({key: config[key] for key in COMPUTED[1:] if key in config})
+    own = flatten({key: as_dict(cfg)[key] for key in COMPUTED[1:]})
+    for key, value in given.items():
+        if key in own and own[key] == value and type(own[key]) is type(value):
+            continue  # 4 and 4.0 have different digests
+        if key not in own or key.rpartition(".")[2].startswith("_") or not _is_plain(value):
+            here = ", ".join(f"{group}={groups[group]}" for group in ("model", "split", "features"))
+            raise UserError(f"the run has {key}={quoted(value)}, which {here} here do not allow")
+        OmegaConf.update(cfg, key, value)
+    return cfg
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is a number, a word, or a list of these."""
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, str):
+        return re.fullmatch(r"[\w. -]{1,80}", value) is not None
+    return value is None or isinstance(value, (bool, int, float))

@@ -1,13 +1,21 @@
-"""One job, wherever it runs: a trial is computed, unless another process has done so, and kept."""
+"""One job, wherever it runs: a trial is computed, unless another process has done so, and kept.
+
+A job of a launcher runs a batch of trials one after another, since Hydra composes every job anew,
+which takes a tenth of a second. Batches get smaller towards the end, so that all processes end at
+about the same time (Polychronopoulos & Kuck, "Guided Self-Scheduling", IEEE Transactions on
+Computers 1987).
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
@@ -19,13 +27,71 @@ from bench.errors import RunFailed, UserError
 from bench.processes import TimeUp, time_limit
 from bench.progress import Epochs, say
 from bench.run import Job, Pruned, Result, run
-from bench.sweep.context import JobContext
-from bench.sweep.job_batch import Batch
+from bench.sweep.compose import Combination
 from bench.sweep.overrides import key_of
-from bench.sweep.protocol import pruned_digest
-from bench.sweep.trials import choices_of, experiment_of, job_of, load_data, run_name
-from bench.tracking import MLflowTracker, Record, Sweep, UnsentError
+from bench.sweep.trials import Trial, Trials, experiment_of, job_of, load_data
+from bench.tracking import Experiment, MLflowTracker, Record, Sweep, UnsentError
 from bench.tracking.job_entry import entry_of, write_files
+
+Batch: TypeAlias = tuple[Trial, ...]
+"""Trials of one combination of groups, without its configuration."""
+PER_PROCESS = 4
+"""Batches that the trials left make for each process, at least."""
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What every job of a sweep is given: it travels with the task to where that runs.
+
+    `uri` and `directory` are the store and the folder of results. `home` is the sweep's own folder:
+    a job that does not see it runs on another disk than the sweep's process, and sends its result
+    itself; without a sweep there is none. `deadline` is when the sweep's time is up, in seconds
+    since 1970, and `job_seconds` a job's budget.
+    """
+
+    experiment: Experiment
+    sweep: Sweep
+    uri: str
+    directory: Path
+    home: Path | None = None
+    deadline: float | None = None
+    job_seconds: float | None = None
+    rerun: bool = False
+    fail_fast: bool = False
+
+    @property
+    def collected(self) -> bool:
+        """Whether the sweep's process sees what a job leaves on this disk."""
+        return self.home is not None and self.home.exists()
+
+    @property
+    def over(self) -> bool:
+        """Whether no job is to begin any more."""
+        return self.seconds_left == 0 or (self.home is not None and self._stop.exists())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the deadline; None without one."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.time())
+
+    def stop(self) -> None:
+        """Let no further job begin, in any process that sees the sweep's folder."""
+        if self.collected:
+            self._stop.touch()
+
+    @property
+    def _stop(self) -> Path:
+        return Path(self.home or "", "stop")
+
+
+def batches(trials: Sequence[Trial], processes: int | None) -> Iterator[Batch]:
+    """Divide trials, in order, among `processes`; None, each trial is a batch of its own."""
+    for _, group in itertools.groupby(trials, key=lambda trial: trial.overrides):
+        left = [replace(trial, cfg=None) for trial in group]
+        while left:
+            n = 1 if processes is None else max(1, len(left) // (PER_PROCESS * processes))
+            yield tuple(left[:n])
+            left = left[n:]
 
 
 @dataclass(frozen=True)
@@ -45,15 +111,14 @@ class SweepTask:
         Raises
         ------
         UserError
-            The data are not those that the sweep was started with; `run_batch` says so of the code.
+            The data, or the code (`job_of`), are not those that the sweep was started with.
         """
-        batch = self.batches[number]
-        dataset = load_data(cfg)
-        if dataset.digest != batch.data:
+        batch, dataset = self.batches[number], load_data(cfg)
+        if dataset.digest != batch[0].data:
             raise UserError(
                 f"the data here ({dataset.source}) are not those that the sweep was started with"
             )
-        tracker = self.context.tracker()
+        tracker = MLflowTracker(self.context.uri, str(self.context.directory))
         for _ in run_batch(self.context, tracker, cfg, batch):
             if not self.context.collected:
                 _send(tracker, self.context.sweep)
@@ -67,28 +132,28 @@ def run_alone(cfg: DictConfig) -> float:
     RunFailed
         The run failed; the sweeper learns of it in no other way.
     """
-    hydra = HydraConfig.get()
-    dataset = load_data(cfg)
     tracker: MLflowTracker = instantiate(cfg.tracking)
     tracker.check()
-    keys = [key_of(override) for override in hydra.overrides.task]
+    OmegaConf.set_struct(cfg, False)
+    cfg.hydra = HydraConfig.get()
+    keys = tuple(key_of(override) for override in cfg.hydra.overrides.task)
+    trials = Trials(Combination((), cfg), tuple(key for key in keys if key != "model"))
+    sweep = Sweep("", "", "", tracker.queue.owner)
     context = JobContext(
-        experiment_of(cfg, dataset),
-        Sweep("", "", "", tracker.queue.owner),
+        experiment_of(cfg, trials.dataset),
+        sweep,
         tracker.uri,
         tracker.directory,
-        tuple(key for key in keys if key != "model"),
         job_seconds=cfg.job_seconds,
         rerun=cfg.rerun,
     )
-    names = choices_of(hydra.runtime.choices, dataset)
-    batch = Batch((), names, dataset.digest, {}, (({}, {}),))
-    (record,) = run_batch(context, tracker, cfg, batch)
+    (record,) = run_batch(context, tracker, cfg, (trials.trial({}),))
     assert record is not None  # nothing ends it before it begins
-    print(f"{record.name}: {report.outcome(record)}", flush=True)
-    _send(tracker, context.sweep)
+    said = f"{record.name}: {report.outcome(record)}"
+    print(said, flush=True)
+    _send(tracker, sweep)
     if record.status == "FAILED":
-        raise RunFailed(f"{record.name}: {report.outcome(record)}")
+        raise RunFailed(said)
     error = record.validation_error
     return math.nan if error is None else error
 
@@ -109,28 +174,26 @@ def run_batch(
     What came of a trial, a failure too, is on disk when it is yielded.
     """
     OmegaConf.set_struct(cfg, False)
-    for values, limits in batch.trials:
+    for trial in batch:
         if context.over:
             yield None
             continue
-        for key, value in values.items():
+        for key, value in trial.values.items():
             OmegaConf.update(cfg, key, value)
-        job = job_of(cfg, batch.names, load_data(cfg), batch.code, limits)
-        with tracker.queue.claimed(context.experiment, job.digest):
-            record = _known(context, tracker, job) or _compute(context, tracker, job)
+        job = job_of(cfg, trial.names, load_data(cfg), trial.code, trial.limits)
+        with tracker.queue.claimed(context.experiment, trial.digest):
+            record = _known(context, tracker, trial) or _compute(context, tracker, trial, job)
         yield record
 
 
-def _known(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | None:
-    """Return what another process made of the job meanwhile."""
-    if context.rerun:
-        return None
-    digests = [job.digest, *([pruned_digest(job.digest, job.limits)] if job.limits else [])]
+def _known(context: JobContext, tracker: MLflowTracker, trial: Trial) -> Record | None:
+    """Return what another process made of the trial meanwhile."""
+    digests = () if context.rerun else trial.digests
     records = (tracker.queue.settled(context.experiment, digest) for digest in digests)
-    return next((record for record in records if record is not None), None)
+    return next(filter(None, records), None)
 
 
-def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | None:
+def _compute(context: JobContext, tracker: MLflowTracker, trial: Trial, job: Job) -> Record | None:
     """Run the job and keep what came of it; None if the sweep's time was up before."""
     began = time.time()
     outcome: Result | Exception
@@ -148,21 +211,9 @@ def _compute(context: JobContext, tracker: MLflowTracker, job: Job) -> Record | 
         outcome = error
     if job.shown is not None:
         say()  # leave the line to what comes next
-    pruned = isinstance(outcome, Pruned)
-    entry = entry_of(
-        job,
-        outcome,
-        experiment=context.experiment,
-        sweep=context.sweep,
-        name=run_name(job.config, job.names, context.varied, simulated=job.dataset.simulated),
-        digest=pruned_digest(job.digest, job.limits) if pruned else job.digest,
-        began=began,
-    )
-
-    def files(folder: Path) -> None:
-        write_files(folder, job, outcome)
-
-    tracker.queue.put(entry, files)
+    digest = trial.digests[-1] if isinstance(outcome, Pruned) else trial.digest
+    entry = entry_of(job, outcome, context.experiment, context.sweep, trial.name, digest, began)
+    tracker.queue.put(entry, lambda folder: write_files(folder, job, outcome))
     if context.fail_fast and entry.record.status == "FAILED":
         context.stop()  # before the next trial begins
     return entry.record

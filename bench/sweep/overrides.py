@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override
@@ -60,11 +60,6 @@ def parsed_words(parser: OverridesParser, overrides: list[str]) -> dict[str, Ove
         raise UserError(f"cannot read the command line: {sentence(error)}") from error
 
 
-def fixed_words(by_key: Mapping[str, Override]) -> list[str]:
-    """Return the overrides that have one value."""
-    return [str(o.input_line) for o in by_key.values() if not o.is_sweep_override()]
-
-
 def repeat_words(cfg: DictConfig) -> tuple[list[str], str]:
     """Return the overrides that `seeds=` and `folds=` stand for, and how they were given."""
     overrides, given = [], []
@@ -75,11 +70,8 @@ def repeat_words(cfg: DictConfig) -> tuple[list[str], str]:
             given.append(f"seeds={cfg.seeds}")
         if cfg.folds is not None:
             check_integer("folds", cfg.folds, low=2)
-            overrides += [
-                "split=kfold",
-                f"split.n_folds={cfg.folds}",
-                f"split.fold=range(0,{cfg.folds})",
-            ]
+            overrides += ["split=kfold", f"split.n_folds={cfg.folds}"]
+            overrides.append(f"split.fold=range(0,{cfg.folds})")
             given.append(f"folds={cfg.folds}")
     return overrides, " and ".join(given)
 

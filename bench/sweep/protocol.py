@@ -19,7 +19,6 @@ from itertools import islice
 
 import numpy as np
 
-from bench.identity import digest
 from bench.sweep.compose import REPEATS, Plan
 from bench.sweep.search import Study, Worth, exceeds
 from bench.sweep.trials import Trial, Trials
@@ -47,14 +46,12 @@ def _selected(plan: Plan, sources: Sequence[Trials]) -> Protocol:
     for folds in systems.values():
         errors, tests = yield from (_searched if plan.jobs[0].search else _tried)(plan, folds)
         if errors:
-            yield tests[min(errors, key=lambda configuration: np.mean(errors[configuration]))]
+            yield tests[min(errors, key=errors.__getitem__)]
 
 
-Tried = tuple[dict[str, tuple[float, ...]], dict[str, list[Trial]]]
-"""The validation errors of each configuration, and the trials that would test it.
-
-Errors only of configurations that have one in every repeat.
-"""
+Tried = tuple[dict[str, float], dict[str, list[Trial]]]
+"""The mean validation error of each configuration that has one in every repeat, and the trials that
+would test each."""
 
 
 def _tried(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Records, Tried]:
@@ -62,13 +59,13 @@ def _tried(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Record
     trials = [t for source in folds for t in source.product(plan.axes, {}, test=False)]
     tests = [t for source in folds for t in source.product(plan.axes, {}, test=True)]
     records = yield trials
-    errors: dict[str, list[float | None]] = {}
+    ended: dict[str, list[Record | None]] = {}
     tested: dict[str, list[Trial]] = {}
     for trial, test in zip(trials, tests, strict=True):
         tested.setdefault(trial.configuration, []).append(test)
-        errors.setdefault(trial.configuration, []).append(_error(records.get(trial.digest)))
-    complete = {c: _complete(values) for c, values in errors.items()}
-    return {c: values for c, values in complete.items() if values is not None}, tested
+        ended.setdefault(trial.configuration, []).append(trial.record_in(records))
+    means = {configuration: _mean_error(of) for configuration, of in ended.items()}
+    return {c: mean for c, mean in means.items() if mean is not None}, tested
 
 
 def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Records, Tried]:
@@ -86,28 +83,22 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
         first=None if no_default else {key: default.get(key, np.nan) for key in space},
     )
     judged = _judged(plan)
-    errors: dict[str, tuple[float, ...]] = {}
+    errors: dict[str, float] = {}
     tested: dict[str, list[Trial]] = {}
     for begin in range(0, cfg.budget, settings.batch):
-        proposed = study.ask(min(settings.batch, cfg.budget - begin))
         groups = []
-        for proposal in proposed:
-            groups.append(
-                [t for source in folds for t in source.product(judged, proposal, test=False)]
-            )
+        for proposal in study.ask(min(settings.batch, cfg.budget - begin)):
+            group = [t for source in folds for t in source.product(judged, proposal, test=False)]
+            limits = study.limits(len(group))
+            groups.append([replace(t, limits=of) for t, of in zip(group, limits, strict=True)])
             tests = [t for source in folds for t in source.product(plan.axes, proposal, test=True)]
             tested[tests[0].configuration] = tests
-        groups = [
-            [_limited(t, limit) for t, limit in zip(g, study.limits(len(g)), strict=True)]
-            for g in groups
-        ]
         records = yield [t for group in groups for t in group]
         worths = [_worth(group, records) for group in groups]
         study.tell(worths)
         for group, worth in zip(groups, worths, strict=True):
-            values = _complete([_error(records.get(trial.digest)) for trial in group])
-            if worth.value is not None and values is not None:
-                errors[group[0].configuration] = values
+            if worth.value is not None:
+                errors[group[0].configuration] = worth.value
     return errors, tested
 
 
@@ -118,24 +109,12 @@ def _judged(plan: Plan) -> Mapping[str, Mapping[str, object]]:
     return plan.axes | ({"seed": seeds} if seeds else {})
 
 
-def _limited(trial: Trial, limits: Mapping[int, float]) -> Trial:
-    """Return the trial as one to be given up above the limits, with a digest for that case."""
-    if not limits:
-        return trial
-    return replace(trial, limits=dict(limits), pruned_digest=pruned_digest(trial.digest, limits))
-
-
-def pruned_digest(job: str, limits: Mapping[int, float]) -> str:
-    """Return the digest of a job that was given up, which depends on its limits."""
-    return digest({"job": job, "limits": {str(epoch): limit for epoch, limit in limits.items()}})
-
-
 def _worth(group: Sequence[Trial], records: Records) -> Worth:
     """Return what a configuration was worth by the records of its repeats.
 
     A repeat computed before without limits counts as given up where they would have ended it.
     """
-    ended = [records.get(t.digest) or records.get(t.pruned_digest or "") for t in group]
+    ended = [trial.record_in(records) for trial in group]
     curves = [r.curves.get(r.task.validation_curve, {}) if r else {} for r in ended]
     cut = [exceeds(curve, trial.limits) for curve, trial in zip(curves, group, strict=True)]
     if any(epoch is not None for epoch in cut):
@@ -144,21 +123,14 @@ def _worth(group: Sequence[Trial], records: Records) -> Worth:
             for c, e in zip(curves, cut, strict=True)
         ]
         return Worth(None, pruned=True, curves=shown)
-    errors = _complete([_error(record) for record in ended])
-    return Worth(None if errors is None else float(np.mean(errors)), curves=curves)
+    return Worth(_mean_error(ended), curves=curves)
 
 
-def _complete(errors: Sequence[float | None]) -> tuple[float, ...] | None:
-    """Return the errors of all repeats; None if one has none."""
-    values = tuple(error for error in errors if error is not None)
-    return values if len(values) == len(errors) else None
-
-
-def _error(record: Record | None) -> float | None:
-    if record is None or not record.finished:
-        return None
-    error = record.validation_error
-    return None if error is None or math.isnan(error) else error
+def _mean_error(ended: Sequence[Record | None]) -> float | None:
+    """Return the mean validation error of all repeats; None if one has none."""
+    errors = [r.validation_error for r in ended if r is not None and r.finished]
+    values = [e for e in errors if e is not None and not math.isnan(e)]
+    return float(np.mean(values)) if values and len(values) == len(ended) else None
 
 
 def jobs_at_most(plan: Plan) -> int:

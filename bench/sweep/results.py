@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bench.progress import Progress
-from bench.sweep.context import JobContext
+from bench.sweep.job import JobContext
 from bench.sweep.trials import Trial
 from bench.tracking import MLflowTracker, Record
 from bench.tracking.run_record import Entry
@@ -18,20 +18,10 @@ ENDED = ("FINISHED", "FAILED", "PRUNED")
 
 
 class Results:
-    """The records of a sweep's trials, by digest.
+    """The `records` of a sweep's trials, by digest; `pending` are those that are being computed.
 
-    Parameters
-    ----------
-    here : bool
-        Whether trials are computed in this process, one after another.
-
-    Attributes
-    ----------
-    records : dict of str to Record
-    shared : dict of str to Record
-        Those that another sweep computed; the store may not have them as part of this one.
-    pending : set of str
-        Digests of trials that are being computed.
+    `shared` are those that another sweep computed: the store, whose jobs `stored` finds, may not
+    have them as part of this one. `here`: trials are computed in this process, one after another.
     """
 
     def __init__(
@@ -48,39 +38,29 @@ class Results:
         self.pending: set[str] = set()
         self._context = context
         self._tracker = tracker
+        self._stored = stored
         self._progress = progress
         self._here = here
         self._collected: set[Path] = set()
         self._lock = threading.RLock()
-        self._stored = stored
-
-    def of(self, trial: Trial) -> Record | None:
-        """Return the record of a trial, or of it as it was given up."""
-        return self.records.get(trial.digest) or self.records.get(trial.pruned_digest or "")
 
     def missing(self, trials: Iterable[Trial]) -> list[Trial]:
         """Return the trials that have no record, each once."""
-        return [t for t in {t.digest: t for t in trials}.values() if self.of(t) is None]
+        trials = {trial.digest: trial for trial in trials}.values()
+        return [trial for trial in trials if trial.record_in(self.records) is None]
 
     def look_up(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials to compute: those that neither this disk nor the store has."""
-        left = self.missing(trials)
-        if self._context.rerun:
-            return left
-        self._find(left, self._on_disk)
-        self._find(self.missing(left), self._stored)
-        return self.missing(left)
+        for find in () if self._context.rerun else (self._on_disk, self._stored):
+            for trial in self.missing(trials):
+                record = next(filter(None, map(find, trial.digests)), None)
+                if record is not None:
+                    self.shared[record.digest] = self.records[record.digest] = record
+                    self._progress.add(record, computed=False)
+        return self.missing(trials)
 
     def _on_disk(self, digest: str) -> Record | None:
         return self._tracker.queue.settled(self._context.experiment, digest)
-
-    def _find(self, trials: Iterable[Trial], look: Find) -> None:
-        for trial in trials:
-            digests = filter(None, (trial.digest, trial.pruned_digest))
-            record = next(filter(None, map(look, digests)), None)
-            if record is not None:
-                self.shared[record.digest] = self.records[record.digest] = record
-                self._progress.add(record, computed=False)
 
     def waiting(self) -> list[tuple[Path, Entry]]:
         """Return the results of this sweep's jobs that are not sent yet."""
@@ -105,11 +85,8 @@ class Results:
         """Draw the live line anew, with the number of trials that are being computed now."""
         left = self.pending - set(self.records)
         queue, experiment = self._tracker.queue, self._context.experiment
-        self._progress.running = (
-            min(1, len(left))
-            if self._here
-            else sum(queue.running(experiment, d) is True for d in left)
-        )
+        running = len(left) if self._here else sum(bool(queue.running(experiment, d)) for d in left)
+        self._progress.running = min(1, running) if self._here else running
         self._progress.show()
 
     def collect_from_store(self) -> None:

@@ -11,23 +11,12 @@ from omegaconf import DictConfig
 from bench import models, report
 from bench.data.dataset import Dataset
 from bench.errors import RunFailed, UserError, first_line
-from bench.sweep.context import JobContext
-from bench.sweep.results import Results
 from bench.sweep.scheduler import Scheduler
-from bench.sweep.uploader import Uploader
-from bench.tracking import MLflowTracker, Record, RunReader, redacted
+from bench.tracking import Record, RunReader, redacted
 from bench.tracking.models import register
 
 
-def summarize(
-    cfg: DictConfig,
-    dataset: Dataset,
-    context: JobContext,
-    tracker: MLflowTracker,
-    results: Results,
-    uploader: Uploader,
-    scheduler: Scheduler,
-) -> None:
+def summarize(cfg: DictConfig, dataset: Dataset, sweep: Scheduler) -> None:
     """Send, file and print what came of a sweep.
 
     Raises
@@ -36,28 +25,22 @@ def summarize(
         A run failed or was not reached, or something is not in the store or the report.
     """
     problems = []
-    failed = sum(r.status == "FAILED" for r in results.records.values())
+    records = list(sweep.results.records.values())
+    failed = sum(record.status == "FAILED" for record in records)
     if failed:
-        problems.append(f"{failed} of {len(results.records)} runs failed")
-    if scheduler.unreached:
-        problems.append(f"{len(scheduler.unreached)} were not reached")
-    if scheduler.computed or not uploader.up_to_date:
-        problems += _send(cfg, dataset, context, tracker, results, uploader, bool(problems))
-    _print(cfg, context, results, scheduler.unreached)
+        problems.append(f"{failed} of {len(records)} runs failed")
+    if sweep.unreached:
+        problems.append(f"{len(sweep.unreached)} were not reached")
+    if sweep.computed or not sweep.uploader.up_to_date:
+        problems += _send(cfg, dataset, sweep, failed=bool(problems))
+    _print(cfg, sweep)
     if problems:
         raise RunFailed("; ".join(problems))
 
 
-def _send(
-    cfg: DictConfig,
-    dataset: Dataset,
-    context: JobContext,
-    tracker: MLflowTracker,
-    results: Results,
-    uploader: Uploader,
-    failed: bool,
-) -> list[str]:
+def _send(cfg: DictConfig, dataset: Dataset, sweep: Scheduler, *, failed: bool) -> list[str]:
     """Send everything and the report; return what could not be done."""
+    tracker, uploader = sweep.tracker, sweep.uploader
     uploader.finish()
     if uploader.error is not None:
         waiting = sum(1 for _ in tracker.queue.waiting())
@@ -69,7 +52,8 @@ def _send(
         return []
     problems = []
     reader = RunReader(tracker.uri, str(tracker.directory))
-    compared = report.comparisons([r for r in results.records.values() if r.run_id])
+    tracked = [record for record in sweep.results.records.values() if record.run_id]
+    compared = report.comparisons(tracked)
     best = compared[0].best if len(compared) == 1 else None  # never one across data sets or splits
     try:
         page = report.write(reader, uploader.parent, Path(cfg.results), cfg.report.by).html
@@ -91,28 +75,23 @@ def _keep_model(reader: RunReader, best: Record, dataset: Dataset) -> None:
         if address.startswith("models:/"):
             name = re.sub(r"[^\w.-]+", "_", f"{best.model}-{dataset.name}")
             print(f"Model: {register(reader, best.run_id, address, name)}")
-    except UserError as error:
-        print(f"bench: no model is logged: {error}", file=sys.stderr)
     except Exception as error:
-        print(f"bench: no model is logged: {redacted(first_line(error))}", file=sys.stderr)
+        why = str(error) if isinstance(error, UserError) else redacted(first_line(error))
+        print(f"bench: no model is logged: {why}", file=sys.stderr)
 
 
-def _print(cfg: DictConfig, context: JobContext, results: Results, unreached: list[str]) -> None:
-    records = list(results.records.values())
-    if context.sweep.name:
-        print("", *report.summary(context.experiment, records), sep="\n")
+def _print(cfg: DictConfig, sweep: Scheduler) -> None:
+    """Print the table and the failures, and say where to read on."""
+    experiment, of = sweep.context.experiment, sweep.context.sweep
+    records = list(sweep.results.records.values())
+    if of.name:
+        print("", *report.summary(experiment, records), sep="\n")
     for line in report.failures(records):
         print(line)
-    if unreached:
-        print(f"Not reached ({len(unreached)}): {'; '.join(unreached)}")
-    if context.sweep.name:
-        print(*_where(cfg, context), sep="\n", flush=True)
-
-
-def _where(cfg: DictConfig, context: JobContext) -> list[str]:
-    """Return where to read on."""
-    sweep, experiment = context.sweep, context.experiment
-    folder = Path(cfg.results) / report.sweep_folder(experiment, sweep.id, sweep.description)
-    page = folder / "README.md"
-    read = [f"Report: {page} (and report.html beside it)"] if page.exists() else []
-    return [*read, f"Dashboard: python -m bench.ui {experiment.name}"]
+    if sweep.unreached:
+        print(f"Not reached ({len(sweep.unreached)}): {'; '.join(sweep.unreached)}")
+    if of.name:
+        folder = Path(cfg.results) / report.sweep_folder(experiment, of.id, of.description)
+        if (page := folder / "README.md").exists():
+            print(f"Report: {page} (and report.html beside it)")
+        print(f"Dashboard: python -m bench.ui {experiment.name}", flush=True)

@@ -3,7 +3,7 @@
     compose.plan     the command: composed, its axes found, checked
     protocol         which trials that makes, one batch after another (trials, search)
     Results          which of them have been run, and the records of the others as they end
-    Scheduler        runs those that are missing: here, or by Hydra's launcher (job_batch, job)
+    Scheduler        runs those that are missing: here, or by Hydra's launcher (job)
     Uploader         sends what ended to MLflow
     sweep_summary    the table, the report, the best run's model
 
@@ -28,7 +28,7 @@ from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import workers_at_most
 from bench.progress import Progress
 from bench.sweep.compose import Plan, plan
-from bench.sweep.context import JobContext
+from bench.sweep.job import JobContext
 from bench.sweep.overrides import key_of
 from bench.sweep.protocol import jobs_at_most, protocol
 from bench.sweep.results import Results
@@ -47,6 +47,8 @@ def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: 
     ----------
     config : DictConfig
         What it composes to before anything is swept over.
+    overrides : list of str
+        Its words.
     multirun : bool
         Whether a sweep was asked for (`-m`), or a single run.
     launch : callable
@@ -76,8 +78,20 @@ def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Lau
     features_of(dataset, cfg.features.names)
     trials = protocol(planned)  # refuses a model that is not for the data
     tracker: MLflowTracker = instantiate(cfg.tracking)
-    stored = tracker.prepare(experiment_of(cfg, dataset))
-    context = _context(planned, overrides, multirun, dataset, tracker)
+    experiment = experiment_of(cfg, dataset, planned.skipped)
+    stored = tracker.prepare(experiment)
+    sweep = _sweep(planned, dataset, overrides, multirun, tracker.queue.owner)
+    context = JobContext(
+        experiment,
+        sweep,
+        tracker.uri,
+        tracker.directory,
+        home=tracker.directory / ".sweeps" / f"{sweep.id}.{sweep.owner}",
+        deadline=None if cfg.sweep_seconds is None else time.time() + cfg.sweep_seconds,
+        job_seconds=cfg.job_seconds,
+        rerun=cfg.rerun,
+        fail_fast=cfg.fail_fast,
+    )
     print(f"{cfg.experiment.title}: {_extent(planned)} on {dataset.source}", flush=True)
 
     progress = Progress(jobs_at_most(planned))
@@ -92,35 +106,17 @@ def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Lau
             uploader.abandon("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     progress.close()
-    summarize(cfg, dataset, context, tracker, results, uploader, scheduler)
+    summarize(cfg, dataset, scheduler)
 
 
-def _context(
-    planned: Plan, overrides: list[str], multirun: bool, dataset: Dataset, tracker: MLflowTracker
-) -> JobContext:
-    cfg = planned.jobs[0]
-    words = shlex.join(["-m", *overrides] if multirun else overrides)
-    sweep = _sweep(planned, dataset, words, tracker.queue.owner)
-    seconds = cfg.sweep_seconds
-    return JobContext(
-        experiment_of(cfg, dataset, planned.skipped),
-        sweep,
-        tracker.uri,
-        tracker.directory,
-        planned.varied_all,
-        home=tracker.directory / ".sweeps" / f"{sweep.id}.{sweep.owner}",
-        deadline=None if seconds is None else time.time() + seconds,
-        job_seconds=cfg.job_seconds,
-        rerun=cfg.rerun,
-        fail_fast=cfg.fail_fast,
-    )
-
-
-def _sweep(planned: Plan, dataset: Dataset, words: str, owner: str) -> Sweep:
+def _sweep(
+    planned: Plan, dataset: Dataset, overrides: list[str], multirun: bool, owner: str
+) -> Sweep:
     """Return the sweep, whose identity is what it computes; a single run is one without a name."""
+    words = shlex.join(["-m", *overrides] if multirun else overrides)
     chosen = sorted(o for o in overrides_of(words) if not o.startswith("hydra"))
-    names = {name for cfg in planned.jobs for name in code_targets(computed(cfg, dataset.task))}
-    code = computed_by(code_version(tuple(sorted(names))))
+    targets = {name for cfg in planned.jobs for name in code_targets(computed(cfg, dataset.task))}
+    code = computed_by(code_version(tuple(sorted(targets))))
     parts = {"overrides": chosen, "data": dataset.digest, "code": code}
     name = f"{_swept(planned)}: {_extent(planned)}" if planned.multirun else ""
     return Sweep(digest(parts)[:12], name, words, owner)
@@ -129,38 +125,34 @@ def _sweep(planned: Plan, dataset: Dataset, words: str, owner: str) -> Sweep:
 def _swept(planned: Plan) -> str:
     """`linear over l2, split`, or `22 models`."""
     models = dict.fromkeys(cfg.hydra.runtime.choices.model for cfg in planned.jobs)
-    which = next(iter(models)) if len(models) == 1 else f"{len(models)} models"
+    if len(models) > 1:
+        return f"{len(models)} models"
     over = ", ".join(key.removeprefix("model.") for key in planned.varied_all)
-    return f"{which} over {over}" if over and len(models) == 1 else which
+    return f"{next(iter(models))} over {over}" if over else next(iter(models))
 
 
 def _extent(planned: Plan) -> str:
     """`12 runs`, or `at most 45 runs`."""
-    if not planned.selects:
-        return "1 run" if planned.total == 1 else f"{planned.total} runs"
-    return f"at most {jobs_at_most(planned)} runs"
+    if planned.selects:
+        return f"at most {jobs_at_most(planned)} runs"
+    return "1 run" if planned.total == 1 else f"{planned.total} runs"
 
 
 def _processes(cfg: DictConfig) -> int | None:
     """Return how many processes compute here, 1 being this one; None if others do elsewhere."""
-    launcher = cfg.hydra.launcher
-    kind = launcher._target_.rpartition(".")[2]
-    if kind == "BasicLauncher":
-        return 1
-    if kind != "JoblibLauncher":
+    kind = cfg.hydra.launcher._target_.rpartition(".")[2]
+    if kind not in ("BasicLauncher", "JoblibLauncher"):
         return None
-    processes = launcher.get("n_jobs") or 1
+    processes = cfg.hydra.launcher.get("n_jobs") or 1
     if processes == 1:
         return 1
     most, why = workers_at_most(cfg.threads)
     if not 0 < processes <= most:
         _say(f"jobs={processes}, but {most} work at a time: {why}")
         return most
-    if processes * cfg.threads > (os.cpu_count() or 1):
-        _say(
-            f"jobs={processes} of {cfg.threads} threads on {os.cpu_count()} cores: "
-            "times will say little"
-        )
+    cores = os.cpu_count() or 1
+    if processes * cfg.threads > cores:
+        _say(f"jobs={processes} of {cfg.threads} threads on {cores} cores: times will say little")
     return processes
 
 

@@ -25,33 +25,18 @@ from bench.sweep.compose import COMPUTED, REPEATS, Combination, as_dict
 from bench.sweep.overrides import CHOSEN
 from bench.tables import short
 from bench.task_models import hyperparameters_for, model_for
-from bench.tracking import Experiment, flatten
+from bench.tracking import Experiment, Record, flatten
 
 
 @dataclass(frozen=True)
 class Trial:
     """One job of a sweep.
 
-    Parameters
-    ----------
-    overrides : tuple of str
-        What chooses the groups; other trials may share it.
-    values : mapping
-        The trial's own values by key.
-    names : mapping of str to str
-        The choice of each group.
-    data : str
-        Digest of the data set.
-    code : mapping of str to str
-        Version of the code.
-    system : str
-        What is compared: model, features, and data by name and digest.
-    configuration : str
-        Digest of everything that does not vary between repeats.
-    limits : mapping of int to float
-        Validation errors by epoch above which the job is given up, and then has `pruned_digest`.
-    cfg : DictConfig
-        What `overrides` compose to.
+    `overrides` choose the groups, which other trials may share, and compose to `cfg`; `values` are
+    the trial's own, by key. `names` are the choices of the groups, `data` the digest of the data
+    set, `code` the version of the code. `system` is what is compared (model, features, and data by
+    name and digest), `configuration` the digest of everything that does not vary between repeats.
+    `limits` are validation errors by epoch above which the job is given up.
     """
 
     overrides: tuple[str, ...]
@@ -64,16 +49,31 @@ class Trial:
     system: str
     configuration: str
     limits: Mapping[int, float] = field(default_factory=dict)
-    pruned_digest: str | None = None
     cfg: DictConfig | None = field(default=None, compare=False, repr=False)
 
     @property
     def model(self) -> str:
+        """The choice of the model."""
         return self.names["model"]
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Its digest, and where it has limits that of the job as it is given up by them."""
+        if not self.limits:
+            return (self.digest,)
+        limits = {str(epoch): limit for epoch, limit in self.limits.items()}
+        return self.digest, digest({"job": self.digest, "limits": limits})
+
+    def record_in(self, records: Mapping[str, Record]) -> Record | None:
+        """Return its record, or that of it as it was given up."""
+        return next(filter(None, map(records.get, self.digests)), None)
 
 
 class Trials:
-    """Makes the trials of one combination, which is composed once: that takes 0.1 s."""
+    """Makes the trials of one combination, which is composed once: that takes 0.1 s.
+
+    `varied` are the keys that name a trial beside its model.
+    """
 
     def __init__(self, combination: Combination, varied: tuple[str, ...]) -> None:
         cfg = combination.cfg
@@ -88,12 +88,8 @@ class Trials:
         self.system = ", ".join([*parts, self.dataset.digest])  # one name may read several files
         model_of(cfg, self.names["model"], self.dataset.task)
         instantiate(cfg.split)(self.dataset)
-        build_design(
-            self.dataset,
-            cfg.features.names,
-            train_rows=np.array([], np.int64),
-            min_count=cfg.features.min_count,
-        )
+        none, min_count = np.array([], np.int64), cfg.features.min_count
+        build_design(self.dataset, cfg.features.names, train_rows=none, min_count=min_count)
         # A copy by value: interpolations such as ${seed} are resolved anew for each trial.
         self._part = OmegaConf.masked_copy(cfg, list(COMPUTED))
         OmegaConf.set_struct(self._part, False)
@@ -126,11 +122,18 @@ class Trials:
             data=self.dataset.digest,
             code=self.code,
             digest=job_digest(config, self.dataset.digest, self.code),
-            name=run_name(config, self.names, self.varied, simulated=self.dataset.simulated),
+            name=self._name(config),
             system=self.system,
             configuration=digest({"kept": kept, "system": self.system}),
             cfg=self.combination.cfg,
         )
+
+    def _name(self, config: Mapping[str, object]) -> str:
+        """Return the model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
+        values = flatten(config) | self.names
+        varied = [key for key in self.varied if key in values]
+        parts = [f"{key.rpartition('.')[2]}={short(values[key])}" for key in varied]
+        return " ".join([self.names["model"], *parts, *["(simulated)"] * self.dataset.simulated])
 
 
 def computed(cfg: DictConfig, task: str) -> dict[str, Any]:
@@ -143,24 +146,22 @@ def computed(cfg: DictConfig, task: str) -> dict[str, Any]:
 
 def model_of(cfg: DictConfig, name: str, task: str) -> BaseEstimator:
     """Return the model of a configuration; raise a UserError where it is not for `task`."""
-    model = instantiate(hyperparameters_for(as_dict(cfg.model), task))
-    fitted = model_for(model, task)
+    fitted = model_for(instantiate(hyperparameters_for(as_dict(cfg.model), task)), task)
     if fitted is None:
-        fitting = [n for n, of in _registered(task).items() if model_for(of, task) is not None]
-        raise UserError(f"model={name} is not for a {task} target; these are: {', '.join(fitting)}")
+        fitting = ", ".join(_registered_for(task))
+        raise UserError(f"model={name} is not for a {task} target; these are: {fitting}")
     return fitted
 
 
-def _registered(task: str) -> dict[str, BaseEstimator]:
-    """Return every model of conf/model as configured for `task`, by name."""
-    files = sorted(resources.files("conf").joinpath("model").iterdir(), key=lambda file: file.name)
-    configs = {file.name.removesuffix(".yaml"): yaml.safe_load(file.read_text()) for file in files}
-    return {
-        name: instantiate(
-            hyperparameters_for(config, task) | {key: 0 for key in config if key == "random_state"}
-        )
-        for name, config in configs.items()
-    }
+def _registered_for(task: str) -> Iterator[str]:
+    """Yield the name of each model of conf/model that is for `task`."""
+    files = resources.files("conf").joinpath("model").iterdir()
+    for name, file in sorted((file.name.removesuffix(".yaml"), file) for file in files):
+        config = hyperparameters_for(yaml.safe_load(file.read_text()), task)
+        if "random_state" in config:
+            config["random_state"] = 0
+        if model_for(instantiate(config), task) is not None:
+            yield name
 
 
 def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
@@ -180,9 +181,18 @@ def job_of(
     code: Mapping[str, str] | None = None,
     limits: Mapping[int, float] | None = None,
 ) -> Job:
-    """Return the job that a composed configuration describes."""
+    """Return the job that a composed configuration describes.
+
+    `code` is the sweep's version of the code, which may have the commit where a worker has not.
+    """
     features_of(dataset, cfg.features.names)
     config = computed(cfg, dataset.task)
+    model = model_of(cfg, names["model"], dataset.task)
+    here = code_version(code_targets(config))  # once its packages have been imported
+    if code and code["source"] != here["source"]:
+        raise UserError(
+            "the code here is not the code that the sweep was started with: start it again"
+        )
     return Job(
         names=choices_of(names, dataset),
         config=config,
@@ -190,23 +200,14 @@ def job_of(
         split=instantiate(cfg.split),
         features=tuple(cfg.features.names),
         min_count=cfg.features.min_count,
-        model=model_of(cfg, names["model"], dataset.task),
+        model=model,
         test=cfg.test,
         refit=cfg.refit,
         threads=cfg.threads,
         first_rows=cfg.first_rows,
-        code=_same_code(code_version(code_targets(config)), code or {}),
+        code=code or here,
         limits=limits or {},
     )
-
-
-def _same_code(here: Mapping[str, str], given: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the sweep's version of the code: it may have the commit where a worker has not."""
-    if given and given["source"] != here["source"]:
-        raise UserError(
-            "the code here is not the code that the sweep was started with: start it again"
-        )
-    return given or here
 
 
 def experiment_of(
@@ -214,27 +215,13 @@ def experiment_of(
 ) -> Experiment:
     """Return the experiment of a configuration; simulated data never share one with real data.
 
-    `skipped`: models that are left out, with the reason.
+    `skipped` are models that are left out, with the reason.
     """
-    suffix = "_simulated" if dataset.simulated else ""
     about = as_dict(cfg.experiment)
     question = {key: value for key, value in about.items() if key not in ("name", "description")}
     question |= {"skipped": dict(skipped or {}), "task": dataset.task}
     description = f"# {about['title']}\n\n{about['description']}"
-    return Experiment(about["name"] + suffix, description, question)
-
-
-def run_name(
-    config: Mapping[str, object],
-    choices: Mapping[str, str],
-    varied: tuple[str, ...],
-    *,
-    simulated: bool,
-) -> str:
-    """Return the model and what varied: `fm_sgd k=8 learning_rate=0.01`."""
-    values = flatten(config) | dict(choices)
-    shown = [f"{key.rpartition('.')[2]}={short(values[key])}" for key in varied if key in values]
-    return " ".join([choices["model"], *shown, *(["(simulated)"] if simulated else [])])
+    return Experiment(about["name"] + "_simulated" * dataset.simulated, description, question)
 
 
 def load_data(cfg: DictConfig) -> Dataset:

@@ -6,7 +6,7 @@ import threading
 import time
 
 from bench.errors import first_line
-from bench.sweep.context import JobContext
+from bench.sweep.job import JobContext
 from bench.sweep.results import Results
 from bench.tracking import MLflowTracker, redacted
 
@@ -20,12 +20,7 @@ PATIENCE_SECONDS = 90.0
 class Uploader:
     """Sends results to MLflow; the only part of a sweep that waits for it.
 
-    Attributes
-    ----------
-    parent : str or None
-        Id of the sweep's own run, once there is one.
-    error : str or None
-        Why the last attempt failed; what was not sent waits on disk.
+    `error` says why the last attempt failed; what was not sent waits on disk.
     """
 
     def __init__(self, context: JobContext, tracker: MLflowTracker, results: Results) -> None:
@@ -40,14 +35,15 @@ class Uploader:
 
     @property
     def parent(self) -> str | None:
+        """Id of the sweep's own run, once there is one."""
         return self._parents.get(self._context.sweep.id)
 
     def begin(self) -> None:
         """Make the sweep's own run, and send what sweeps that were killed left behind."""
         if self._begun:
             return
-        if self._context.sweep.name:
-            experiment, sweep = self._context.experiment, self._context.sweep
+        experiment, sweep = self._context.experiment, self._context.sweep
+        if sweep.name:
             self._parents[sweep.id] = self._tracker.begin_sweep(experiment, sweep)
         self._tracker.reconcile()
         self._tracker.queue.close_abandoned()
@@ -72,35 +68,29 @@ class Uploader:
                 self._join_shared()
             except Exception as error:  # what is not sent waits
                 self.error = redacted(first_line(error))
-            if self.error is not None:
                 self._next_attempt = time.monotonic() + RETRY_SECONDS
 
     def _join_shared(self) -> None:
         """Make what other sweeps computed, and have sent, part of this one."""
+        experiment = self._context.experiment
         for digest in list(self._results.shared):
-            record = self._tracker.queue.settled(self._context.experiment, digest)
+            record = self._tracker.queue.settled(experiment, digest)
             if record is not None and record.run_id:
-                self._tracker.join(self._context.experiment, record, self._context.sweep)
+                self._tracker.join(experiment, record, self._context.sweep)
                 self._results.records[digest] = record
                 del self._results.shared[digest]
 
     def ask(self, *, now: bool = False) -> None:
         """Ask the store for jobs that run on other disks: now and then, or now."""
-        results = self._results
-        if self._tracker.local or not results.pending - set(results.records):
+        if self._tracker.local or not self._results.pending - set(self._results.records):
             return
         with self._lock:
             if now or time.monotonic() >= self._next_question:
                 self._next_question = time.monotonic() + RETRY_SECONDS
                 try:
-                    results.collect_from_store()
+                    self._results.collect_from_store()
                 except Exception as error:  # it is asked again
                     self.error = redacted(first_line(error))
-
-    def work(self) -> None:
-        """Do once what a thread of its own does again and again."""
-        self.attempt()
-        self.ask()
 
     def finish(self) -> None:
         """Send everything, with patience; wait for what another sweep is about to send."""
@@ -133,9 +123,9 @@ class Uploader:
 
     def close(self, status: str, *, reported: bool = True) -> None:
         """End the sweep, and its own run if there is one; the next start reports what was not."""
-        context = self._context
+        sweep = self._context.sweep
         if self.parent is not None:
             self._tracker.end(self.parent, status)
-        if context.sweep.name:
+        if sweep.name:
             noted = status if reported else "RUNNING"
-            self._tracker.queue.note(context.experiment, context.sweep, noted)
+            self._tracker.queue.note(self._context.experiment, sweep, noted)

@@ -31,7 +31,6 @@ MAX_METRICS = 1000
 def entry_of(
     job: Job,
     outcome: Result | BaseException,
-    *,
     experiment: Experiment,
     sweep: Sweep,
     name: str,

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from bench.errors import UserError
 from bench.sweep import plan
-from bench.sweep.protocol import jobs_at_most, protocol, pruned_digest
+from bench.sweep.protocol import jobs_at_most, protocol
 from bench.sweep.trials import Trial, Trials, job_of, load_data
 from bench.tracking import Record
 
@@ -21,7 +21,7 @@ def record(
     trial: Trial, error: float, curve: dict[int, float] | None = None, status: str = "FINISHED"
 ) -> Record:
     curves = {"validation_mse": curve} if curve else {}
-    digest = trial.pruned_digest if status == "PRUNED" else trial.digest
+    digest = trial.digests[-1] if status == "PRUNED" else trial.digest
     tags = {"digest": digest}
     return Record(
         "",
@@ -177,11 +177,11 @@ def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_wa
 
     command = ["model=fm_als", "search=default", "budget=24", "search.startup=4", "model.l2_w=5"]
     pruned = gone_through(command, with_pruning)
-    assert any(t.pruned_digest for batch in pruned for t in batch)
+    assert any(t.limits for batch in pruned for t in batch)
     # The same when everything has been computed in full before.
     assert gone_through(command, lambda t: record(t, curve_of(t)[19], curve_of(t))) == pruned
     last = pruned[-2][0]
-    assert last.pruned_digest == pruned_digest(last.digest, last.limits)
+    assert len(set(last.digests)) == 2 and last.digests[0] == last.digest
 
 
 def test_ranges_on_the_command_line_are_searched() -> None:
