@@ -89,11 +89,6 @@ class Task:
         """Name of the learning curve that stops, prunes and is drawn."""
         return f"validation_{self.loss}"
 
-    @property
-    def train_curve(self) -> str:
-        """Name of the learning curve on the rows that are fitted."""
-        return f"train_{self.loss}"
-
 
 def squared_errors(y: ArrayLike, prediction: ArrayLike, scale: Scale) -> Losses:
     """Return the (n_rows,) squared errors of predictions clipped to `scale`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from functools import cache as memoize
 from pathlib import Path
 
 import numpy as np
@@ -95,22 +94,16 @@ def items_100k(folder: Path) -> pd.DataFrame:
 def splits_100k(folder: Path, ratings_: pd.DataFrame) -> LazySplits:
     """As the files `*.base` and `*.test` have them, in their order."""
 
-    @memoize
-    def row_of() -> pd.Index:
-        return pd.MultiIndex.from_frame(ratings_)
-
-    def rows(name: str) -> Rows:
-        part = ratings(folder / name, "\t", header=False)
-        positions = row_of().get_indexer(pd.MultiIndex.from_frame(part))
-        if (positions < 0).any():
-            line = 1 + int(np.argmax(positions < 0))
-            raise UserError(
-                f"{folder / name}, line {line}: this rating is not in {folder / 'u.data'}"
-            )
-        return positions
-
-    def make(name: str) -> tuple[Rows, Rows]:
-        return rows(f"{name}.base"), rows(f"{name}.test")
+    def make(name: str) -> tuple[Rows, ...]:
+        row_of, parts = pd.MultiIndex.from_frame(ratings_), []
+        for path in (folder / f"{name}.base", folder / f"{name}.test"):
+            part = ratings(path, "\t", header=False)
+            rows = row_of.get_indexer(pd.MultiIndex.from_frame(part))
+            if (rows < 0).any():
+                line = 1 + int(np.argmax(rows < 0))
+                raise UserError(f"{path}, line {line}: this rating is not in {folder / 'u.data'}")
+            parts.append(rows)
+        return tuple(parts)
 
     return LazySplits(SPLITS_100K, make, "files of MovieLens-100K, as published")
 

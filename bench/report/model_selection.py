@@ -190,7 +190,8 @@ def configurations(records: Sequence[Record]) -> list[Configuration]:
     """Return runs of one data set, task and split, those that repeat each other together."""
     grouped: dict[tuple, dict[tuple, Record]] = defaultdict(dict)
     for r in records:
-        params = tuple(sorted((k, v) for k, v in r.params.items() if _is_setting(k)))
+        own = {k: v for k, v in r.params.items() if not k.startswith(("data.", "split."))}
+        params = tuple(sorted((k, v) for k, v in own.items() if k not in RUN_ONLY))
         repeats = grouped[r.model, r.tags.get("features", ""), r.modified, params]
         repeat = (r.tags.get("split"), *(r.params.get(key) for key in REPEATED))
         if repeat not in repeats or (r.finished and r.test_error is not None):
@@ -209,7 +210,10 @@ def differs_from_default(model: str, task: str, key: str, value: str) -> bool:
     if not key.startswith("model.") or key == "model._target_":
         return False
     default = model_defaults(model, task).get(key, "None")
-    return not default.startswith("${") and not _same(default, value)
+    try:
+        return float(default) != float(value)
+    except ValueError:
+        return default != value and not default.startswith("${")
 
 
 @cache
@@ -246,11 +250,6 @@ def _rank(configuration: Configuration) -> tuple[bool, float]:
     by_test = configuration.validation_error is None
     error = configuration.test_error if by_test else configuration.validation_error
     return by_test, ranked(error)
-
-
-def _is_setting(key: str) -> bool:
-    """Return whether a parameter is part of a configuration; data and split are apart."""
-    return key not in RUN_ONLY and not key.startswith(("data.", "split."))
 
 
 def _chosen(of: list[Configuration]) -> list[Choice]:
@@ -297,11 +296,3 @@ def _split_labels(grouped: dict[tuple, list[Record]]) -> dict[tuple, str]:
         finished = [r for r in records if r.finished] or records
         labels[key] = " ".join([split_names(finished), *differing])
     return labels
-
-
-def _same(one: str, other: str) -> bool:
-    """Return whether two tracked values are equal, as numbers where they are numbers."""
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return one == other

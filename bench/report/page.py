@@ -220,13 +220,9 @@ def _reading(comparison: Comparison) -> str:
 
 
 def _not_refitted(rows: Sequence[Choice]) -> str:
-    kept = [
-        row.model
-        for row in rows
-        if row.chosen.params.get("refit") == "False" and row.chosen.validation_error is not None
-    ]
-    names = ", ".join(map(code, dict.fromkeys(kept)))
-    said = f" Of {names} the fit that was validated is tested itself (`refit=false`)."
+    chosen = [row.chosen for row in rows if row.chosen.params.get("refit") == "False"]
+    kept = dict.fromkeys(code(c.model) for c in chosen if c.validation_error is not None)
+    said = f" Of {', '.join(kept)} the fit that was validated is tested itself (`refit=false`)."
     return said if kept else ""
 
 
@@ -248,24 +244,17 @@ def _missing(subject: Subject) -> list[str]:
 
 def _foot(records: Sequence[Record]) -> str:
     """Return code, machines and threads of the runs; several where they differ."""
-    codes = Counter(_code_of(r) for r in records)
-    machines = Counter(
-        ", ".join(
-            escaped(f"{k[4:]} {v}")
-            for k, v in sorted(r.tags.items())
-            if k.startswith("env.") and k != "env.host"
-        )
-        for r in records
-    )
+    codes: Counter[str] = Counter()
+    machines: Counter[str] = Counter()
+    for r in records:
+        commit = f", commit {r.tags['code.commit'][:12]}" if "code.commit" in r.tags else ""
+        source = f"source {r.tags.get('code.source', '')[:12]}{commit}"
+        codes[escaped(source + (", modified" if r.modified else ""))] += 1
+        env = {k[4:]: v for k, v in sorted(r.tags.items()) if k.startswith("env.")}
+        env.pop("host", None)
+        machines[", ".join(escaped(f"{k} {v}") for k, v in env.items())] += 1
     threads = sorted({escaped(r.tags.get("threads", MISSING)) for r in records})
     return f"Threads: {', '.join(threads)}. Code: {_counted(codes)}. Machine: {_counted(machines)}."
-
-
-def _code_of(record: Record) -> str:
-    tags = record.tags
-    commit = f", commit {tags['code.commit'][:12]}" if "code.commit" in tags else ""
-    modified = ", modified" if record.modified else ""
-    return escaped(f"source {tags.get('code.source', '')[:12]}{commit}{modified}")
 
 
 def _counted(things: Counter[str]) -> str:

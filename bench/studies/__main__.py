@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import checked, exit_status
-from bench.identity import ROOT
+from bench.identity import ROOT, computed_by
 from bench.studies import STUDIES
 from bench.studies.study import Record, Study
 from fm.validation import check_choice, check_integer
@@ -55,10 +55,9 @@ def _study(name: str) -> Study:
 
 def _going_on(path: Path, now: Record, any_code: bool) -> Record:
     """Return what `path` has of the same machine, code and repeats, else an empty record."""
-    if not path.exists():
-        return now
-    kept = Record.read(path)
-    return kept if kept.same_origin(now, any_code=any_code) else now
+    kept = Record.read(path) if path.exists() else now
+    same = (kept.machine, kept.repeats) == (now.machine, now.repeats)
+    return kept if same and (any_code or computed_by(kept.code) == computed_by(now.code)) else now
 
 
 if __name__ == "__main__":

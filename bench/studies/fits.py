@@ -182,8 +182,5 @@ def _ended(
     epoch = float(np.median(np.diff(ends))) if len(ends) > 1 else None
     mse = [rows.mse(prediction)] if mse is None else mse
     some = [float(p) for p in prediction[:KEPT_PREDICTIONS]]
-    return Fit(ends, mse, epoch, predicting.seconds, memory, _oracle(rows), some)
-
-
-def _oracle(rows: Rows) -> float:
-    return np.nan if rows.expected is None else rows.mse(rows.expected)
+    oracle = np.nan if rows.expected is None else rows.mse(rows.expected)
+    return Fit(ends, mse, epoch, predicting.seconds, memory, oracle, some)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.errors import DataUnavailable, UserError
 from bench.files import write_text
-from bench.identity import code_version, computed_by
+from bench.identity import code_version
 from bench.measure import environment
 from bench.progress import say
 from bench.report.figures.style import GREY, LEGEND, OUTSIDE, Drawing, look
@@ -151,11 +151,6 @@ class Record:
             raise UserError(f"there is no {path}: measure first, without --draw") from None
         except (ValueError, TypeError) as error:
             raise UserError(f"{path} is no record of a study ({error}): move it away") from None
-
-    def same_origin(self, other: Self, *, any_code: bool = False) -> bool:
-        """Return whether both were measured on one machine, by one code, with as many repeats."""
-        mine, theirs = ((r.machine, r.repeats) for r in (self, other))
-        return mine == theirs and (any_code or computed_by(self.code) == computed_by(other.code))
 
     def write(self, path: Path) -> None:
         """Write JSON with a line a measurement."""
