@@ -236,9 +236,7 @@ def _above(of: Mapping[str, Any] | None) -> str:
 
 BENCHMARKS = [Benchmark.read(name) for name in ORDER]
 CONTEXT_RUNS: dict[str, partial] = {
-    _context(model, n): partial(
-        measure_run, [CONTEXTS, f"model={model}", f"data.n_fields={n}"], None
-    )
+    _context(model, n): partial(measure_run, [CONTEXTS, f"model={model}", f"data.n_fields={n}"])
     for model in CONTEXT_MODELS
     for n in N_FIELDS
 }

@@ -7,7 +7,6 @@ their sources.
 from __future__ import annotations
 
 import itertools
-import os
 import shlex
 import subprocess
 import sys
@@ -101,7 +100,6 @@ class Benchmark:
     about : protocol, and what is weak about it.
     metrics : name in tracked runs -> heading; the first is what is compared.
     higher : metrics of which higher is better.
-    variable : environment variable that names the folder of data sets that are not fetched.
     command : words of `python -m bench` that all its runs have.
     """
 
@@ -112,7 +110,6 @@ class Benchmark:
     command: str
     rows: Sequence[Row]
     published: Sequence[Published] = ()
-    variable: str | None = None
     higher: Sequence[str] = ()
 
     @classmethod
@@ -134,20 +131,19 @@ class Benchmark:
             head = f"{self.name}: {row.name}"
             kinds = [("", measure_run), *[("curve ", measure_curve)] * row.curve]
             of |= {
-                f"{head}, {kind}{run}": partial(measure, self.words(row, run), self.variable)
+                f"{head}, {kind}{run}": partial(measure, self.words(row, run))
                 for kind, measure in kinds
                 for run in row.runs
             }
         return of
 
 
-def measure_run(words: Sequence[str], variable: str | None, _: Context) -> dict[str, Any] | str:
+def measure_run(words: Sequence[str], _: Context) -> dict[str, Any] | str:
     """Make a run, and return what was tracked of it; why, where it failed."""
-    _needs(variable)
-    _make(words)
     trial, cfg = _trial(words)
-    reader = RunReader(directory=str(ROOT / "results"))
     experiment = experiment_of(cfg, load_data(cfg))
+    _make(words)
+    reader = RunReader(directory=str(ROOT / "results"))
     records = {r.digest: r for r in reader.records(reader.experiment(experiment.name))}
     if trial.digest not in records:
         raise FileNotFoundError(f"`python -m bench {shlex.join(words)}` gave no result")
@@ -171,12 +167,11 @@ def tracked(record: Record) -> dict[str, Any]:
     }
 
 
-def measure_curve(words: Sequence[str], variable: str | None, _: Context) -> dict[str, Any]:
+def measure_curve(words: Sequence[str], _: Context) -> dict[str, Any]:
     """Return RMSE on the test rows after each sweep, and the CPU seconds of the fit until then.
 
     A model that shows no sweeps is fitted anew with an eighth, a quarter, half and all of them.
     """
-    _needs(variable)
     trial, cfg = _trial(words)
     dataset = load_data(cfg)
     job = job_of(cfg, trial.names, dataset)
@@ -210,11 +205,6 @@ def measure_curve(words: Sequence[str], variable: str | None, _: Context) -> dic
 def _make(words: Sequence[str]) -> None:
     command = [sys.executable, "-m", "bench", *words, "keep_model=false"]
     subprocess.run(command, check=False, cwd=ROOT)
-
-
-def _needs(variable: str | None) -> None:
-    if variable and not os.environ.get(variable):
-        raise FileNotFoundError(f"{variable} names no folder of this data set")
 
 
 def _trial(words: Sequence[str]) -> tuple[Trial, DictConfig]:

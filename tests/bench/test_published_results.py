@@ -70,11 +70,11 @@ def test_a_run_is_made_by_the_harness_and_read_by_its_digest(
             return [record]
 
     monkeypatch.setattr(published_runs, "RunReader", Reader)
-    measured = measure_run(PLANTED, None, Context(1, {}))
+    measured = measure_run(PLANTED, Context(1, {}))
     assert commands == [PLANTED]
     assert measured["values"] == {RMSE: 0.9} and measured["code"] == "abcabcabcabc"
     with pytest.raises(FileNotFoundError, match="gave no result"):
-        measure_run([*PLANTED, "seed=1"], None, Context(1, {}))
+        measure_run([*PLANTED, "seed=1"], Context(1, {}))
 
 
 def test_without_the_data_a_part_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,15 +83,15 @@ def test_without_the_data_a_part_says_why(monkeypatch: pytest.MonkeyPatch) -> No
     study = replace(STUDY, parts=[Part("Douban", DOUBAN.measures(), partial(sections, DOUBAN))])
     study.measure(record, lambda: None)
     (section,) = study.sections(record.values)
-    assert section.text == "Skipped: DOUBAN_DIR names no folder of this data set."
+    assert section.text.startswith("Skipped: Douban is not fetched: put douban.train.csv")
 
 
 def test_a_learning_curve_ends_at_the_error_of_the_run() -> None:
-    curve = measure_curve(PLANTED, None, Context(1, {}))
+    curve = measure_curve(PLANTED, Context(1, {}))
     assert len(curve["seconds"]) == len(curve["rmse"]) == 4
     assert np.all(np.diff(curve["seconds"]) >= 0) and np.all(curve["rmse"] > 0)
     others = [*PLANTED[:6], "model=peer_sklearn_boosting", "model.n_iter=16", *PLANTED[-1:]]
-    curve = measure_curve(others, None, Context(1, {}))
+    curve = measure_curve(others, Context(1, {}))
     assert len(curve["seconds"]) == len(set(curve["rmse"])) == 4
 
 
