@@ -191,19 +191,16 @@ def findings(article: Article) -> str:
             f"(expected: {floor:.4f}), which no model can be expected to beat."
         )
     needed = ("vw_crossed", "vw_rank", "vw_linear", "linear")
+    reported = [article.published(name) for name in needed[:2]]
     values = {
         (name, of): value
-        for name in article.measured
+        for name in needed
         for of in (FIRST, WHOLE, RAW)
         if (value := article.metric(name, of)) is not None
     }
-    reported = [article.published(name) for name in needed[:2]]
-    if (
-        None in reported
-        or not {(n, of) for n in needed for of in (FIRST, WHOLE, RAW)} <= values.keys()
-    ):
+    if None in reported or len(values) < 3 * len(needed):
         return ""
-    tested = [name for name in article.measured if (name, WHOLE) in values]
+    tested = [name for name in article.measured if article.metric(name, WHOLE) is not None]
     best = min(tested, key=lambda model: ranked(article.metric(model, RATING.selection_metric)))
     linear = values["linear", WHOLE]
     gain = linear - values["vw_rank", WHOLE]
