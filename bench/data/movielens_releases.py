@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import yaml
 
 from bench.data import movielens_files
-from bench.data.dataset import Dataset, LazySplits
+from bench.data.dataset import Dataset
 from bench.data.download import install, verify
 from bench.data.simulate import planted
 from bench.errors import DataUnavailable, UserError, checked
@@ -34,35 +33,26 @@ SHARED = (
 )
 
 
+LICENCES = {"closed": CLOSED, "shared": SHARED}
+
+
 @dataclass(frozen=True)
 class Release:
-    """One published data set.
+    """One published data set; `movielens.yaml` has them all, and says what each attribute is.
 
-    Attributes
-    ----------
-    name, title : as `data=` has it, and as people call it.
-    archive, md5 : the zip archive, without its suffix; None: that one is renewed from time to time,
-        and the file beside it has its checksum.
-    n_ratings : as the release's README says; None: it changes, or `files` has checksums.
-    files : what is read -> its sha256, or None where it was not published.
-    ratings : file of ratings, its separator, and whether it has a header.
-    users, items, splits : what reads them from the folder.
-    licence : conditions of use in a sentence; the README has the whole.
-    directory : in the archive, where it is not called as the archive is.
+    `files` are those that are read -> their sha256, or None where it was not published.
     """
 
     name: str
     title: str
     archive: str
-    md5: str | None
-    n_ratings: int | None
-    files: Mapping[str, str | None]
     scale: tuple[float, float]
     ratings: tuple[str, str, bool]
-    items: Callable[[Path], pd.DataFrame]
-    users: Callable[[Path], pd.DataFrame] | None = None
-    splits: Callable[[Path, pd.DataFrame], LazySplits] | None = None
-    licence: str = CLOSED
+    md5: str | None = None
+    n_ratings: int | None = None
+    films: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    licence: str = "closed"
     directory: str | None = None
 
     @property
@@ -76,70 +66,19 @@ class Release:
         return f"{self.name.upper()}_DIR"
 
 
-SINCE_20M: dict[str, Any] = {
-    "files": dict.fromkeys(("ratings.csv", "movies.csv")),
-    "scale": (0.5, 5.0),
-    "ratings": ("ratings.csv", ",", True),
-    "items": partial(movielens_files.titles, name="movies.csv", separator=",", header=True),
-    "licence": SHARED,
-}
-"""CSV with a header, titles in quotes where they have commas, half stars, UTF-8."""
-RELEASES = {
-    release.name: release
-    for release in (
-        Release(
-            "ml100k",
-            "MovieLens-100K",
-            "ml-100k",
-            "0e33842e24a9c977be4e0107933c0723",
-            None,
-            files=movielens_files.SHA256_100K,
-            scale=(1.0, 5.0),
-            ratings=("u.data", "\t", False),
-            users=movielens_files.users_100k,
-            items=movielens_files.items_100k,
-            splits=movielens_files.splits_100k,
-        ),
-        Release(
-            "ml1m",
-            "MovieLens 1M",
-            "ml-1m",
-            "c4d9eecfca2ab87c1945afe126590906",
-            1_000_209,
-            files=dict.fromkeys(("ratings.dat", "users.dat", "movies.dat")),
-            scale=(1.0, 5.0),
-            ratings=("ratings.dat", "::", False),
-            users=movielens_files.users_1m,
-            items=partial(
-                movielens_files.titles, name="movies.dat", separator="::", encoding="latin-1"
-            ),
-        ),
-        Release(
-            "ml10m",
-            "MovieLens 10M",
-            "ml-10m",
-            "ce571fd55effeba0271552578f2648bd",
-            10_000_054,
-            files=dict.fromkeys(("ratings.dat", "movies.dat")),
-            scale=(0.5, 5.0),
-            ratings=("ratings.dat", "::", False),
-            items=partial(movielens_files.titles, name="movies.dat", separator="::"),
-            splits=movielens_files.splits_10m,
-            directory="ml-10M100K",
-        ),
-        *(
-            Release(f"ml{size}m", f"MovieLens {size}M", f"ml-{size}m", md5, n, **SINCE_20M)
-            for size, md5, n in (
-                (20, "cd245b17a1ae2cc31bb14903e1204af3", 20_000_263),
-                (25, "6b51fb2759a8657d3bfcbfc42b592ada", 25_000_095),
-                (32, "d472be332d4daa821edc399621853b57", 32_000_204),
-            )
-        ),
-        Release(
-            "ml_latest_small", "MovieLens latest-small", "ml-latest-small", None, None, **SINCE_20M
-        ),
-    )
-}
+def _releases() -> dict[str, Release]:
+    declared = yaml.safe_load(Path(__file__).with_name("movielens.yaml").read_text("utf-8"))
+    more: dict[str, dict] = {"ml100k": movielens_files.SHA256_100K, "ml1m": {"users.dat": None}}
+    releases = {}
+    for name, given in declared.items():
+        read = [given["ratings"][0], *([given["films"]["name"]] if "films" in given else [])]
+        releases[name] = Release(name, **given, files=dict.fromkeys(read) | more.get(name, {}))
+    return releases
+
+
+RELEASES = _releases()
+USERS = {"ml100k": movielens_files.users_100k, "ml1m": movielens_files.users_1m}
+SPLITS = {"ml100k": movielens_files.splits_100k, "ml10m": movielens_files.splits_10m}
 
 
 def movielens(
@@ -200,18 +139,22 @@ def load(
             else f"delete {folder} to have it downloaded again"
         )
         raise UserError(f"{error}; {remedy}") from error
-    splits = release.splits(folder, ratings) if release.splits else {}
+    tables = {"user": USERS[release.name](folder)} if release.name in USERS else {}
+    if release.films:
+        tables["item"] = movielens_files.titles(folder, **release.films)
+    else:
+        tables["item"] = movielens_files.items_100k(folder)
+    splits = SPLITS[release.name](folder, ratings) if release.name in SPLITS else {}
     return Dataset(
         name=release.name,
         rows=ratings,
-        scale=release.scale,
+        scale=(release.scale[0], release.scale[1]),
         source=f"{release.title}, as published by GroupLens",
-        tables=({"user": release.users(folder)} if release.users else {})
-        | {"item": release.items(folder)},
+        tables=tables,
         time="timestamp",
         splits=splits,
         default_split=next(iter(splits), None),
-        licence=release.licence,
+        licence=LICENCES[release.licence],
     )
 
 
@@ -231,4 +174,4 @@ def _install(release: Release, url: str, folder: Path) -> None:
             f"{release.title} is neither given nor cached, and {error}. To provide it, extract "
             f"{archive} anywhere and set {release.variable} to the folder, or move that to {folder}"
         ) from error
-    print(f"{release.licence} The whole: {folder}/README*", file=sys.stderr, flush=True)
+    print(f"{LICENCES[release.licence]} The whole: {folder}/README*", file=sys.stderr, flush=True)
