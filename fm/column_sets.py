@@ -23,7 +23,7 @@ class Piece:
 
     def __init__(
         self,
-        rows: IntArray,
+        rows: IntArray | slice,
         levels: IntArray,
         values: RealArray | None,
         n_levels: int,
@@ -33,8 +33,8 @@ class Piece:
 
         ones : as many as rows of the matrix, shared by all pieces.
         """
-        self.rows, self.values = _span(rows), values
-        self._levels, self.n, self._ones = levels.astype(np.intp), len(rows), ones[: len(rows)]
+        self.rows, self.values, self.n = rows, values, len(levels)
+        self._levels, self._ones = levels.astype(np.intp), ones[: self.n]
         order = np.argsort(levels, kind="stable").astype(np.int32)
         starts = np.concatenate([[0], np.cumsum(np.bincount(levels, minlength=n_levels))])
         parts = self._ones, order, starts.astype(np.int32)
@@ -81,12 +81,68 @@ class Piece:
         return np.diff(self._sums.indptr)
 
 
+class ScatteredPiece(Piece):
+    """All entries of a set in few rows here and there, sorted by column.
+
+    Bags of words have many such sets. What counts is the number of calls, not the order of rows.
+    """
+
+    rows: IntArray
+
+    def __init__(
+        self, rows: IntArray, levels: IntArray, values: RealArray | None, n_levels: int
+    ) -> None:
+        order = np.argsort(levels, kind="stable")
+        self.rows, self.n = rows[order].astype(np.intp), len(rows)
+        self.values = None if values is None else values[order]
+        self._counts = np.bincount(levels, minlength=n_levels)
+        self._some = np.flatnonzero(self._counts)
+        self._starts = (np.cumsum(self._counts) - self._counts)[self._some]
+
+    def weigh(self, weight: FloatArray | None) -> None:
+        """Take over the weights of all rows (n_rows,), or None for 1."""
+        self._weight = None if weight is None else weight[self.rows]
+
+    def repeat(self, t: RealArray) -> RealArray:
+        """Return t_l for the column l of each entry, t (..., n_columns)."""
+        return t.repeat(self._counts, axis=-1)
+
+    def spread(self, t: RealArray, out: RealArray | None = None) -> RealArray:
+        """Return x t_l for the column l of each entry, t (..., n_columns)."""
+        spread = self.repeat(t)
+        return spread if self.values is None else np.multiply(spread, self.values, out=spread)
+
+    def weighted(self, u: RealArray) -> RealArray:
+        """Return s u for the weight s of each entry's row, u (..., n); u itself if all are 1."""
+        return u if self._weight is None else u * self._weight
+
+    def added(self, u: RealArray) -> RealArray:
+        """Return the sum of u (..., n) over each column's entries."""
+        sums = np.add.reduceat(u, self._starts, axis=-1)
+        if len(self._some) == len(self._counts):
+            return sums
+        total = np.zeros((*u.shape[:-1], len(self._counts)), u.dtype)
+        total[..., self._some] = sums
+        return total
+
+    def squares(self, u: RealArray) -> FloatArray:
+        """Return the sum over each column's entries of s x^2 u."""
+        u = u if self.values is None else u * self.values**2
+        return self.added(self.weighted(u)).astype(np.float64, copy=False)
+
+    def counts(self) -> IndexArray:
+        """Return the number of entries of each column."""
+        return self._counts
+
+
 class SingleColumn(Piece):
     """The same where the set is one column: sums are dot products."""
 
-    def __init__(self, rows: IntArray, values: RealArray | None, ones: RealArray) -> None:
-        self.rows, self.n = _span(rows), len(rows)
-        self.values = self._x = ones[: self.n] if values is None else values
+    def __init__(
+        self, rows: IntArray | slice, values: RealArray | None, n: int, ones: RealArray
+    ) -> None:
+        self.rows, self.n = rows, n
+        self.values = self._x = ones[:n] if values is None else values
 
     def weigh(self, weight: FloatArray | None) -> None:
         """Take over the weights of all rows (n_rows,), or None for 1."""
@@ -113,6 +169,30 @@ class SingleColumn(Piece):
         return np.array([self.n])
 
 
+def _pieces(
+    rows: IntArray, levels: IntArray, values: RealArray | None, n_levels: int, ones: RealArray
+) -> list[Piece]:
+    """Return the entries in pieces of about `PIECE`."""
+    step = max(PIECE, 2 * n_levels)
+    pieces: list[Piece] = []
+    for first in range(0, len(rows), step):
+        some = slice(first, first + step)
+        span, own = _span(rows[some]), None if values is None else values[some]
+        if n_levels == 1:
+            pieces.append(SingleColumn(span, own, len(rows[some]), ones))
+        elif len(rows) <= step and not isinstance(span, slice):
+            pieces.append(ScatteredPiece(span, levels, own, n_levels))
+        else:
+            pieces.append(Piece(span, levels[some], own, n_levels, ones))
+    return pieces
+
+
+def _span(rows: IntArray) -> IntArray | slice:
+    """Return the rows as a slice if they are consecutive."""
+    full = rows[-1] - rows[0] + 1 == len(rows)
+    return slice(int(rows[0]), int(rows[-1]) + 1) if full else rows.astype(np.intp)
+
+
 class ColumnSet:
     """Columns of which no two share a row, with the pieces of their entries.
 
@@ -137,16 +217,7 @@ class ColumnSet:
         self.in_every_row = len(rows) == len(ones)
         if values is not None:
             values = values.astype(ones.dtype)
-        step = max(PIECE, 2 * n)
-        self.pieces: list[Piece] = []
-        for first in range(0, len(rows), step):
-            some = slice(first, first + step)
-            of_piece = None if values is None else values[some]
-            self.pieces.append(
-                SingleColumn(rows[some], of_piece, ones)
-                if n == 1
-                else Piece(rows[some], levels[some], of_piece, n, ones)
-            )
+        self.pieces = _pieces(rows, levels, values, n, ones)
         self._ones, self.counts = ones, np.zeros(n, np.intp)
         for piece in self.pieces:
             self.counts += piece.counts()
@@ -158,9 +229,3 @@ class ColumnSet:
         for piece in self.pieces:
             piece.weigh(weight)
             self.weights += piece.squares(self._ones[: piece.n])
-
-
-def _span(rows: IntArray) -> IntArray | slice:
-    """Return the rows as a slice if they are consecutive."""
-    full = rows[-1] - rows[0] + 1 == len(rows)
-    return slice(int(rows[0]), int(rows[-1]) + 1) if full else rows

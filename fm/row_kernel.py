@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike
 
 from fm.arrays import FloatArray, RealArray
 from fm.block_kernel import Residual
-from fm.column_sets import ColumnSet, Piece
+from fm.column_sets import ColumnSet, Piece, ScatteredPiece
 from fm.threads import Map
 
 
@@ -149,20 +149,23 @@ class RowKernel:
         """Draw theta of one set, coordinate after coordinate, and have q and e follow."""
         own = theta[members.columns].T.copy()
         deviation = own - (mean[:, None] if mean.ndim == 1 else mean.T)
-        noise = None if rng is None else rng.standard_normal(own.shape)
+        precision = precision / alpha
+        noise = None if rng is None else rng.standard_normal(own.shape) / np.sqrt(alpha)
+        if members.pieces and isinstance(members.pieces[0], ScatteredPiece):
+            own += self._step(members, members.pieces[0], e, own, deviation, precision, noise)
+            theta[members.columns] = own.T
+            return
         passes = [_Pass(piece, self.q, e) for piece in members.pieces]
         step = None
         for j in range(len(own)):
             sums = each(lambda one, j=j, step=step: one.advance(step, j, own[j]), passes)
-            slope = np.zeros(own.shape[1])
-            total = members.weights.copy() if j == 0 else np.zeros(own.shape[1])
+            slope, total = np.zeros(own.shape[1]), np.full(own.shape[1], precision[j, j])
+            total += 0.0 if j else members.weights
             for she, shh in sums:
                 slope += she
                 if j:
                     total += shh
-            total *= alpha
-            total += precision[j, j]
-            step = alpha * slope - precision[j] @ deviation
+            step = slope - precision[j] @ deviation
             if noise is not None:
                 step += noise[j] * np.sqrt(total)
             step /= np.where(total > 0, total, 1)
@@ -171,6 +174,56 @@ class RowKernel:
         for _ in each(lambda one: one.finish(step), passes):
             pass
         theta[members.columns] = own.T
+
+    def _step(
+        self,
+        members: ColumnSet,
+        piece: ScatteredPiece,
+        e: FloatArray,
+        own: FloatArray,
+        deviation: FloatArray,
+        precision: FloatArray,
+        noise: FloatArray | None,
+    ) -> FloatArray:
+        """Return the change (k + 1, n_columns) of a set of scattered rows; q and e follow.
+
+        The factors' h do not depend on what is drawn here, so that all are looked up at once.
+        """
+        q = self.q.take(piece.rows, axis=1, mode="clip")
+        own_e = e.take(piece.rows, mode="clip")
+        h = q - piece.spread(own[1:].astype(q.dtype, copy=False))
+        if piece.values is not None:
+            h *= piece.values
+        weighted = piece.weighted(h)
+        total = np.diag(precision)[:, None] + np.vstack(
+            [members.weights, piece.added(weighted * h)]
+        )
+        pull = -(precision @ deviation)
+        if noise is not None:
+            pull += noise * np.sqrt(total)
+        total[total == 0] = 1
+        change, product = np.empty_like(own), np.empty_like(own_e)
+        for j, step in enumerate(change):
+            if j:
+                np.multiply(weighted[j - 1], own_e, out=product)
+            else:
+                product[:] = piece.weighted(own_e)
+                if piece.values is not None:
+                    product *= piece.values
+            np.add(piece.added(product), pull[j], out=step)
+            step /= total[j]
+            pull -= precision[:, j, None] * step
+            if j:
+                effect = piece.repeat(step)
+                effect *= h[j - 1]
+            else:
+                effect = piece.spread(step)
+            own_e -= effect
+        e[piece.rows] = own_e
+        q += piece.spread(change[1:])
+        for all_q, own_q in zip(self.q, q, strict=True):
+            all_q[piece.rows] = own_q
+        return change
 
 
 class OwnSums:

@@ -11,11 +11,12 @@ from tests.oracles import fm_predict
 
 
 def example(rng, n=40, weighted=False):
-    """Sparse values, a one-hot field, a dense column and a binary one: (X, rows, weight)."""
+    """Sparse values, two fields, a dense column and a binary one: (X, rows, weight)."""
     values = rng.normal(size=(n, 5)) * (rng.random((n, 5)) < 0.4)
     field = np.eye(4)[rng.integers(0, 4, n)]
     binary = rng.random((n, 1)) < 0.5
-    X = np.hstack([values, field, rng.normal(size=(n, 1)), binary])
+    some = np.eye(3)[rng.integers(0, 3, n)] * rng.normal(size=(n, 1)) * (rng.random((n, 1)) < 0.7)
+    X = np.hstack([values, field, some, rng.normal(size=(n, 1)), binary])
     weight = rng.uniform(0.2, 2, n) if weighted else None
     rows = rows_of(sparse.csr_array(X), weight, None, k=2, dtype=np.float64, rescale=False)
     return X, rows, weight

@@ -102,6 +102,14 @@ def test_groups_of_a_matrix():
     assert [list(g) for g in groups] == [[*range(10)], [*range(10, 19)]]
 
 
+def test_sets_of_a_bag_are_no_fields():
+    rng = np.random.default_rng(0)
+    X = (rng.random((200, 40)) < 0.2).astype(float)
+    X[:, :2] = np.eye(2)[rng.integers(0, 2, 200)]
+    groups = given_to(sparse.csr_array(X)).groups
+    assert [list(g) for g in groups] == [[0, 1], [*range(2, 40)]]
+
+
 def test_which_kernel():
     design = random_design(np.random.default_rng(0))
     block = Design(design.blocks[1:2]).to_csr()
