@@ -11,16 +11,25 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from bench.measure import Measured
-from bench.studies.shapes import TEST, Problem, bags, dense, one_hot, read_frappe
+from bench.studies.equal_time import PEERS_PART
+from bench.studies.shapes import (
+    SHAPES,
+    TEST,
+    Problem,
+    bags,
+    estimator,
+    loss_of,
+    one_hot,
+    read_frappe,
+)
 from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean_std, spread
 from bench.tables import markdown_table
-from fm import Design, FMClassifier, FMRegressor
+from fm import FMRegressor
 
 SWEEPS = 30
 """Of Gibbs sampling beside myFM."""
@@ -30,21 +39,6 @@ SOLVERS = ("gibbs", "als", "sgd")
 DEFAULTS = ", gibbs"
 """Follows the name of the shape in that of a measurement of Gibbs sampling's defaults."""
 
-
-SHAPES: Mapping[str, tuple[Callable[[], Problem], float]] = {
-    "2 fields": (partial(one_hot, 2), 1.0),
-    "5 fields": (partial(one_hot, 5), 1.2),
-    "9 fields": (partial(one_hot, 9), 1.2),
-    "20 fields": (partial(one_hot, 20), 1.2),
-    "40 fields": (partial(one_hot, 40), 1.2),
-    "20 fields, k = 16": (partial(one_hot, 20, k=16), 1.2),
-    "20 fields, columns shuffled": (partial(one_hot, 20, shuffled=True), 1.2),
-    "20 fields, real target": (partial(one_hot, 20, classes=False), 1.2),
-    "bags of 5 to 30 of 20,000": (partial(bags, 20_000, 30, False), 2.0),
-    "tf-idf of 5 to 100 of 50,000 words": (partial(bags, 50_000, 100, True), 2.0),
-    "30 dense columns": (partial(dense, 30), 0.8),
-}
-"""Name -> what draws the rows, and how long a Gibbs sweep may take at most, myFM's being 1."""
 
 STARTS: Mapping[str, tuple[Callable[[], Problem], Mapping[int, float]]] = {
     "first sweeps, 20 fields": (partial(one_hot, 20), {20: 0.551}),
@@ -61,7 +55,7 @@ def measure_shape(name: str, context: Context) -> Mapping[str, Any]:
     Gibbs sampling and myFM take `SWEEPS` sweeps.
     """
     problem = SHAPES[name][0]()
-    loss = partial(_loss, *problem.test)
+    loss = partial(loss_of, *problem.test)
     found: dict[str, Any] = {
         "shape": list(problem.X.shape),
         "classes": problem.of_classes,
@@ -76,7 +70,7 @@ def measure_shape(name: str, context: Context) -> Mapping[str, Any]:
         gibbs = {"n_iter": SWEEPS, "callback": lambda *_, at=at: at.append(time.process_time())}
         for solver in SOLVERS:
             given = gibbs if solver == "gibbs" else {}
-            model = _ours(problem, solver=solver, random_state=seed, **given)
+            model = estimator(problem, solver=solver, random_state=seed, **given)
             with Measured(threads=1) as cost, warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(*problem.train)
@@ -90,11 +84,6 @@ def measure_shape(name: str, context: Context) -> Mapping[str, Any]:
             found["myfm"]["seconds"].append(seconds)
             found["peer_sweep"].append((seconds - one) / (SWEEPS - 1))
     return found
-
-
-def _ours(problem: Problem, **given: Any) -> FMClassifier | FMRegressor:
-    model = FMClassifier if problem.of_classes else FMRegressor
-    return model(k=problem.k, **given)
 
 
 def _peer() -> Any:
@@ -129,18 +118,8 @@ def _linear(problem: Problem) -> LogisticRegression | Ridge:
 
     X, y = problem.train
     part = round(0.8 * len(y))
-    losses = [_loss(X[part:], y[part:], fitted(strength, part)) for strength in STRENGTHS]
+    losses = [loss_of(X[part:], y[part:], fitted(strength, part)) for strength in STRENGTHS]
     return fitted(STRENGTHS[int(np.argmin(losses))], len(y))
-
-
-def _loss(X: Design | sparse.csr_array, y: NDArray[np.float64], model: Any) -> float:
-    """Return log loss, or of an estimator without probabilities the root mean squared error."""
-    X = X if isinstance(X, Design) else sparse.csr_matrix(X)
-    if not hasattr(model, "predict_proba"):
-        return float(np.sqrt(np.mean((y - model.predict(X)) ** 2)))
-    p = model.predict_proba(X)
-    p = np.clip(p[:, 1] if np.ndim(p) == 2 else p, 1e-12, 1 - 1e-12)
-    return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
 
 
 def measure_default(name: str, context: Context) -> Mapping[str, Any]:
@@ -148,10 +127,10 @@ def measure_default(name: str, context: Context) -> Mapping[str, Any]:
     problem = SHAPES[name][0]()
     losses, seconds = [], []
     for seed in range(context.repeats):
-        model = _ours(problem, random_state=seed)
+        model = estimator(problem, random_state=seed)
         with Measured(threads=1) as cost:
             model.fit(*problem.train)
-        losses.append(_loss(*problem.test, model))
+        losses.append(loss_of(*problem.test, model))
         seconds.append(cost.cpu_seconds)
     known = {key: context.values[name][key] for key in ("classes", "linear")}
     return known | {"gibbs": {"loss": losses, "seconds": seconds}}
@@ -163,8 +142,8 @@ def measure_start(name: str, context: Context) -> Mapping[int, list[float]]:
     problem = draw()
 
     def loss(n_iter: int, seed: int) -> float:
-        model = _ours(problem, n_iter=n_iter, random_state=seed)
-        return _loss(*problem.test, model.fit(*problem.train))
+        model = estimator(problem, n_iter=n_iter, random_state=seed)
+        return loss_of(*problem.test, model.fit(*problem.train))
 
     return {n_iter: [loss(n_iter, seed) for seed in range(context.repeats)] for n_iter in bars}
 
@@ -298,6 +277,7 @@ STUDY = Study(
             {name: partial(measure_start, name) for name in STARTS},
             starts_section,
         ),
+        PEERS_PART,
         Part("Units", {"units": measure_units}, units_section),
     ),
     repeats=3,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,8 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from bench.data import frappe
 from bench.features import build_design
-from fm import Design
+from bench.metrics import log_losses
+from fm import Design, FMClassifier, FMRegressor
 
 N_ROWS = 100_000
 TEST = 0.2
@@ -120,3 +123,44 @@ def read_frappe(flat: bool = False) -> Problem:
     groups = [block.n_features for block in X]
     X = X[rows].to_csr() if flat else X[rows]
     return Problem(X, data.y[rows], groups, 8, len(train))
+
+
+def estimator(problem: Problem, **given: Any) -> FMClassifier | FMRegressor:
+    """Return the FM of the problem's task, with its number of factors."""
+    model = FMClassifier if problem.of_classes else FMRegressor
+    return model(k=problem.k, **given)
+
+
+def loss_of(X: Design | sparse.csr_array, y: NDArray[np.float64], model: Any) -> float:
+    """Return log loss, or of an estimator without probabilities the root mean squared error."""
+    X = X if isinstance(X, Design) else sparse.csr_matrix(X)
+    if not hasattr(model, "predict_proba"):
+        return rmse(y, model.predict(X))
+    p = model.predict_proba(X)
+    return log_loss(y, p[:, 1] if np.ndim(p) == 2 else p)
+
+
+def rmse(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
+    """Return the root mean squared error."""
+    return float(np.sqrt(np.mean((y - predicted) ** 2)))
+
+
+def log_loss(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
+    """Return the log loss of probabilities of 1, in nats."""
+    return float(log_losses(y, p).mean())
+
+
+SHAPES: Mapping[str, tuple[Callable[[], Problem], float]] = {
+    "2 fields": (partial(one_hot, 2), 1.0),
+    "5 fields": (partial(one_hot, 5), 1.2),
+    "9 fields": (partial(one_hot, 9), 1.2),
+    "20 fields": (partial(one_hot, 20), 1.2),
+    "40 fields": (partial(one_hot, 40), 1.2),
+    "20 fields, k = 16": (partial(one_hot, 20, k=16), 1.2),
+    "20 fields, columns shuffled": (partial(one_hot, 20, shuffled=True), 1.2),
+    "20 fields, real target": (partial(one_hot, 20, classes=False), 1.2),
+    "bags of 5 to 30 of 20,000": (partial(bags, 20_000, 30, False), 2.0),
+    "tf-idf of 5 to 100 of 50,000 words": (partial(bags, 50_000, 100, True), 2.0),
+    "30 dense columns": (partial(dense, 30), 0.8),
+}
+"""Name -> what draws the rows, and how long a Gibbs sweep may take at most, myFM's being 1."""

@@ -1,0 +1,204 @@
+"""Other programs' gradient descent in the time of `sgd`, and libFM's sweeps of ALS beside `als`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import combinations, product
+from pathlib import Path
+from string import ascii_letters
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import expit
+from sklearn.datasets import dump_svmlight_file
+
+from baselines.external import read_predictions, run_program, write_rows
+from bench.measure import Measured
+from bench.studies.shapes import SHAPES, Problem, estimator, log_loss, rmse
+from bench.studies.study import Bar, Context, Part, Section, Values
+from bench.tables import MISSING, markdown_table
+
+FEW_EPOCHS = 5
+"""By which an epoch is timed: what they take beyond one."""
+ALS = ", sweep of libFM's ALS"
+SGD_OF = ", sgd of "
+
+Peer = Callable[[Problem, str, int, float, float], NDArray[np.float64]]
+
+
+def libfm(
+    problem: Problem, folder: str, n_iter: int, step: float, l2: float, method: str = "sgd"
+) -> NDArray[np.float64]:
+    """Fit in a folder for so many epochs, by a step and a penalty; predict the test rows."""
+    program = shutil.which("libFM")
+    if program is None:
+        raise FileNotFoundError("libFM is not installed: there is no program libFM")
+    for part, (X, y) in (("train", problem.train), ("test", problem.test)):
+        if not Path(folder, part).exists():
+            signs = 2 * y - 1 if problem.of_classes else y
+            dump_svmlight_file(sparse.csr_matrix(X), signs, str(Path(folder, part)))
+    options = f"-task {'c' if problem.of_classes else 'r'} -train train -test test -out predicted"
+    options += f" -dim 1,1,{problem.k} -iter {n_iter} -method {method} -seed 1"
+    options += f" -learn_rate {step} -regular {l2}"
+    run_program([program, *options.split()], folder, name="libFM")
+    return read_predictions(Path(folder, "predicted"), len(problem.test[1]), "libFM")
+
+
+def vowpal_wabbit(
+    problem: Problem, folder: str, n_iter: int, step: float, l2: float
+) -> NDArray[np.float64]:
+    """Fit with a namespace a group of columns, all pairs of which are crossed; or one with itself.
+
+    See `libfm` for parameters.
+    """
+    letters = ascii_letters[: len(problem.groups)]
+    for part, (X, y) in (("train", problem.train), ("test", problem.test)):
+        if not Path(folder, part).exists():
+            write_rows(Path(folder, part), _vw_lines(problem, letters, X, y))
+    pairs = list(combinations(letters, 2)) or [("a", "a")]
+    loss = "logistic" if problem.of_classes else "squared"
+    learn = f"-d train -f model --cache_file cache -k --passes {n_iter} --holdout_off -b 22"
+    learn += f" --hash all --loss_function {loss} -l {step} --l2 {l2}"
+    learn += "".join(f" --lrq {a}{b}{problem.k}" for a, b in pairs)
+    for options in (learn, "-t -d test -i model -p predicted"):
+        command = [sys.executable, "-m", "vowpalwabbit", "--quiet", *options.split()]
+        run_program(command, folder, name="Vowpal Wabbit")
+    score = read_predictions(Path(folder, "predicted"), len(problem.test[1]), "Vowpal Wabbit")
+    return expit(score) if problem.of_classes else score
+
+
+def _vw_lines(problem: Problem, letters: str, X: Any, y: NDArray[np.float64]) -> Iterator[str]:
+    of_column = np.repeat(list(letters), problem.groups)[X.indices]
+    cells = [f"|{a} {j}:{x:.6g} " for a, j, x in zip(of_column, X.indices, X.data, strict=True)]
+    signs = 2 * y - 1 if problem.of_classes else y
+    for sign, first, last in zip(signs, X.indptr[:-1], X.indptr[1:], strict=True):
+        yield f"{sign:g} {''.join(cells[first:last])}\n"
+
+
+def modern_fm(
+    problem: Problem, folder: str, n_iter: int, step: float, l2: float
+) -> NDArray[np.float64]:
+    """Fit in this process; see `libfm` for parameters."""
+    from modern_fm import FMClassifier, FMRegressor
+
+    kind = FMClassifier if problem.of_classes else FMRegressor
+    given: dict[str, Any] = {"n_factors": problem.k, "learning_rate": step, "max_iter": n_iter}
+    model = kind(l2_linear=l2, l2_factors=l2, random_state=0, n_jobs=1, **given)
+    (X, y), (test, _) = problem.train, problem.test
+    mean = 0 if problem.of_classes else y.mean()
+    model.fit(sparse.csr_matrix(X), y - mean)
+    test = sparse.csr_matrix(test)
+    return model.predict_proba(test)[:, 1] if problem.of_classes else mean + model.predict(test)
+
+
+PEERS: Mapping[str, tuple[Peer, Sequence[float], Sequence[float]]] = {
+    "libFM": (libfm, (0.001, 0.003, 0.01), (0.01, 0.1)),
+    "VW --lrq": (vowpal_wabbit, (0.1, 0.3, 1.0), (1e-5, 1e-3)),
+    "modern-fm": (modern_fm, (0.02, 0.05, 0.1), (1e-5, 1e-3)),
+}
+"""Name -> what fits it, steps and penalties, of which the best by test rows is taken."""
+
+
+def measure_sgd(shape: str, peer: str, context: Context) -> Mapping[str, Any]:
+    """Return the lowest loss of the peer's settings in at most the time of `sgd`, and the epochs.
+
+    Its start and reading of files are not counted; a quarter of the epochs is tried as well.
+    """
+    problem = SHAPES[shape][0]()
+    error = partial(log_loss if problem.of_classes else rmse, problem.test[1])
+    fit, steps, penalties = PEERS[peer]
+    budget = float(np.median(context.values[shape]["sgd"]["seconds"]))
+    with TemporaryDirectory() as folder:
+
+        def seconds(n_iter: int) -> float:
+            with Measured(threads=1) as cost:
+                fit(problem, folder, n_iter, steps[0], penalties[0])
+            return cost.cpu_seconds
+
+        seconds(1)  # writes the files
+        once = seconds(1)
+        epoch = max((seconds(FEW_EPOCHS) - once) / (FEW_EPOCHS - 1), 1e-3)
+        most = max(1, int(budget / epoch))
+        tried = {}
+        for n_iter, step, l2 in product({most, max(1, most // 4)}, steps, penalties):
+            try:
+                loss = error(fit(problem, folder, n_iter, step, l2))
+            except RuntimeError:  # it diverged
+                continue
+            tried[loss] = [n_iter, step, l2]
+    lowest = min(tried)
+    own = context.values[shape]["sgd"]["loss"]
+    return {"loss": lowest, "setting": tried[lowest], "epoch": epoch, "own": own}
+
+
+def measure_als(shape: str, context: Context) -> Mapping[str, list[float]]:
+    """Return CPU seconds of a sweep of `als` and of libFM's, by turns."""
+    problem = SHAPES[shape][0]()
+    own: list[float] = []
+    peer: list[float] = []
+    with TemporaryDirectory() as folder:
+
+        def seconds(n_iter: int) -> float:
+            with Measured(threads=1) as cost:
+                libfm(problem, folder, n_iter, 0, 10, method="als")
+            return cost.cpu_seconds
+
+        seconds(1)
+        for seed in range(context.repeats):
+            ends: list[float] = []
+            model = estimator(problem, solver="als", n_iter=FEW_EPOCHS + 1, random_state=seed)
+            model.set_params(callback=lambda *_, ends=ends: ends.append(time.process_time()))
+            with Measured(threads=1):
+                model.fit(*problem.train)
+            own.append(float(np.median(np.diff(ends))))
+            peer.append((seconds(1 + FEW_EPOCHS) - seconds(1)) / FEW_EPOCHS)
+    return {"own": own, "peer": peer}
+
+
+def section(values: Values) -> list[Section]:
+    """Write the table of losses in equal time and of sweeps."""
+    bars, rows = [], []
+    for shape in SHAPES:
+        cells = []
+        for peer in PEERS:
+            found = values.get(f"{shape}{SGD_OF}{peer}")
+            if not isinstance(found, Mapping):
+                cells.append(MISSING)
+                continue
+            n_iter, step, l2 = found["setting"]
+            cells.append(f"{found['loss']:.4f} ({n_iter}, {step:g}, {l2:g})")
+            above = np.array(found["own"]) - found["loss"]
+            bars.append(Bar(f"{shape}, sgd: loss above {peer}'s in equal time", above, high=0.0))
+        als = values.get(f"{shape}{ALS}")
+        ratio = MISSING
+        if isinstance(als, Mapping):
+            of_peer = np.array(als["own"]) / als["peer"]
+            bars.append(Bar(f"{shape}: ALS sweep over libFM's", of_peer, high=1.5))
+            ratio = f"{np.median(of_peer):.2f}"
+        rows.append([shape, *cells, ratio])
+    header = ["rows", *(f"{peer} (epochs, step, penalty)" for peer in PEERS), "ALS sweep / libFM's"]
+    text = (
+        "The lowest loss on the test rows among the settings of each program, one seed, in at most "
+        "the CPU seconds of `sgd` above, and in a quarter of them: what favors the others. Their "
+        "start, and writing and reading files, count for nothing.\n\n"
+    )
+    return [Section("Other programs in equal time", text + markdown_table(header, rows), bars)]
+
+
+def _measures() -> dict[str, Any]:
+    sgd = {
+        f"{shape}{SGD_OF}{peer}": partial(measure_sgd, shape, peer)
+        for shape in SHAPES
+        for peer in PEERS
+    }
+    return sgd | {shape + ALS: partial(measure_als, shape) for shape in SHAPES}
+
+
+PEERS_PART = Part("Other programs in equal time", _measures(), section)
