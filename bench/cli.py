@@ -32,9 +32,11 @@ COMMANDS = {
     "ui": "bench.ui",
     "check": "bench.check.__main__",
     "init": "bench.init",
+    "list": "bench.cli:listing",
+    "completion": "bench.cli:completion",
 }
-"""Command -> the module whose `main(arguments)` it is."""
-NAMES = ("run", "sweep", *COMMANDS, "list", "completion")
+"""Command -> the function of its arguments, `main` of a module unless it is named."""
+NAMES = ("run", "sweep", *COMMANDS)
 LISTED = {
     "models": "model",
     "data": "data",
@@ -75,26 +77,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    name = arguments[0] if arguments else ""
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name in ("--version", "-V"):
         import fm
 
         print(f"fm-bench {fm.__version__}")
         return 0
-    if name == "list":
-        return listing(arguments[1:])
-    if name == "completion":
-        return completion(arguments[1:])
     if name == "complete":
-        print(*completions(" ".join(arguments[1:])), sep="\n")
+        print(*completions(" ".join(rest)), sep="\n")
         return 0
     if name in COMMANDS:
-        return import_module(COMMANDS[name]).main(arguments[1:])
+        module, _, function = COMMANDS[name].partition(":")
+        return getattr(import_module(module), function or "main")(rest)
     from bench.sweep.hydra_start import start
     from fm.validation import check_choice
 
     if name in ("run", "sweep"):
-        arguments = [*(["-m"] if name == "sweep" else []), *arguments[1:]]
+        arguments = [*["-m"] * (name == "sweep"), *rest]
     elif name and not name.startswith(("-", "+", "~")) and "=" not in name:
         with checked():
             check_choice("command", name, NAMES)

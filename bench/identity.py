@@ -38,16 +38,11 @@ def digest(parts: Mapping[str, object]) -> str:
 
 
 def job_digest(config: Mapping[str, object], data: str, code: Mapping[str, str]) -> str:
-    """Return the identity of a job.
+    """Return the identity of a job: of its resolved configuration, its parsed data and its code.
 
-    Parameters
-    ----------
-    config : the resolved configuration. How the data were read (`data`) does not enter: what was
-        read does.
-    data : digest of the parsed data set.
-    code : `code_version` of the job. The commit does not enter, since most change nothing that the
-        job computes. That its source is modified does, so that what an experiment computed while
-        being written is computed again by the code that was committed.
+    How the data were read (`config["data"]`) does not enter, nor the commit, since most change
+    nothing that the job computes. That the source is modified does, so that what an experiment
+    computed while being written is computed again by the code that was committed.
     """
     config = {key: value for key, value in config.items() if key != "data"}
     return digest({"config": config, "data": data, "code": computed_by(code)})
@@ -60,11 +55,9 @@ def computed_by(code: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Closure:
-    """What a computation imports.
+    """What a computation imports: modules by the beginning of their file's SHA-256, and `paths`.
 
-    modules : module name -> SHA-256 of its file, the first 16 hexadecimal digits.
-    packages : installed distribution (or `python`) -> version, or `not installed`.
-    paths : the modules' files.
+    `packages` are installed distributions, and `python`, by version.
     """
 
     modules: Mapping[str, str]
@@ -199,15 +192,10 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
                 yield name
 
 
-def source_digest(names: Sequence[str] = ("fm", "baselines")) -> str:
-    """Return the digest of the code that a run of the named targets goes through."""
-    return closure(tuple(names)).digest
-
-
 @cache
 def code_version(names: Sequence[str] = ("fm", "baselines")) -> dict[str, str]:
     """Return `source`, the `closure`'s digest; in a clone its `commit`, and if it is `modified`."""
-    version = {"source": source_digest(names)}
+    version = {"source": closure(names).digest}
     answer = _git("rev-parse", "--show-toplevel", "HEAD")
     if answer is not None and Path(answer.splitlines()[0]) == ROOT:
         own = [str(path) for path in closure(names).paths if path.is_relative_to(ROOT)]

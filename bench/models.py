@@ -76,10 +76,11 @@ def keep(reader: RunReader, run_id: str, dataset: Dataset) -> str:
     UserError
         The run was not tested, or the fit does not predict what the run did: code or data differ.
     """
-    tags = reader.run(run_id).tags
+    record = reader.run(run_id)
+    tags = record.tags
     if LOGGED in tags:
         return tags[LOGGED]
-    if reader.data(run_id).digest != dataset.digest[:16]:
+    if record.data != dataset.digest[:16]:
         raise UserError(
             f"run {run_id} is of other ratings than {dataset.source}: say which, data=..."
         )

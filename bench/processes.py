@@ -20,6 +20,8 @@ from bench.errors import first_line
 
 POLL_SECONDS = 0.5
 KIB = 1024
+RING_AGAIN = 1.0
+"""Seconds between two alarms of a time limit."""
 
 
 def this_process() -> str:
@@ -42,35 +44,23 @@ def worker_initializer() -> Callable[[], None]:
 
 
 def begin_worker(parent: int) -> None:
-    """Begin a worker process that `parent` has started, before it takes a job."""
-    end_with(parent)
-    if os.getppid() != parent:  # which was killed meanwhile
-        os._exit(1)
-
-
-@cache
-def end_with(parent: int) -> None:
-    """End this process, and the programs it started, soon after the process `parent` ended.
+    """Begin a worker that `parent` has started: it, and the programs it starts, end soon after it.
 
     Workers outlive a sweep that is killed, and go on taking jobs. Ctrl-C is the parent's affair.
-    Nothing to do where `parent` did not start this process, as on a cluster.
     """
-    if os.getppid() == parent:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # which was killed meanwhile
+        os._exit(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
-    for child in _children():
-        os.kill(child, signal.SIGKILL)
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            os.kill(int(child), signal.SIGKILL)
     os._exit(1)
-
-
-def _children() -> list[int]:
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 def workers_at_most(threads: int) -> tuple[int, str]:
@@ -79,9 +69,8 @@ def workers_at_most(threads: int) -> tuple[int, str]:
     Each is taken to need as much memory as this process has by now, with the data, and a fit's as
     much again.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+    cores = len(affinity(0))
     most, why = cores // threads, f"there are {cores} cores, and threads={threads}"
     memory = _memory_available()
     needed = 2 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
@@ -98,9 +87,6 @@ def _memory_available() -> int | None:
     except OSError:
         return None
     return next((KIB * int(x.split()[1]) for x in lines if x.startswith("MemAvailable")), None)
-
-
-RING_AGAIN = 1.0  # seconds
 
 
 class TimeUp(Exception):

@@ -44,20 +44,10 @@ class Epochs:
 
 
 class Progress:
-    """How many of `total` jobs have ended.
+    """How many of `total` jobs have ended, at most, and how many are `running`.
 
-    Parameters
-    ----------
-    total : int
-        Jobs of the sweep, at most.
-    stream : text stream, optional
-        Default: standard output. On a terminal there is one line, drawn anew; in a pipe, a
-        line a job.
-
-    Attributes
-    ----------
-    running : int
-        Jobs that are being computed.
+    On a terminal there is one line, drawn anew; in a pipe, a line a job. The default stream is
+    standard output.
     """
 
     def __init__(self, total: int, stream: TextIO | None = None) -> None:

@@ -34,7 +34,6 @@ from bench.measure import Measured
 from bench.metrics import TASKS, Task
 from bench.row_statistics import row_statistics
 from fm.design import Design
-from fm.validation import check_integer
 
 Matrix: TypeAlias = Design | sparse.csr_array
 Watch: TypeAlias = Callable[[int, BaseEstimator], None]
@@ -70,21 +69,6 @@ class Job:
     @property
     def digest(self) -> str:
         return job_digest(self.config, self.dataset.digest, self.code)
-
-
-def check_job_settings(test: object, refit: object, first_rows: object) -> None:
-    """Check what a command line gives of a job's own settings.
-
-    Raises
-    ------
-    TypeError, ValueError : `test` or `refit` is neither true nor false; `first_rows` is neither
-        null nor at least 1.
-    """
-    for name, value in (("test", test), ("refit", refit)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be true or false, got {value!r}")
-    if first_rows is not None:
-        check_integer("first_rows", first_rows, low=1)
 
 
 @dataclass(frozen=True)

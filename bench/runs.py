@@ -1,11 +1,11 @@
-"""`python -m bench.runs`: tracked runs in the terminal: list, compare, export.
+"""`python -m bench.runs`: tracked runs in the terminal.
 
     python -m bench.runs list [EXPERIMENT]           by data and split, best validation error first
+    python -m bench.runs list --csv --limit 100      everything about them, to standard output
     python -m bench.runs show RUN                    what its digest covers: settings, data, code
-    python -m bench.runs compare RUN RUN ...         what differs, and what came of it
-    python -m bench.runs export [EXPERIMENT] --csv   everything, to standard output
 
-A RUN is the beginning of a job's digest, or of MLflow's run id. Runs are deleted in MLflow.
+A RUN is the beginning of a job's digest, or of MLflow's run id. Runs are compared and deleted in
+the dashboard (`python -m bench.ui`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +23,7 @@ from itertools import groupby
 from bench.errors import UserError, exit_status
 from bench.identity import closure, code_targets
 from bench.tables import MISSING, markdown_table, number, quoted, seconds, terminal_table
-from bench.tracking import MLflowTracker, Record, RunReader, attempt_that_counts
+from bench.tracking import Record, RunReader, attempt_that_counts
 
 DIGITS = 8
 """Of a digest, as it is shown."""
@@ -38,55 +39,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--results", default="results", help="folder of the store (default: results)"
-    )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("list", "export"):
-        command = commands.add_parser(name)
-        command.add_argument("experiment", nargs="?", help="default: all")
-        command.add_argument("--model", help="only runs of this model")
-        command.add_argument(
-            "--status", type=str.upper, help="only FINISHED, FAILED, KILLED or PRUNED ones"
-        )
-        if name == "list":
-            command.add_argument("--limit", type=int, default=20, help="rows (default: 20)")
-    commands.add_parser("compare").add_argument("run", nargs="+")
-    commands.add_parser("show").add_argument("run")
-    for name, command in commands.choices.items():
-        command.add_argument("--results", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        if name == "show":
-            continue
-        form = command.add_mutually_exclusive_group()
-        form.add_argument("--csv", action="store_true")
-        form.add_argument("--json", action="store_true")
+    listed, shown = commands.add_parser("list"), commands.add_parser("show")
+    for of in (parser, listed, shown):
+        default = "results" if of is parser else argparse.SUPPRESS
+        of.add_argument("--results", default=default, help="folder of the store (default: results)")
+    shown.add_argument("run")
+    listed.add_argument("experiment", nargs="?", help="default: all")
+    listed.add_argument("--limit", type=int, default=20, help="rows (default: 20)")
+    form = listed.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true")
+    form.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     return exit_status(lambda: _show(options))
 
 
 def _show(options: argparse.Namespace) -> int:
-    tracker = MLflowTracker(directory=options.results)
-    tracker.refuse_empty()
+    reader = RunReader(directory=options.results)
+    reader.refuse_empty()
     if options.command == "show":
-        print(covered(tracker, run_named(tracker.all_records(), options.run)))
+        print(covered(reader, run_named(reader.all_records(), options.run)))
         return 0
-    if options.command == "compare":
-        records = [run_named(tracker.all_records(), prefix) for prefix in options.run]
-    else:
-        records = [
-            r
-            for r in tracker.all_records(options.experiment)
-            if (options.model in (None, r.model)) and (options.status in (None, r.status))
-        ]
-        records.sort(key=lambda r: (_comparable(r), _error(r), r.name))
-        if options.command == "list" and (options.csv or options.json):
-            records = records[: options.limit]
-    if options.csv or options.json or options.command == "export":
-        (_write_json if options.json else _write_csv)(records)
-    else:
-        print(
-            difference(records) if options.command == "compare" else listing(records, options.limit)
+    records = reader.all_records(options.experiment)
+    records.sort(key=lambda r: (_comparable(r), _error(r), r.name))
+    rows = [_flat(record) for record in records[: options.limit]]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    elif options.csv:
+        writer = csv.DictWriter(
+            sys.stdout, list(dict.fromkeys(name for row in rows for name in row))
         )
+        writer.writeheader()
+        writer.writerows({name: _no_formula(v) for name, v in row.items()} for row in rows)
+    else:
+        print(listing(records, options.limit))
     return 0
 
 
@@ -113,7 +99,7 @@ def covered(reader: RunReader, record: Record) -> str:
     code = reader.code(record.run_id)
     here = closure(code_targets(reader.config(record.run_id)))
     now = {"modules": here.modules, "packages": here.packages}
-    rows = [["digest", record.digest], ["data", reader.data(record.run_id).digest]]
+    rows = [["digest", record.digest], ["data", record.data]]
     rows += [[key, value] for key, value in record.params.items() if not key.startswith("data.")]
     for kind, parts in code.items():
         for name, value in parts.items():
@@ -161,76 +147,20 @@ def _error(record: Record) -> float:
     return next((error for error in errors if error is not None), math.inf)
 
 
-def difference(records: Sequence[Record]) -> str:
-    """Return a column for each run: what differs, then all metrics but curves."""
-    params = _differing([r.params for r in records])
-    tags = _differing(
-        [r.tags for r in records], ignored=("digest", "attempt", "owner", "sweep.", "mlflow.")
-    )
-    metrics = sorted({m for r in records for m in r.metrics if not m.startswith("curve/")})
-    rows = [["status", *(r.status for r in records)]]
-    rows += [[name, *(r.params.get(name, MISSING) for r in records)] for name in params]
-    rows += [
-        [name, *(r.tags.get(name, MISSING) for r in records)] for name in tags if name not in params
-    ]
-    rows += [[name, *(_figure(r.metrics.get(name)) for r in records)] for name in metrics]
-    return markdown_table(["", *(f"{r.name} {r.digest[:DIGITS]}" for r in records)], rows)
-
-
-def _differing(columns: Sequence[dict[str, str]], ignored: tuple[str, ...] = ()) -> list[str]:
-    names = sorted(
-        {name for column in columns for name in column if not name.startswith(ignored or "\0")}
-    )
-    return [name for name in names if len({column.get(name) for column in columns}) > 1]
-
-
-def _figure(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.6g}"
-
-
 def _flat(record: Record) -> dict[str, object]:
     """Return all fields of a run, by unique names."""
-    about: dict[str, object] = {
-        "digest": record.digest,
-        "run_id": record.run_id,
-        "name": record.name,
-        "status": record.status,
-    }
+    about = {name: getattr(record, name) for name in ("digest", "run_id", "name", "status")}
     tags = {f"tag.{n}": v for n, v in sorted(record.tags.items()) if not n.startswith("mlflow.")}
-    return (
-        about
-        | {"reason": record.reason}
-        | dict(sorted(record.params.items()))
-        | record.metrics
-        | tags
-    )
-
-
-def _write_csv(records: Sequence[Record]) -> None:
-    rows = [{n: _no_formula(v) for n, v in _flat(record).items()} for record in records]
-    writer = csv.DictWriter(sys.stdout, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
+    params = dict(sorted(record.params.items()))
+    return about | {"reason": record.reason} | params | record.metrics | tags
 
 
 def _no_formula(value: object) -> object:
     """Return a text that a spreadsheet would calculate with a ' before it; else the value."""
+    numeric = r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan)"
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value if _is_number(value) else f"'{value}"
+        return value if re.fullmatch(numeric, value, re.IGNORECASE) else f"'{value}"
     return value
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _write_json(records: Sequence[Record]) -> None:
-    json.dump([_flat(record) for record in records], sys.stdout, indent=1)
-    print()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from bench.check import bisection, history, reference, simulation
 from bench.check.checking import check, n_results, record, values_of
@@ -67,7 +67,8 @@ def _run(options: argparse.Namespace) -> int:
         print(_power(experiments, path, options.power))
         return 0
     if options.values is not None:
-        print(json.dumps(_values(experiments, names, options.values, options.cache)))
+        chosen = [e for e in experiments if not names or e.name in names]
+        print(json.dumps({e.name: _values(e, options.values, options.cache) for e in chosen}))
         return 0
     if options.record != bool(options.reason):
         raise UserError('a reference is recorded with its reason: --record --reason "..."')
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     print(f"Accuracy check on {data}", flush=True)
     if options.record:
         return _record(experiments, names, path, options.reason)
-    base = _outcomes(options.base) if options.base else None
+    base = _base(options.base) if options.base else None
     outcomes = list(check(experiments, path, only=names))
     text = summary(outcomes, data, base)
     print(f"\n{text}")
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         with open(page, "a", encoding="utf-8") as file:
             file.write(text)
     if options.json:
-        write_text(options.json, json.dumps([o.as_json() for o in outcomes], indent=1))
+        write_text(options.json, json.dumps([asdict(o) for o in outcomes], indent=1))
     if options.comment:
         write_text(options.comment, text)
     if not options.no_track:
@@ -94,10 +95,12 @@ def _run(options: argparse.Namespace) -> int:
     return int(any(o.failure for o in outcomes))
 
 
-def _outcomes(path: Path) -> list[dict[str, Any]]:
+def _base(path: Path) -> dict[tuple[str, str], float]:
+    """Return the results of another check, by experiment and metric."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        outcomes = json.loads(path.read_text("utf-8"))
+        return {(of["experiment"], of["metric"]): of["now"] for of in outcomes}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot read the outcome {path} of a check: {sentence(error)}") from error
 
 
@@ -143,18 +146,11 @@ def _record(experiments: Sequence[Experiment], names: list[str], path: Path, rea
 
 
 def _values(
-    experiments: Sequence[Experiment], names: list[str], n_seeds: int, cache: Path | None
-) -> dict[str, dict[str, tuple[str, list[float]]]]:
-    """Return experiment -> metric -> the better direction, and a value a seed."""
-    values = {}
-    for experiment in experiments:
-        if not names or experiment.name in names:
-            runs = values_of(experiment, n_seeds, cache)
-            values[experiment.name] = {
-                metric: (better, [run[metric] for run in runs])
-                for metric, better in experiment.metrics.items()
-            }
-    return values
+    experiment: Experiment, n_seeds: int, cache: Path | None
+) -> dict[str, tuple[str, list[float]]]:
+    """Return the better direction of each metric, and a value a seed."""
+    runs = values_of(experiment, n_seeds, cache)
+    return {m: (better, [run[m] for run in runs]) for m, better in experiment.metrics.items()}
 
 
 def _power(experiments: Sequence[Experiment], path: Path, loss: float) -> str:

@@ -15,22 +15,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from scipy import stats
 
-from bench.check.experiments import DIRECTIONS
+from bench.check.rule import DIRECTIONS
 from bench.errors import UserError
 from bench.progress import say
 
 ERROR = 0.01
 """Of deciding one commit."""
 FIRST_SEEDS, MOST_SEEDS = 4, 96
-IsBad = Callable[[Sequence[float]], bool]
-"""Of the losses of a commit."""
 COMMAND = (sys.executable, "-W", "ignore", "-m", "bench.check")
 
 
@@ -45,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     bisection = Bisection(options.checks)
     commit = bisection.first_bad(options.good, options.bad)
-    print(f"{bisection.label} became worse in\n\n{_git('log', '-1', '--stat', commit)}")
+    print(f"{options.checks[-1]} became worse in\n\n{_git('log', '-1', '--stat', commit)}")
     return 0
 
 
@@ -53,22 +50,15 @@ def main(arguments: Sequence[str]) -> int:
 class Bisection:
     """Search for the commit at which one result became worse.
 
-    Attributes
-    ----------
-    checks : what stands after `find`: a file of checks, unless the project's own, and a name.
-    losses : of commits, by tree, as far as they have been measured.
-    reasons : why the runs of a commit fail, by tree.
-    cache : of results by the digest of what computes them, which many commits leave as it is.
+    `checks` are what stands after `find`: a file of checks, unless the project's own, and a name.
+    `losses` of commits, as far as they have been measured, and `reasons` why their runs fail, are
+    by tree; `cache` has results by the digest of what computes them, which many commits share.
     """
 
     checks: Sequence[str]
     losses: dict[str, list[float]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     cache: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory)
-
-    @property
-    def label(self) -> str:
-        return self.checks[-1]
 
     def first_bad(self, good: str, bad: str) -> str:
         """Return the first commit after `good` whose results are like those of `bad`."""
@@ -85,7 +75,7 @@ class Bisection:
         say()
         return commits[low]
 
-    def _decision(self, good: str, bad: str) -> tuple[int, IsBad]:
+    def _decision(self, good: str, bad: str) -> tuple[int, Callable[[Sequence[float]], bool]]:
         """Return how many seeds decide each commit, and how."""
         z = stats.norm.isf(ERROR)
         seeds = FIRST_SEEDS
@@ -93,7 +83,7 @@ class Bisection:
             before, after = (self.measured(commit, seeds) for commit in (good, bad))
             if np.isinf(before).any():
                 raise UserError(
-                    f"{self.label} cannot be run in {good}: {self.reasons[_tree(good)]}"
+                    f"{self.checks[-1]} cannot be run in {good}: {self.reasons[_tree(good)]}"
                 )
             if np.isinf(after).any():
                 return seeds, lambda losses: bool(np.isinf(losses).any())
@@ -104,10 +94,10 @@ class Bisection:
             # Half the step, as it may be overestimated by as much as its own standard error.
             if step / 2 > z * noise * np.sqrt(2 / seeds):
                 middle = (np.mean(before) + np.mean(after)) / 2
-                return seeds, partial(_above, float(middle))
+                return seeds, lambda losses, middle=middle: bool(np.mean(losses) > middle)
             if seeds >= MOST_SEEDS:
                 raise UserError(
-                    f"{self.label} is not worse in {bad[:12]} than in {good[:12]}, as far as "
+                    f"{self.checks[-1]} is not worse in {bad[:12]} than in {good[:12]}, as far as "
                     f"{seeds} seeds tell: {step:+.5f}"
                 )
             seeds *= 2
@@ -121,10 +111,11 @@ class Bisection:
 
     def _run(self, commit: str, seeds: int) -> list[float]:
         with worktree(commit) as folder:
+            path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
             done = subprocess.run(
                 [*COMMAND, *self.checks, "--values", str(seeds), "--cache", self.cache.name],
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": _path_first(folder)},
+                env=os.environ | {"PYTHONPATH": path},
                 capture_output=True,
                 text=True,
                 check=False,
@@ -133,13 +124,9 @@ class Bisection:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
             self.reasons[_tree(commit)] = lines[-1][:300]
             return [np.inf] * seeds
-        metrics = json.loads(done.stdout.splitlines()[-1])[self.label]
+        metrics = json.loads(done.stdout.splitlines()[-1])[self.checks[-1]]
         (better, values), *_ = metrics.values()
         return [DIRECTIONS[better] * value for value in values]
-
-
-def _above(level: float, losses: Sequence[float]) -> bool:
-    return bool(np.mean(losses) > level)
 
 
 @contextmanager
@@ -152,11 +139,6 @@ def worktree(commit: str) -> Iterator[Path]:
             yield path
         finally:
             _git("worktree", "remove", "--force", str(path))
-
-
-def _path_first(folder: Path) -> str:
-    """Return the module search path with `folder` before what it has now."""
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 def _tree(commit: str) -> str:

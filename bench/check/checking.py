@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
 from bench.check import reference
-from bench.check.experiments import DIRECTIONS, Experiment, Metrics
+from bench.check.experiments import Experiment, Metrics
 from bench.check.outcome import Outcome
-from bench.check.rule import SAME, judge
+from bench.check.rule import DIRECTIONS, SAME, judge
 from bench.errors import UserError, first_line
 from bench.files import write_text
 from bench.measure import Measured
 from bench.progress import say
 
-Result = tuple[Metrics, float]
-"""Of one seed: its metrics, and seconds of fit and prediction."""
 CALIBRATIONS = 5
 
 
@@ -42,15 +40,21 @@ def check(
 
     Parameters
     ----------
-    experiments : of the whole check, whose number the rate of false alarms depends on.
-    path : of the reference.
-    only : names of those to run; by default all.
-    first_seed, threads : other seeds than the recorded ones; BLAS threads.
-    others : results that are judged elsewhere under the same promise.
+    experiments : sequence of Experiment
+        Of the whole check, whose number the rate of false alarms depends on.
+    path : Path
+        Of the reference.
+    only : sequence of str
+        Names of those to run; by default all.
+    first_seed, threads : int
+        Other seeds than the recorded ones; BLAS threads.
+    others : int
+        Results that are judged elsewhere under the same promise.
 
     Raises
     ------
-    UserError : the reference lacks one of them, or is of another.
+    UserError
+        The reference lacks one of them, or is of another.
     """
     chosen = [e for e in experiments if not only or e.name in only]
     entries = {e.name: reference.entry_of(e, path) for e in chosen}
@@ -70,7 +74,7 @@ class _Seeds:
 
     def __init__(self, experiment: Experiment, first: int, threads: int) -> None:
         self.experiment, self.first, self.threads = experiment, first, threads
-        self.measured: list[Result] = []
+        self.measured: list[tuple[Metrics, float]] = []
 
     def losses(self, metric: str, start: int, stop: int) -> list[float]:
         for seed in range(self.first + len(self.measured), self.first + stop):
@@ -78,35 +82,30 @@ class _Seeds:
         sign = DIRECTIONS[self.experiment.metrics[metric]]
         return [sign * metrics[metric] for metrics, _ in self.measured[start:stop]]
 
-    @property
-    def seconds(self) -> float:
-        return float(np.median([seconds for _, seconds in self.measured]))
-
 
 def _checked(
     metric: str, entry: reference.Entry, seeds: _Seeds, n_results: int, speed: float
 ) -> Outcome:
     recorded, losses = reference.recorded_of(entry, metric)
     better = seeds.experiment.metrics[metric]
-    at_record = losses[seeds.first :]
+    outcome = Outcome(seeds.experiment.name, metric, better, DIRECTIONS[better] * recorded.mean)
 
-    def unchanged(now: Sequence[float]) -> int:
-        pairs = zip(now, at_record, strict=False)
+    def same(now: Sequence[float]) -> int:
+        pairs = zip(now, losses[seeds.first :], strict=False)
         return sum(abs(a - b) <= SAME * max(1.0, abs(b)) for a, b in pairs)
 
-    name = seeds.experiment.name
-    outcome = partial(Outcome, name, metric, DIRECTIONS[better] * recorded.mean, better)
     try:
         judged = judge(
             recorded,
-            partial(seeds.losses, metric),
+            lambda start, stop: seeds.losses(metric, start, stop),
             n_results,
-            lambda now: unchanged(now) == len(now),
+            lambda now: same(now) == len(now),
         )
     except Exception as error:
-        return outcome(error=first_line(error))
-    slowdown = seeds.seconds / speed / entry["time"] if entry["time"] else None
-    return outcome(judged=judged, unchanged=unchanged(judged.losses), slowdown=slowdown)
+        return replace(outcome, failure=first_line(error))
+    seconds = float(np.median([seconds for _, seconds in seeds.measured]))
+    slowdown = seconds / speed / entry["time"] if entry["time"] else None
+    return outcome.judged(judged, same(judged.losses), slowdown)
 
 
 def record(
@@ -117,31 +116,24 @@ def record(
     others: int = 0,
 ) -> Iterator[tuple[str, reference.Entry]]:
     """Measure and record each; yield its name and entry."""
-    speed = calibrate()
+    speed, n = calibrate(), others + n_results(experiments)
     for experiment in experiments:
         if only and experiment.name not in only:
             continue
         say(experiment.name)
         try:
-            measured = _measured(experiment)
+            measured = [experiment.measure(seed) for seed in range(2)]
+            if measured[0][0] != measured[1][0]:  # else no seed changes anything
+                measured += [experiment.measure(seed) for seed in range(2, 2 * experiment.seeds)]
         except UserError:
             raise
         except Exception as error:
             raise UserError(f"{experiment.name} failed: {first_line(error)}") from error
-        n = others + n_results(experiments)
-        entry = reference.record(
-            experiment, measured, path, calibration=speed, reason=reason, n_results=n
-        )
+        values = [metrics for metrics, _ in measured]
+        time = float(np.median([seconds for _, seconds in measured])) / speed
+        entry = reference.record(experiment, values, path, time=time, reason=reason, n_results=n)
         say()
         yield experiment.name, entry
-
-
-def _measured(experiment: Experiment) -> list[Result]:
-    """Return two seeds where they give the same numbers, else twice those of a second look."""
-    first = [experiment.measure(seed) for seed in range(2)]
-    if first[0][0] == first[1][0]:
-        return first
-    return first + [experiment.measure(seed) for seed in range(2, 2 * experiment.seeds)]
 
 
 def values_of(experiment: Experiment, n_seeds: int, cache: Path | None = None) -> list[Metrics]:

@@ -29,10 +29,10 @@ from pathlib import Path
 import yaml
 from sklearn.base import clone
 
-from bench.check.rule import SEEDS
+from bench.check.rule import DIRECTIONS, SEEDS
 from bench.cli import split_config_dir
 from bench.errors import UserError, checked, sentence
-from bench.identity import ROOT, digest, source_digest
+from bench.identity import ROOT, closure, digest
 from bench.measure import Measured
 from bench.metrics import TASKS
 from bench.run import Job, Result, run
@@ -42,27 +42,20 @@ from fm.validation import check_choice, check_integer, check_number
 OWN = ROOT / "conf" / "check"
 """The project's own experiments, a file each."""
 KEYS = ("run", "_target_", "metrics", "slices", "seeds", "negligible")
-DIRECTIONS = {"lower": 1.0, "higher": -1.0}
 FUNCTION = "function"
 """In place of a data set's name, of an experiment that is a function."""
 Metrics = Mapping[str, float]
-Evaluate = Callable[[int], Metrics]
 
 
 @dataclass(frozen=True)
 class Experiment:
     """Something whose results depend on a seed, and how they are compared.
 
-    Attributes
-    ----------
-    name : in tables and in the reference.
-    run : a command line of the harness, or the function's name: what a reference is of.
-    given : metric -> "lower" or "higher", whichever is better; empty: the task's headline metric.
-    seeds : of the second look.
-    negligible : a loss that does not matter; None: 1e-4 of values up to 1, in proportion beyond.
-    function : seed -> metrics; None of a command line.
-    slices : name -> which test rows, in words of their columns (`device == "phone"`).
-    data : the choice of `data=` of a command line that names none.
+    `run` is what a reference is of: a command line of the harness, or the name of the `function`
+    (seed -> metrics). `given` says of metrics whether "lower" or "higher" is better; empty: the
+    task's headline metric. `seeds` are those of the second look. `negligible` is a loss that does
+    not matter; None: 1e-4 of values up to 1, in proportion beyond. `slices` are test rows in words
+    of their columns (`device == "phone"`), `data` the choice of a command line that names none.
     """
 
     name: str
@@ -70,7 +63,7 @@ class Experiment:
     given: Mapping[str, str] = field(default_factory=dict)
     seeds: int = SEEDS
     negligible: float | None = None
-    function: Evaluate | None = None
+    function: Callable[[int], Metrics] | None = None
     slices: Mapping[str, str] = field(default_factory=dict)
     data: str | None = None
 
@@ -98,7 +91,10 @@ class Experiment:
 
     @cached_property
     def _job(self) -> Job:
-        overrides = _overrides(self.run)
+        """What a command line runs; its folder of configuration is Hydra's search path."""
+        overrides, folder = split_config_dir(shlex.split(self.run))
+        if folder is not None:
+            overrides.append(f"hydra.searchpath=[file://{folder.absolute()}]")
         if self.data is not None and not any(o.startswith("data=") for o in overrides):
             overrides.append(f"data={self.data}")
         cfg = composed(overrides)
@@ -119,7 +115,7 @@ class Experiment:
         """Digest of all that its results depend on; None of a function, which may read files."""
         if self.function is not None:
             return None
-        code = source_digest((f"{__name__}.Experiment",))
+        code = closure((f"{__name__}.Experiment",)).digest
         compared = {"metrics": dict(self.metrics), "slices": dict(self.slices)}
         return digest({"job": self._job.digest, "check": code, **compared})
 
@@ -167,12 +163,6 @@ class Experiment:
         return {metric: float(values[metric]) for metric in self.metrics}
 
 
-def _overrides(run: str) -> list[str]:
-    """Return a command line with its folder of configuration as Hydra's search path."""
-    words, folder = split_config_dir(shlex.split(run))
-    return words if folder is None else [*words, f"hydra.searchpath=[file://{folder.absolute()}]"]
-
-
 def own_experiments(data: str | None = None) -> list[Experiment]:
     """Return the project's own, in the order of the reference."""
     return [
@@ -207,21 +197,16 @@ def _experiment(name: str, of: object, where: str, data: str | None) -> Experime
             raise UserError(f"{where}: {key} of {name} must map names to what they are")
     if "run" in of:
         return Experiment(name, str(of["run"]), metrics, slices=slices, data=data, **options)
+    target = str(of["_target_"])
     if not metrics or slices:
         raise UserError(
             f"{where}: {name} is a function: say its metrics, each lower or higher, and no slices"
         )
-    return Experiment(
-        name, of["_target_"], metrics, function=_imported(of["_target_"], name), **options
-    )
-
-
-def _imported(target: str, name: str) -> Evaluate:
-    module, _, attribute = str(target).rpartition(".")
+    module, _, attribute = target.rpartition(".")
     try:
         function = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{name}: cannot import {target}: {sentence(error)}") from error
     if not callable(function):
         raise UserError(f"{name}: {target} is not a function of a seed")
-    return function
+    return Experiment(name, target, metrics, function=function, **options)

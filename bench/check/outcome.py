@@ -4,90 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from bench.check.experiments import DIRECTIONS
-from bench.check.rule import FALSE_ALARMS, Judged, Verdict
+from bench.check.rule import DIRECTIONS, FALSE_ALARMS, Judged, Verdict
 from bench.tables import MISSING, markdown_table, number
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One metric of one experiment.
+    """One metric of one experiment, as it is kept in JSON.
 
-    Attributes
-    ----------
-    reference : the recorded mean.
-    judged : None if the experiment failed, with `error`.
-    unchanged : seeds that gave the recorded number.
-    slowdown : times as long as recorded, the machine's speed taken out.
+    `reference` is the recorded mean, `now` that of today's `seeds`, of which `same` gave the
+    recorded number; `change` is of the metric itself, whichever direction is better. `slowdown`:
+    times as long as recorded, the machine's speed taken out. `failure` says why the check fails.
     """
 
-    name: str
+    experiment: str
     metric: str
+    better: str
     reference: float
-    better: str = "lower"
-    judged: Judged | None = None
-    unchanged: int = 0
+    verdict: str | None = None
+    now: float | None = None
+    change: float | None = None
+    allowed: float | None = None
+    seeds: int = 0
+    same: int = 0
     slowdown: float | None = None
-    error: str | None = None
+    failure: str | None = None
 
-    @property
-    def change(self) -> float:
-        """Of the metric itself, whichever direction is better; NaN of an experiment that failed."""
-        return np.nan if self.judged is None else DIRECTIONS[self.better] * self.judged.loss
-
-    @property
-    def failure(self) -> str | None:
-        """Why the check fails, in a sentence; None if it does not."""
-        if self.judged is None:
-            return self.error
-        n = len(self.judged.losses)
-        if self.judged.verdict is Verdict.SEEDLESS:
-            return f"{n} seeds give one and the same {self.metric}: the seed is ignored"
-        if self.judged.verdict is not Verdict.WORSE:
-            return None
-        return (
-            f"{self.metric} {self.reference + self.change:.5f} over {n} "
-            f"{'seed' if n == 1 else 'seeds'} is {self.judged.loss:.5f} worse than the "
-            f"reference's {self.reference:.5f}; chance explains up to {self.judged.allowed:.5f}"
-        )
-
-    def as_json(self) -> Mapping[str, Any]:
-        """Return what is kept of it."""
-        judged = self.judged
-        return {
-            "experiment": self.name,
-            "metric": self.metric,
-            "better": self.better,
-            "reference": self.reference,
-            "verdict": None if judged is None else judged.verdict.value,
-            "now": None if judged is None else self.reference + self.change,
-            "change": None if judged is None else self.change,
-            "allowed": None if judged is None else judged.allowed,
-            "seeds": 0 if judged is None else len(judged.losses),
-            "same": self.unchanged,
-            "slowdown": self.slowdown,
-            "failure": self.failure,
-        }
+    def judged(self, judged: Judged, same: int, slowdown: float | None) -> Outcome:
+        """Return the outcome with what the rule says."""
+        change, n = DIRECTIONS[self.better] * judged.loss, len(judged.losses)
+        now, failure = self.reference + change, None
+        if judged.verdict is Verdict.SEEDLESS:
+            failure = f"{n} seeds give one and the same {self.metric}: the seed is ignored"
+        elif judged.verdict is Verdict.WORSE:
+            failure = (
+                f"{self.metric} {now:.5f} over {n} {'seed' if n == 1 else 'seeds'} is "
+                f"{judged.loss:.5f} worse than the reference's {self.reference:.5f}; chance "
+                f"explains up to {judged.allowed:.5f}"
+            )
+        of = (self.experiment, self.metric, self.better, self.reference, judged.verdict.value)
+        return Outcome(*of, now, change, judged.allowed, n, same, slowdown, failure)
 
 
 def summary(
-    outcomes: Sequence[Outcome], title: str, base: Sequence[Mapping[str, Any]] | None = None
+    outcomes: Sequence[Outcome], title: str, base: Mapping[tuple[str, str], float] | None = None
 ) -> str:
     """Return Markdown: the verdict, the table, how to read it, what to do.
 
-    `base` are outcomes of another revision, as JSON, whose results stand beside these.
+    `base` are the results of another revision by experiment and metric, to stand beside these.
     """
     failed = [o for o in outcomes if o.failure]
-    better = [o.name for o in outcomes if o.judged and o.judged.verdict is Verdict.BETTER]
+    better = [o.experiment for o in outcomes if o.verdict == Verdict.BETTER]
     verdict = (
         f"{len(failed)} of {len(outcomes)} results got worse" if failed else "nothing got worse"
     )
     lines = [f"## Accuracy check, {title}: {verdict}", "", _table(outcomes, base), ""]
-    lines += [f"- **{o.name}**: {o.failure}" for o in failed]
+    lines += [f"- **{o.experiment}**: {o.failure}" for o in failed]
     if better:
         names = ", ".join(better)
         lines.append(f'- {names}: better than the reference. Record it? `--record --reason "..."`')
@@ -99,25 +72,25 @@ def summary(
     return "\n".join(lines) + "\n"
 
 
-def _table(outcomes: Sequence[Outcome], base: Sequence[Mapping[str, Any]] | None) -> str:
-    kept = [outcome.as_json() for outcome in outcomes]
-    before = {(of["experiment"], of["metric"]): of["now"] for of in base or ()}
-    columns = {
-        "experiment": [of["experiment"] for of in kept],
-        "metric": [of["metric"] for of in kept],
-        "verdict": [of["verdict"] or "error: fails" for of in kept],
-        "recorded": [number(of["reference"], 5) for of in kept],
-    }
-    if base is not None:
-        columns["base"] = [number(before.get((of["experiment"], of["metric"])), 5) for of in kept]
-    columns |= {
-        "now": [number(of["now"], 5) for of in kept],
-        "change": [MISSING if of["change"] is None else f"{of['change']:+.5f}" for of in kept],
-        "chance explains": [
-            MISSING if of["allowed"] is None else f"±{of['allowed']:.5f}" for of in kept
-        ],
-        "seeds": [str(of["seeds"]) for of in kept],
-        "same": [str(of["same"]) for of in kept],
-        "time, × recorded": [number(of["slowdown"], 2) for of in kept],
-    }
-    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left=3)
+def _table(outcomes: Sequence[Outcome], base: Mapping[tuple[str, str], float] | None) -> str:
+    header = ["experiment", "metric", "verdict", "recorded", "base", "now", "change"]
+    header += ["chance explains", "seeds", "same", "time, × recorded"]
+    rows = [
+        [
+            o.experiment,
+            o.metric,
+            o.verdict or "error: fails",
+            number(o.reference, 5),
+            number((base or {}).get((o.experiment, o.metric)), 5),
+            number(o.now, 5),
+            MISSING if o.change is None else f"{o.change:+.5f}",
+            MISSING if o.allowed is None else f"±{o.allowed:.5f}",
+            str(o.seeds),
+            str(o.same),
+            number(o.slowdown, 2),
+        ]
+        for o in outcomes
+    ]
+    if base is None:
+        header, *rows = (row[:4] + row[5:] for row in (header, *rows))
+    return markdown_table(header, rows, left=3)

@@ -35,13 +35,7 @@ def accuracy(request: pytest.FixtureRequest) -> Accuracy:
 
 
 class Accuracy:
-    """What the fixture gives a test.
-
-    Parameters
-    ----------
-    reference : the file of recorded results.
-    reason : why they are recorded anew; None to check.
-    """
+    """What the fixture gives a test: a file of recorded results, and why to record them anew."""
 
     def __init__(self, reference: Path, reason: str | None) -> None:
         self.reference = reference
@@ -60,12 +54,16 @@ class Accuracy:
 
         Parameters
         ----------
-        name : of the experiment in the reference.
-        evaluate : seed -> {metric: value}.
-        metrics : those that are compared -> "lower" or "higher", whichever is better.
-        seeds : of the second look; twice as many are recorded.
-        negligible : a loss that does not matter; by default 1e-4 of values up to 1, in proportion
-            beyond.
+        name : str
+            Of the experiment in the reference.
+        evaluate : callable
+            Seed -> {metric: value}.
+        metrics : mapping
+            Those that are compared -> "lower" or "higher", whichever is better.
+        seeds : int
+            Of the second look; twice as many are recorded.
+        negligible : float, optional
+            A loss that does not matter; by default 1e-4 of values up to 1, in proportion beyond.
         """
         # Hydra and pandas are imported by tests that check accuracy only.
         from bench.check import reference

@@ -18,12 +18,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from bench.check import simulation
-from bench.check.experiments import DIRECTIONS, Experiment
-from bench.check.rule import Recorded
+from bench.check.experiments import Experiment
+from bench.check.rule import DIRECTIONS, Recorded
 from bench.errors import UserError, sentence
 from bench.files import write_text
 from bench.identity import code_version
@@ -81,10 +80,10 @@ def recorded_of(entry: Entry, metric: str) -> tuple[Recorded, list[float]]:
 
 def record(
     experiment: Experiment,
-    measured: Sequence[tuple[Mapping[str, float], float]],
+    results: Sequence[Mapping[str, float]],
     path: Path,
     *,
-    calibration: float,
+    time: float,
     reason: str,
     n_results: int,
 ) -> Entry:
@@ -93,15 +92,21 @@ def record(
     section = whole.setdefault(experiment.dataset, {})
     if section.get("data") != experiment.digest:
         section = whole[experiment.dataset] = {"data": experiment.digest}
+    version, machine = code_version(), environment()
+    modified = " modified" if version.get("modified") == "true" else ""
     entry = {
         "run": experiment.run,
-        "time": round(float(np.median([seconds for _, seconds in measured])) / calibration, 2),
-        "recorded": {"date": date.today().isoformat(), "reason": reason, **_provenance()},
+        "time": round(time, 2),
+        "recorded": {
+            "date": date.today().isoformat(),
+            "reason": reason,
+            "commit": version.get("commit", "none")[:12] + modified,
+            "source": version["source"][:12],
+            **{key: value for key, value in machine.items() if key not in ("host", "vowpalwabbit")},
+        },
         "metrics": {
-            metric: _metric(
-                experiment, metric, [values[metric] for values, _ in measured], n_results
-            )
-            for metric in experiment.metrics
+            metric: _metric(experiment, better, [of[metric] for of in results], n_results)
+            for metric, better in experiment.metrics.items()
         },
     }
     section.setdefault("experiments", {})[experiment.name] = entry
@@ -111,9 +116,9 @@ def record(
 
 
 def _metric(
-    experiment: Experiment, metric: str, values: Sequence[float], n_results: int
+    experiment: Experiment, better: str, values: Sequence[float], n_results: int
 ) -> dict[str, Any]:
-    sign = DIRECTIONS[experiment.metrics[metric]]
+    sign = DIRECTIONS[better]
     values = [round(value, 7) for value in values]
     losses = [sign * value for value in values]
     options = {} if experiment.negligible is None else {"negligible": experiment.negligible}
@@ -127,7 +132,7 @@ def _metric(
         false = float(simulation.alarms(losses, [0.0], n_results, recorded=recorded)[0])
         caught = simulation.smallest_caught(losses, n_results, recorded)
     return {
-        "better": experiment.metrics[metric],
+        "better": better,
         "mean": round(sign * recorded.mean, 7),
         "std": round(recorded.std, 7),
         "n": recorded.n,
@@ -137,14 +142,4 @@ def _metric(
         "false_alarms": round(false, 6),
         "catches": round(caught, 5),
         "values": values,
-    }
-
-
-def _provenance() -> dict[str, str]:
-    version, machine = code_version(), environment()
-    modified = " modified" if version.get("modified") == "true" else ""
-    return {
-        "commit": version.get("commit", "none")[:12] + modified,
-        "source": version["source"][:12],
-        **{key: value for key, value in machine.items() if key not in ("host", "vowpalwabbit")},
     }

@@ -44,7 +44,9 @@ GROSS = 3.0
 SUSPICIOUS = 1.5
 """Standard errors, to either side, beyond which a second look is taken."""
 NEGLIGIBLE = 1e-4
-"""A loss that does not matter, of values up to 1: room for rounding."""
+"""A loss that does not matter, of values up to 1, in proportion beyond: room for rounding."""
+DIRECTIONS = {"lower": 1.0, "higher": -1.0}
+"""Which results are better -> the sign that makes losses of them."""
 SAME = 1e-6
 """Results that differ by no more, of values up to 1, count as the same number."""
 
@@ -64,16 +66,17 @@ def looks_of(seeds: int) -> tuple[int, int]:
     return max(2, round(FIRST_LOOK * seeds)), seeds
 
 
+def quantile(n_recorded: int, n_results: float) -> float:
+    """Return Student's t beyond which chance alone leads so seldom as promised."""
+    return float(stats.t.isf(FALSE_ALARMS / (n_results * 2), n_recorded - 1))
+
+
 @dataclass(frozen=True)
 class Recorded:
-    """Losses of one experiment over seeds, when the reference was made.
+    """Losses of one experiment over `n` seeds, when the reference was made.
 
-    Attributes
-    ----------
-    mean, std, n : over seeds; 0 is the std of what no seed changes.
-    seeds : of the second look.
-    negligible : a loss that does not matter; by default in proportion to the mean.
-    widened : times what is allowed for chance.
+    `std` is 0 of what no seed changes; `seeds` are those of the second look; `negligible` is a loss
+    that does not matter; what is allowed for chance is `widened` times.
     """
 
     mean: float
@@ -85,19 +88,22 @@ class Recorded:
 
     @classmethod
     def of(cls, losses: Sequence[float], **options: Any) -> Recorded:
+        """Return these losses with `seeds`, `negligible` and `widened`."""
         std = np.std(losses, ddof=1) if np.ptp(losses) else 0.0
         return cls(float(np.mean(losses)), float(std), len(losses), **options)
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """One seed is enough where the seed changes nothing."""
+        """Seeds of each look; one is enough where the seed changes nothing."""
         return looks_of(self.seeds) if self.std > 0 else (1,)
 
     @property
     def room(self) -> float:
-        return negligible_of(self.mean) if self.negligible is None else self.negligible
+        """The loss that does not matter."""
+        return NEGLIGIBLE * max(1.0, abs(self.mean)) if self.negligible is None else self.negligible
 
     def standard_error(self, n: int) -> float:
+        """Return that of the difference to the mean of `n` seeds."""
         return self.std * np.sqrt(1 / self.n + 1 / n)
 
     def allowed(self, n: int, n_results: float) -> float:
@@ -105,16 +111,6 @@ class Recorded:
         t = quantile(self.n, n_results)
         allowed = float(self.room + self.widened * t * self.standard_error(n))
         return allowed if n == self.looks[-1] else GROSS * allowed
-
-
-def negligible_of(mean: float) -> float:
-    """Return the loss that does not matter where results are as large as `mean`."""
-    return NEGLIGIBLE * max(1.0, abs(mean))
-
-
-def quantile(n_recorded: int, n_results: float) -> float:
-    """Return Student's t beyond which chance alone leads so seldom as promised."""
-    return float(stats.t.isf(FALSE_ALARMS / (n_results * 2), n_recorded - 1))
 
 
 @dataclass(frozen=True)
@@ -135,11 +131,9 @@ def judge(
 ) -> Judged:
     """Look once, or twice.
 
-    Parameters
-    ----------
-    measure : (a, b) -> losses of seeds number a to b - 1.
-    n_results : of the whole check, which the rate of false alarms is of.
-    same : whether all these losses are the recorded ones.
+    `measure(a, b)` returns the losses of seeds number a to b - 1; `same` says whether all these
+    losses are the recorded ones. `n_results` are those of the whole check, which the rate of false
+    alarms is of.
     """
     losses: list[float] = []
     for n in recorded.looks:

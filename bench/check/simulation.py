@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +39,19 @@ def alarms(
     n = len(values)
     first, second = looks_of(recorded.seeds if seeds is None else seeds)
     width = (4 / (3 * n)) ** 0.2 * values.std(ddof=1)
-    sums = {}
-    for name, size in (("reference", n), ("check", second)):
-        sums[name] = _moments(rng, values, width, size, first)
-    mean, std, _ = sums["reference"]
-    second_mean, _, first_mean = sums["check"]
+    shrink = 1 / np.sqrt(1 + (width / values.std(ddof=1)) ** 2)  # to the variance of the values
+
+    def drawn(size: int) -> NDArray[np.float64]:
+        points = rng.choice(values, (N_CHECKS, size))
+        points += width * rng.standard_normal((N_CHECKS, size))
+        return values.mean() + shrink * (points - values.mean())
+
+    reference = drawn(n)
+    mean, std = reference.mean(axis=1), reference.std(axis=1, ddof=1)
+    check = drawn(second)
+    early, late = check[:, :first].mean(axis=1) - mean, check.mean(axis=1) - mean
     t = recorded.widened * quantile(n, n_results)
     se = {look: std * np.sqrt(1 / n + 1 / look) for look in (first, second)}
-    early, late = first_mean - mean, second_mean - mean
     noticed = []
     for loss in added:
         at_once = loss + early > GROSS * (recorded.room + t * se[first])
@@ -59,7 +65,7 @@ def widening(losses: Sequence[float], n_results: int, recorded: Recorded) -> flo
     """Return the least of `WIDENED` that keeps the promise; the last if none does."""
     bound = FALSE_ALARMS / n_results
     for factor in WIDENED:
-        wide = Recorded(**(vars(recorded) | {"widened": factor}))
+        wide = replace(recorded, widened=factor)
         if alarms(losses, [0.0], n_results, recorded=wide)[0] <= bound:
             break
     return factor
@@ -82,20 +88,3 @@ def seeds_needed(
         if alarms(losses, [loss], n_results, recorded=recorded, seeds=seeds)[0] >= SURE:
             return seeds
     return None
-
-
-def _moments(
-    rng: np.random.Generator, values: NDArray, width: float, size: int, first: int
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Return mean and std of `N_CHECKS` samples of `size`, and the mean of their first values."""
-    drawn = _smoothed(rng, values, width, (N_CHECKS, size))
-    return drawn.mean(axis=1), drawn.std(axis=1, ddof=1), drawn[:, :first].mean(axis=1)
-
-
-def _smoothed(
-    rng: np.random.Generator, values: NDArray[np.float64], width: float, shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Return draws from a kernel density estimate of `values`, shrunk to their variance."""
-    drawn = rng.choice(values, shape) + width * rng.standard_normal(shape)
-    shrink = 1 / np.sqrt(1 + (width / values.std(ddof=1)) ** 2)
-    return values.mean() + shrink * (drawn - values.mean())

@@ -88,17 +88,17 @@ class Subject:
 
 def subject_of(reader: RunReader, name: str) -> Subject:
     """Return what to report: all runs of an experiment, or of the sweep with that parent run."""
-    sweep = reader.parent(name)
-    if sweep is None:
+    parent = reader.parent(name)
+    if parent is None:
         experiment = reader.experiment(name)
         command = f"python -m bench.report {shlex.quote(name)}"
         return Subject(experiment, reader.records(experiment), command, experiment.name)
-    experiment, parent = sweep
-    words = [w for w in shlex.split(parent.words) if not w.startswith("results=")]
+    experiment, sweep = parent
+    words = [w for w in shlex.split(sweep.description) if not w.startswith("results=")]
     command = f"python -m bench {shlex.join(words)}"
-    folder = sweep_folder(experiment, parent.sweep, parent.words)
-    records = reader.records(experiment, parent.sweep)
-    return Subject(experiment, records, command, folder, parent.planned)
+    folder = sweep_folder(experiment, sweep.id, sweep.description)
+    records = reader.records(experiment, sweep.id)
+    return Subject(experiment, records, command, folder, sweep.planned)
 
 
 def sweep_folder(experiment: Experiment, sweep: str, words: str) -> str:

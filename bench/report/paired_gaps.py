@@ -37,7 +37,7 @@ class Predictions:
         """Return the frame of a tested run."""
         if record.run_id not in self._frames:
             frame = self._reader.predictions(record.run_id).rename(columns={"rating": "target"})
-            scale = self._reader.data(record.run_id).scale
+            scale = self._reader.scale(record.run_id)
             frame["loss"] = record.task.row_losses(frame["target"], frame["prediction"], scale)
             self._frames[record.run_id] = frame
         return self._frames[record.run_id]

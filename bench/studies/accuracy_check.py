@@ -8,8 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,37 +110,30 @@ def find_mutant(mutant: Mutant, _: Context) -> Mapping[str, int | None]:
             git("add", "--all")
             git("commit", "--quiet", "--message", f"commit {position}")
         first = git("rev-list", "--max-parents=0", "HEAD").strip()
-        command = [sys.executable, "-m", "bench.check", "find", mutant.touches[0], "--good", first]
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": folder},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = _by_program(Path(folder), "find", mutant.touches[0], "--good", first)
     named = re.search(r"commit (\d+)$", done.stdout, re.MULTILINE)
     return {"planted": planted, "named": int(named[1]) if named else None}
+
+
+def _by_program(
+    root: Path, *words: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a check of the code in `root` by a program of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "bench.check", *words]
+    given = os.environ | (environment or {}) | {"PYTHONPATH": str(root)}
+    return subprocess.run(command, cwd=root, env=given, check=False, capture_output=True, text=True)
 
 
 def run_check(
     root: Path, environment: Mapping[str, str], experiments: Sequence[str] = ()
 ) -> Outcomes:
-    """Return the outcomes of a check of the code in `root`, by a program of its own.
+    """Return the outcomes of a check of the code in `root`.
 
     All experiments are run unless some are named, whose verdicts are the same as in a check of all.
     """
     with TemporaryDirectory() as folder:
         path = Path(folder, "outcomes.json")
-        command = [sys.executable, "-W", "ignore", "-m", "bench.check", *experiments]
-        done = subprocess.run(
-            [*command, "--json", str(path)],
-            cwd=root,
-            env=os.environ | environment | {"PYTHONPATH": str(root)},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
+        done = _by_program(root, *experiments, "--json", str(path), environment=environment)
         if not path.exists():
             raise UserError(f"the check did not end as it should: {done.stderr[-1000:]}")
         return json.loads(path.read_text("utf-8"))
@@ -160,7 +153,7 @@ def check_platform(environment: Mapping[str, str], _: Context) -> Outcomes:
 def check_unchanged(threads: int, first_seed: int, _: Context) -> Outcomes:
     """Return the outcomes of a check of this code with other seeds."""
     outcomes = check(own_experiments(), reference.OWN, first_seed=first_seed, threads=threads)
-    return [outcome.as_json() for outcome in outcomes]
+    return [asdict(outcome) for outcome in outcomes]
 
 
 def measure_rates(_: Context) -> Mapping[str, Any]:
@@ -207,19 +200,11 @@ def sections(values: Values) -> list[Section]:
 
 def _rule(rates: Mapping[str, Mapping]) -> str:
     (rates,) = rates.values()
-    rows = [
-        [
-            name,
-            f"`{of['run']}`",
-            number(of["mean"]),
-            number(of["std"], 5),
-            str(of["n"]),
-            ", ".join(number(allowed) for allowed in of["allowed"].values()),
-            f"{of['false_alarms']:.1e}",
-            number(of["catches"]),
-        ]
-        for name, of in rates.items()
-    ]
+    rows = []
+    for name, of in rates.items():
+        allowed = ", ".join(map(number, of["allowed"].values()))
+        row = [name, f"`{of['run']}`", number(of["mean"]), number(of["std"], 5), str(of["n"])]
+        rows.append([*row, allowed, f"{of['false_alarms']:.1e}", number(of["catches"])])
     header = ["experiment", "run", "loss", "std", "n", "allowed", "false alarms", "caught"]
     total = sum(of["false_alarms"] for of in rates.values())
     return f"""\
@@ -236,27 +221,22 @@ bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (
 
 def _bugs(bugs: Mapping[str, Outcomes]) -> str:
     files = {m.bug: m.path for m in mutants()["mutants"]}
-    rows = [
-        [
-            bug,
-            f"`{files.get(bug, MISSING)}`",
-            _listed(f"{o['experiment']} ({_loss(o)})" for o in of if o["failure"]),
-        ]
-        for bug, of in bugs.items()
-    ]
-    caught = sum(bool(row[2]) for row in rows)
-    body = [[*row[:2], row[2] or "**not caught**"] for row in rows]
+    rows = []
+    for bug, of in bugs.items():
+        by = ", ".join(f"{o['experiment']} ({_loss(o)})" for o in of if o["failure"])
+        rows.append([bug, f"`{files.get(bug, MISSING)}`", by or "**not caught**"])
+    caught = sum("not caught" not in row[2] for row in rows)
     text = f"{caught} of {len(rows)} are caught. Each was checked by experiments that it touches."
-    return f"{text}\n\n{markdown_table(['bug', 'file', 'caught by (loss)'], body, left=3)}"
+    return f"{text}\n\n{markdown_table(['bug', 'file', 'caught by (loss)'], rows, left=3)}"
 
 
 def _quiet(changes: Mapping[str, Outcomes]) -> str:
     rows = []
     for name, of in changes.items():
         same = [o["experiment"] for o in of if o["same"] == o["seeds"]]
-        others = _listed(f"{o['experiment']} {_loss(o)}" for o in of if o["same"] != o["seeds"])
-        flagged = _listed(o["experiment"] for o in of if o["failure"])
-        rows.append([name, flagged or "none", _listed(same) or "none", others or "none"])
+        others = ", ".join(f"{o['experiment']} {_loss(o)}" for o in of if o["same"] != o["seeds"])
+        flagged = ", ".join(o["experiment"] for o in of if o["failure"])
+        rows.append([name, flagged or "none", ", ".join(same) or "none", others or "none"])
     header = ["", "fails", "every seed gives the recorded error", "others, mean difference"]
     return markdown_table(header, rows, left=4)
 
@@ -266,14 +246,14 @@ def _unchanged(checks: Mapping[str, Outcomes]) -> str:
     false = sum(outcome["failure"] is not None for outcome in outcomes)
     threads = sorted({name.partition(" ")[0] for name in checks})
     return (
-        f"Of {len(checks)} checks with other seeds, by {_listed(threads)} threads, "
+        f"Of {len(checks)} checks with other seeds, by {', '.join(threads)} threads, "
         f"{len(outcomes)} verdicts in all, {false} are false alarms."
     )
 
 
 def _history(bugs: Mapping[str, Mapping[str, int | None]]) -> str:
     right = sum(of["planted"] == of["named"] for of in bugs.values())
-    missed = _listed(bug for bug, of in bugs.items() if of["planted"] != of["named"])
+    missed = ", ".join(bug for bug, of in bugs.items() if of["planted"] != of["named"])
     return (
         f"Each bug planted at a random place in a history of {COMMITS} commits, of which one is "
         f"named by `python -m bench.check find`: the right one for {right} of {len(bugs)} bugs"
@@ -286,10 +266,6 @@ def _loss(outcome: Mapping) -> str:
         return outcome["failure"].partition(":")[0]
     seedless = outcome["verdict"] == rule.Verdict.SEEDLESS
     return "seed ignored" if seedless else f"{outcome['change']:+.4f}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
 
 
 STUDY = Study(

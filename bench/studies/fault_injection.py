@@ -20,15 +20,17 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing import Value
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-FAULTS = ("kill", "power", "full", "error")
-"""The calling process is killed; loss of power, at which every process ends and nothing is on disk
-that was not synchronized; every call fails from here on; this call fails, of a message the answer
-is lost."""
+FAULTS = {
+    "kill": "the calling process is killed before the call",
+    "power": "loss of power: what was not synchronized is gone",
+    "full": "every call fails from this one on (disk full, server away)",
+    "error": "the call fails once; of a message, the answer is lost",
+}
 KILLED = 137
 _CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link")
@@ -161,23 +163,19 @@ def _unsynchronized(journal: Path) -> tuple[set[Path], list[tuple[str, list[Path
     """Return the files whose content, and the changes of names, that were not synchronized."""
     files: set[Path] = set()
     changes: list[tuple[str, list[Path], bytes | None]] = []
-    for name, paths, before in _changes(journal):
-        if name == "fsync":
-            files.discard(paths[0])
-            changes = [c for c in changes if all(p.parent != paths[0] for p in c[1])]
-        elif name in ("open", "create"):
-            files.add(paths[0])
-        elif name == "os.rename":
-            files = {_moved(file, *paths) for file in files}
-        if name not in ("fsync", "open"):
-            changes.append((name, paths, before))
-    return files, changes
-
-
-def _changes(journal: Path) -> Iterator[tuple[str, list[Path], bytes | None]]:
     with journal.open("rb") as file:
         while file.peek(1):
-            yield pickle.load(file)
+            name, paths, before = pickle.load(file)
+            if name == "fsync":
+                files.discard(paths[0])
+                changes = [c for c in changes if all(p.parent != paths[0] for p in c[1])]
+            elif name in ("open", "create"):
+                files.add(paths[0])
+            elif name == "os.rename":
+                files = {_moved(path, *paths) for path in files}
+            if name not in ("fsync", "open"):
+                changes.append((name, paths, before))
+    return files, changes
 
 
 def _moved(path: Path, old: Path, new: Path) -> Path:
@@ -197,8 +195,7 @@ def _paths(name: str, arguments: tuple) -> list[Path]:
     return paths[:count]
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How a forked process ended: its exit status, and the last line that it said."""
 
     status: int

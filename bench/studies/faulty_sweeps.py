@@ -30,8 +30,15 @@ from bench.sweep.job import SweepTask
 from bench.sweep.sweeper import run_planned
 from bench.tracking.local_store import create_database
 
-MODES = {"here": "jobs=1", "workers": "jobs=2", "server": "tracking.uri=http://127.0.0.1:{port}"}
-"""Jobs run in the sweep's own process; in two others; in its own, and a server keeps results."""
+MODES = {
+    "here": ("jobs=1", "in the sweep's own process"),
+    "workers": ("jobs=2", "in two worker processes"),
+    "server": (
+        "tracking.uri=http://127.0.0.1:{port}",
+        "in its own process, results kept by a server",
+    ),
+}
+"""Where jobs run: the option, and in words."""
 DATA = ("data=planted", "data.n_users=40", "data.n_items=40", "data.n_ratings=800")
 COMMAND = (*DATA, "model=linear", "model.l2=1,4", "keep_model=false")
 VOLATILE = ("attempt", "owner", "worker", "best", "mlflow.", "sweep", "data.path")
@@ -53,17 +60,8 @@ class SameCost(Measured):
 class FaultySweep:
     """Two small fits, sent and reported; `trial` runs them with a fault and again without.
 
-    Parameters
-    ----------
-    mode : str
-        One of MODES.
-    folder : Path
-        Of everything that it writes.
-
-    Attributes
-    ----------
-    calls : int
-        That an undisturbed sweep makes, in all its processes.
+    `mode` is one of MODES; everything is written into `folder`. `calls` are those that an
+    undisturbed sweep makes, in all its processes.
     """
 
     def __init__(self, mode: str, folder: Path) -> None:
@@ -72,7 +70,8 @@ class FaultySweep:
         self._n_workers = N_WORKERS if mode == "workers" else 0
         self._server = StoreServer(self.database, self._artifacts) if mode == "server" else None
         port = self._server.port if self._server else 0
-        self._plans = [self._planned(MODES[mode].format(port=port)) for mode in ("here", mode)]
+        overrides = [*COMMAND, MODES[mode][0].format(port=port), f"results={self.results}"]
+        self._planned = overrides, plan(overrides, multirun=True)
         self._engines: set[Engine] = set()
         event.listen(Engine, "engine_connect", self._note_engine)
         create_database(folder / "mlflow.db")
@@ -115,10 +114,6 @@ class FaultySweep:
     def _artifacts(self) -> Path:
         return self.database.with_name("mlartifacts")
 
-    def _planned(self, mode: str) -> tuple[list[str], Plan]:
-        overrides = [*COMMAND, mode, f"results={self.results}"]
-        return overrides, plan(overrides, multirun=True)
-
     def _note_engine(self, connection: DatabaseConnection) -> None:
         self._engines.add(connection.engine)
 
@@ -133,11 +128,11 @@ class FaultySweep:
                 stack.callback(thread.join)
                 stack.callback(server.shutdown)
             stack.enter_context(redirect_stdout(io.StringIO()))
-            self._sweep(self._plans[1], 0)
+            self._sweep(0)
 
     def _run(self, injector: Injector | None) -> Ended:
         log = self.folder / "log"
-        return forked(lambda: self._sweep(self._plans[1], self._n_workers), log, injector)
+        return forked(lambda: self._sweep(self._n_workers), log, injector)
 
     def _empty(self) -> None:
         """Begin with a store that has MLflow's tables, whose creation takes seconds."""
@@ -145,8 +140,8 @@ class FaultySweep:
         self.results.mkdir(parents=True)
         shutil.copy(self.folder / "mlflow.db", self.database)
 
-    def _sweep(self, planned: tuple[list[str], Plan], n_workers: int) -> int:
-        overrides, asked = planned
+    def _sweep(self, n_workers: int) -> int:
+        overrides, asked = self._planned
         with ExitStack() as stack:
             stack.enter_context(patch("bench.run.Measured", SameCost))
             stack.enter_context(patch("bench.report.page.draw", lambda *_: iter(())))

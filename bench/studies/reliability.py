@@ -24,17 +24,6 @@ N_FILES = 10_000
 """Of a seed."""
 FILE_SEEDS = range(10)
 KINDS = ("traceback", "misread", "refused though valid")
-FAULT_NAMES = {
-    "kill": "the calling process is killed before the call",
-    "power": "loss of power: what was not synchronized is gone",
-    "full": "every call fails from this one on (disk full, server away)",
-    "error": "the call fails once; of a message, the answer is lost",
-}
-MODE_NAMES = {
-    "here": "in the sweep's own process",
-    "workers": "in two worker processes",
-    "server": "in its own process, results kept by a server",
-}
 
 
 @cache
@@ -62,9 +51,8 @@ def calls_of(mode: str) -> int:
 def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:
     """Return the number of calls and of trials, and the outcome of each trial that failed."""
     calls = workers().submit(calls_of, mode).result()
-    tried = range(1, calls + 1)
-    outcomes = dict(zip(tried, workers().map(partial(trial, mode, fault), tried), strict=True))
-    reached = {call: outcome for call, outcome in outcomes.items() if outcome != NOT_REACHED}
+    outcomes = workers().map(partial(trial, mode, fault), range(1, calls + 1))
+    reached = {n: of for n, of in enumerate(outcomes, 1) if of != NOT_REACHED}
     failed = {str(call): outcome for call, outcome in reached.items() if outcome != SURVIVED}
     return {"calls": calls, "trials": len(reached), "failed": failed, "commit": commit()}
 
@@ -94,20 +82,17 @@ def measure_models(_: Context) -> Mapping[str, object]:
 def fault_section(values: Values) -> list[Section]:
     """Write the section of the faults."""
     rows, bars, failures = [], [], []
-    for mode in MODES:
-        for fault in FAULTS:
-            name = f"{mode}: {fault}"
-            if name not in values:
-                failures.append(f"- {name}: not measured yet.")
-                continue
-            of = values[name]
-            n, failed = of["trials"], of["failed"]
-            counts = (of["calls"], n, n - len(failed), of["commit"])
-            rows.append([MODE_NAMES[mode], FAULT_NAMES[fault], *map(str, counts)])
-            bars.append(
-                Bar(f"{name}: trials that did not survive", np.array([len(failed)]), high=0)
-            )
-            failures += [f"- {name} at call {call}: {outcome}." for call, outcome in failed.items()]
+    for name in FAULT_MEASURES:
+        if name not in values:
+            failures.append(f"- {name}: not measured yet.")
+            continue
+        mode, fault = name.split(": ")
+        of = values[name]
+        n, failed = of["trials"], of["failed"]
+        counts = (of["calls"], n, n - len(failed), of["commit"])
+        rows.append([MODES[mode][1], FAULTS[fault], *map(str, counts)])
+        bars.append(Bar(f"{name}: trials that did not survive", np.array([len(failed)]), high=0))
+        failures += [f"- {name} at call {call}: {outcome}." for call, outcome in failed.items()]
     header = ["jobs run", "fault", "calls of the sweep", "trials", "survived", "commit"]
     text = f"""\
 {markdown_table(header, rows, left=2)}
@@ -131,9 +116,8 @@ def file_section(values: Values) -> list[Section]:
     rows, bars, examples = [], [], []
     for what, of in values.items():
         counts = Counter(of["findings"])
-        rows.append(
-            [what, f"{of['files']:,}", *(str(counts[kind]) for kind in KINDS), of["commit"]]
-        )
+        kinds = [str(counts[kind]) for kind in KINDS]
+        rows.append([what, f"{of['files']:,}", *kinds, of["commit"]])
         bars += [Bar(f"{what}: {kind}", np.array([counts[kind]]), high=0) for kind in KINDS]
         examples += [f"- `{text}`" for text in of.get("examples", ())]
     text = f"""\

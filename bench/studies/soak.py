@@ -8,8 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,7 +27,6 @@ ABSENCES = 3
 AWAY_SECONDS = 10.0
 REPEATS = 3
 """Of each reading of the runs."""
-KIB_PER_MIB = 1024
 
 
 def measure_soak(_: Context) -> Mapping[str, object]:
@@ -43,13 +42,16 @@ def soak(folder: Path, n_jobs: int) -> dict[str, object]:
     server = StoreServer(database, folder / "mlartifacts", beside=True)
     server.start()
     sweeps = [_sweep(folder, server.uri, 1 + begin, n_jobs) for begin in (0, n_jobs)]
-    memory: list[list[tuple[int, float]]] = [[], []]
+    memory: list[dict[int, float]] = [{}, {}]
     absences = 0
     while any(sweep.poll() is None for sweep in sweeps):
         time.sleep(0.5)
         tracked = len(_digests(database))
         for sweep, seen in zip(sweeps, memory, strict=True):
-            seen += [(tracked, mib) for mib in _memory(sweep.pid)]
+            with suppress(OSError):  # it has ended
+                status = Path(f"/proc/{sweep.pid}/status").read_text()
+                for kib in re.findall(r"VmRSS:\s+(\d+)", status):
+                    seen[tracked] = int(kib) / 1024
         if absences < ABSENCES and tracked >= 2 * n_jobs * (absences + 1) // (ABSENCES + 1):
             absences += 1
             server.stop(refuse=True)
@@ -63,7 +65,7 @@ def soak(folder: Path, n_jobs: int) -> dict[str, object]:
         "statuses": [sweep.returncode for sweep in sweeps],
         "lost": 2 * n_jobs - len(set(digests)),
         "twice": len(digests) - len(set(digests)),
-        "memory": [_thinned(seen) for seen in memory],
+        "memory": [_thinned(list(seen.items())) for seen in memory],
         "list": [_cpu_seconds("bench.runs", "list", folder) for _ in range(REPEATS)],
         "report": [_cpu_seconds("bench.report", "sweeps_simulated", folder)],
         "commit": commit(),
@@ -88,19 +90,9 @@ def _digests(database: Path) -> list[str]:
         return [digest for (digest,) in db.execute(query)]
 
 
-def _memory(pid: int) -> Iterator[float]:
-    """Yield the resident memory of a process in MiB; nothing once it has ended."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return
-    yield from (int(kib) / KIB_PER_MIB for kib in re.findall(r"VmRSS:\s+(\d+)", status))
-
-
 def _thinned(seen: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Return the last measurement at each number of tracked runs, a hundred at most."""
-    last = list(dict(seen).items())
-    return [last[int(i)] for i in np.unique(np.linspace(0, len(last) - 1, 100).round())]
+    """Return a hundred of the measurements at most, the first and the last among them."""
+    return [seen[int(i)] for i in np.unique(np.linspace(0, len(seen) - 1, 100).round())]
 
 
 def _cpu_seconds(module: str, word: str, folder: Path) -> float:

@@ -15,7 +15,6 @@ from sklearn.base import BaseEstimator
 
 from bench.data.dataset import TASKS
 from bench.errors import UserError, checked, quoted, sentence
-from bench.run import check_job_settings
 from bench.sweep import search
 from bench.sweep.overrides import CHOSEN
 from bench.task_models import hyperparameters_for
@@ -69,14 +68,22 @@ def _check(cfg: DictConfig) -> None:
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
         ) from error
     with checked():
-        check_job_settings(cfg.test, cfg.refit, cfg.first_rows)
-        for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
-            check_integer(key, cfg[key], low=low)
-        for key in ("job_seconds", "sweep_seconds"):
-            if cfg[key] is not None:
-                check_number(key, cfg[key], above=0)
-        if cfg.search:
-            search.check_settings(cfg.search, cfg.budget)
+        _check_settings(cfg)
+
+
+def _check_settings(cfg: DictConfig) -> None:
+    for key in ("test", "refit"):
+        if not isinstance(cfg[key], bool):
+            raise TypeError(f"{key} must be true or false, got {cfg[key]!r}")
+    if cfg.first_rows is not None:
+        check_integer("first_rows", cfg.first_rows, low=1)
+    for key, low in (("seed", 0), ("data_seed", 0), ("threads", 1), ("jobs", 1)):
+        check_integer(key, cfg[key], low=low)
+    for key in ("job_seconds", "sweep_seconds"):
+        if cfg[key] is not None:
+            check_number(key, cfg[key], above=0)
+    if cfg.search:
+        search.check_settings(cfg.search, cfg.budget)
 
 
 def _configurations(model: DictConfig) -> list[dict[str, Any]]:

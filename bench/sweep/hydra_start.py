@@ -50,8 +50,8 @@ def start(arguments: Sequence[str]) -> int:
     UserError
         The command line is wrong, or a run failed (`RunFailed`).
     """
-    _check_folders(arguments)
     words = {argument.partition("=")[0] for argument in arguments} | set(arguments)
+    _check_folders(arguments)
     if words & OF_CFG and not words & {"-c", "--cfg"}:
         raise UserError(f"{(words & OF_CFG).pop()} goes with --cfg job")
     options, overrides = _split(arguments)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import time
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from bench.data.dataset import Dataset
@@ -87,19 +85,14 @@ def write_files(folder: Path, job: Job, outcome: Result | BaseException) -> None
     covered = {"modules": code.modules, "packages": code.packages}
     (folder / CODE_FILE).write_text(json.dumps(covered, indent=1), "utf-8")
     if isinstance(outcome, Result) and job.test:
-        ratings = _tested_rows(job.dataset, outcome.rows)
-        ratings = ratings.assign(prediction=outcome.prediction, **outcome.row_statistics)
-        ratings.to_csv(folder / "predictions.csv", index_label="row")
+        data, target = job.dataset, "rating" if job.dataset.task == "rating" else "target"
+        rows = data.rows.iloc[outcome.rows][list({**dict.fromkeys(data.fields), data.target: None})]
+        rows = rows.rename(columns={data.target: target})
+        rows = rows.assign(prediction=outcome.prediction, **outcome.row_statistics)
+        rows.to_csv(folder / "predictions.csv", index_label="row")
     elif isinstance(outcome, BaseException) and not isinstance(outcome, Pruned):
         text = "".join(traceback.format_exception(outcome))
         (folder / "traceback.txt").write_text(text, "utf-8")
-
-
-def _tested_rows(data: Dataset, rows: np.ndarray) -> pd.DataFrame:
-    """Fields and target of the tested rows; the target is called `rating` or `target`."""
-    target = "rating" if data.task == "rating" else "target"
-    names = {**dict.fromkeys(data.fields), data.target: None}
-    return data.rows.iloc[rows][list(names)].rename(columns={data.target: target})
 
 
 def _thinned(values: np.ndarray, points: int) -> dict[int, float]:
@@ -109,25 +102,18 @@ def _thinned(values: np.ndarray, points: int) -> dict[int, float]:
 
 
 def _described(data: Dataset, split: str) -> dict[str, str]:
-    profile: Mapping[str, object] = {
-        "rows": len(data),
-        "sha256": data.digest,
-        "scale": list(data.scale),
-    }
+    """Return a data set as MLflow describes one, with name and type of each column."""
+    types = {"b": "boolean", "i": "long", "u": "long", "f": "double", "M": "datetime"}
+    schema = [
+        {"name": str(name), "type": types.get(dtype.kind, "string"), "required": True}
+        for name, dtype in list(data.rows.dtypes.items())[:MAX_COLUMNS]
+    ]
+    profile = {"rows": len(data), "sha256": data.digest, "scale": list(data.scale)}
     return {
         "name": data.name + (" (simulated)" if data.simulated else ""),
         "digest": data.digest[:16],
         "source": json.dumps({"uri": data.source}),
-        "schema": json.dumps({"mlflow_colspec": _schema(data.rows)}),
+        "schema": json.dumps({"mlflow_colspec": schema}),
         "profile": json.dumps(profile),
         "context": split,
     }
-
-
-def _schema(rows: pd.DataFrame) -> list[dict[str, object]]:
-    """Return name and type of each column, as MLflow writes them."""
-    types = {"b": "boolean", "i": "long", "u": "long", "f": "double", "M": "datetime"}
-    return [
-        {"name": str(name), "type": types.get(dtype.kind, "string"), "required": True}
-        for name, dtype in list(rows.dtypes.items())[:MAX_COLUMNS]
-    ]

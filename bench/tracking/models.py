@@ -24,50 +24,37 @@ REQUIRED = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas")
 
 
 def log_model(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> str:
-    """Log a model to a run, with its code (`fm`), and return its address.
+    """Log a model that predicts for tables of raw ids, with its code (`fm`); return its address.
 
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    model : Served
-        A fitted model that predicts for tables of raw ids.
-    example : DataFrame
-        Rows of such a table; its columns are the model's signature.
+    The columns of the `example` are the model's signature.
 
     Raises
     ------
     UserError
         If the model cannot be saved, does not predict for the example, or is not taken.
     """
+    import mlflow
+    from mlflow.models import Model, infer_signature
+
     try:
-        return _logged(store, run_id, model, example)
+        with _current(store, run_id), tempfile.TemporaryDirectory() as folder:
+            deployment.save(model, folder)
+            return Model.log(
+                artifact_path=None,
+                name=NAME,
+                flavor=mlflow.pyfunc,
+                run_id=run_id,
+                loader_module=deployment.__name__,
+                data_path=folder,
+                code_paths=[str(ROOT / "fm")],
+                signature=infer_signature(example, model.predict(example)),
+                input_example=example,
+                pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
+            ).model_uri
     except Exception as error:
         raise UserError(
             f"the model of run {run_id} cannot be logged: {redacted(first_line(error))}"
         ) from error
-
-
-def _logged(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> str:
-    import mlflow
-    from mlflow.models import Model, infer_signature
-
-    with _current(store, run_id), tempfile.TemporaryDirectory() as folder:
-        deployment.save(model, folder)
-        return Model.log(
-            artifact_path=None,
-            name=NAME,
-            flavor=mlflow.pyfunc,
-            run_id=run_id,
-            loader_module=deployment.__name__,
-            data_path=folder,
-            code_paths=[str(ROOT / "fm")],
-            signature=infer_signature(example, model.predict(example)),
-            input_example=example,
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED],
-        ).model_uri
 
 
 @contextmanager

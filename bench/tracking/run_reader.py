@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 
 from bench.errors import UserError
 from bench.tracking.local_store import read_history, read_runs
-from bench.tracking.run_record import (
-    Experiment,
-    ParentRun,
-    Record,
-    RunData,
-    attempt_that_counts,
-)
+from bench.tracking.run_record import Experiment, Record, Sweep, attempt_that_counts
 from bench.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -112,13 +106,13 @@ class RunReader(Store):
 
     # -- what a run has ---------------------------------------------------------------------------
 
-    def data(self, run_id: str) -> RunData:
-        """Return what a run was computed on."""
-        run = self.run(run_id)
-        if run.profile is None:
+    def scale(self, run_id: str) -> tuple[float, float]:
+        """Return the lowest and the highest target of the data that a run was computed on."""
+        profile = self.run(run_id).profile
+        if profile is None:
             raise UserError(f"run {run_id} does not say what data it was computed on")
-        low, high = json.loads(run.profile)["scale"]
-        return RunData(run.data, run.tags.get("data.source", ""), (low, high))
+        low, high = json.loads(profile)["scale"]
+        return low, high
 
     def config(self, run_id: str) -> dict[str, object]:
         """Return the resolved configuration of a run."""
@@ -190,13 +184,14 @@ class RunReader(Store):
             f"{', '.join(names) or 'none'}"
         )
 
-    def parent(self, run_id: str) -> tuple[Experiment, ParentRun] | None:
+    def parent(self, run_id: str) -> tuple[Experiment, Sweep] | None:
         """Return the sweep whose parent run this is, with its experiment; None of other runs."""
         run = self._run(run_id)
         if run is None or run.tags.get("role") != "sweep":
             return None
-        parent = ParentRun(run.tags["sweep"], run.tags[COMMAND], run.name)
-        return self.experiment(run.tags["experiment"]), parent
+        tags = run.tags
+        sweep = Sweep(tags["sweep"], run.name, tags[COMMAND], tags["owner"])
+        return self.experiment(tags["experiment"]), sweep
 
 
 def record_of(run: Run, experiment: str) -> Record:

@@ -69,20 +69,6 @@ class Sweep:
         """The tag of the jobs that are a part of it."""
         return f"sweep.{self.id}"
 
-
-def overrides_of(words: str) -> list[str]:
-    """Return the overrides in the words of a command that say what is computed."""
-    return [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
-
-
-@dataclass(frozen=True)
-class ParentRun:
-    """A sweep as its parent run shows it: its id, the words of its command and the run's name."""
-
-    sweep: str
-    words: str
-    name: str
-
     @property
     def planned(self) -> int | None:
         """How many jobs were planned (`linear over l2: 13 runs`); None where that is not said."""
@@ -90,13 +76,9 @@ class ParentRun:
         return int(planned[1]) if planned else None
 
 
-@dataclass(frozen=True)
-class RunData:
-    """What a run was computed on: first digits of the digest, where it is from, its scale."""
-
-    digest: str
-    source: str
-    scale: tuple[float, float]
+def overrides_of(words: str) -> list[str]:
+    """Return the overrides in the words of a command that say what is computed."""
+    return [w for w in shlex.split(words) if w != "-m" and w.partition("=")[0] not in HOW]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
@@ -19,7 +20,7 @@ def outcomes() -> dict[str, Outcome]:
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(page, "a", encoding="utf-8") as file:
             file.write(summary(found, EXPERIMENTS[0].dataset))
-    return {outcome.name: outcome for outcome in found}
+    return {outcome.experiment: outcome for outcome in found}
 
 
 @pytest.mark.slow
@@ -27,5 +28,5 @@ def outcomes() -> dict[str, Outcome]:
 @pytest.mark.parametrize("name", [e.name for e in EXPERIMENTS])
 def test_no_less_accurate(name: str, outcomes: dict[str, Outcome], record_property) -> None:
     outcome = outcomes[name]
-    record_property("outcome", json.dumps(outcome.as_json()))
+    record_property("outcome", json.dumps(asdict(outcome)))
     assert outcome.failure is None, outcome.failure

@@ -112,18 +112,18 @@ def test_every_bug_still_fits_the_code(mutant: Mutant) -> None:
 
 def outcome(verdict: Verdict, loss: float, better: str = "lower") -> Outcome:
     judged = Judged(verdict, (0.9 + loss,), loss, 0.001)
-    return Outcome("fm", "mse", 0.9, better, judged, 1, 2.0)
+    return Outcome("fm", "mse", better, 0.9).judged(judged, 1, 2.0)
 
 
 def test_a_summary_says_what_failed_and_what_to_do() -> None:
-    broken = Outcome("broken", "mse", 0.9, error="ValueError: | no")
+    broken = Outcome("broken", "mse", "lower", 0.9, failure="ValueError: | no")
     outcomes = [outcome(Verdict.WORSE, 0.01), outcome(Verdict.BETTER, -0.01), broken]
     text = summary(outcomes, "ml100k")
     assert "2 of 3 results got worse" in text and "mse 0.91000" in text and "ValueError" in text
     assert "better than the reference. Record it?" in text and "worse: fails" in text
     assert "nothing got worse" in summary(outcomes[1:2], "ml100k")
     higher = outcome(Verdict.WORSE, 0.01, "higher")
-    assert higher.as_json()["change"] == -0.01 and "mse 0.89000" in higher.failure
+    assert higher.change == -0.01 and "mse 0.89000" in higher.failure
 
 
 def noisy(shift: float = 0.0):
@@ -149,9 +149,9 @@ def test_a_function_of_a_seed_is_recorded_and_checked(tmp_path: Path) -> None:
     assert entry["recorded"]["reason"] == "first"
     for shift, verdict in ((0, Verdict.SAME), (-0.01, Verdict.BETTER), (0.01, Verdict.WORSE)):
         outcomes = list(check([experiment(noisy(shift))], path))
-        assert [o.judged.verdict for o in outcomes] == [verdict] * 2
+        assert [o.verdict for o in outcomes] == [verdict] * 2
     other_seeds = list(check([experiment()], path, first_seed=1000))
-    assert {o.judged.verdict for o in other_seeds} == {Verdict.CHANGED}
+    assert {o.verdict for o in other_seeds} == {Verdict.CHANGED}
 
 
 def test_a_function_that_fails_is_an_outcome(tmp_path: Path) -> None:

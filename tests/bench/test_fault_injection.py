@@ -31,7 +31,7 @@ def test_a_fault_at_any_call_loses_nothing_and_doubles_nothing(
 ) -> None:
     assert sweep.calls > 60
     for call in CALLS[sweep.mode]:
-        outcome = sweep.trial(fault, call + 5 * FAULTS.index(fault))
+        outcome = sweep.trial(fault, call + 5 * list(FAULTS).index(fault))
         assert outcome == SURVIVED, f"after {fault} at call {call}"
 
 

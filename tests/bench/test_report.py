@@ -20,7 +20,6 @@ from bench.report.model_selection import Choice, choices, comparisons
 from bench.report.page import Report, sweep_folder, write
 from bench.report.paired_gaps import Predictions
 from bench.tracking import Experiment, Record
-from bench.tracking.run_record import RunData
 from tests.bench.test_comparison import cells_in, of_data, record
 
 pytestmark = pytest.mark.slow
@@ -59,8 +58,8 @@ class Stored:
             self.task.validation_curve: (epochs, 2 / epochs),
         }
 
-    def data(self, run_id: str) -> RunData:
-        return RunData("digest", "source", (1.0, 5.0))
+    def scale(self, run_id: str) -> tuple[float, float]:
+        return (1.0, 5.0)
 
     def predictions(self, run_id: str) -> pd.DataFrame:
         rng = np.random.default_rng(len(run_id))

@@ -36,20 +36,12 @@ def test_lists_the_best_first_and_says_why_others_failed(
     rows = shown(capsys, results, "list").splitlines()[2:]  # below the data and the split
     assert "dummy l2=1" in rows[2] and job(1.0).digest[:8] in rows[2] and "0.1429" in rows[2]
     assert "FAILED: ValueError: no good" in rows[3]
-    assert "dummy l2=2" not in shown(
-        capsys, results, "list", EXPERIMENT.name, "--status", "finished"
-    )
-
-
-def test_compares_what_differs(results: Path, capsys: pytest.CaptureFixture) -> None:
-    out = shown(capsys, results, "compare", job(1.0).digest[:6], job(2.0).digest[:6])
-    assert "model.l2" in out and "seed" not in out.replace("| seeds", "")
-    assert "0.142857" in out
+    assert "and 1 more" in shown(capsys, results, "list", EXPERIMENT.name, "--limit", "1")
 
 
 @pytest.mark.parametrize("form", ["--csv", "--json"])
-def test_exports_every_digit(results: Path, capsys: pytest.CaptureFixture, form: str) -> None:
-    out = shown(capsys, results, "export", form)
+def test_lists_every_digit(results: Path, capsys: pytest.CaptureFixture, form: str) -> None:
+    out = shown(capsys, results, "list", form)
     rows = json.loads(out) if form == "--json" else list(csv.DictReader(io.StringIO(out)))
     best = next(row for row in rows if row["name"] == "dummy l2=1")
     assert float(best["test/mse_clipped"]) == RESULT.metrics["test/mse_clipped"]
@@ -59,8 +51,8 @@ def test_exports_every_digit(results: Path, capsys: pytest.CaptureFixture, form:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["compare", "zzz"], "no run whose digest or run id begins with 'zzz'"),
-        (["compare", ""], "is the beginning of 2 digests"),
+        (["show", "zzz"], "no run whose digest or run id begins with 'zzz'"),
+        (["show", ""], "is the beginning of 2 digests"),
         (["list", "qestion"], "did you mean 'question'?"),
     ],
 )
@@ -72,7 +64,7 @@ def test_wrong_question_gets_one_sentence(
     assert said in error and error.count("\n") == 1
 
 
-def test_of_several_attempts_the_one_that_counts_is_compared() -> None:
+def test_of_several_attempts_the_one_that_counts_is_named() -> None:
     finished, failed = (
         Record(run_id, "n", "m", status, None, {}, {}, {"digest": "abc"}, began=began)
         for run_id, status, began in (("1", "FINISHED", 1.0), ("2", "FAILED", 2.0))
