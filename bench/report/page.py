@@ -20,7 +20,8 @@ from bench.identity import digest
 from bench.report import published
 from bench.report.comparison import comparison_table, incomplete, slices, unfinished
 from bench.report.document import as_html, as_markdown, heading
-from bench.report.figure_selection import N_LINES, draw
+from bench.report.figure_selection import draw
+from bench.report.figures.rows import N_LINES
 from bench.report.model_selection import Choice, Comparison, comparisons
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped

@@ -13,9 +13,8 @@ import pytest
 from bench import report
 from bench.metrics import TASKS
 from bench.report.comparison import slices
-from bench.report.figure_selection import _best_by
 from bench.report.figures import style
-from bench.report.figures.models import error_by_parameter
+from bench.report.figures.models import best_by, error_by_parameters
 from bench.report.model_selection import Choice, choices, comparisons
 from bench.report.page import Report, sweep_folder, write
 from bench.report.paired_gaps import Predictions
@@ -264,11 +263,12 @@ def tuned(*tried: tuple[float, float, float | None]) -> Choice:
 
 def test_the_best_of_each_value_is_drawn(tmp_path: Path) -> None:
     row = tuned((0.1, 1, 0.8), (0.1, 2, 0.7), (0.3, 0, None), (0.2, 2, 0.9))
-    by_rate, by_l2 = (_best_by(row, f"model.{name}") for name in ("learning_rate", "l2"))
+    by_rate, by_l2 = (best_by(row, f"model.{name}") for name in ("learning_rate", "l2"))
     assert by_rate["validation"].to_dict() == {0.1: 0.7, 0.2: 0.9}
     assert by_l2["validation"].to_dict() == {1: 0.8, 2: 0.7}
-    many = {f"fm_{n}": by_l2 for n in range(9)}
-    for name, lines in (("learning_rate", {"fm": by_rate}), ("l2", many)):
-        drawing = error_by_parameter(name, lines, style.looks(lines), "MSE")
-        drawing.draw(tmp_path / drawing.name)
-        assert (tmp_path / f"error_by_{name}.png").stat().st_size > 1000
+    for n in (1, 9):
+        shown = style.Shown({f"fm_{i}": row for i in range(n)}, row.chosen.task)
+        for drawing in error_by_parameters(shown):
+            drawing.draw(tmp_path / f"{drawing.name}_{n}")
+            assert (tmp_path / f"{drawing.name}_{n}.png").stat().st_size > 1000
+    assert len(list(tmp_path.iterdir())) == 4

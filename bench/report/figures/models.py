@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from bench.report.figures.style import (
     ORANGE,
     OUTSIDE,
     Drawing,
-    Look,
+    Shown,
     name_marks,
 )
+from bench.report.model_selection import Choice, Configuration, ranked
+from bench.tracking import RunReader
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,94 +63,120 @@ SYSTEM_MARKS: dict[str, dict[str, Any]] = {
 BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 4}
 
 
-def pareto(models: pd.DataFrame, styles: Mapping[str, Look], label: str) -> Drawing:
-    """Return test `error` against `seconds` of fit of each model (the index).
-
-    The line joins the best within each time.
-    """
-    front = models.sort_values(["seconds", "error"])
+def pareto(shown: Shown) -> Iterator[Drawing]:
+    """Give test error against seconds of fit; the line joins the best within each time."""
+    points = pd.DataFrame(
+        {"seconds": row.chosen.mean("time/fit_seconds"), "error": row.chosen.test_error}
+        for row in shown.rows.values()
+    )
+    points = points.set_axis(list(shown.rows)).astype(float).dropna()
+    if len(points) < 2:
+        return
+    front = points.sort_values(["seconds", "error"])
     front = front[front["error"] < front["error"].cummin().shift(fill_value=np.inf)]
+    label = f"test {shown.task.headline.label} (lower is better)"
 
     def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(
-            xlabel="seconds of fit, one run", ylabel=f"test {label} (lower is better)"
-        )
-        axes.set_xscale("log")
+        axes = figure.add_subplot(xlabel="seconds of fit, one run", ylabel=label, xscale="log")
         best: dict[str, Any] = {"color": GREY, "zorder": 0, "label": "best within the time"}
         axes.step(front["seconds"], front["error"], where="post", **best)
-        for model, point in models.iterrows():
-            style = {**styles[model], "linestyle": "none"}
-            axes.plot(point["seconds"], point["error"], markersize=8, label=model, **style)
-        if len(models) > IN_LEGEND:
+        for name, point in points.iterrows():
+            style = {**shown.looks[name], "linestyle": "none"}
+            axes.plot(point["seconds"], point["error"], markersize=8, label=name, **style)
+        if len(points) > IN_LEGEND:
             axes.margins(x=0.15)
-            name_marks(figure, axes, models)
+            name_marks(figure, axes, points)
         else:
             figure.legend(**OUTSIDE)
 
-    return Drawing("What does accuracy cost?", "pareto", (7.5, 4.4), paint)
+    yield Drawing("What does accuracy cost?", "pareto", (7.5, 4.4), paint)
 
 
-def gain_over_base_rate(gains: Mapping[str, float], styles: Mapping[str, Look]) -> Drawing:
-    """Return by how much of the base rate's log loss each model lowers it."""
+def gain_over_base_rate(shown: Shown) -> Iterator[Drawing]:
+    """Give by how much of the base rate's log loss each model lowers it."""
+    entropies = {n: row.chosen.mean("test/normalized_entropy") for n, row in shown.rows.items()}
+    gains = {name: 1 - entropy for name, entropy in entropies.items() if entropy is not None}
+    if not gains:
+        return
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot(xlabel="log loss below that of the base rate, %")
         height = np.arange(len(gains))[::-1]
-        for y, (model, gain) in zip(height, gains.items(), strict=True):
-            axes.plot(100 * gain, y, markersize=8, **{**styles[model], "linestyle": "none"})
+        for y, (name, gain) in zip(height, gains.items(), strict=True):
+            axes.plot(100 * gain, y, markersize=8, **{**shown.looks[name], "linestyle": "none"})
         axes.axvline(0, color=GREY, linestyle="--", zorder=0)
         axes.set_yticks(height, list(gains))
         axes.set_ylim(-0.6, len(gains) - 0.4)
 
     size = (7, 1.2 + 0.34 * len(gains))
     title = "What is gained over knowing the base rate?"
-    return Drawing(title, "gain_over_base_rate", size, paint)
+    yield Drawing(title, "gain_over_base_rate", size, paint)
 
 
-def error_by_parameter(
-    name: str, models: Mapping[str, pd.DataFrame], styles: Mapping[str, Look], label: str
-) -> Drawing:
-    """Return test error, and dotted the validation error, by a hyperparameter: a line a model.
+def error_by_parameters(shown: Shown) -> Iterator[Drawing]:
+    """Give for each of `PARAMETERS` the test error, and dotted the validation error, by its value.
 
-    `name` is one of `PARAMETERS`. A frame has `validation`, `test` (NaN where nothing was tested)
-    and `spread`, its standard deviation over repeats, of the best configuration with each value
-    (the index).
+    There is a line for each model with several values: of the best configuration with each.
     """
-    title, xlabel = PARAMETERS[name]
-    values = sorted({value for line in models.values() for value in line.index})
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(xlabel=xlabel, ylabel=f"{label} of the best with each")
-        named = len(models) <= IN_LEGEND
-        for model, line in models.items():
-            style = dict(styles[model]) | ({"linestyle": "none"} if len(line) > FEW else {})
-            if line["test"].notna().any():
-                of = f"{model}, test" if named else None
-                axes.errorbar(
-                    line.index, line["test"], line["spread"], capsize=3, label=of, **style
-                )
-            style |= {"fillstyle": "none"} | ({"linestyle": ":"} if len(line) <= FEW else {})
-            of = f"{model}, validation" if named else None
-            axes.plot(line["validation"], label=of, **style)
-            if not named:
-                last = (line.index[-1], line["validation"].iloc[-1])
-                axes.annotate(model, last, (6, 0), textcoords="offset points", fontsize=8)
-        least = min((value for value in values if value > 0), default=1)
-        axes.set_xscale("symlog", base=2 if name == "k" else 10, linthresh=least)
-        if len(values) <= FEW:
-            axes.set_xticks(values, [f"{value:g}" for value in values])
-        axes.minorticks_off()
-        if named:
-            figure.legend(**OUTSIDE)
-
-    return Drawing(title, f"error_by_{name}", (7, 4.2), paint)
+    for parameter in PARAMETERS:
+        lines = {n: best_by(row, f"model.{parameter}") for n, row in shown.rows.items()}
+        lines = {name: line for name, line in lines.items() if len(line) > 1}
+        if lines:
+            title, _ = PARAMETERS[parameter]
+            paint = partial(_error_by_parameter, parameter, lines, shown)
+            yield Drawing(title, f"error_by_{parameter}", (7, 4.2), paint)
 
 
-def learning_curves(curves: Mapping[str, Mapping[str, Curve]], loss: str, label: str) -> Drawing:
-    """Return a panel a model: loss on train, on held-out rows, and where the latter is lowest.
+def best_by(row: Choice, key: str) -> pd.DataFrame:
+    """Return errors of the best configuration with each value of a parameter (the index).
 
-    Curves are named `train_LOSS`, `validation_LOSS`, `withheld_LOSS`.
+    Columns are `validation`, `test` (NaN where nothing was tested) and `spread`, the standard
+    deviation of the latter over repeats.
     """
+    best: dict[float, Configuration] = {}
+    for c in sorted(row.of, key=lambda c: ranked(c.validation_error)):
+        value = pd.to_numeric(c.params.get(key, "nan"), errors="coerce")
+        if np.isfinite(value) and c.validation_error is not None:
+            best.setdefault(float(value), c)
+    metric = row.chosen.task.headline_metric
+    lines = {k: (c.validation_error, c.test_error, c.std(metric) or 0.0) for k, c in best.items()}
+    columns = ["validation", "test", "spread"]
+    return pd.DataFrame.from_dict(lines, "index", float, columns).sort_index()
+
+
+def _error_by_parameter(
+    parameter: str, lines: Mapping[str, pd.DataFrame], shown: Shown, figure: Figure
+) -> None:
+    values = sorted({value for line in lines.values() for value in line.index})
+    ylabel = f"{shown.task.headline.label} of the best with each"
+    axes = figure.add_subplot(xlabel=PARAMETERS[parameter][1], ylabel=ylabel)
+    named = len(lines) <= IN_LEGEND
+    for name, line in lines.items():
+        joined = len(line) <= FEW
+        style = dict(shown.looks[name]) | ({} if joined else {"linestyle": "none"})
+        if line["test"].notna().any():
+            of = f"{name}, test" if named else None
+            axes.errorbar(line.index, line["test"], line["spread"], capsize=3, label=of, **style)
+        style |= {"fillstyle": "none"} | ({"linestyle": ":"} if joined else {})
+        of = f"{name}, validation" if named else None
+        axes.plot(line["validation"], label=of, **style)
+        if not named:
+            last = (line.index[-1], line["validation"].iloc[-1])
+            axes.annotate(name, last, (6, 0), textcoords="offset points", fontsize=8)
+    least = min((value for value in values if value > 0), default=1)
+    axes.set_xscale("symlog", base=2 if parameter == "k" else 10, linthresh=least)
+    if len(values) <= FEW:
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.minorticks_off()
+    if named:
+        figure.legend(**OUTSIDE)
+
+
+def learning_curves(shown: Shown, reader: RunReader) -> Iterator[Drawing]:
+    """Give a panel a model: loss on train, on held-out rows, and where the latter is lowest."""
+    loss, label = shown.task.loss, shown.task.headline.label
+    curves = {n: reader.curves(row.chosen.records[0].run_id) for n, row in shown.rows.items()}
+    curves = {n: of for n, of in curves.items() if held_out(of, loss)}
     rows, columns = -(-len(curves) // COLUMNS), min(COLUMNS, len(curves))
 
     def paint(figure: Figure) -> None:
@@ -167,7 +196,8 @@ def learning_curves(curves: Mapping[str, Mapping[str, Curve]], loss: str, label:
         figure.legend(handles.values(), handles.keys(), **BELOW)
 
     title = "Does it still learn, does it overfit?"
-    return Drawing(title, "learning_curves", (1 + 3 * columns, 0.8 + 2.4 * rows), paint)
+    if curves:
+        yield Drawing(title, "learning_curves", (1 + 3 * columns, 0.8 + 2.4 * rows), paint)
 
 
 def held_out(curves: Mapping[str, Curve], loss: str) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,19 @@ from scipy.stats import norm
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from bench.metrics import quantile_bins
-from bench.report.figures.style import GREY, OUTSIDE, Drawing, Look
+from bench.report.figures.style import GREY, OUTSIDE, Drawing, Look, Shown
+from bench.report.paired_gaps import Predictions
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+N_LINES = 5
+"""Models whose errors are drawn row by row: the reference and the best by validation."""
+N_FIELDS = 3
+"""Fields, those of the rarest levels, by whose counts errors are drawn."""
+COUNTS = re.compile(r"(.+)_(ratings|rows)")
+"""Columns beside predictions: how often the level of a field is in training rows."""
 BINS = 8
 RELIABILITY_BINS = 15
 TICKS = (0, *(digit * 10**power for power in range(7) for digit in (1, 3)))
@@ -27,11 +35,32 @@ POINTS = 400
 
 Frames = Mapping[str, pd.DataFrame]
 """Model -> a row for each test row, with `target`, `prediction` and `loss`."""
-Styles = Mapping[str, Look]
+
+
+def figures_of_rows(shown: Shown, reference: str, predictions: Predictions) -> Iterator[Drawing]:
+    """Give the figures of single test rows, of the best models and the reference."""
+    tested = [name for name, row in shown.rows.items() if row.chosen.tested]
+    references = [name for name in tested if shown.rows[name].model == reference]
+    names = list(dict.fromkeys([*tested[:1], *references, *tested]))[:N_LINES]
+    if not names:
+        return
+    frames = {name: predictions.once(shown.rows[name].chosen) for name in names}
+    columns = set.intersection(*map(set, frames.values()))
+    counts = {m[1]: m[0] for column in frames[names[0]] if (m := COUNTS.fullmatch(column))}
+    counts = {field: column for field, column in counts.items() if column in columns}
+    rarest = sorted(counts, key=lambda field: frames[names[0]][counts[field]].median())[:N_FIELDS]
+    label = shown.task.headline.label
+    if rarest:
+        fields = {field: counts[field] for field in rarest}
+        yield error_by_count(frames, fields, shown.looks, label)
+    yield reliability(frames, shown.looks)
+    rates = [frame["target"].mean() for frame in frames.values()]
+    if shown.task.name == "binary" and all(0 < rate < 1 for rate in rates):
+        yield roc_and_precision_recall(frames, shown.looks)
 
 
 def error_by_count(
-    models: Frames, fields: Mapping[str, str], styles: Styles, label: str
+    models: Frames, fields: Mapping[str, str], styles: Mapping[str, Look], label: str
 ) -> Drawing:
     """Return the loss against the number of training rows of the row's level, a panel a field.
 
@@ -58,7 +87,7 @@ def error_by_count(
     return Drawing("Where is there little to learn from?", "error_by_count", size, paint)
 
 
-def reliability(models: Frames, styles: Styles) -> Drawing:
+def reliability(models: Frames, styles: Mapping[str, Look]) -> Drawing:
     """Return the mean target against the prediction, in bins of equally many rows.
 
     Of a binary task these are 0 or 1 and the probability of 1; bars are 95 % intervals. Where a
@@ -86,7 +115,7 @@ def reliability(models: Frames, styles: Styles) -> Drawing:
     return Drawing("Do predictions mean what they say?", "reliability", size, paint)
 
 
-def roc_and_precision_recall(models: Frames, styles: Styles) -> Drawing:
+def roc_and_precision_recall(models: Frames, styles: Mapping[str, Look]) -> Drawing:
     """Return the ROC curve, and precision against recall, of classes and their probabilities."""
 
     def paint(figure: Figure) -> None:
@@ -124,7 +153,7 @@ def _thinned(values: np.ndarray) -> np.ndarray:
     return values[np.unique(np.linspace(0, len(values) - 1, POINTS).round().astype(int))]
 
 
-def _coverage(axes: Axes, models: Frames, styles: Styles) -> None:
+def _coverage(axes: Axes, models: Frames, styles: Mapping[str, Look]) -> None:
     for model, rows in models.items():
         off = np.abs(rows["target"] - rows["prediction"]) / rows["std"]
         inside = [np.mean(off <= norm.ppf((1 + level) / 2)) for level in LEVELS]

@@ -6,8 +6,9 @@ wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from bench.metrics import Task
+    from bench.report.model_selection import Choice
 
 # Okabe & Ito (2008): distinguishable in every common form of color blindness, and by lightness.
 BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#888888"
@@ -76,9 +80,17 @@ def look(number: int) -> Look:
     }
 
 
-def looks(models: Iterable[str]) -> dict[str, Look]:
-    """Return a look for each model, to be kept in every figure of a report."""
-    return {model: look(number) for number, model in enumerate(models)}
+@dataclass(frozen=True)
+class Shown:
+    """Rows of a comparison, best first, by what figures call them, and their task."""
+
+    rows: Mapping[str, Choice]
+    task: Task
+
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """A look for each row, kept in every figure of a report."""
+        return {name: look(number) for number, name in enumerate(self.rows)}
 
 
 def save(figure: Figure, path: Path) -> None:
