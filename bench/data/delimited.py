@@ -127,10 +127,14 @@ class Files:
 
     @property
     def splits(self) -> dict[str, tuple[Rows, ...]]:
-        """What several files make: (train, test) or (train, validation, test) rows."""
-        starts = [0, *self._ends.values()]
-        parts = tuple(np.arange(a, b) for a, b in pairwise(starts))
-        return {PUBLISHED: parts} if len(parts) > 1 else {}
+        """What several files make."""
+        return split_of_parts([0, *self._ends.values()])
+
+
+def split_of_parts(bounds: Sequence[int]) -> dict[str, tuple[Rows, ...]]:
+    """Return the split of rows between bounds: (train, test) or (train, validation, test)."""
+    parts = tuple(np.arange(a, b) for a, b in pairwise(bounds))
+    return {PUBLISHED: parts} if len(parts) > 1 else {}
 
 
 class ParquetFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bench.data.dataset import TASKS, Bag, Dataset
-from bench.data.delimited import PUBLISHED
+from bench.data.delimited import split_of_parts
 from bench.errors import UserError, checked, quoted
 from fm.rows import conflict_free_sets
 from fm.svmlight import read_svmlight
@@ -59,8 +58,7 @@ def svmlight_file(
         )
     names = field_names or [f"field_{f}" for f in range(1, len(levels) + 1)]
     fields = dict(zip(names, levels, strict=True))
-    ends = np.cumsum([0, *(len(y) for _, y in parts)])
-    rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
+    splits = split_of_parts(np.cumsum([0, *(len(y) for _, y in parts)]).tolist())
     what = f"{len(fields)} fields recognized" if fields else f"{width:,} columns"
     balance = f", {y.mean():.1%} are {classes[1]}" if classes else ""
     return Dataset(
@@ -73,8 +71,8 @@ def svmlight_file(
         fields=tuple(fields),
         bags={} if fields else {"columns": Bag(X, tuple(map(str, range(width))))},
         classes=classes,
-        splits={PUBLISHED: rows} if test_path is not None else {},
-        default_split=PUBLISHED if test_path is not None else None,
+        splits=splits,
+        default_split=next(iter(splits), None),
     )
 
 

@@ -39,12 +39,9 @@ class Rows:
     scale: tuple[float, float]
     expected: NDArray[np.float64] | None = None
 
-    def squared_errors(self, prediction: NDArray) -> NDArray[np.float64]:
-        """Return those of predictions (..., n_held_out), clipped to the scale."""
-        return squared_errors(self.truth, prediction, self.scale)
-
     def mse(self, prediction: NDArray) -> float:
-        return float(self.squared_errors(prediction).mean())
+        """Return the mean squared error on the held-out rows, clipped to the scale."""
+        return float(squared_errors(self.truth, prediction, self.scale).mean())
 
 
 @dataclass(frozen=True)

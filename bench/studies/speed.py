@@ -22,9 +22,7 @@ from bench.studies.study import (
     Section,
     Study,
     Values,
-    by_size,
     line_plot,
-    medians,
     slopes,
     spread,
 )
@@ -237,7 +235,10 @@ def sparse_rows(rng: np.random.Generator, n: int, m: int) -> sparse.csr_array:
 
 def growth(values: Values) -> list[Section]:
     """Write how predictions grow with the features of a row and with k."""
-    features, factors = (by_size(values["lemma"][kind]) for kind in ("features", "factors"))
+    features, factors = (
+        {int(size): np.array(times) for size, times in values["lemma"][kind].items()}
+        for kind in ("features", "factors")
+    )
     rows = [[str(m), spread(1e6 * t)] for m, t in features.items()]
     by_k = [[str(k), spread(1e6 * t)] for k, t in factors.items()]
     text = f"""\
@@ -255,7 +256,10 @@ Slopes are below 1 where a row or a nonzero costs something besides its factors.
         "Time of a prediction",
         "features of a row, or k",
         "seconds a row",
-        {f"{kind}, slope {np.median(slopes(t)):.2f}": medians(t) for kind, t in kinds.items()},
+        {
+            f"{kind}, slope {np.median(slopes(t)):.2f}": (list(t), np.median([*t.values()], axis=1))
+            for kind, t in kinds.items()
+        },
     )
     bars = [
         Bar("predict: log-log slope in features of a row", slopes(features), high=1.05),

@@ -276,13 +276,3 @@ def mean_std(values: Numbers, places: int = 4) -> str:
 def slopes(times: Mapping[int, Numbers]) -> NDArray[np.float64]:
     """Return each repeat's exponent b of `seconds = a size^b`, fitted in logarithms."""
     return np.polyfit(np.log(list(times)), np.log(np.array(list(times.values()))), 1)[0]
-
-
-def medians(times: Mapping[int, Numbers]) -> tuple[NDArray, NDArray]:
-    """Return the sizes, and the median time of each."""
-    return np.array(list(times)), np.array([np.median(t) for t in times.values()])
-
-
-def by_size(value: Mapping[str, Sequence[float]]) -> dict[int, NDArray[np.float64]]:
-    """Return a record's table of repeats with its sizes as numbers again."""
-    return {int(size): np.array(times) for size, times in value.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from bench.errors import UserError
 from bench.studies import STUDIES, sweep_overhead
@@ -22,10 +22,8 @@ from bench.studies.study import (
     Section,
     Study,
     bars_table,
-    by_size,
     line_plot,
     mean_std,
-    medians,
     slopes,
     spread,
 )
@@ -68,11 +66,6 @@ def run(monkeypatch, tmp_path):
 def test_slopes_are_the_exponents_of_power_laws() -> None:
     times = {n: np.array([3e-6 * n**1.0, 2e-9 * n**2.0]) for n in (10, 100, 1000)}
     assert_allclose(slopes(times), [1, 2])
-
-
-def test_medians_are_those_of_each_size() -> None:
-    x, y = medians(by_size({"10": [3.0, 1, 2], "20": [9.0, 7, 8]}))
-    assert_array_equal([x, y], [[10, 20], [2, 8]])
 
 
 @pytest.mark.parametrize(
