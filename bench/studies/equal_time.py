@@ -27,6 +27,8 @@ from bench.tables import MISSING, markdown_table
 
 FEW_EPOCHS = 5
 """By which an epoch is timed: what they take beyond one."""
+TOO_LONG = 5.0
+"""Times that of `sgd`: whose epoch takes longer is not tried."""
 ALS = ", sweep of libFM's ALS"
 SGD_OF = ", sgd of "
 
@@ -124,6 +126,8 @@ def measure_sgd(shape: str, peer: str, context: Context) -> Mapping[str, Any]:
 
         seconds(1)  # writes the files
         once = seconds(1)
+        if once > TOO_LONG * budget:
+            return {"epoch": once, "budget": budget}
         epoch = max((seconds(FEW_EPOCHS) - once) / (FEW_EPOCHS - 1), 1e-3)
         most = max(1, int(budget / epoch))
         tried = {}
@@ -171,6 +175,9 @@ def section(values: Values) -> list[Section]:
             found = values.get(f"{shape}{SGD_OF}{peer}")
             if not isinstance(found, Mapping):
                 cells.append(MISSING)
+                continue
+            if "loss" not in found:
+                cells.append(f"an epoch takes {found['epoch'] / found['budget']:.0f} times as long")
                 continue
             n_iter, step, l2 = found["setting"]
             cells.append(f"{found['loss']:.4f} ({n_iter}, {step:g}, {l2:g})")

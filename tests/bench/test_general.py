@@ -113,6 +113,10 @@ def test_the_best_setting_of_another_program_in_equal_time_is_reported(
     (bar,) = section.bars
     np.testing.assert_allclose(bar.measured, np.array([0.3, 0.1]) + np.log(0.8))
     assert "0.2231" in section.text
+    monkeypatch.setattr(equal_time, "TOO_LONG", -1.0)
+    found = equal_time.measure_sgd("2 fields", "other", Context(2, ours))
+    (section,) = equal_time.section({"2 fields" + equal_time.SGD_OF + "other": found})
+    assert "times as long" in section.text and not section.bars
 
 
 @pytest.mark.parametrize("draw", [partial(shapes.one_hot, 3), partial(shapes.bags, 50, 9, True)])
