@@ -4,11 +4,11 @@
     FMRegressor(k=8).fit(X, y).predict(X_new)
 
 Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`, `FMRanker`; rows as any matrix, as a
-DataFrame, or as a `Design` of `Block`s.
+DataFrame, or as a `Design` of `Block`s and `NumericBlock`s.
 """
 
 from fm.classifier import FMClassifier
-from fm.design import UNKNOWN, Block, Design
+from fm.design import UNKNOWN, Block, Design, NumericBlock
 from fm.io import load, save
 from fm.ordinal import FMOrdinal
 from fm.posterior import effective_sample_size, r_hat
@@ -27,6 +27,7 @@ __all__ = [
     "FMOrdinal",
     "FMRanker",
     "FMRegressor",
+    "NumericBlock",
     "effective_sample_size",
     "load",
     "predict_pairs",

@@ -170,7 +170,7 @@ class FactorizationMachine(BaseEstimator):
     ) -> Self:
         """Fit by `settings`, from the start or, if `warm`, from where the last fit ended."""
         given_type = getattr(y, "dtype", None)
-        X = check_X(self, X, reset=not warm)
+        given, X = X, check_X(self, X, reset=not warm)
         y = check_target(y, X)
         resumes = {"solver": self.solver, "k": self.k}
         if self.solver == "gibbs":  # its states have a latent y for each row
@@ -189,7 +189,7 @@ class FactorizationMachine(BaseEstimator):
         if settings["n_iter"] is None:
             settings["n_iter"] = default_n_iter(X)
         if "groups" in settings:
-            settings["groups"] = check_groups(settings["groups"], X)
+            settings["groups"] = check_groups(settings["groups"], given, X)
         weight = self._weight(y, check_weight(sample_weight, X))
         check_noise_by(settings.get("noise_by"), X, weight, self._likelihood)
         self._solve(rows, weight, self._validation_rows(validation), settings, warm)

@@ -6,6 +6,9 @@ user's age, the items she rated) is repeated in every row in which the level occ
 keeps the repetition out: a level number per row, and the level's features once per level. This is
 the relational block structure of Rendle, "Scaling Factorization Machines to Relational Data"
 (VLDB 2013), section 3. `Design.to_csr()` is the matrix it stands for.
+
+Numbers that differ from row to row, and bags of labels, are `NumericBlock`s beside them. A design
+that has some is fitted as its matrix is, each block having a prior of its own.
 """
 
 from __future__ import annotations
@@ -117,6 +120,48 @@ class Block:
         return sparse.hstack([one_hot, one_hot @ self.side_features.astype(dtype)], format="csr")
 
 
+@dataclass(frozen=True, eq=False)
+class NumericBlock:
+    """Numbers of each row: a numeric column, several, or how often a bag has each label.
+
+    Parameters
+    ----------
+    name : str
+        What they are called (`"price"`).
+    values : (n_rows,) or (n_rows, n_features) array or sparse matrix
+        Finite numbers.
+    labels : (n_features,) array, optional
+        What each column is called; by default its number.
+    """
+
+    name: str
+    values: sparse.csr_array
+    labels: AnyArray | None = None
+
+    def __post_init__(self) -> None:
+        values = self.values
+        if not sparse.issparse(values) and np.ndim(values) == 1:
+            values = np.reshape(values, (-1, 1))
+        values = sparse.csr_array(values, dtype=np.float64)
+        if self.labels is not None and len(self.labels) != values.shape[1]:
+            raise ValueError(
+                f"block {self.name!r}: {len(self.labels)} labels for {values.shape[1]} columns"
+            )
+        object.__setattr__(self, "values", values)
+
+    @property
+    def n_features(self) -> int:
+        """Return the number of columns."""
+        return int(self.values.shape[1])
+
+    def feature_names(self) -> list[str]:
+        """Return `price`, or `tags=label` where there are several columns or labels."""
+        if self.labels is None and self.n_features == 1:
+            return [self.name]
+        labels = range(self.n_features) if self.labels is None else self.labels
+        return [f"{self.name}={label}" for label in labels]
+
+
 def _whole_numbers(name: str, levels: ArrayLike) -> IndexArray:
     """Return levels as integers, none of them rounded or wrapped."""
     given = np.asarray(levels)
@@ -150,6 +195,8 @@ class Design:
     blocks : tuple of Block
         With as many rows each. Linear blocks come last, so that the features with factors are the
         first ones.
+    numeric : tuple of NumericBlock, optional
+        With as many rows; their features follow those of the blocks, none of which is linear then.
 
     Examples
     --------
@@ -158,18 +205,25 @@ class Design:
     (3, 5)
     >>> X.to_csr().toarray().astype(int).tolist()
     [[1, 0, 1, 0, 0], [1, 0, 0, 0, 1], [0, 1, 0, 0, 0]]
+    >>> X = Design((Block("user", [0, 0, 1], 2),), (NumericBlock("age", [20, 30, 0]),))
+    >>> X.feature_names()
+    ['user=0', 'user=1', 'age']
     """
 
     blocks: tuple[Block, ...]
+    numeric: tuple[NumericBlock, ...] = ()
     shape: tuple[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))
+        object.__setattr__(self, "numeric", tuple(self.numeric))
         lengths = {block.name: len(block.levels) for block in self.blocks}
+        lengths |= {block.name: block.values.shape[0] for block in self.numeric}
         if not self.blocks:
             raise ValueError("a design needs at least one block")
-        if len(lengths) < len(self.blocks):
-            raise ValueError(f"block names must differ, got {[b.name for b in self.blocks]}")
+        if len(lengths) < len(self.blocks) + len(self.numeric):
+            names = [b.name for b in self.blocks] + [b.name for b in self.numeric]
+            raise ValueError(f"block names must differ, got {names}")
         if len(set(lengths.values())) > 1:
             raise ValueError(f"blocks differ in their number of rows: {lengths}")
         if not self.interacting or self.interacting != self.blocks[: len(self.interacting)]:
@@ -180,7 +234,9 @@ class Design:
                     for block in self.blocks
                 )
             )
-        n_features = sum(block.n_features for block in self.blocks)
+        if self.numeric and len(self.interacting) < len(self.blocks):
+            raise ValueError("a design with numeric blocks has no linear blocks")
+        n_features = sum(self._sizes())
         object.__setattr__(self, "shape", (len(self.blocks[0].levels), n_features))
 
     def __len__(self) -> int:
@@ -190,7 +246,10 @@ class Design:
         return iter(self.blocks)
 
     def __getitem__(self, rows: IntArray | BoolArray | slice) -> Design:
-        return Design(tuple(replace(b, levels=b.levels[rows]) for b in self.blocks))
+        return Design(
+            tuple(replace(b, levels=b.levels[rows]) for b in self.blocks),
+            tuple(replace(b, values=b.values[rows]) for b in self.numeric),
+        )
 
     @property
     def interacting(self) -> tuple[Block, ...]:
@@ -200,7 +259,7 @@ class Design:
     @property
     def n_interacting(self) -> int:
         """Return how many features have factors: the first so many."""
-        return sum(block.n_features for block in self.interacting)
+        return self.shape[1] - sum(block.n_features for block in self.blocks if block.linear)
 
     def block(self, name: str) -> Block:
         """Return the block of that name; KeyError names those there are."""
@@ -211,8 +270,21 @@ class Design:
 
     def feature_names(self) -> list[str]:
         """Return the names of all columns, as `Block.feature_names` forms them."""
-        return [name for block in self.blocks for name in block.feature_names()]
+        fields = [name for block in self.blocks for name in block.feature_names()]
+        return fields + [name for block in self.numeric for name in block.feature_names()]
+
+    def block_numbers(self) -> IndexArray:
+        """Return the number of each feature's block, (n_features,)."""
+        sizes = self._sizes()
+        return np.repeat(np.arange(len(sizes)), sizes)
+
+    def _sizes(self) -> list[int]:
+        """Return the number of features of each block."""
+        fields = [block.n_features for block in self.blocks]
+        return fields + [block.n_features for block in self.numeric]
 
     def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
         """Return the flat (n_rows, n_features) matrix: the blocks' columns side by side."""
-        return sparse.hstack([b.to_csr(dtype) for b in self.blocks], format="csr")
+        parts = [b.to_csr(dtype) for b in self.blocks]
+        parts += [b.values.astype(dtype) for b in self.numeric]
+        return sparse.hstack(parts, format="csr")

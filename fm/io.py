@@ -31,7 +31,7 @@ from fm.posterior import Draws
 from fm.ranker import FMRanker
 from fm.regressor import FMRegressor
 from fm.tables import KINDS, Column
-from fm.validation import check_hyperparameters
+from fm.validation import NUMERIC, check_hyperparameters
 
 FORMAT = "fm"
 VERSION = 1
@@ -247,7 +247,7 @@ def _check_machine(
         "w0": (),
         "w": (p,),
         "V": (n_interacting, k),
-        "unknown": (len(blocks), k + 1),
+        "unknown": (0 if any(b[0].endswith(NUMERIC) for b in blocks) else len(blocks), k + 1),
         "alpha": (),
         "cut_points": (n_cuts,),
         "noise": _noise_shape(estimator) if draws else (),

@@ -192,12 +192,10 @@ def similar(
 
 def _design(estimator: FactorizationMachine, X: Any) -> Design:
     """Return X, or the design that the estimator makes of a DataFrame."""
-    if isinstance(X, Design):
-        return X
     check_is_fitted(estimator)
-    rows = check_X(estimator, X)
+    rows = X if isinstance(X, Design) and not X.numeric else check_X(estimator, X)
     if not isinstance(rows, Design):
-        raise ValueError("recommendations need a Design, or a DataFrame with fields alone")
+        raise ValueError("recommendations need a Design or a DataFrame, with fields alone")
     return rows
 
 

@@ -63,6 +63,9 @@ differ most."""
 
 DTYPES = ("float64", "float32")
 
+NUMERIC = " (numeric)"
+"""Follows the name of a numeric block among the `blocks_` of an estimator."""
+
 LARGEST = 1e150
 """The largest magnitude of a number in X or y: its square is to be finite."""
 
@@ -189,7 +192,8 @@ def _interval(low: float, above: float, high: float) -> str:
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Matrix:  # noqa: N802
     """Return X as a Design, a float array or a CSR matrix of finite floats.
 
-    X has the columns of `fit`, unless `reset`, which has `estimator` remember them.
+    A design with numeric blocks is returned as its matrix. X has the columns of `fit`, unless
+    `reset`, which has `estimator` remember them.
     """
     if reset:
         estimator.table_ = learn_columns(X) if is_table(X) else None
@@ -225,19 +229,26 @@ def _check_matrix(estimator: Any, X: ArrayLike, reset: bool) -> RealArray | spar
     return checked
 
 
-def _check_design(estimator: Any, X: Design, reset: bool) -> Design:
+def _check_design(estimator: Any, X: Design, reset: bool) -> Design | sparse.csr_array:
     if not len(X):
         raise ValueError("the design has no rows")
     for block in X:
         if block.side_features is not None and not np.isfinite(block.side_features.data).all():
             raise ValueError(f"block {block.name!r}: side_features contains NaN or infinity")
     blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side_features) for b in X]
+    blocks += [(b.name + NUMERIC, 0, b.n_features) for b in X.numeric]
+    rows: Design | sparse.csr_array = X
+    if X.numeric:
+        rows = X.to_csr()
+        if not np.isfinite(rows.data).all():
+            raise ValueError("a numeric block of the design contains NaN or infinity")
+        _check_magnitude("X", rows.data)
     if reset:
         estimator.blocks_ = blocks
         if estimator.table_ is None:
             estimator.n_features_in_ = X.shape[1]
             estimator.__dict__.pop("feature_names_in_", None)  # of an earlier fit
-        return X
+        return rows
     known = estimator.blocks_
     if known is None:
         fits = estimator.table_ is None and X.shape[1] == estimator.n_features_in_
@@ -248,7 +259,7 @@ def _check_design(estimator: Any, X: Design, reset: bool) -> Design:
             f"the design's blocks (name, levels, side features) are {blocks}, those of fit were "
             f"{known or f'a matrix of {estimator.n_features_in_} columns'}"
         )
-    return X
+    return rows
 
 
 def check_target(y: ArrayLike, X: Matrix) -> AnyArray:
@@ -306,11 +317,11 @@ def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> FloatArray | Non
     return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
-def check_groups(groups: ArrayLike | None, X: Matrix) -> AnyArray | None:
-    """Return (n_features,) whole numbers; a Design's groups are its blocks."""
+def check_groups(groups: ArrayLike | None, given: Any, X: Matrix) -> AnyArray | None:
+    """Return (n_features,) whole numbers; the groups of a design, `given` as X, are its blocks."""
     if groups is None:
-        return None
-    if isinstance(X, Design):
+        return given.block_numbers() if isinstance(given, Design) and given.numeric else None
+    if isinstance(given, Design) or isinstance(X, Design):
         raise TypeError("groups is for matrices: the groups of a design are its blocks")
     numbers: AnyArray = column_or_1d(groups)
     if len(numbers) != X.shape[1] or not np.issubdtype(numbers.dtype, np.integer):
@@ -327,7 +338,7 @@ def check_noise_by(name: str | None, X: Matrix, weight: FloatArray | None, likel
         return
     if not isinstance(X, Design):
         raise TypeError(
-            f"noise_by={name!r} needs X to be a Design, or a DataFrame of fields alone, with a "
+            f"noise_by={name!r} needs X to be a Design or a DataFrame, of fields alone, with a "
             "field of that name"
         )
     names = [block.name for block in X]

@@ -194,5 +194,5 @@ def test_a_dataframe_stands_for_its_design(solver):
 def test_a_dataframe_with_numbers_has_no_blocks_to_pair():
     rows = pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "age": [1.0, 2.0]})
     estimator = FMRegressor(k=2, n_iter=5, random_state=0).fit(rows, [1.0, 2.0])
-    with pytest.raises(ValueError, match="DataFrame with fields alone"):
+    with pytest.raises(ValueError, match="a DataFrame, with fields alone"):
         recommend(estimator, rows)
