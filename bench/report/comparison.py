@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from bench.intervals import holm
-from bench.report.document import heading
 from bench.report.model_selection import Choice, Comparison, model_defaults
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
@@ -157,7 +156,7 @@ def unfinished(
     rows += [[escaped(what), "MISSING", "planned, but not run"] for what in missing]
     rows += [[escaped(model), "SKIPPED", escaped(reason)] for model, reason in skipped.items()]
     table = markdown_table(["run", "status", "reason"], rows, left=3)
-    return [heading("What failed or is missing"), table] if rows else []
+    return ["## What failed or is missing", table] if rows else []
 
 
 def _against_the_best_possible(rows: Sequence[Choice]) -> dict[str, list[str]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.errors import first_line
-from bench.report.document import heading
 from bench.report.figures import models, rows
 from bench.report.figures.style import Drawing, Shown
 from bench.report.model_selection import Choice, Comparison
@@ -45,7 +44,7 @@ def draw(
             for drawing in group():
                 blocks += draw_one(drawing, directory / f"{drawing.name}{suffix}.png")
         except Exception as error:  # a figure never costs the page
-            blocks += [heading("A figure is missing"), _not_drawn(error)]
+            blocks += ["## A figure is missing", _not_drawn(error)]
     return blocks
 
 
@@ -55,8 +54,8 @@ def draw_one(drawing: Drawing, path: Path) -> list[str]:
     try:
         drawing.draw(path)
     except Exception as error:  # a figure never costs the page
-        return [heading(title), _not_drawn(error)]
-    return [heading(title), f"![{title}]({path.name})"]
+        return [f"## {title}", _not_drawn(error)]
+    return [f"## {title}", f"![{title}]({path.name})"]
 
 
 def _not_drawn(error: Exception) -> str:

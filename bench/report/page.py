@@ -1,17 +1,22 @@
 """A report: a page, its figures and one self-contained HTML file, from tracked runs alone.
 
-The same runs give the same bytes. A sweep that is an experiment as configured, and the report of a
+The same runs give the same bytes. Values from outside go through `bench.tables.escaped` or `code`
+first, so that they stay text. A sweep that is an experiment as configured, and the report of a
 whole experiment, are `results/EXPERIMENT/README.md`; every other sweep has a folder of its own,
 `results/sweeps/SWEEP/README.md`.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from string import Template
 from textwrap import fill
 from typing import Any
 
@@ -19,7 +24,6 @@ from bench.files import make_folder, write_text
 from bench.identity import digest
 from bench.report import published
 from bench.report.comparison import comparison_table, incomplete, slices, unfinished
-from bench.report.document import as_html, as_markdown, heading
 from bench.report.figure_selection import draw
 from bench.report.figures.rows import N_LINES
 from bench.report.model_selection import Choice, Comparison, comparisons
@@ -51,6 +55,7 @@ BEST_POSSIBLE = (
     " *Best possible*, of simulated data, is the error of the truth that they were drawn about."
 )
 HTML = "report.html"
+PAGE = Path(__file__).with_name("page.html")
 LOCK = ".report.lock"
 """File in the folder of all reports, locked by the process that writes one."""
 OLD = ("*.png", "*.svg", ".README.md.*", ".report.html.*", ".*.png.*")
@@ -125,10 +130,27 @@ def write(reader: RunReader, name: str, results: Path, by: str | None = None) ->
             for pattern in OLD:
                 for old in directory.glob(pattern):
                     old.unlink()
-            markdown = as_markdown(list(document(subject, reader, directory, by)))
+            markdown = (
+                "\n\n".join(part.strip() for part in document(subject, reader, directory, by))
+                + "\n"
+            )
             write_text(html, as_html(_title(subject), markdown, directory))
             write_text(page, f"{mark}\n{markdown}")
     return Report(page, html, tuple(sorted(directory.glob("*.png"))))
+
+
+def as_html(title: str, markdown: str, folder: Path) -> str:
+    """Return one HTML file that needs no other: figures of `folder` inside, sortable tables."""
+    from markdown_it import MarkdownIt
+
+    def inline(image: re.Match[str]) -> str:
+        data = base64.b64encode((folder / image[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{data}"'
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    body = re.sub(r'src="([^":/]+\.png)"', inline, body)
+    plain = re.sub(r"\\(.)|`", r"\1", title)
+    return Template(PAGE.read_text("utf-8")).substitute(title=escape(plain), body=body)
 
 
 def document(
@@ -137,7 +159,7 @@ def document(
     """Yield the parts of a report; draw its figures into `directory`."""
     predictions = Predictions(reader)
     compared = comparisons(subject.records)
-    yield heading(_title(subject), 1)
+    yield f"# {_title(subject)}"
     if subject.simulated:
         yield "**Simulated data: nothing here was measured on people's ratings.**"
     yield _provenance(subject, compared)
@@ -147,7 +169,7 @@ def document(
         yield from published.section(article, subject.question.get("title", ""), directory)
     for number, comparison in enumerate(compared, 1):
         of = f" on {escaped(comparison.title)}" if len(compared) > 1 else ""
-        yield heading(f"Which model is best{of}?")
+        yield f"## Which model is best{of}?"
         suffix = f"_{number}" if number > 1 else ""
         yield from _compared(subject, comparison, reader, predictions, directory, suffix, by)
     if not compared:
@@ -183,7 +205,7 @@ def _compared(
         yield left_out
     yield _reading(comparison) + _not_refitted(comparison.rows)
     if by is not None:
-        yield heading(f"Errors by {escaped(by)}")
+        yield f"## Errors by {escaped(by)}"
         yield slices(comparison, by, predictions, N_LINES)
     yield from draw(comparison, reference, reader, predictions, directory, suffix)
 
@@ -232,7 +254,7 @@ def _limits(cannot: Mapping[str, str], compared: Sequence[Comparison]) -> Iterat
     models = dict.fromkeys(row.model for c in compared for row in c.shown)
     lines = [f"- {code(m)} cannot {cannot[m]}." for m in models if m in cannot]
     if lines:
-        yield heading("What can each not do?")
+        yield "## What can each not do?"
         yield "\n".join(lines)
 
 

@@ -49,10 +49,9 @@ def measure_sweeps(context: Context) -> Mapping[str, Sequence[float]]:
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(context.repeats):
         with TemporaryDirectory() as folder:
-            before = _processor_seconds()
-            times["wall"].append(_seconds_of([*SWEEP.split(), *GRID], folder))
-            times["processor"].append(_processor_seconds() - before)
-            for name, of in overheads(MLflowTracker(directory=folder)).items():
+            wall, processor = _seconds_of([*SWEEP.split(), *GRID], folder)
+            parts = overheads(MLflowTracker(directory=folder))
+            for name, of in ({"wall": [wall], "processor": [processor]} | parts).items():
                 times[name] += of
     return times
 
@@ -60,21 +59,16 @@ def measure_sweeps(context: Context) -> Mapping[str, Sequence[float]]:
 def measure_resumed(_: Context) -> Sequence[float]:
     """Return seconds of a command whose 200 runs are finished."""
     with TemporaryDirectory() as folder:
-        return [_seconds_of(TINY.split(), folder) for _ in range(1 + N_RESUMES)][1:]
+        return [_seconds_of(TINY.split(), folder)[0] for _ in range(1 + N_RESUMES)][1:]
 
 
-def _seconds_of(arguments: Sequence[str], results: str) -> float:
-    """Return the wall seconds of a command of the harness."""
-    began = time.perf_counter()
+def _seconds_of(arguments: Sequence[str], results: str) -> tuple[float, float]:
+    """Return the wall seconds of a command of the harness, and those of all its processes."""
     command = [sys.executable, "-m", "bench", *arguments, "keep_model=false", f"results={results}"]
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
-    return time.perf_counter() - began
-
-
-def _processor_seconds() -> float:
-    """Return those of all child processes that have exited."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    wall, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, used.ru_utime - before.ru_utime + used.ru_stime - before.ru_stime
 
 
 def overheads(tracker: MLflowTracker) -> dict[str, list[float]]:
