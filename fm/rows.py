@@ -77,37 +77,41 @@ def rows_of(
     units = _divide_by_units(X, weight) if rescale else np.ones(X.shape[1])
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
-    sets = [group[subset] for group in members for subset in conflict_free_sets(X[:, group])]
-    parts = [X[:, subset] for subset in sets]
-    one_hot = [bool(np.all(part.data == 1)) for part in parts]
+    one_group = len(members) == 1  # whose matrix need not be copied
+    sets = [
+        group[subset]
+        for group in members
+        for subset in conflict_free_sets(X if one_group else X[:, group])
+    ]
+    other_values = np.flatnonzero(X.data != 1)
+    binary = np.ones(X.shape[1], np.bool_)
+    binary[np.searchsorted(X.indptr, other_values, side="right") - 1] = False
+    one_hot = [bool(binary[subset].all()) for subset in sets]
+    entries = [int(counts[subset].sum()) for subset in sets]
     if groups is None:
         fullest = np.bincount(X.indices, minlength=1).max()
-        share = FIELD if len(sets) <= BAG * fullest else 1
+        fewest = FIELD * X.shape[0] if len(sets) <= BAG * fullest else X.shape[0] - 1
         members = [
             subset
-            for subset, part, hot in zip(sets, parts, one_hot, strict=True)
-            if hot and len(subset) > 1 and (part.nnz > share * X.shape[0] or part.nnz == X.shape[0])
+            for subset, hot, n in zip(sets, one_hot, entries, strict=True)
+            if hot and len(subset) > 1 and n > fewest
         ]
         others = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([*members, []]).astype(np.intp))
         members += [others] if len(others) else []
-    nonzeros = [X.shape[0] if hot else -1 for hot in one_hot]
     fields = {
-        tuple(subset[:1]): part.nnz == full
-        for subset, part, full in zip(sets, parts, nonzeros, strict=True)
+        subset[0]: len(subset)
+        for subset, hot, n in zip(sets, one_hot, entries, strict=True)
+        if hot and n == X.shape[0]
     }
-    lengths = {tuple(subset[:1]): len(subset) for subset in sets}
-    is_field = [
-        lengths.get(tuple(group[:1])) == len(group) and fields[tuple(group[:1])]
-        for group in members
-    ]
+    is_field = [fields.get(group[0]) == len(group) for group in members]
     if all(one_hot) and len(sets) <= MAX_BLOCKS:
-        levels = [_levels(part) for part in parts]
+        levels = [_levels(X[:, subset]) for subset in sets]
         blocks = BlockKernel(levels, sets, weight, k=k, dtype=dtype)
         return Rows(blocks, members, counts, is_field, units)
     ones = np.ones(X.shape[0], dtype)
     column_sets = [
-        _column_set(part, subset, hot, weight, ones)
-        for part, subset, hot in zip(parts, sets, one_hot, strict=True)
+        _column_set(X[:, subset], subset, hot, weight, ones)
+        for subset, hot in zip(sets, one_hot, strict=True)
     ]
     kernel = RowKernel(column_sets, X.shape[0], weight, dtype)
     return Rows(kernel, members, counts, is_field, units)
