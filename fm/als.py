@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 from scipy.special import expit, logit
 
-from fm.arrays import AnyArray, FloatArray, IndexArray
+from fm.arrays import AnyArray, FloatArray, IndexArray, Map, mapping
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.features import FAR, centered, centers_of, uncentered
@@ -47,7 +47,6 @@ from fm.monitor import Callback, Trace, warn_while_falling
 from fm.penalties import adjusted, scale_factors, split
 from fm.priors import Ridge, flat
 from fm.rows import digest, rows_of
-from fm.threads import Map, mapping
 
 PROXIMAL = 1e-9
 """Weight of the proximal term, as a share of the mean column's sum of squares."""

@@ -1,5 +1,8 @@
-"""Types of arrays, and how large temporary arrays get their memory."""
+"""Types of arrays, the memory of large temporary ones, and threads that work on them."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,10 @@ IndexArray = NDArray[np.intp]
 
 BoolArray = NDArray[np.bool_]
 
+Map = Callable[..., Iterator[Any]]
+"""As `map`: results come in the order of what they are of, so that sums over them are the same to
+the last bit, however many threads there are."""
+
 LARGEST = 2**25 - 2**20
 """Bytes; glibc's own ceiling is 32 MB."""
 
@@ -34,3 +41,13 @@ def reuse_freed_memory() -> None:
     glibc nothing happens.
     """
     np.empty(LARGEST, np.uint8)
+
+
+@contextmanager
+def mapping(n_jobs: int) -> Iterator[Map]:
+    """Give a `Map` by `n_jobs` threads; NumPy and SciPy let go of the interpreter in array work."""
+    if n_jobs == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(n_jobs) as threads:
+        yield threads.map

@@ -13,17 +13,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from fm.als import als
-from fm.arrays import AnyArray, FloatArray, IndexArray
-from fm.batches import default_n_iter
+from fm.arrays import AnyArray, FloatArray, IndexArray, mapping
 from fm.chain import GibbsState
 from fm.design import Design
+from fm.features import default_n_iter
 from fm.gibbs import GibbsFit, gibbs
 from fm.model import Coefficients, Machine, Matrix, predict
 from fm.monitor import Curve, Monitor, Progress, in_a_row
 from fm.posterior import Draw, Draws, RunningMean, r_hats
 from fm.rows import design_or_csr
 from fm.sgd import sgd
-from fm.threads import mapping
 from fm.validation import (
     check_draws,
     check_groups,

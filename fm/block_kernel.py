@@ -26,10 +26,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fm.arrays import FloatArray, IndexArray, RealArray
+from fm.arrays import FloatArray, IndexArray, Map, RealArray
 from fm.blocks import Batch, Blocks, Layout, Slab
 from fm.design import Block
-from fm.threads import Map
 
 if TYPE_CHECKING:
     from fm.row_kernel import RowKernel
@@ -72,24 +71,11 @@ def conditional(
 ) -> tuple[FloatArray, Left]:
     """Draw all levels' theta from their conditional; or take its mean, if `rng` is None.
 
-    Parameters
-    ----------
-    layout, regressors
-        Where the rows of each level are, and what they bring.
-    linear : (n_levels, c)
-        Lambda m of each level.
-    precision : (c, c)
-        Lambda.
-    alpha, rng
-        Precision and source of the noise.
-    each
-        Works on batches of levels.
-
-    Returns
-    -------
-    theta : (n_levels, c)
-    left : Left
-        Of the rows that have a level.
+    layout, regressors : where the rows of each level are, and what they bring.
+    linear : (n_levels, c), Lambda m of each level. precision : (c, c), Lambda.
+    alpha, rng : precision and source of the noise.
+    each : works on batches of levels.
+    Returns theta (n_levels, c), and sums over the rows that have a level.
     """
     noise = (
         np.zeros(linear.shape)
@@ -205,19 +191,10 @@ class BlockKernel(Blocks):
         factors in parts, each a machine of its own that explains what the others leave over: a row
         then costs O(k FACTORS) per block instead of O(k^2).
 
-        Parameters
-        ----------
-        target : (n_rows,)
-        w0 : float
-        theta : (n_columns, k + 1)
-        priors
-            Of the columns of each set.
-        alpha : float
-            Precision of the noise.
-        rng
-            None to take the mean of each conditional instead of a draw.
-        each
-            Works on batches of levels.
+        target : (n_rows,). theta : (n_columns, k + 1).
+        priors : of the columns of each set. alpha : precision of the noise.
+        rng : None to take the mean of each conditional instead of a draw.
+        each : works on batches of levels.
         """
         first, *others = _parts(theta.shape[1])
         predictions = []

@@ -27,18 +27,11 @@ from fm.model import factor_mask, pieces, sum_lookups
 class Blocks:
     """Rows with at most one level, of value 1, in each block.
 
-    Parameters
-    ----------
-    levels : sequence of (n_rows,) int
-        Each block's level per row, -1 where the row has none.
-    columns : sequence of (n_levels,) int
-        Each block's columns among the coefficients.
-    weight : (n_rows,) or None
-        Of the squared errors; None for 1.
-    k : int
-        The largest number of factors that will be loaded.
-    dtype
-        Of the regressors.
+    levels : of each block, (n_rows,), -1 where the row has none.
+    columns : of each block, (n_levels,), its columns among the coefficients.
+    weight : (n_rows,) of the squared errors, or None for 1.
+    k : the largest number of factors that will be loaded.
+    dtype : of the regressors.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import BoolArray, FloatArray, IndexArray
+from fm.arrays import BoolArray, FloatArray, IndexArray, Map
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.likelihoods import Gaussian, LevelNoise, OrderedProbit, Probit
@@ -20,7 +20,6 @@ from fm.posterior import Draw
 from fm.priors import Group, Prior, SideGroup
 from fm.row_kernel import RowKernel
 from fm.rows import checksum, digest, rows_of
-from fm.threads import Map
 
 
 @dataclass(frozen=True)

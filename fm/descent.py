@@ -11,7 +11,10 @@ from scipy import sparse
 from scipy.special import expit
 
 from fm.arrays import FloatArray, IndexArray, RealArray
-from fm.batches import (
+from fm.features import (
+    CHUNK,
+    MatrixFeatures,
+    OneHotFeatures,
     arrangement,
     compressed_batch_size,
     default_batch_size,
@@ -19,7 +22,6 @@ from fm.batches import (
     segment,
     shuffled_batches,
 )
-from fm.features import CHUNK, MatrixFeatures, OneHotFeatures
 from fm.model import pieces
 from fm.penalties import split
 

@@ -36,14 +36,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import AnyArray, FloatArray
+from fm.arrays import AnyArray, FloatArray, mapping
 from fm.chain import Chain, GibbsState
 from fm.design import Design
 from fm.features import FAR, centered, centers_of, uncentered
 from fm.monitor import Callback, Trace
 from fm.posterior import Draws
 from fm.priors import Prior
-from fm.threads import mapping
 
 
 @dataclass(frozen=True)

@@ -23,24 +23,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fm.arrays import FloatArray, RealArray
+from fm.arrays import FloatArray, Map, RealArray
 from fm.block_kernel import Residual
 from fm.column_sets import ColumnSet, Piece, ScatteredPiece
-from fm.threads import Map
 
 
 class RowKernel:
     """Rows of any matrix or design, and their sums.
 
-    Parameters
-    ----------
     sets : of columns that together are all columns.
     n_rows : of the matrix.
     weight : (n_rows,) of the squared errors, or None for 1.
     dtype : of q.
-
-    Attributes
-    ----------
     q : (k, n_rows) the rows' summed factors, without rows before `load`.
     prediction : (n_rows,) what the machine predicts, but for w0.
     """

@@ -15,7 +15,7 @@ With e = weight dloss/df (B,) and q = x V its gradient is, per row,
 which is two sparse products for the whole batch and no loop over rows or features. Where a row has
 more than four features, or penalties are learned, a batch of a few hundred rows is compressed to
 the columns that occur in it, once, and a step touches only these; the penalty of a column is then
-spread over the batches in which it occurs (`fm.batches`). Steps:
+spread over the batches in which it occurs (`fm.features`). Steps:
 
     constant    theta -= learning_rate c g         c_j = 1 / max(1/B, mean over rows of x_j^2)
     invscaling  theta -= learning_rate c g / epoch^power_t
@@ -54,10 +54,17 @@ from scipy.special import logit
 from sklearn.exceptions import ConvergenceWarning
 
 from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray, reuse_freed_memory
-from fm.batches import compresses
 from fm.descent import Batches, Penalties, Rows, descent_of
 from fm.design import Design
-from fm.features import MatrixFeatures, OneHotFeatures, centered, centers_of, features, uncentered
+from fm.features import (
+    MatrixFeatures,
+    OneHotFeatures,
+    centered,
+    centers_of,
+    compresses,
+    features,
+    uncentered,
+)
 from fm.model import Coefficients, Matrix
 from fm.monitor import Callback, Trace, warn_while_falling
 from fm.penalties import adjusted, scale_factors

@@ -25,7 +25,7 @@ from fm.tables import is_table, learn_columns, rows_of_table
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": {
-        "n_iter": None,  # by `fm.batches.default_n_iter`
+        "n_iter": None,  # by `fm.features.default_n_iter`
         "learning_rate": None,  # by `fm.sgd`
         "l2": None,  # learned
         "l2_w": None,

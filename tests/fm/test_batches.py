@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fm.batches import arrangement, default_batch_size, shuffled_batches
-from fm.features import features
+from fm.features import arrangement, default_batch_size, features, shuffled_batches
 from tests.fm.data import ratings
 
 
@@ -24,7 +23,7 @@ def test_default_batch_size(n_rows, n_features, expected):
 
 
 def test_many_rows_are_visited_once_an_epoch_each(monkeypatch):
-    monkeypatch.setattr("fm.batches.SEGMENT", 64)
+    monkeypatch.setattr("fm.features.SEGMENT", 64)
     batches = list(shuffled_batches(1000, 10, np.random.default_rng(0)))
     np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(1000))
     assert {len(batch) for batch in batches} == {10}

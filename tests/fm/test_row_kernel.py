@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from fm import column_sets
+from fm.arrays import mapping
 from fm.rows import rows_of
-from fm.threads import mapping
 from tests.oracles import fm_predict
 
 

@@ -213,9 +213,9 @@ def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
         return np.average((predict(X, found.coefficients) - y) ** 2, weights=weight)
 
     whole = [mse(seed) for seed in range(10)]
-    monkeypatch.setattr("fm.batches.SEGMENT", 100)
+    monkeypatch.setattr("fm.features.SEGMENT", 100)
     segments = [mse(seed) for seed in range(10)]
-    monkeypatch.setattr("fm.batches.SEGMENT", 20)  # and of one batch each
+    monkeypatch.setattr("fm.features.SEGMENT", 20)  # and of one batch each
     assert abs(np.median([mse(seed) for seed in range(10)]) - np.median(whole)) < 3 * np.std(whole)
     assert abs(np.median(segments) - np.median(whole)) < 3 * np.std(whole)
 

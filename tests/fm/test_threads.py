@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fm import FMOrdinal, FMRegressor
-from fm.threads import mapping
+from fm.arrays import mapping
 from tests.fm.data import random_design
 
 
