@@ -3,7 +3,7 @@
 fm-bench [run] [GROUP=CHOICE ...] [KEY=VALUE ...]   fit one configuration; -m: a sweep
 fm-bench sweep GROUP=A,B KEY=1,2,3 ...              fit every combination
 fm-bench report EXPERIMENT                          tables and figures of tracked runs
-fm-bench runs list|show|compare|export              tracked runs in the terminal
+fm-bench runs list|show                             tracked runs in the terminal
 fm-bench models RUN                                 log a run's model, to be loaded and served
 fm-bench ui                                         the MLflow dashboard
 fm-bench check [CHECKS]                             has a change made a model worse?
@@ -65,13 +65,7 @@ def script() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; return its exit status.
-
-    Returns
-    -------
-    int
-        0; 1, a run failed; 2, the command was wrong.
-    """
+    """Run a command line; return its exit status: 1, a run failed; 2, the command was wrong."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     return exit_status(lambda: _command(arguments))
 
@@ -133,13 +127,7 @@ def completions(line: str) -> list[str]:
 
 
 def split_config_dir(words: Sequence[str]) -> tuple[list[str], Path | None]:
-    """Return a command line without `--config-dir FOLDER`, and the folder if there is one.
-
-    Raises
-    ------
-    UserError
-        The folder is not there.
-    """
+    """Return a command line without `--config-dir FOLDER`, and the folder if there is one."""
     if "--config-dir" not in words[:-1]:
         return list(words), None
     at = list(words).index("--config-dir")

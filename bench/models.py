@@ -71,10 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def keep(reader: RunReader, run_id: str, dataset: Dataset) -> str:
     """Fit the model of a run again and log it, once; return its address, or why it has none.
 
-    Raises
-    ------
-    UserError
-        The run was not tested, or the fit does not predict what the run did: code or data differ.
+    UserError if the fit does not predict what the run did: code or data differ.
     """
     record = reader.run(run_id)
     tags = record.tags

@@ -98,12 +98,7 @@ class Pruned(Exception):
 
 
 def run(job: Job) -> Result:
-    """Fit and evaluate copies of `job.model`; the job itself is left as it was.
-
-    Raises
-    ------
-    Pruned : the model is above `job.limits`.
-    """
+    """Fit and evaluate copies of `job.model`; raise `Pruned` where it is above `job.limits`."""
     split = job.split(job.dataset)
     if not job.test and not len(split.validation):
         raise UserError(

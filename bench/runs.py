@@ -79,10 +79,7 @@ def _show(options: argparse.Namespace) -> int:
 def run_named(records: Sequence[Record], prefix: str) -> Record:
     """Return the run whose digest or run id begins so; of several attempts, the one that counts.
 
-    Raises
-    ------
-    UserError
-        If there is none, or several jobs are meant.
+    UserError if there is none, or several jobs are meant.
     """
     matching = [r for r in records if r.digest.startswith(prefix) or r.run_id.startswith(prefix)]
     digests = sorted({r.digest for r in matching})

@@ -48,9 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with checked():
             check_choice("experiment", arguments.experiment, addresses)
         addresses = {arguments.experiment: addresses[arguments.experiment]}
-    port = arguments.port or free_port()
-    if not is_free(port):
-        raise UserError(f"port {port} is in use: give another --port, or none for any free one")
+    port = free_port(arguments.port)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracker.uri]
     command += ["--host", HOST, "--port", str(port), "--workers", "1"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -88,21 +86,16 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def is_free(port: int) -> bool:
-    """Return whether nothing listens on a port of this machine."""
+def free_port(port: int = 0) -> int:
+    """Return a port of this machine on which nothing listens: this one, if that is so, or any."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
-            return False
-    return True
-
-
-def free_port() -> int:
-    """Return a port of this machine on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
+            raise UserError(
+                f"port {port} is in use: give another --port, or none for any free one"
+            ) from None
         return probe.getsockname()[1]
 
 

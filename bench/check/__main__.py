@@ -43,7 +43,6 @@ def parser() -> argparse.ArgumentParser:
     add("--power", type=float, metavar="LOSS", help="how many seeds would notice such a loss")
     add("--values", type=int, metavar="N", help="print results of N seeds as JSON; judge nothing")
     add("--cache", type=Path, help="folder of results by digest, which --values reads and adds to")
-    add("--data", help="data set of experiments that name none")
     add("--json", type=Path, help="also write JSON")
     add("--base", type=Path, help="the JSON of another check, to stand beside this one")
     add("--comment", type=Path, help="also write the table as Markdown")
@@ -62,22 +61,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    experiments, names, path = _selected(options)
+    experiments, n, path = _selected(options)
     if options.power is not None:
-        print(_power(experiments, path, options.power))
+        print(_power(experiments, n, path, options.power))
         return 0
     if options.values is not None:
-        chosen = [e for e in experiments if not names or e.name in names]
-        print(json.dumps({e.name: _values(e, options.values, options.cache) for e in chosen}))
+        print(json.dumps({e.name: _values(e, options.values, options.cache) for e in experiments}))
         return 0
     if options.record != bool(options.reason):
         raise UserError('a reference is recorded with its reason: --record --reason "..."')
-    data = ", ".join(dict.fromkeys(e.dataset for e in experiments if not names or e.name in names))
+    data = ", ".join(dict.fromkeys(e.dataset for e in experiments))
     print(f"Accuracy check on {data}", flush=True)
     if options.record:
-        return _record(experiments, names, path, options.reason)
+        return _record(experiments, n, path, options.reason)
     base = _base(options.base) if options.base else None
-    outcomes = list(check(experiments, path, only=names))
+    outcomes = list(check(experiments, path, n))
     text = summary(outcomes, data, base)
     print(f"\n{text}")
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -104,35 +102,33 @@ def _base(path: Path) -> dict[tuple[str, str], float]:
         raise UserError(f"cannot read the outcome {path} of a check: {sentence(error)}") from error
 
 
-def _selected(options: argparse.Namespace) -> tuple[list[Experiment], list[str], Path]:
-    """Return the experiments of the check, the names of those to run, and the reference."""
+def _selected(options: argparse.Namespace) -> tuple[list[Experiment], int, Path]:
+    """Return the experiments to run, how many results the whole check has, and the reference."""
     files = [Path(name) for name in options.checks if name.endswith((".yaml", ".yml"))]
     names = [name for name in options.checks if not name.endswith((".yaml", ".yml"))]
     if len(files) > 1:
         raise UserError(f"one file of checks at a time, got {', '.join(map(str, files))}")
     if files:
         sys.path.insert(0, os.getcwd())  # where functions of one's own lie
-        experiments = read_experiments(files[0], options.data)
+        experiments = read_experiments(files[0])
         path = files[0].with_name(f"{files[0].stem}.reference.yaml")
     else:
-        experiments, path = own_experiments(options.data), reference.OWN
+        experiments, path = own_experiments(), reference.OWN
     with checked():
         for name in names:
             check_choice("experiment", name, [e.name for e in experiments])
-    return experiments, names, options.reference or path
+    chosen = [e for e in experiments if not names or e.name in names]
+    return chosen, n_results(experiments), options.reference or path
 
 
-def _record(experiments: Sequence[Experiment], names: list[str], path: Path, reason: str) -> int:
+def _record(experiments: Sequence[Experiment], n: int, path: Path, reason: str) -> int:
     rows, loose, total = [], [], 0.0
-    bound = FALSE_ALARMS / n_results(experiments)
-    for name, entry in record(experiments, path, reason, names):
+    for name, entry in record(experiments, path, reason, n):
         for metric, of in entry["metrics"].items():
-            figures = [number(of["mean"], 5), number(of["std"], 5), str(of["n"])]
-            rows.append(
-                [name, metric, *figures, f"{of['false_alarms']:.1e}", f"{of['catches']:.5f}"]
-            )
+            row = [name, metric, number(of["mean"], 5), number(of["std"], 5), str(of["n"])]
+            rows.append([*row, f"{of['false_alarms']:.1e}", f"{of['catches']:.5f}"])
             total += of["false_alarms"]
-            loose += [name] * (of["false_alarms"] > bound)
+            loose += [name] * (of["false_alarms"] > FALSE_ALARMS / n)
     header = ["experiment", "metric", "mean", "std", "seeds", "false alarms", "catches"]
     print(
         f"\n{markdown_table(header, rows, left=2)}\n\nSimulated from the recorded seeds. Of checks "
@@ -153,9 +149,8 @@ def _values(
     return {m: (better, [run[m] for run in runs]) for m, better in experiment.metrics.items()}
 
 
-def _power(experiments: Sequence[Experiment], path: Path, loss: float) -> str:
+def _power(experiments: Sequence[Experiment], n: int, path: Path, loss: float) -> str:
     """Return a table of how many seeds would notice `loss`, by the recorded ones."""
-    n = n_results(experiments)
     rows = []
     for experiment in experiments:
         entry = reference.entry_of(experiment, path)

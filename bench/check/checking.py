@@ -30,38 +30,25 @@ def n_results(experiments: Sequence[Experiment]) -> int:
 def check(
     experiments: Sequence[Experiment],
     path: Path,
+    n: int | None = None,
     *,
-    only: Sequence[str] = (),
     first_seed: int = 0,
     threads: int = 1,
-    others: int = 0,
 ) -> Iterator[Outcome]:
     """Yield an outcome a metric as soon as there is one.
 
-    Parameters
-    ----------
-    experiments : sequence of Experiment
-        Of the whole check, whose number the rate of false alarms depends on.
-    path : Path
-        Of the reference.
-    only : sequence of str
-        Names of those to run; by default all.
-    first_seed, threads : int
-        Other seeds than the recorded ones; BLAS threads.
-    others : int
-        Results that are judged elsewhere under the same promise.
+    The promise on false alarms is of `n` results together, by default those of the experiments.
+    `first_seed` and `threads` (of BLAS) may differ from what was recorded.
 
     Raises
     ------
     UserError
-        The reference lacks one of them, or is of another.
+        The reference at `path` lacks one of them, or is of another.
     """
-    chosen = [e for e in experiments if not only or e.name in only]
-    entries = {e.name: reference.entry_of(e, path) for e in chosen}
-    n = others + n_results(experiments)
-    speed = calibrate()
-    for number, experiment in enumerate(chosen, 1):
-        say(f"[{number}/{len(chosen)}] {experiment.name}")
+    entries = {e.name: reference.entry_of(e, path) for e in experiments}
+    n, speed = n or n_results(experiments), calibrate()
+    for number, experiment in enumerate(experiments, 1):
+        say(f"[{number}/{len(experiments)}] {experiment.name}")
         measured = _Seeds(experiment, first_seed, threads)
         for metric in experiment.metrics:
             outcome = _checked(metric, entries[experiment.name], measured, n, speed)
@@ -109,17 +96,11 @@ def _checked(
 
 
 def record(
-    experiments: Sequence[Experiment],
-    path: Path,
-    reason: str,
-    only: Sequence[str] = (),
-    others: int = 0,
+    experiments: Sequence[Experiment], path: Path, reason: str, n: int | None = None
 ) -> Iterator[tuple[str, reference.Entry]]:
-    """Measure and record each; yield its name and entry."""
-    speed, n = calibrate(), others + n_results(experiments)
+    """Measure and record each, for a check of `n` results; yield its name and entry."""
+    n, speed = n or n_results(experiments), calibrate()
     for experiment in experiments:
-        if only and experiment.name not in only:
-            continue
         say(experiment.name)
         try:
             measured = [experiment.measure(seed) for seed in range(2)]

@@ -55,7 +55,7 @@ class Experiment:
     (seed -> metrics). `given` says of metrics whether "lower" or "higher" is better; empty: the
     task's headline metric. `seeds` are those of the second look. `negligible` is a loss that does
     not matter; None: 1e-4 of values up to 1, in proportion beyond. `slices` are test rows in words
-    of their columns (`device == "phone"`), `data` the choice of a command line that names none.
+    of their columns (`device == "phone"`).
     """
 
     name: str
@@ -65,7 +65,6 @@ class Experiment:
     negligible: float | None = None
     function: Callable[[int], Metrics] | None = None
     slices: Mapping[str, str] = field(default_factory=dict)
-    data: str | None = None
 
     def __post_init__(self) -> None:
         with checked():
@@ -95,8 +94,6 @@ class Experiment:
         overrides, folder = split_config_dir(shlex.split(self.run))
         if folder is not None:
             overrides.append(f"hydra.searchpath=[file://{folder.absolute()}]")
-        if self.data is not None and not any(o.startswith("data=") for o in overrides):
-            overrides.append(f"data={self.data}")
         cfg = composed(overrides)
         return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
 
@@ -163,15 +160,15 @@ class Experiment:
         return {metric: float(values[metric]) for metric in self.metrics}
 
 
-def own_experiments(data: str | None = None) -> list[Experiment]:
+def own_experiments() -> list[Experiment]:
     """Return the project's own, in the order of the reference."""
     return [
-        _experiment(path.stem, yaml.safe_load(path.read_text("utf-8")), str(path), data)
+        _experiment(path.stem, yaml.safe_load(path.read_text("utf-8")), str(path))
         for path in sorted(OWN.glob("*.yaml"))
     ]
 
 
-def read_experiments(path: Path, data: str | None = None) -> list[Experiment]:
+def read_experiments(path: Path) -> list[Experiment]:
     """Return those of a file of checks; raise UserError where it makes no sense."""
     try:
         checks = yaml.safe_load(path.read_text("utf-8"))
@@ -179,10 +176,10 @@ def read_experiments(path: Path, data: str | None = None) -> list[Experiment]:
         raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
     if not isinstance(checks, Mapping) or not checks:
         raise UserError(f"{path} must map names of experiments to what they run")
-    return [_experiment(str(name), of, str(path), data) for name, of in checks.items()]
+    return [_experiment(str(name), of, str(path)) for name, of in checks.items()]
 
 
-def _experiment(name: str, of: object, where: str, data: str | None) -> Experiment:
+def _experiment(name: str, of: object, where: str) -> Experiment:
     if not isinstance(of, Mapping) or ("run" in of) == ("_target_" in of):
         raise UserError(f"{where}: {name} must have either run or _target_")
     with checked():
@@ -196,7 +193,7 @@ def _experiment(name: str, of: object, where: str, data: str | None) -> Experime
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: {key} of {name} must map names to what they are")
     if "run" in of:
-        return Experiment(name, str(of["run"]), metrics, slices=slices, data=data, **options)
+        return Experiment(name, str(of["run"]), metrics, slices=slices, **options)
     target = str(of["_target_"])
     if not metrics or slices:
         raise UserError(

@@ -73,12 +73,13 @@ class Accuracy:
 
         experiment = Experiment(name, name, metrics, seeds, negligible, evaluate)
         recorded = reference.load(self.reference).get(FUNCTION, {}).get("experiments", {})
-        others = sum(len(entry["metrics"]) for n, entry in recorded.items() if n != name)
+        others = sum(len(entry["metrics"]) for other, entry in recorded.items() if other != name)
+        n = others + experiment.n_results
         try:
             if self.reason:
-                list(record([experiment], self.reference, self.reason, others=others))
+                list(record([experiment], self.reference, self.reason, n))
                 return
-            outcomes = list(check([experiment], self.reference, others=others))
+            outcomes = list(check([experiment], self.reference, n))
         except UserError as error:
             pytest.fail(str(error).replace("--record --reason", "pytest --accuracy-record"), False)
         if any(outcome.failure for outcome in outcomes):

@@ -27,7 +27,7 @@ from bench.studies.store_server import StoreServer
 from bench.sweep import plan
 from bench.sweep.compose import Plan
 from bench.sweep.job import SweepTask
-from bench.sweep.sweeper import run_planned
+from bench.sweep.sweeper import run_sweep
 from bench.tracking.local_store import create_database
 
 MODES = {
@@ -152,7 +152,7 @@ class FaultySweep:
             workers = Workers(asked, n_workers)
 
             def command() -> int:
-                run_planned(asked, overrides, True, workers.launch)
+                run_sweep(asked, overrides, True, workers.launch)
                 return 0
 
             return exit_status(command)
@@ -197,8 +197,9 @@ class Workers:
         busy = [self._idle.pop() for _ in range(2)]
         for begin, connection in enumerate(busy):
             connection.send((task, range(begin, len(overrides), 2)))
-        statuses = [status for connection in busy for status in connection.recv()]
-        return [JobReturn(_return_value=s, status=_status(s)) for s in statuses]
+        errors = [error for connection in busy for error in connection.recv()]
+        status = {True: JobStatus.COMPLETED, False: JobStatus.FAILED}
+        return [JobReturn(_return_value=of, status=status[of is None]) for of in errors]
 
     def _work(self, asked: Connection) -> None:
         """Run what is asked, and end when nobody asks any more."""
@@ -217,7 +218,3 @@ class Workers:
         except Exception as error:
             return error
         return None
-
-
-def _status(error: Exception | None) -> JobStatus:
-    return JobStatus.COMPLETED if error is None else JobStatus.FAILED

@@ -102,6 +102,7 @@ def _check_model(config: Mapping[str, Any]) -> None:
 
 
 def _check_folders(cfg: DictConfig) -> None:
+    """Raise a UserError where the experiment or the results cannot be a folder."""
     name = cfg.experiment.name
     if not (isinstance(name, str) and re.fullmatch(r"\w[\w .-]{0,79}", name)):
         raise UserError(

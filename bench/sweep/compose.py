@@ -134,11 +134,8 @@ def composed(overrides: list[str]) -> DictConfig:
 def plan(overrides: list[str], multirun: bool, config_name: str = "config") -> Plan:
     """Compose and check what a command asks for.
 
-    Raises
-    ------
-    UserError
-        An unknown group, choice or key, or a value that a model refuses; with the nearest valid
-        one.
+    An unknown group, choice or key, or a value that a model refuses, is a UserError with the
+    nearest valid one.
     """
     overrides = spelled_out(overrides)
     check_choices(overrides)
@@ -249,13 +246,8 @@ def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> Dict
     """Compose a tracked run again, from the configuration files of this machine alone.
 
     A store may be shared, so that nothing it says is instantiated: `choices` select files that are
-    here, and of `config` numbers and words replace those that the files have.
-
-    Raises
-    ------
-    UserError
-        The run is not of a model, split or feature set that is registered here, or has settings
-        that those do not have.
+    here, and of `config` numbers and words replace those that the files have. A run of what is not
+    registered here, or with settings that this does not have, is a UserError.
     """
     groups = {group: choices[group] for group in CHOSEN[1:]}
     if "bench.data.splits.default" in targets(config.get("split")):

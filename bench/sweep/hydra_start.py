@@ -43,13 +43,7 @@ class Command:
 
 
 def start(arguments: Sequence[str]) -> int:
-    """Give a command line to Hydra; return 0, or raise what went wrong.
-
-    Raises
-    ------
-    UserError
-        The command line is wrong, or a run failed (`RunFailed`).
-    """
+    """Give a command line to Hydra; return 0, or raise what went wrong as a UserError."""
     words = {argument.partition("=")[0] for argument in arguments} | set(arguments)
     _check_folders(arguments)
     if words & OF_CFG and not words & {"-c", "--cfg"}:

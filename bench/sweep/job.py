@@ -106,13 +106,7 @@ class SweepTask:
         self.run(HydraConfig.get().job.num, cfg)
 
     def run(self, number: int, cfg: DictConfig) -> None:
-        """Run a batch.
-
-        Raises
-        ------
-        UserError
-            The data, or the code (`job_of`), are not those that the sweep was started with.
-        """
+        """Run a batch; UserError if data or code are not those that the sweep began with."""
         batch, dataset = self.batches[number], load_data(cfg)
         if dataset.digest != batch[0].data:
             raise UserError(
@@ -127,10 +121,7 @@ class SweepTask:
 def run_alone(cfg: DictConfig) -> float:
     """Run a job that another of Hydra's sweepers started; return its validation error, or NaN.
 
-    Raises
-    ------
-    RunFailed
-        The run failed; the sweeper learns of it in no other way.
+    A failed run is raised as `RunFailed`: the sweeper learns of it in no other way.
     """
     tracker: MLflowTracker = instantiate(cfg.tracking)
     tracker.check()
@@ -138,7 +129,7 @@ def run_alone(cfg: DictConfig) -> float:
     cfg.hydra = HydraConfig.get()
     keys = tuple(key_of(override) for override in cfg.hydra.overrides.task)
     trials = Trials(Combination((), cfg), tuple(key for key in keys if key != "model"))
-    sweep = Sweep("", "", "", tracker.queue.owner)
+    sweep = Sweep("", "", "", tracker.queue.leases.owner)
     context = JobContext(
         experiment_of(cfg, trials.dataset),
         sweep,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.progress import Progress
@@ -17,6 +19,7 @@ Find = Callable[[str], Record | None]
 ENDED = ("FINISHED", "FAILED", "PRUNED")
 
 
+@dataclass(eq=False)
 class Results:
     """The `records` of a sweep's trials, by digest; `pending` are those that are being computed.
 
@@ -24,25 +27,16 @@ class Results:
     have them as part of this one. `here`: trials are computed in this process, one after another.
     """
 
-    def __init__(
-        self,
-        context: JobContext,
-        tracker: MLflowTracker,
-        stored: Find,
-        progress: Progress,
-        *,
-        here: bool,
-    ) -> None:
-        self.records: dict[str, Record] = {}
-        self.shared: dict[str, Record] = {}
-        self.pending: set[str] = set()
-        self._context = context
-        self._tracker = tracker
-        self._stored = stored
-        self._progress = progress
-        self._here = here
-        self._collected: set[Path] = set()
-        self._lock = threading.RLock()
+    context: JobContext
+    tracker: MLflowTracker
+    stored: Find
+    progress: Progress
+    here: bool
+    records: dict[str, Record] = field(default_factory=dict)
+    shared: dict[str, Record] = field(default_factory=dict)
+    pending: set[str] = field(default_factory=set)
+    _collected: set[Path] = field(default_factory=set)
+    _lock: AbstractContextManager = field(default_factory=threading.RLock)
 
     def missing(self, trials: Iterable[Trial]) -> list[Trial]:
         """Return the trials that have no record, each once."""
@@ -51,21 +45,21 @@ class Results:
 
     def look_up(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the trials to compute: those that neither this disk nor the store has."""
-        for find in () if self._context.rerun else (self._on_disk, self._stored):
+        for find in () if self.context.rerun else (self._on_disk, self.stored):
             for trial in self.missing(trials):
                 record = next(filter(None, map(find, trial.digests)), None)
                 if record is not None:
                     self.shared[record.digest] = self.records[record.digest] = record
-                    self._progress.add(record, computed=False)
+                    self.progress.add(record, computed=False)
         return self.missing(trials)
 
     def _on_disk(self, digest: str) -> Record | None:
-        return self._tracker.queue.settled(self._context.experiment, digest)
+        return self.tracker.queue.settled(self.context.experiment, digest)
 
     def waiting(self) -> list[tuple[Path, Entry]]:
         """Return the results of this sweep's jobs that are not sent yet."""
-        owner = self._context.sweep.owner
-        return [(p, e) for p, e in self._tracker.queue.waiting() if e.sweep.owner == owner]
+        owner = self.context.sweep.owner
+        return [(p, e) for p, e in self.tracker.queue.waiting() if e.sweep.owner == owner]
 
     def collect(self) -> None:
         """Take what has ended since on this disk, whichever sweep computed it."""
@@ -74,7 +68,7 @@ class Results:
                 if path not in self._collected:
                     self._collected.add(path)
                     self.add(entry.record)
-            for digest in () if self._context.rerun else self.pending - set(self.records):
+            for digest in () if self.context.rerun else self.pending - set(self.records):
                 settled = self._on_disk(digest)
                 if settled is not None:
                     self.shared[digest] = settled
@@ -84,15 +78,15 @@ class Results:
     def show(self) -> None:
         """Draw the live line anew, with the number of trials that are being computed now."""
         left = self.pending - set(self.records)
-        queue, experiment = self._tracker.queue, self._context.experiment
-        running = len(left) if self._here else sum(bool(queue.running(experiment, d)) for d in left)
-        self._progress.running = min(1, running) if self._here else running
-        self._progress.show()
+        queue, experiment = self.tracker.queue, self.context.experiment
+        running = len(left) if self.here else sum(bool(queue.running(experiment, d)) for d in left)
+        self.progress.running = min(1, running) if self.here else running
+        self.progress.show()
 
     def collect_from_store(self) -> None:
         """Take what has ended where the disk is another, and jobs sent their results themselves."""
-        sweep, rerun = self._context.sweep, self._context.rerun
-        for record in self._tracker.records(self._context.experiment, sweep.id):
+        sweep, rerun = self.context.sweep, self.context.rerun
+        for record in self.tracker.records(self.context.experiment, sweep.id):
             own = record.tags.get("owner") == sweep.owner and record.status in ENDED
             if record.digest not in self.records and (own or (record.settled and not rerun)):
                 self.add(record)
@@ -101,6 +95,6 @@ class Results:
         """Take a record of a job that has ended, or has got its run id since."""
         with self._lock:
             self.records[record.digest] = record
-            self._progress.add(record)
-            if record.status == "FAILED" and self._context.fail_fast:
-                self._context.stop()
+            self.progress.add(record)
+            if record.status == "FAILED" and self.context.fail_fast:
+                self.context.stop()

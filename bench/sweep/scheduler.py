@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from dataclasses import dataclass, field
 
 from hydra.core.utils import JobReturn
 
@@ -27,6 +28,7 @@ Launch = Callable[[SweepTask, Sequence[Sequence[str]], int | None], Sequence[Job
 """Runs a job for each list of overrides, by so many processes of this machine; None: elsewhere."""
 
 
+@dataclass(eq=False)
 class Scheduler:
     """Runs a protocol: looks trials up, has the missing ones computed, and sends it the records.
 
@@ -35,23 +37,14 @@ class Scheduler:
     were not computed; `computed` says whether any was to be.
     """
 
-    def __init__(
-        self,
-        context: JobContext,
-        tracker: MLflowTracker,
-        results: Results,
-        uploader: Uploader,
-        launch: Launch,
-        processes: int | None,
-    ) -> None:
-        self.unreached: list[str] = []
-        self.computed = False
-        self.context = context
-        self.tracker = tracker
-        self.results = results
-        self.uploader = uploader
-        self._launch = launch
-        self._processes = processes
+    context: JobContext
+    tracker: MLflowTracker
+    results: Results
+    uploader: Uploader
+    launch: Launch
+    processes: int | None
+    unreached: list[str] = field(default_factory=list)
+    computed: bool = False
 
     def run(self, protocol: Protocol) -> None:
         """Run the protocol to its end."""
@@ -72,7 +65,7 @@ class Scheduler:
     @contextmanager
     def _computing(self) -> Iterator[None]:
         """Keep the sweep's folder and the threads that collect and send for the body."""
-        home, elsewhere = self.context.home, self._processes != 1
+        home, elsewhere = self.context.home, self.processes != 1
         assert home is not None
         home.mkdir(parents=True, exist_ok=True)
         if self.context.sweep.name:
@@ -92,7 +85,7 @@ class Scheduler:
     def _compute(self, trials: list[Trial]) -> None:
         self.results.pending = {trial.digest for trial in trials}
         self.results.show()
-        if self._processes == 1:
+        if self.processes == 1:
             self._compute_here(trials)
         else:
             self._compute_launched(trials)
@@ -129,12 +122,12 @@ class Scheduler:
 
     def _launched(self, trials: Sequence[Trial]) -> Exception | None:
         """Launch trials once; return the error that ended the launcher, if one did."""
-        work = tuple(batches(trials, self._processes))
+        work = tuple(batches(trials, self.processes))
         overrides = [batch[0].overrides for batch in work]
         # One process would be this one.
-        workers = self._processes and max(2, min(self._processes, len(work)))
+        workers = self.processes and max(2, min(self.processes, len(work)))
         try:
-            returns = self._launch(SweepTask(self.context, work), overrides, workers)
+            returns = self.launch(SweepTask(self.context, work), overrides, workers)
         except Exception as error:  # joblib and Ray have their own, when a worker dies
             return error
         finally:

@@ -50,6 +50,14 @@ class Range:
             return False
         return self.low <= value <= self.high and not (self.integer and value != int(value))
 
+    def distribution(self) -> BaseDistribution:
+        """Return the range as Optuna has it."""
+        from optuna.distributions import FloatDistribution, IntDistribution
+
+        if self.integer:
+            return IntDistribution(int(self.low), int(self.high), log=self.log)
+        return FloatDistribution(self.low, self.high, log=self.log)
+
 
 @dataclass
 class Worth:
@@ -87,23 +95,20 @@ class Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        samplers = optuna.samplers
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            chosen = (
-                samplers.TPESampler(
+        chosen: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+        if sampler == "tpe":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                chosen = optuna.samplers.TPESampler(
                     seed=seed, n_startup_trials=startup, multivariate=True, constant_liar=True
                 )
-                if sampler == "tpe"
-                else samplers.RandomSampler(seed=seed)
-            )
         self._states = optuna.trial.TrialState
         self._study = optuna.create_study(direction="minimize", sampler=chosen)
         # What is left to the model has no place in a space of numbers.
         self._default = first if first is not None and None in first.values() else None
         if first is not None and all(first[key] in range_ for key, range_ in space.items()):
             self._study.enqueue_trial(dict(first))
-        self._space = {key: _distribution(r) for key, r in space.items()}
+        self._space = {key: r.distribution() for key, r in space.items()}
         self._startup = startup
         self._prune = prune
         self._curves: list[Sequence[Mapping[int, float]]] = []
@@ -160,29 +165,21 @@ class Study:
         """
         if not self._prune or len(self._curves) < self._startup:
             return [{}] * n_repeats
-        return [
-            self._limits([curves[i] for curves in self._curves], 1 - 0.5 / n_repeats)
-            for i in range(n_repeats)
-        ]
-
-    def _limits(self, curves: list[Mapping[int, float]], quantile: float) -> dict[int, float]:
-        longest = max(max(curve, default=0) for curve in curves)
-        rungs = [rung for rung in RUNGS if rung < longest]
-        best = [[b for curve in curves if (b := _best(curve, rung)) is not None] for rung in rungs]
-        return {
-            rung: float(np.quantile(values, quantile))
-            for rung, values in zip(rungs, best, strict=True)
-        }
+        limits = []
+        for curves in zip(*self._curves, strict=True):  # of one repeat
+            longest = max(max(curve, default=0) for curve in curves)
+            best = {rung: [_best(curve, rung) for curve in curves] for rung in RUNGS}
+            quantiles = {
+                rung: float(np.quantile([b for b in of if b is not None], 1 - 0.5 / n_repeats))
+                for rung, of in best.items()
+                if rung < longest
+            }
+            limits.append(quantiles)
+        return limits
 
 
 def ranges(space: Mapping[str, Mapping[str, Any]]) -> dict[str, Range]:
-    """Return the ranges of a search space as it stands in `conf/`, checked.
-
-    Raises
-    ------
-    UserError
-        A range without values, or with a key that ranges do not have.
-    """
+    """Return the ranges of a search space as it stands in `conf/`, checked."""
     checked = {}
     for key, parts in space.items():
         try:
@@ -197,11 +194,9 @@ def check_settings(settings: Mapping[str, object], budget: int) -> None:
     if "batch" not in settings:
         raise UserError("there are settings of a search, but no search: search=default")
     check_integer("budget", budget, low=1)
-    check_integer("search.batch", settings["batch"], low=1)
-    check_integer("search.startup", settings["startup"], low=1)
-    check_integer("search.seed", settings["seed"], low=0)
-    if settings["seeds"] is not None:
-        check_integer("search.seeds", settings["seeds"], low=1)
+    for key, low in (("batch", 1), ("startup", 1), ("seed", 0), ("seeds", 1)):
+        if key != "seeds" or settings[key] is not None:
+            check_integer(f"search.{key}", settings[key], low=low)
 
 
 def exceeds(curve: Mapping[int, float], limits: Mapping[int, float]) -> int | None:
@@ -215,11 +210,3 @@ def exceeds(curve: Mapping[int, float], limits: Mapping[int, float]) -> int | No
 
 def _best(curve: Mapping[int, float], epoch: int) -> float | None:
     return min((value for step, value in curve.items() if step <= epoch), default=None)
-
-
-def _distribution(r: Range) -> BaseDistribution:
-    from optuna.distributions import FloatDistribution, IntDistribution
-
-    if r.integer:
-        return IntDistribution(int(r.low), int(r.high), log=r.log)
-    return FloatDistribution(r.low, r.high, log=r.log)

@@ -19,10 +19,7 @@ from bench.tracking.models import register
 def summarize(cfg: DictConfig, dataset: Dataset, sweep: Scheduler) -> None:
     """Send, file and print what came of a sweep.
 
-    Raises
-    ------
-    RunFailed
-        A run failed or was not reached, or something is not in the store or the report.
+    `RunFailed` says what failed, was not reached, or is not in the store or the report.
     """
     problems = []
     records = list(sweep.results.records.values())

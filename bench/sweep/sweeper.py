@@ -27,7 +27,7 @@ from bench.features import features_of
 from bench.identity import code_targets, code_version, computed_by, digest
 from bench.processes import workers_at_most
 from bench.progress import Progress
-from bench.sweep.compose import Plan, plan
+from bench.sweep.compose import Plan
 from bench.sweep.job import JobContext
 from bench.sweep.overrides import key_of
 from bench.sweep.protocol import jobs_at_most, protocol
@@ -40,33 +40,11 @@ from bench.tracking import MLflowTracker, Sweep
 from bench.tracking.run_record import overrides_of
 
 
-def run_sweep(config: DictConfig, overrides: list[str], multirun: bool, launch: Launch) -> None:
-    """Run what a command line asks for.
+def run_sweep(planned: Plan, overrides: list[str], multirun: bool, launch: Launch) -> None:
+    """Run what the words `overrides` of a command were composed to, a sweep (`-m`) or one run.
 
-    Parameters
-    ----------
-    config : DictConfig
-        What it composes to before anything is swept over.
-    overrides : list of str
-        Its words.
-    multirun : bool
-        Whether a sweep was asked for (`-m`), or a single run.
-    launch : callable
-        Runs jobs by Hydra's launcher.
-
-    Raises
-    ------
-    UserError
-        The command is wrong.
-    RunFailed
-        A run failed or was not reached, or something is not in the store or the report.
+    A wrong command is a UserError, and `RunFailed` what `summarize` says.
     """
-    planned = plan(overrides, multirun, config.hydra.job.config_name)
-    run_planned(planned, overrides, multirun, launch)
-
-
-def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Launch) -> None:
-    """Run what the words `overrides` of a command were composed to, as `run_sweep` does."""
     cfg = planned.jobs[0]
     processes = _processes(cfg)
     logged = cfg.hydra.runtime.choices["hydra/job_logging"] != "disabled"
@@ -80,7 +58,7 @@ def run_planned(planned: Plan, overrides: list[str], multirun: bool, launch: Lau
     tracker: MLflowTracker = instantiate(cfg.tracking)
     experiment = experiment_of(cfg, dataset, planned.skipped)
     stored = tracker.prepare(experiment)
-    sweep = _sweep(planned, dataset, overrides, multirun, tracker.queue.owner)
+    sweep = _sweep(planned, dataset, overrides, multirun, tracker.queue.leases.owner)
     context = JobContext(
         experiment,
         sweep,

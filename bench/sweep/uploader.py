@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 from bench.errors import first_line
 from bench.sweep.job import JobContext
@@ -17,43 +19,44 @@ PATIENCE_SECONDS = 90.0
 """For a server that is away at the end, or another sweep that has not sent its results."""
 
 
+@dataclass(eq=False)
 class Uploader:
     """Sends results to MLflow; the only part of a sweep that waits for it.
 
     `error` says why the last attempt failed; what was not sent waits on disk.
     """
 
-    def __init__(self, context: JobContext, tracker: MLflowTracker, results: Results) -> None:
-        self.error: str | None = None
-        self._context = context
-        self._tracker = tracker
-        self._results = results
-        self._parents: dict[str, str] = {}
-        self._begun = False
-        self._lock = threading.Lock()
-        self._next_attempt = self._next_question = 0.0
+    context: JobContext
+    tracker: MLflowTracker
+    results: Results
+    error: str | None = None
+    _parents: dict[str, str] = field(default_factory=dict)
+    _begun: bool = False
+    _lock: AbstractContextManager = field(default_factory=threading.Lock)
+    _next_attempt: float = 0.0
+    _next_question: float = 0.0
 
     @property
     def parent(self) -> str | None:
         """Id of the sweep's own run, once there is one."""
-        return self._parents.get(self._context.sweep.id)
+        return self._parents.get(self.context.sweep.id)
 
     def begin(self) -> None:
         """Make the sweep's own run, and send what sweeps that were killed left behind."""
         if self._begun:
             return
-        experiment, sweep = self._context.experiment, self._context.sweep
+        experiment, sweep = self.context.experiment, self.context.sweep
         if sweep.name:
-            self._parents[sweep.id] = self._tracker.begin_sweep(experiment, sweep)
-        self._tracker.reconcile()
-        self._tracker.queue.close_abandoned()
+            self._parents[sweep.id] = self.tracker.begin_sweep(experiment, sweep)
+        self.tracker.reconcile()
+        self.tracker.queue.close_abandoned()
         self._begun = True
-        for _ in self._tracker.send_waiting(self._parents):
+        for _ in self.tracker.send_waiting(self._parents):
             pass
 
     def attempt(self) -> None:
         """Send what waits, unless MLflow refused a moment ago."""
-        something = self._results.waiting() or self._results.shared or self.error
+        something = self.results.waiting() or self.results.shared or self.error
         if something and time.monotonic() >= self._next_attempt:
             self._attempt()
 
@@ -62,9 +65,9 @@ class Uploader:
             try:
                 self.begin()
                 self.error = None
-                owner = self._context.sweep.owner
-                for record in self._tracker.send_waiting(self._parents, owner):
-                    self._results.add(record)
+                owner = self.context.sweep.owner
+                for record in self.tracker.send_waiting(self._parents, owner):
+                    self.results.add(record)
                 self._join_shared()
             except Exception as error:  # what is not sent waits
                 self.error = redacted(first_line(error))
@@ -72,23 +75,23 @@ class Uploader:
 
     def _join_shared(self) -> None:
         """Make what other sweeps computed, and have sent, part of this one."""
-        experiment = self._context.experiment
-        for digest in list(self._results.shared):
-            record = self._tracker.queue.settled(experiment, digest)
+        experiment = self.context.experiment
+        for digest in list(self.results.shared):
+            record = self.tracker.queue.settled(experiment, digest)
             if record is not None and record.run_id:
-                self._tracker.join(experiment, record, self._context.sweep)
-                self._results.records[digest] = record
-                del self._results.shared[digest]
+                self.tracker.join(experiment, record, self.context.sweep)
+                self.results.records[digest] = record
+                del self.results.shared[digest]
 
     def ask(self, *, now: bool = False) -> None:
         """Ask the store for jobs that run on other disks: now and then, or now."""
-        if self._tracker.local or not self._results.pending - set(self._results.records):
+        if self.tracker.local or not self.results.pending - set(self.results.records):
             return
         with self._lock:
             if now or time.monotonic() >= self._next_question:
                 self._next_question = time.monotonic() + RETRY_SECONDS
                 try:
-                    self._results.collect_from_store()
+                    self.results.collect_from_store()
                 except Exception as error:  # it is asked again
                     self.error = redacted(first_line(error))
 
@@ -96,11 +99,11 @@ class Uploader:
         """Send everything, with patience; wait for what another sweep is about to send."""
         until = time.monotonic() + PATIENCE_SECONDS
         self._attempt()
-        while (self.error is not None or self._results.shared) and time.monotonic() < until:
+        while (self.error is not None or self.results.shared) and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
             self.attempt()
-        if self.error is None and self._results.shared:
-            self.error = f"another sweep has not sent {len(self._results.shared)} of them"
+        if self.error is None and self.results.shared:
+            self.error = f"another sweep has not sent {len(self.results.shared)} of them"
 
     def abandon(self, status: str) -> None:
         """Send what there is, once, and end the sweep; it is being stopped, and has no time."""
@@ -113,19 +116,19 @@ class Uploader:
     @property
     def up_to_date(self) -> bool:
         """Whether MLflow has every result, and the end of this sweep and of all others."""
-        sweep, queue = self._context.sweep, self._tracker.queue
+        sweep, queue = self.context.sweep, self.tracker.queue
         return (
-            all(r.run_id and sweep.tag in r.tags for r in self._results.shared.values())
-            and (not sweep.name or queue.closed(self._context.experiment, sweep))
+            all(r.run_id and sweep.tag in r.tags for r in self.results.shared.values())
+            and (not sweep.name or queue.closed(self.context.experiment, sweep))
             and not queue.abandoned()
             and not any(queue.waiting())
         )
 
     def close(self, status: str, *, reported: bool = True) -> None:
         """End the sweep, and its own run if there is one; the next start reports what was not."""
-        sweep = self._context.sweep
+        sweep = self.context.sweep
         if self.parent is not None:
-            self._tracker.end(self.parent, status)
+            self.tracker.end(self.parent, status)
         if sweep.name:
             noted = status if reported else "RUNNING"
-            self._tracker.queue.note(self._context.experiment, sweep, noted)
+            self.tracker.queue.note(self.context.experiment, sweep, noted)

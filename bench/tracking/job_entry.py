@@ -14,6 +14,7 @@ from bench.data.dataset import Dataset
 from bench.errors import first_line
 from bench.identity import closure, code_targets
 from bench.measure import environment
+from bench.metrics import TASKS
 from bench.processes import this_process
 from bench.run import Job, Pruned, Result
 from bench.tracking.run_reader import CODE_FILE
@@ -43,10 +44,11 @@ def entry_of(
     metrics, curves, reason, status = {}, {}, None, "FINISHED"
     if isinstance(outcome, Result):
         metrics, curves = outcome.metrics, outcome.curves
+    elif isinstance(outcome, Pruned):
+        reason, status = first_line(outcome), "PRUNED"
+        curves = {TASKS[job.dataset.task].validation_curve: np.array(outcome.curve)}
     else:
-        reason = first_line(outcome)
-        status = "PRUNED" if isinstance(outcome, Pruned) else "FAILED"
-        curves = {"validation_mse": np.array(outcome.curve)} if isinstance(outcome, Pruned) else {}
+        reason, status = first_line(outcome), "FAILED"
     points = min(MAX_CURVE_POINTS, (MAX_METRICS - len(metrics)) // max(1, len(curves)))
     record = Record(
         run_id="",

@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,20 +20,8 @@ from bench.files import make_folder, write_text
 DISK = "disk"
 
 
-class Lease:
-    """A lock on a file that says its `owner` lives."""
-
-    def __init__(self, folder: Path, owner: str) -> None:
-        self.owner = owner
-        # Named only once it is locked: a file that nobody holds is one whose owner has ended.
-        aside = folder / f".{owner}"
-        self._file = aside.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        aside.rename(folder / owner)
-
-
 class Leases:
-    """The leases in a folder.
+    """The leases in a folder, and this process's own.
 
     The first part of an owner's name says on which disk its lease is. Of an owner on another disk,
     whose runs are seen through a tracking server, nothing can be said from here.
@@ -41,13 +30,20 @@ class Leases:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def take(self) -> Lease:
-        """Return a new lease, held until this process ends or nothing refers to it any more."""
+    @cached_property
+    def owner(self) -> str:
+        """The owner of a new lease, held until the process ends or nothing refers to this."""
         make_folder(self.folder)
         with locked(self.folder / ".lock"):
             if not self._disk():
                 write_text(self.folder / DISK, uuid4().hex[:8])
-        return Lease(self.folder, f"{self._disk()}-{uuid4().hex[:12]}")
+        owner = f"{self._disk()}-{uuid4().hex[:12]}"
+        # Named only once it is locked: a file that nobody holds is one whose owner has ended.
+        aside = self.folder / f".{owner}"
+        self._file = aside.open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        aside.rename(self.folder / owner)
+        return owner
 
     def held(self, owner: str) -> bool:
         """Whether the owner of a lease on this disk still lives."""

@@ -20,13 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.errors import UserError, first_line
 from bench.files import PRIVATE, REMOVED, make_folder, publish, remove_folder, sync, write_text
-from bench.tracking.lease import Lease, Leases, is_locked, locked, locked_if_free
+from bench.tracking.lease import Leases, is_locked, locked, locked_if_free
 from bench.tracking.run_record import Entry, Experiment, Record, Sweep
 
 T = TypeVar("T")
@@ -53,15 +52,6 @@ class ResultQueue:
         self.outbox, self.jobs = directory / "outbox", directory / "jobs"
         self.store = store
         self.leases = Leases(directory / "leases")
-
-    @property
-    def owner(self) -> str:
-        """The name of this process as an owner of sweeps, which lives while this object does."""
-        return self._lease.owner
-
-    @cached_property
-    def _lease(self) -> Lease:
-        return self.leases.take()
 
     # -- the outbox -------------------------------------------------------------------------------
 

@@ -57,13 +57,7 @@ class RunReader(Store):
         return sorted(records, key=lambda record: (record.name, record.digest))
 
     def all_records(self, experiment: str | None = None) -> list[Record]:
-        """Return every attempt at every job, of one experiment or of all, newest first.
-
-        Raises
-        ------
-        UserError
-            If there is no such experiment.
-        """
+        """Return every attempt at every job, of an experiment or of all, newest first."""
         if experiment is not None:
             self._existing(experiment)
         return self._attempts(experiment)
@@ -75,19 +69,13 @@ class RunReader(Store):
         if self.local:
             runs = read_runs(self.readable(), experiment=experiment)
             return [run for run in runs if run.tags.get("digest")]
-        names = {e.experiment_id: e.name for e in self.client.search_experiments()}
+        names = {e.id: name for name, e in self.experiments().items() if e.stage == "active"}
         ids = [i for i, name in names.items() if experiment in (None, name)]
         matching = self.search(ids, "tags.digest != ''")
         return [record_of(run, names[run.info.experiment_id]) for run in matching]
 
     def run(self, run_id: str) -> Record:
-        """Return a run that is not deleted, of a job or of a sweep.
-
-        Raises
-        ------
-        UserError
-            If there is no such run.
-        """
+        """Return a run of a job or of a sweep; UserError if there is none, or it was deleted."""
         run = self._ended.get(run_id) or self._run(run_id)
         if run is None:
             raise UserError(f"there is no run {run_id!r} in {self.shown}")
@@ -160,13 +148,7 @@ class RunReader(Store):
     # -- experiments and sweeps -------------------------------------------------------------------
 
     def experiment(self, name: str) -> Experiment:
-        """Return the experiment of that name.
-
-        Raises
-        ------
-        UserError
-            If there is none, in which case its message names those there are, or it was deleted.
-        """
+        """Return the experiment of that name; UserError, with those there are, if there is none."""
         tags = self._existing(name)
         description = tags.get("mlflow.note.content", "")
         return Experiment(name, description, json.loads(tags.get(QUESTION, "{}")))

@@ -53,7 +53,7 @@ class Sweep:
     """One sweep of an experiment: its digest, its name and the words of its command.
 
     A single run has no name, and no run above it. `owner` is the process that started the sweep
-    (`ResultQueue.owner`). Passwords in the description are left out.
+    (`Leases.owner`). Passwords in the description are left out.
     """
 
     id: str

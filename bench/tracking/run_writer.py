@@ -69,15 +69,8 @@ class MLflowTracker(RunReader):
     def prepare(self, experiment: Experiment) -> Callable[[str], Record | None]:
         """Check the store before a sweep, and forget the jobs whose runs were deleted in it.
 
-        Returns
-        -------
-        callable
-            Finds, by its digest, a job in the store that need not be run again.
-
-        Raises
-        ------
-        UserError
-            If the local database is damaged, or the experiment was deleted.
+        Return what finds, by its digest, a job in the store that need not be run again. UserError
+        if the local database is damaged, or the experiment was deleted.
         """
         self.queue.clean()
         self.check()
@@ -233,19 +226,10 @@ class MLflowTracker(RunReader):
     # -- results that wait ------------------------------------------------------------------------
 
     def send_waiting(self, parents: dict[str, str], owner: str | None = None) -> Iterator[Record]:
-        """Send what waits in the outbox, and yield each record.
+        """Send what waits in the outbox, of one owner or of those that ended; yield each record.
 
-        Parameters
-        ----------
-        parents : dict
-            Run ids of sweeps by sweep id; those that are looked up are added.
-        owner : str, optional
-            Whose results; by default those whose owner has ended.
-
-        Raises
-        ------
-        UnsentError
-            If there are entries that could not be sent. They wait on, and hold up no other.
+        Run ids of sweeps that are looked up are added to `parents`, by sweep id. What could not be
+        sent waits on, holds up no other, and is an `UnsentError` in the end.
         """
         refused = []
         for path, entry in self.queue.waiting():

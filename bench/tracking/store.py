@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 ARTIFACTS = "mlartifacts"
 """Folder beside the database, for the files of its runs."""
+MAX_EXPERIMENTS = 50_000
+"""In one answer of MLflow's."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # What a server that is away does not take waits in the outbox: no use in insisting.
@@ -76,10 +78,7 @@ class Store:
     def client(self) -> MlflowClient:
         """MLflow's own client, whose import takes seconds.
 
-        Raises
-        ------
-        UserError
-            If there is no store, it is damaged, or its server does not answer.
+        UserError if there is no store, it is damaged, or its server does not answer.
         """
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
@@ -117,13 +116,7 @@ class Store:
                 os.removedirs(shadow)
 
     def check(self) -> None:
-        """Refuse a local database that is damaged; all of it is read, once.
-
-        Raises
-        ------
-        UserError
-            If it is no database of MLflow's, or a part of it is missing or overwritten.
-        """
+        """Raise `UserError` if a local database is damaged; all of it is read, once."""
         if not self.local or self.empty or self._checked:
             return
         damage = damage_of(self.database)
@@ -152,19 +145,16 @@ class Store:
         """Return every experiment by name, deleted ones too."""
         if self.local:
             return read_experiments(self.readable())
-        stored = self.client.search_experiments(view_type=3)  # ViewType.ALL
+        client = self.client
+        from mlflow.entities import ViewType
+
+        stored = client.search_experiments(ViewType.ALL, max_results=MAX_EXPERIMENTS)
         return {
             e.name: StoredExperiment(e.experiment_id, e.lifecycle_stage, e.tags) for e in stored
         }
 
     def experiment_id(self, name: str) -> str | None:
-        """Return the id of the experiment of that name, None if there is none.
-
-        Raises
-        ------
-        UserError
-            If the experiment was deleted in MLflow.
-        """
+        """Return the id of an experiment, None if there is none; UserError if it was deleted."""
         stored = self.experiments().get(name)
         if stored is not None and stored.stage == "deleted":
             raise UserError(

@@ -35,14 +35,17 @@ class ProtocolSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the sweep that the command line asks for."""
-        from bench.sweep.sweeper import run_sweep  # Hydra imports plugins that it does not use
+        from bench.sweep.compose import plan  # Hydra imports plugins that it does not use
+        from bench.sweep.sweeper import run_sweep
 
         # Hydra adds the mode itself; whether a sweep was asked for, the task function says.
         if self.config.hydra.verbose or self._chosen("hydra/job_logging") != "disabled":
             self._configure_log()
         given = [o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode=")]
         multirun = getattr(self.task_function, "multirun", True)
-        run_sweep(self.config, [*given, *arguments], multirun, self.launch)
+        words = [*given, *arguments]
+        planned = plan(words, multirun, self.config.hydra.job.config_name)
+        run_sweep(planned, words, multirun, self.launch)
 
     def _chosen(self, group: str) -> str:
         return self.config.hydra.runtime.choices[group]

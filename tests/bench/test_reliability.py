@@ -83,9 +83,9 @@ def test_results_of_an_ended_owner_are_sent_after_the_host_was_renamed(
     store: MLflowTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, job(1.0), sweep("s", ended_owner(store)))
-    put(store, job(2.0), sweep("s", again(store).queue.owner))  # of a process that has ended, too
+    put(store, job(2.0), sweep("s", again(store).queue.leases.owner))  # which has ended, too
     living = again(store)
-    put(store, job(3.0), sweep("t", living.queue.owner))
+    put(store, job(3.0), sweep("t", living.queue.leases.owner))
     monkeypatch.setattr(platform, "node", lambda: "another-name")
     assert len(list(again(store).send_waiting({}))) == 2
     assert len(list(store.queue.waiting())) == 1
@@ -112,7 +112,7 @@ def test_records_of_a_sweep_share_the_texts_that_are_the_same(store: MLflowTrack
 
 
 def test_what_killed_processes_left_half_written_is_removed(store: MLflowTracker) -> None:
-    ended, mine = ended_owner(store), store.queue.owner
+    ended, mine = ended_owner(store), store.queue.leases.owner
     left = []
     for owner in (ended, mine):
         left += [store.queue.outbox / f".attempt.{owner}", store.directory / f".sweeps/id.{owner}"]

@@ -4,6 +4,7 @@ import itertools
 import json
 import multiprocessing
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.data.dataset import Dataset
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, run_writer
 from bench.tracking.job_entry import entry_of, write_files
+from bench.tracking.lease import Leases
 from bench.tracking.run_record import Entry
 
 pytestmark = pytest.mark.slow
@@ -78,7 +80,7 @@ def track(tracker: MLflowTracker, *arguments: object, **named: object) -> Record
 
 def ended_owner(tracker: MLflowTracker) -> str:
     """The name of a process that has ended."""
-    return tracker.queue.leases.take().owner
+    return Leases(tracker.queue.leases.folder).owner
 
 
 def sweep(name: str, owner: str = "mine") -> Sweep:
@@ -139,6 +141,15 @@ def test_a_run_that_was_given_up_is_settled(tracker: MLflowTracker) -> None:
         tracker.prepare(EXPERIMENT)(job(3.5).digest),
     ):
         assert found.status == "PRUNED" and found.curves == {"validation_mse": {1: 2.0, 2: 1.5}}
+
+
+def test_a_run_given_up_keeps_the_curve_of_its_task(tracker: MLflowTracker) -> None:
+    clicks = replace(DATASET, rows=DATASET.rows.assign(rating=[0.0, 1.0, 1.0]), task="binary")
+    asked = replace(job(3.7), dataset=clicks)
+    track(tracker, asked, sweep("s37"), Pruned([0.7, 0.6]))
+    tracker.queue.forget(EXPERIMENT, asked.digest)
+    found = tracker.prepare(EXPERIMENT)(asked.digest)
+    assert found.curves == {"validation_log_loss": {1: 0.7, 2: 0.6}}
 
 
 def test_finished_job_is_found_here_and_elsewhere_and_joins_a_second_sweep(
@@ -241,7 +252,7 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
 def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTracker) -> None:
     owners = {
         "ended": ended_owner(tracker),
-        "alive": tracker.queue.owner,
+        "alive": tracker.queue.leases.owner,
         "elsewhere": "disk-1",
     }
     ids = {
