@@ -221,16 +221,14 @@ def sgd(
         if aside is not None and learning_rate is None and schedule == "adagrad":
             w, V = (STEP * min(1, math.sqrt(state.noise / p)) for p in state.penalties)
             rates = min(w, LARGEST_STEP), w, V
-        penalties = Penalties(
-            *(
-                np.full(len(state.units), learned / (len(y) * unit))
-                if value is None
-                else value * in_user_units
-                for value, learned in zip(given, state.penalties, strict=True)
-            )
-        )
+        of_each = [
+            np.full(len(state.units), learned / (len(y) * unit))
+            if value is None
+            else value * in_user_units
+            for value, learned in zip(given, state.penalties, strict=True)
+        ]
         with np.errstate(over="ignore", invalid="ignore"):
-            return descent.epoch(state, penalties, rates)
+            return descent.epoch(state, Penalties(*of_each), rates)
 
     for _ in range(n_iter):
         if aside is not None and state.n_epochs == 0:
@@ -250,18 +248,16 @@ def sgd(
             break
     else:
         losses = trace.values["loss"] if draw is None else []  # which is random
-        _warn_unless_converged(state, losses, error, rate)
+        _warn_unless_converged(state.n_epochs, losses, error, rate)
     return SGDFit(state.coefficients(), state, trace.arrays()["seconds"])
 
 
-def _check_finite(
-    state: SGDState, errors: list[float], learning_rate: float, schedule: str
-) -> None:
+def _check_finite(state: SGDState, errors: list[float], rate: float, schedule: str) -> None:
     state.limit = min(state.limit, 1e6 * max(1.0, errors[0]))
     if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
         raise FloatingPointError(
-            f"SGD diverged in epoch {state.n_epochs} with learning_rate={learning_rate:g} "
-            f"(schedule={schedule!r}); try learning_rate={learning_rate / 10:g}"
+            f"SGD diverged in epoch {state.n_epochs} with learning_rate={rate:g} "
+            f"(schedule={schedule!r}); try learning_rate={rate / 10:g}"
         )
 
 
@@ -303,19 +299,16 @@ def _learn_penalties(state: SGDState, aside: Rows) -> float:
     return aside.mean_loss(state.w0 + linear + pairs)
 
 
-def _warn_unless_converged(
-    state: SGDState, losses: list[float], error: float, learning_rate: float
-) -> None:
+def _warn_unless_converged(n_epochs: int, losses: list[float], error: float, rate: float) -> None:
     if error > 2:
         warnings.warn(
-            f"after {state.n_epochs} epochs the error is still {error:.2g} times that of "
-            "predicting the mean: try more epochs, or a smaller learning_rate than "
-            f"{learning_rate:g}",
+            f"after {n_epochs} epochs the error is still {error:.2g} times that of predicting the "
+            f"mean: try more epochs, or a smaller learning_rate than {rate:g}",
             ConvergenceWarning,
             stacklevel=3,
         )
     else:
-        warn_while_falling(losses, state.n_epochs)
+        warn_while_falling(losses, n_epochs)
 
 
 def _initial_state(
