@@ -72,6 +72,8 @@ def check_design(X: object, fitted: Blocks | None = None) -> Design:
             "X must be a fm.design.Design, which names its categorical blocks, "
             f"got {type(X).__name__}"
         )
+    if X.numeric:
+        raise ValueError(f"numeric block {X.numeric[0].name!r}: this model takes fields alone")
     if fitted is not None and blocks_of(X) != fitted:
         raise ValueError(
             f"X has the blocks (name, levels, side features) {blocks_of(X)}, "

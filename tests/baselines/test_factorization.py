@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from baselines import MatrixFactorization, NonNegativeMatrixFactorization, RidgeRegression
+from baselines import (
+    MatrixFactorization,
+    NonNegativeMatrixFactorization,
+    RidgeRegression,
+    RowLookup,
+    VowpalWabbit,
+)
 from baselines.factorization import Factorization
+from baselines.peers.scikit_learn import BoostingOnTargetStatistics
 from fm import FMRegressor
-from fm.design import UNKNOWN, Block, Design
+from fm.design import UNKNOWN, Block, Design, NumericBlock
 
 BOTH = [MatrixFactorization(random_state=1), NonNegativeMatrixFactorization(random_state=1)]
 
@@ -238,3 +245,21 @@ def test_nmf_needs_ratings_that_are_not_negative(design: Design, y: np.ndarray) 
     with pytest.raises(ValueError, match="needs y >= 0"):
         NonNegativeMatrixFactorization().fit(design, y - 4)
     assert NonNegativeMatrixFactorization().fit(design, 0 * y).predict(design).max() == 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MatrixFactorization(),
+        NonNegativeMatrixFactorization(),
+        VowpalWabbit(),
+        BoostingOnTargetStatistics(),
+        RowLookup(),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_models_of_fields_refuse_numbers_beside_them(model) -> None:
+    blocks = Block("user", [0, 1, 1, 0], 2), Block("item", [0, 1, 0, 1], 2)
+    X = Design(blocks, (NumericBlock("age", [20.0, 30.0, 30.0, 20.0]),))
+    with pytest.raises(ValueError, match="numeric block 'age': this model takes fields alone"):
+        model.fit(X, [1.0, 2.0, 1.0, 2.0])
