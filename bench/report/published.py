@@ -214,7 +214,7 @@ def findings(article: Article) -> str:
         f"regression on the same ids has {linear:.4f}.",
         f"**So the article's FM gains {gain:.4f} over a linear model**, not {_less(*reported)}; "
         f"the best model here by validation, {code(best)}, gains "
-        f"{linear - values[best, WHOLE]:.4f}.",
+        f"{_less(linear, article.metric(best, WHOLE))}.",
     )
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
