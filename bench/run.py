@@ -143,6 +143,7 @@ def run(job: Job) -> Result:
         part = task.evaluate(y[split.test[first]], prediction[first], scale)
         metrics[f"test/mse_first_{job.first_rows}_rows"] = part["mse_raw"]
     metrics["time/predict_seconds"] = predicting.seconds
+    metrics["time/predicted_rows_per_second"] = len(split.test) / max(predicting.seconds, 1e-9)
     extra = row_statistics(model, X_test, dataset, split)
     return Result(metrics, split.test, prediction, curves, extra, (model, X))
 

@@ -81,9 +81,12 @@ def test_one_choice_is_a_regressor_or_a_classifier_as_the_task_says(
     classifier = model_for(model, "binary")
     own = classifier.get_params()
     assert {k: v for k, v in model.get_params().items() if k != "noise_by"}.items() <= own.items()
-    metrics = run(job(clicks, classifier)).metrics
+    result = run(job(clicks, classifier))
+    metrics = result.metrics
     base = run(job(clicks, BaseRate())).metrics
     assert metrics["test/auc"] > 0.55 and metrics["test/log_loss"] < 1.1 * base["test/log_loss"]
+    n_rows = metrics["time/predicted_rows_per_second"] * metrics["time/predict_seconds"]
+    assert round(n_rows) == len(result.rows)
 
 
 def test_a_classifier_without_a_fitting_task_is_none() -> None:
