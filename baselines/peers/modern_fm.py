@@ -85,6 +85,7 @@ class ModernFM(Package, RegressorMixin, Estimator):
         self.check_params()
         sizes = group_sizes(check_design(X))
         check_factors_everywhere(X, self.title)
+        target = self._target(X, y)
         model = getattr(self.module(), NAMES[self.kind] + self._suffix)(
             n_factors=self.k,
             learning_rate=self.learning_rate,
@@ -96,7 +97,7 @@ class ModernFM(Package, RegressorMixin, Estimator):
         )
         fields = np.repeat(np.arange(len(sizes)), sizes)
         given = {} if self.kind == "fm" else {"field_ids": fields}
-        self.model_ = model.fit(as_csr(X), self._target(X, y), **given)
+        self.model_ = model.fit(as_csr(X), target, **given)
         factors = self.k * (len(sizes) if self.kind == "ffm" else 1)
         pairs = len(sizes) * (len(sizes) - 1) // 2 if self.kind == "fwfm" else 0
         self.n_parameters_ = 1 + len(fields) * (1 + factors) + pairs
