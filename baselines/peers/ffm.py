@@ -63,7 +63,7 @@ class FieldAware(Program, RegressorMixin, Estimator):
 
     train: str = (
         "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} "
-        "-nthread 1 -l log_of_training"
+        "-nthread 1 -l log"
     )
     predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1 -l log"
     _: KW_ONLY
@@ -95,7 +95,7 @@ class FieldAware(Program, RegressorMixin, Estimator):
         RuntimeError : it failed, with its output, or wrote no model.
         """
         self.check_params()
-        y = check_target(check_design(X), y)
+        y = self._target(check_design(X), y)
         known = _known_rows(X)
         with TemporaryDirectory() as folder:
             write_rows(Path(folder, "rows"), ffm_lines(X[known], y[known]))
@@ -125,6 +125,9 @@ class FieldAware(Program, RegressorMixin, Estimator):
                 )
         return prediction
 
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return check_target(X, y)
+
     def _run(self, which: int, folder: str) -> tuple[str, int | None]:
         """Run one of the two commands in a folder with the files that it names in braces."""
         given = {name: name for name in ("rows", "model", "predictions")} | self.get_params()
@@ -142,9 +145,8 @@ class FieldAwareClassifier(BinaryClassifier, FieldAware):
     train: str = FieldAware.train.replace("-s 5", "-s 2")
     predict_with: str = FieldAware.predict_with + " --sigmoid"
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Learn from the rows as 0 and 1; errors as of `FieldAware`, and other than two classes."""
-        return super().fit(X, self._codes(check_design(X), y))
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        return self._codes(X, y)
 
     def _probability(self, X: Design) -> NDArray[np.float64]:
         return FieldAware.predict(self, X)
