@@ -200,13 +200,28 @@ def _fields(X: sparse.csc_array) -> list[IndexArray]:
     """
     n, starts = X.shape[0], X.indptr
     ends = np.searchsorted(starts, starts[:-1] + n, side="right") - 1
+    candidates = np.flatnonzero(starts[ends] == starts[:-1] + n)
+    if not len(candidates):
+        return []
+    # n entries are one of each row unless a column shares a row with an earlier one of the run.
+    shares = np.maximum.accumulate(_earlier_with_a_row_in_common(X))
     fields, end = [], 0
-    for first in np.flatnonzero(starts[ends] == starts[:-1] + n):
-        rows = X.indices[starts[first] : starts[first] + n]
-        if first >= end and np.bincount(rows, minlength=n).max() == 1:
+    for first in candidates[shares[ends[candidates] - 1] < candidates]:
+        if first >= end:
             end = ends[first]
             fields.append(np.arange(first, end))
     return fields
+
+
+def _earlier_with_a_row_in_common(X: sparse.csc_array) -> IndexArray:
+    """Return for each column the last one before it that has an entry in one of its rows, or -1."""
+    marks = np.ones(X.nnz, np.int8)
+    by_row = sparse.csc_array((marks, X.indices, X.indptr), shape=X.shape).tocsr()
+    before = np.roll(by_row.indices, 1)
+    before[by_row.indptr[:-1][np.diff(by_row.indptr) > 0]] = -1
+    earlier = np.full(X.shape[1], -1, np.intp)
+    np.maximum.at(earlier, by_row.indices, before)
+    return earlier
 
 
 def _first_free(masks: AnyArray, rows: IntArray) -> tuple[int, int]:

@@ -218,3 +218,18 @@ def test_gibbs_has_the_same_posterior_by_both_kernels(monkeypatch, likelihood):
     (mean, std), *others = kernels_of_one_design(monkeypatch, solve)
     for other, _ in others:
         assert np.sqrt(np.mean(((other - mean) / std) ** 2)) < 0.4
+
+
+def test_fields_are_runs_of_columns_with_one_entry_in_each_row() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        n = int(rng.integers(1, 5))
+        one_hot = [np.eye(m)[rng.integers(0, m, n)] for m in rng.integers(1, 4, 3)]
+        X = np.hstack([one_hot[0], rng.integers(0, 2, (n, 3)), *one_hot[1:]])
+        expected, first = [], 0
+        while first < X.shape[1]:
+            ends = range(X.shape[1], first, -1)
+            end = next((e for e in ends if (X[:, first:e].sum(axis=1) == 1).all()), None)
+            expected += [] if end is None else [list(range(first, end))]
+            first = first + 1 if end is None else end
+        assert [field.tolist() for field in rows_module._fields(sparse.csc_array(X))] == expected
