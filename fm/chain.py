@@ -230,8 +230,7 @@ class Chain:
                 if g < n:
                     moved += c
         for g, group in enumerate(self._groups[:n]):
-            if shears is not None:
-                shears.apply(g, thetas[g])
+            shears.apply(g, thetas[g])
             self.theta[group.columns] = thetas[g]
         self._kernel.shift(moved)
 
