@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit
-from sklearn.datasets import dump_svmlight_file
 
 from baselines.external import read_predictions, run_program, write_rows
+from baselines.peers.libfm import LibFM
+from baselines.peers.modern_fm import ModernFM
 from bench.measure import Measured
 from bench.studies.shapes import SHAPES, Problem, estimator, log_loss, rmse
 from bench.studies.study import Bar, Context, Part, Section, Values
 from bench.tables import MISSING, markdown_table
+from fm.svmlight import write_svmlight
 
 FEW_EPOCHS = 10
 """By which an epoch is timed: what they take beyond one."""
@@ -43,13 +44,10 @@ def libfm(
     problem: Problem, folder: str, n_iter: int, step: float, l2: float, method: str = "sgd"
 ) -> NDArray[np.float64]:
     """Fit in a folder for so many epochs, by a step and a penalty; predict the test rows."""
-    program = shutil.which("libFM")
-    if program is None:
-        raise FileNotFoundError("libFM is not installed: there is no program libFM")
+    (program,) = LibFM().located()
     for part, (X, y) in (("train", problem.train), ("test", problem.test)):
         if not Path(folder, part).exists():
-            signs = 2 * y - 1 if problem.of_classes else y
-            dump_svmlight_file(sparse.csr_matrix(X), signs, str(Path(folder, part)))
+            write_svmlight(Path(folder, part), X, _signs(problem, y))
     options = f"-task {'c' if problem.of_classes else 'r'} -train train -test test -out predicted"
     options += f" -dim 1,1,{problem.k} -iter {n_iter} -method {method} -seed 1"
     options += f" -learn_rate {step} -regular {l2}"
@@ -80,11 +78,15 @@ def vowpal_wabbit(
     return expit(score) if problem.of_classes else score
 
 
+def _signs(problem: Problem, y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return classes as -1 and 1, as the programs have them, and other targets as they are."""
+    return 2 * y - 1 if problem.of_classes else y
+
+
 def _vw_lines(problem: Problem, letters: str, X: Any, y: NDArray[np.float64]) -> Iterator[str]:
     of_column = np.repeat(list(letters), problem.groups)[X.indices]
     cells = [f"|{a} {j}:{x:.6g} " for a, j, x in zip(of_column, X.indices, X.data, strict=True)]
-    signs = 2 * y - 1 if problem.of_classes else y
-    for sign, first, last in zip(signs, X.indptr[:-1], X.indptr[1:], strict=True):
+    for sign, first, last in zip(_signs(problem, y), X.indptr[:-1], X.indptr[1:], strict=True):
         yield f"{sign:g} {''.join(cells[first:last])}\n"
 
 
@@ -92,9 +94,7 @@ def modern_fm(
     problem: Problem, folder: str, n_iter: int, step: float, l2: float
 ) -> NDArray[np.float64]:
     """Fit in this process; see `libfm` for parameters."""
-    from modern_fm import FMClassifier, FMRegressor
-
-    kind = FMClassifier if problem.of_classes else FMRegressor
+    kind = getattr(ModernFM.module(), "FMClassifier" if problem.of_classes else "FMRegressor")
     given: dict[str, Any] = {"n_factors": problem.k, "learning_rate": step, "max_iter": n_iter}
     model = kind(l2_linear=l2, l2_factors=l2, random_state=0, n_jobs=1, **given)
     (X, y), (test, _) = problem.train, problem.test
