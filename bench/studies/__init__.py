@@ -7,7 +7,6 @@ STUDIES = (
     "accuracy_check",
     "general",
     "published_results",
-    "reliability",
     "scale",
     "speed",
     "sweep_overhead",

@@ -21,23 +21,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser("python -m bench.studies", description=__doc__)
     parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
-    add = parser.add_argument
-    add("--draw", action="store_true", help="measure nothing: write the page of what was measured")
-    add("--repeats", type=int, help="measurements of each quantity")
-    add("--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)")
+    add_options(parser)
     options = parser.parse_args(arguments)
-    return exit_status(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
     if options.study == "list":
         for name in STUDIES:
             print(f"{name:<18} {_study(name).summary}")
         return 0
+    return exit_status(lambda: carry_out(_chosen(options.study), options))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of every study."""
+    add = parser.add_argument
+    add("--draw", action="store_true", help="measure nothing: write the page of what was measured")
+    add("--repeats", type=int, help="measurements of each quantity")
+    add("--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)")
+
+
+def carry_out(study: Study, options: argparse.Namespace) -> int:
+    """Measure what is lacking, unless asked only to draw, and write the page; return 0."""
+    repeats = study.repeats if options.repeats is None else options.repeats
     with checked():
-        check_choice("study", options.study, STUDIES)
-        study = _study(options.study)
-        repeats = study.repeats if options.repeats is None else options.repeats
         check_integer("--repeats", repeats, low=1)
     path = options.results / f"{study.name}.json"
     if options.draw:
@@ -47,6 +51,12 @@ def _run(options: argparse.Namespace) -> int:
         study.measure(record, lambda: record.write(path))
     print(f"Written: {study.write(record, options.results)}")
     return 0
+
+
+def _chosen(name: str) -> Study:
+    with checked():
+        check_choice("study", name, STUDIES)
+    return _study(name)
 
 
 def _study(name: str) -> Study:

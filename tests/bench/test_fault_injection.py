@@ -1,6 +1,6 @@
 """A fault at the n-th call to disk, database or server costs no result and doubles none.
 
-The study `reliability` tries every call; here is a slice of it.
+`python -m tests.reliability` tries every call; here is a slice of it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies import reliability, soak
-from bench.studies.fault_injection import FAULTS, Injector, forked
-from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
+from bench.studies.__main__ import RESULTS
+from bench.studies.study import Record
+from tests.reliability import soak, study
+from tests.reliability.fault_injection import FAULTS, Injector, forked
+from tests.reliability.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 
 pytestmark = pytest.mark.slow
 
@@ -70,11 +72,16 @@ def test_the_page_names_each_trial_that_failed() -> None:
     of = {"calls": 30, "trials": 3, "failed": {"12": "the same command fails"}, "commit": "c"}
     files = {"files": 7, "findings": {"misread": 2}, "commit": "c"}
     values = {"here: kill": of, "ratings": files}
-    sections = reliability.STUDY.sections(values)
+    sections = study.STUDY.sections(values)
     assert "- here: kill at call 12: the same command fails." in sections[0].text
     assert "- here: power: not measured yet." in sections[0].text
     met = [bar.met for section in sections for bar in section.bars]
     assert met == [False, True, False, True]
+
+
+def test_the_page_is_what_its_record_says() -> None:
+    kept = Record.read(RESULTS / "reliability.json")
+    assert study.STUDY.page(kept) == (RESULTS / "reliability.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("mib", "grown"), [([90, 100, 100, 100], 0.0), ([90, 100, 105, 110], 0.1)])

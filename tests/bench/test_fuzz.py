@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import fuzzing
 from bench.errors import UserError
+from tests.reliability import fuzzing
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,12 @@ from tempfile import mkdtemp
 
 import numpy as np
 
-from bench.data.fuzzing import Finding, fuzz, fuzz_models
-from bench.studies import soak
-from bench.studies.fault_injection import FAULTS
-from bench.studies.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 from bench.studies.study import Bar, Context, Part, Section, Study, Values, commit
 from bench.tables import markdown_table
+from tests.reliability import soak
+from tests.reliability.fault_injection import FAULTS
+from tests.reliability.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
+from tests.reliability.fuzzing import Finding, fuzz, fuzz_models
 
 N_FILES = 10_000
 """Of a seed."""
@@ -147,4 +147,5 @@ STUDY = Study(
         Part("Malformed files", FILE_MEASURES, file_section),
     ),
     any_code=True,
+    command="python -m tests.reliability",
 )

@@ -22,13 +22,13 @@ from sqlalchemy.engine import Engine
 
 from bench.errors import exit_status
 from bench.measure import Measured
-from bench.studies.fault_injection import Ended, Injector, forked, snapshot
-from bench.studies.store_server import StoreServer
 from bench.sweep import plan
 from bench.sweep.compose import Plan
 from bench.sweep.job import SweepTask
 from bench.sweep.sweeper import run_sweep
 from bench.tracking.local_store import create_database
+from tests.reliability.fault_injection import Ended, Injector, forked, snapshot
+from tests.reliability.store_server import StoreServer
 
 MODES = {
     "here": ("jobs=1", "in the sweep's own process"),

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from bench.studies.faulty_sweeps import DATA
-from bench.studies.store_server import StoreServer
 from bench.studies.study import Bar, Context, Part, Section, Values, commit
 from bench.tables import markdown_table
 from bench.tracking.local_store import create_database
+from tests.reliability.faulty_sweeps import DATA
+from tests.reliability.store_server import StoreServer
 
 N_JOBS = 500
 """Of each of the two sweeps."""
