@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,14 +18,11 @@ from bench.sweep import job_of, load_data, plan
 from fm.design import Design
 from fm.validation import BURN_IN
 
-SOLVERS = ("sgd", "als", "gibbs")
 COUNTED = {"passes", "n_iter"}
 """Parameters that are a number of epochs."""
 FEW_EPOCHS = 2
 KEPT_PREDICTIONS = 20
 """Of a fit, by which those of different threads are compared."""
-WITHIN = 1.01
-"""Times an error, that counts as having reached it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +85,11 @@ def job(*overrides: str) -> Job:
     return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
 
 
-def rows_of(
-    *overrides: str, parts: tuple[str, str] = ("development", "test"), most: int | None = None
-) -> Rows:
-    """Return the rows of that command: a part of its split to fit on, and one to predict."""
+def rows_of(*overrides: str, most: int | None = None) -> Rows:
+    """Return the rows of that command, at most so many of them held out."""
     asked = job(*overrides)
     split = asked.split(asked.dataset)
-    train, held_out = (getattr(split, part) for part in parts)
+    train, held_out = split.development, split.test
     if most is not None:
         held_out = derive_rng(0, "scale").permutation(held_out)[:most]
     X = build_design(asked.dataset, asked.features, train)
@@ -111,13 +106,6 @@ def configured(name: str, *overrides: str, **params: object) -> BaseEstimator:
     if reason is not None:
         raise ImportError(reason)
     return model
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """Return the seconds of a call, on one thread."""
-    with Measured(threads=1) as cost:
-        call()
-    return cost.seconds
 
 
 def warm_up(model: BaseEstimator, rows: Rows) -> None:

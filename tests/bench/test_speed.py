@@ -8,22 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from bench.studies import speed
-from bench.studies.fits import SOLVERS, Fit, configured
+from bench.studies import races, speed
+from bench.studies.fits import Fit
 from bench.studies.study import Context, Record
 
 pytestmark = pytest.mark.slow
-
-PLANTED = ("data=planted", "data.n_users=40", "data.n_items=60", "data.n_ratings=1000")
-
-
-def test_epochs_are_chosen_on_validation_rows_and_kept() -> None:
-    model = configured("fm_als", n_iter=20, early_stopping=2, l2=0.1)
-    settled, seconds = speed.settle(model, *PLANTED)
-    assert seconds > 0
-    assert (settled.n_iter, settled.early_stopping) == (model.n_iter_, None)
-    gibbs = configured("fm_gibbs")
-    assert speed.settle(gibbs) == (gibbs, 0.0)
 
 
 @pytest.mark.parametrize("m", [10, 300, 1000])
@@ -42,34 +31,48 @@ def test_growth_is_measured_at_every_size_in_every_repeat() -> None:
 
 
 def values() -> dict[str, object]:
-    two = [1.0, 3.0]
-    fit = vars(Fit([0.1, 0.2], [0.95, 0.85], 0.1))
-    sizes = {"10": two, "100": [10.0, 30.0]}
+    ours, vw = vars(Fit([0.1, 0.2], [0.95, 0.85], 0.1)), vars(Fit([9.0], [0.9051], 0.4))
+    libfm = [
+        [vars(Fit([1], [0.8], own)), vars(Fit([1], [0.9], of))] for own, of in ((1, 2), (2, 5))
+    ]
     return {
-        "vw": {
-            "fits": {solver: [fit, fit] for solver in SOLVERS}
-            | {"vw": [vars(Fit([9.0], [0.9051], 0.4))] * 2},
-            "selection": {solver: [0.0, 0.0] for solver in SOLVERS},
-        },
-        "myFM": "myFM is not installed",
-        "libFM": {"10": [[0.1, 0.2], [0.2, 0.5]]},
+        "race fm_sgd / vw_rank": [[ours, vw]] * 2,
+        "race fm_gibbs / vw_rank": [[ours, vw]],
+        "race fm_gibbs / peer_myfm, k = 8": "myFM is not installed",
+        "race fm_gibbs / peer_libfm, k = 10": libfm,
         "predict": [10.0, 3.0],
-        "lemma": {"features": sizes, "factors": sizes},
+        "lemma": {of: {"10": [1.0, 3.0], "100": [10.0, 30.0]} for of in ("features", "factors")},
     }
 
 
 def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
     record = Record(values=values(), repeats=2)
     text = speed.STUDY.write(record, tmp_path).read_text("utf-8")
-    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
-    assert "0.25 (0.25–0.25)" in rows["`sgd`: epoch / VW pass"]
-    assert "**not met**" in rows["`sgd`: epoch / VW pass"]
-    assert "0.025 (0.025–0.025)" in rows["`sgd`: time to 0.9140 / VW's 20 passes"]
-    assert "**not met**" not in rows["`sgd`: time to 0.9140 / VW's 20 passes"]
-    assert "0.2 (0.2–0.2)" in rows["`gibbs`: seconds of fit to 0.9140"]
-    assert "6.5 (3–10)" in rows["predict, two ids, k = 10: million rows/s"]
-    assert "0.45 (0.4–0.5)" in rows["`gibbs`: sweep / libFM's, k = 10"]
-    assert "Skipped: myFM is not installed." in text
+    lines = [line.split("|") for line in text.splitlines() if line.startswith("|")]
+    bars = {line[1].strip(): [cell.strip() for cell in line[3:-1]] for line in reversed(lines)}
+    assert bars["`fm_sgd / vw_rank`: epoch or sweep / theirs"] == [
+        "0.25 (0.25–0.25)",
+        "2",
+        "**not met**",
+    ]
+    assert bars["`fm_sgd / vw_rank`: time to 0.9140 / their 20 passes"][::2] == [
+        "0.025 (0.025–0.025)",
+        "met",
+    ]
+    assert bars["`fm_gibbs / vw_rank`: seconds to 0.9140"][0] == "0.2"
+    assert bars["`fm_gibbs / peer_libfm, k = 10`: epoch or sweep / theirs"][0] == "0.45 (0.4–0.5)"
+    assert bars["predict, two ids, k = 10: million rows/s"][0] == "6.5 (3–10)"
+    assert "myFM is not installed" in text
     for section in speed.STUDY.sections(record.values):
         for plot in section.plots:
             assert (tmp_path / f"{plot.name}.png").exists() and f"({plot.name}.png)" in text
+
+
+def test_a_race_is_run_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [["fm_gibbs", {"k": 2, "n_iter": 4}], ["fm_gibbs", {"k": 2, "n_iter": 4, "n_jobs": 2}]]
+    rows = ["data=planted", "data.n_ratings=10000", "split=random"]
+    monkeypatch.setitem(races.RACES, "tiny", {"two": {"rows": rows, "most": 50, "models": models}})
+    turns = races.race("tiny", "two", 2)
+    assert len(turns) == 2
+    assert all(races.QUANTITIES["difference"][1](*turn) == 0 for turn in turns)
+    assert turns[0][0].predictions != turns[1][0].predictions  # each turn has a seed of its own
