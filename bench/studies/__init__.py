@@ -4,7 +4,6 @@ A study is a module with a `STUDY`. Nothing outside this package imports one.
 """
 
 STUDIES = (
-    "accuracy_check",
     "general",
     "published_results",
     "scale",

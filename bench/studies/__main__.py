@@ -21,16 +21,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser("python -m bench.studies", description=__doc__)
     parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
-    add_options(parser)
+    _add_options(parser)
     options = parser.parse_args(arguments)
     if options.study == "list":
         for name in STUDIES:
             print(f"{name:<18} {_study(name).summary}")
         return 0
-    return exit_status(lambda: carry_out(_chosen(options.study), options))
+    return exit_status(lambda: _carry_out(_chosen(options.study), options))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def run_study(study: Study) -> int:
+    """Run the command line of a study that has a command of its own; return the exit status."""
+    parser = argparse.ArgumentParser(study.command, description=study.summary)
+    _add_options(parser)
+    options = parser.parse_args()
+    return exit_status(lambda: _carry_out(study, options))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every study."""
     add = parser.add_argument
     add("--draw", action="store_true", help="measure nothing: write the page of what was measured")
@@ -38,7 +46,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)")
 
 
-def carry_out(study: Study, options: argparse.Namespace) -> int:
+def _carry_out(study: Study, options: argparse.Namespace) -> int:
     """Measure what is lacking, unless asked only to draw, and write the page; return 0."""
     repeats = study.repeats if options.repeats is None else options.repeats
     with checked():

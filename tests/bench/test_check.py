@@ -14,7 +14,7 @@ from bench.check.experiments import Experiment, own_experiments, read_experiment
 from bench.check.outcome import Outcome, summary
 from bench.check.rule import FALSE_ALARMS, Judged, Recorded, Verdict, judge, looks_of
 from bench.errors import UserError
-from bench.studies.accuracy_check import Mutant, mutants
+from tests.accuracy_check.study import Mutant, mutants
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from bench.check import bisection
 from bench.check.checking import values_of
 from bench.check.experiments import Experiment
 from bench.errors import UserError
-from bench.studies import accuracy_check
 from bench.studies.study import Context
+from tests.accuracy_check import study
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +39,9 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_bug_in_the_code_is_found_at_its_commit(monkeypatch) -> None:
-    monkeypatch.setattr(accuracy_check, "COMMITS", 2)
-    (mutant,) = [
-        m for m in accuracy_check.mutants()["mutants"] if m.bug == "log loss of the other class"
-    ]
-    where = accuracy_check.find_mutant(mutant, Context(1, {}))
+    monkeypatch.setattr(study, "COMMITS", 2)
+    (mutant,) = [m for m in study.mutants()["mutants"] if m.bug == "log loss of the other class"]
+    where = study.find_mutant(mutant, Context(1, {}))
     assert where["named"] == where["planted"] > 0
 
 

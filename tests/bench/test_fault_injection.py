@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bench.studies.__main__ import RESULTS
-from bench.studies.study import Record
 from tests.reliability import soak, study
 from tests.reliability.fault_injection import FAULTS, Injector, forked
 from tests.reliability.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
@@ -77,11 +75,6 @@ def test_the_page_names_each_trial_that_failed() -> None:
     assert "- here: power: not measured yet." in sections[0].text
     met = [bar.met for section in sections for bar in section.bars]
     assert met == [False, True, False, True]
-
-
-def test_the_page_is_what_its_record_says() -> None:
-    kept = Record.read(RESULTS / "reliability.json")
-    assert study.STUDY.page(kept) == (RESULTS / "reliability.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("mib", "grown"), [([90, 100, 100, 100], 0.0), ([90, 100, 105, 110], 0.1)])

@@ -28,6 +28,9 @@ from bench.studies.study import (
     spread,
 )
 
+OF_TESTS = ("accuracy_check", "reliability")
+"""Studies of this project's own tests, which are not installed."""
+
 
 def study(calls: list[str], **measures) -> Study:
     def measure(name, context):
@@ -165,11 +168,16 @@ def test_an_unknown_study_is_refused_with_the_nearest(capsys) -> None:
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_is_listed_and_draws_what_is_committed(name, capsys) -> None:
-    found = importlib.import_module(f"bench.studies.{name}").STUDY
-    assert found.name == name and found.measures
+def test_every_study_is_listed(name, capsys) -> None:
     assert program.main(["list"]) == 0
     assert any(line.startswith(f"{name} ") for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize("name", [*STUDIES, *OF_TESTS])
+def test_every_study_draws_what_is_committed(name) -> None:
+    module = f"bench.studies.{name}" if name in STUDIES else f"tests.{name}.study"
+    found = importlib.import_module(module).STUDY
+    assert found.name == name and found.measures
     record = program.RESULTS / f"{name}.json"
     if record.exists():
         kept = Record.read(record)

@@ -274,4 +274,5 @@ STUDY = Study(
     "bugs put into copies of the code, checks of unchanged code, other platforms",
     "By the experiments of `python -m bench.check`.",
     (Part("Bugs", measures(), sections),),
+    command="python -m tests.accuracy_check",
 )
