@@ -1,11 +1,9 @@
 """The models an FM is compared with: one short file each, with scikit-learn's API."""
 
-from baselines.linear import RidgeRegression
+from baselines.factorization import MatrixFactorization, NonNegativeMatrixFactorization
+from baselines.linear import QuadraticRegression, RidgeRegression
 from baselines.logistic import BaseRate, LogisticRegression, QuadraticLogisticRegression
 from baselines.lookup import RowLookup
-from baselines.mf import MatrixFactorization
-from baselines.nmf import NonNegativeMatrixFactorization
-from baselines.quadratic import QuadraticRegression
 from baselines.vw import VowpalWabbit, VowpalWabbitClassifier
 
 __all__ = [

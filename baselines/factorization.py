@@ -1,6 +1,6 @@
-"""Base of the matrix factorizations: observed cells, learning curve, early stopping.
+"""Matrix factorizations, biased and non-negative.
 
-All of them predict
+Both predict
 
     y(u, i) = w0 + <U_u, V_i>
 
@@ -19,11 +19,18 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin
 
-from baselines.inputs import Machine, blocks_of, check_design, check_target
-from baselines.parameters import Estimator, PositiveInt, RandomState
+from baselines.estimator import (
+    Machine,
+    RandomState,
+    Regressor,
+    blocks_of,
+    check_design,
+    check_target,
+    n_seen_features,
+)
 from fm.design import Design
+from fm.validation import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 class Factors(NamedTuple):
@@ -36,7 +43,8 @@ class Factors(NamedTuple):
     U: NDArray[np.float64]
     V: NDArray[np.float64]
 
-    def predict(self, users: NDArray[np.intp], items: NDArray[np.intp]) -> NDArray[np.float64]:
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        users, items = (block.levels for block in X)
         return self.w0 + np.einsum("nd,nd->n", self.U[users], self.V[items])
 
 
@@ -48,7 +56,7 @@ class Ratings(NamedTuple):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Factorization(RegressorMixin, Estimator, ABC):
+class Factorization(Regressor, ABC):
     """Base of the estimators with parameters k, n_iter, early_stopping and random_state.
 
     Attributes
@@ -58,7 +66,6 @@ class Factorization(RegressorMixin, Estimator, ABC):
     refit_params_ : hyperparameters with which to fit train and validation rows together.
     history_ : `train_mse`, `validation_mse` if validation rows were given, `seconds` (cumulative,
         without evaluation); each (sweeps,).
-    blocks_ : name, levels and side features (none) of the two blocks.
     n_seen_levels_ : levels, of both blocks, with a training row.
     """
 
@@ -85,19 +92,18 @@ class Factorization(RegressorMixin, Estimator, ABC):
         parts = {"train_mse": (X, y)}
         if validation is not None:
             parts["validation_mse"] = validation
-        rows = {name: (*self._levels(A), check_target(A, b)) for name, (A, b) in parts.items()}
-        users, items, y = rows["train_mse"]
-        self.n_seen_levels_ = sum(len(np.unique(levels[levels >= 0])) for levels in (users, items))
+        rows = {name: (self._checked(A), check_target(A, b)) for name, (A, b) in parts.items()}
+        self.n_seen_levels_ = sum(map(n_seen_features, X))
 
         history: dict[str, list[float]] = {name: [] for name in (*rows, "seconds")}
         seconds, start = 0.0, perf_counter()
         rng = np.random.default_rng(self.random_state)
-        sweeps = self._sweeps(self._ratings(users, items, y), rng)
+        sweeps = self._sweeps(_ratings(*rows["train_mse"]), rng)
         for n_sweeps, factors in enumerate(islice(sweeps, self.n_iter), start=1):
             seconds += perf_counter() - start
             history["seconds"].append(seconds)
-            for name, (users, items, y) in rows.items():
-                history[name].append(float(np.mean((y - factors.predict(users, items)) ** 2)))
+            for name, (A, b) in rows.items():
+                history[name].append(float(np.mean((b - factors.predict(A)) ** 2)))
             if self.early_stopping is None or np.argmin(history["validation_mse"]) == n_sweeps - 1:
                 self.factors_, self.n_iter_ = factors, n_sweeps
             elif n_sweeps - self.n_iter_ >= self.early_stopping:
@@ -107,28 +113,181 @@ class Factorization(RegressorMixin, Estimator, ABC):
         self.refit_params_ = {"n_iter": self.n_iter_, "early_stopping": None}
         return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,). ValueError unless X has the blocks of `fit`."""
-        return self.factors_.predict(*self._levels(X))
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        return self.factors_.predict(X)
 
     def as_machine(self, X: Design) -> Machine:
         """Return it as a factorization machine: the pair sum of two one-hot blocks is <U, V>."""
-        check_design(X, self.blocks_)
         w0, U, V = self.factors_
         unknown = np.insert([U[-1], V[-1]], 0, 0, axis=1)
         return Machine(w0, np.zeros(X.shape[1]), np.vstack([U[:-1], V[:-1]]), unknown)
 
-    def _levels(self, X: Design) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        users, items = check_design(X, self.blocks_)
-        return users.levels, items.levels
 
-    def _ratings(
-        self, users: NDArray[np.intp], items: NDArray[np.intp], y: NDArray[np.float64]
-    ) -> Ratings:
-        (_, n_users, _), (_, n_items, _) = self.blocks_
-        cells = np.where(users < 0, n_users, users), np.where(items < 0, n_items, items)
-        shape = (n_users + 1, n_items + 1)
-        return Ratings(*(sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y)))
+@dataclass(kw_only=True, eq=False, repr=False)
+class MatrixFactorization(Factorization):
+    """Biased matrix factorization.
+
+    Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE
+    Computer 2009, eq. 4, with w0 fitted too:
+
+        y(u, i) = w0 + b_u + b_i + <p_u, q_i>
+        minimize  sum (y - y(u, i))^2 + l2_w (|b_users|^2 + |b_items|^2) + l2 (|P|^2 + |Q|^2)
+
+    over observed cells, by alternating ridge regressions (Zhou et al., "Large-scale Parallel
+    Collaborative Filtering for the Netflix Prize", AAIM 2008, here with the biases in the
+    regression and a penalty that doesn't grow with a level's ratings): given the items, each user's
+    theta_u = (b_u, p_u) is a ridge regression of y - w0 - b_i on h_i = (1, q_i),
+
+        (sum_i h_i h_i' + diag(l2_w, l2, ..., l2)) theta_u = sum_i (y_ui - w0 - b_i) h_i,
+
+    then the items in the same way given the users, then w0 = mean residual. Each is an exact
+    minimization, so the objective never rises. The left sides of all users at once are one product
+    of the sparse matrix of rating counts (users x items) with the items' outer products. A sweep
+    costs O(n_ratings k^2 + (n_users + n_items) k^3).
+
+    This is a factorization machine for two one-hot blocks, written without one: the two must agree.
+    A level without a training row has bias and factors 0. `factors_` holds b and p side by side:
+    U_u = (b_u, 1, p_u), V_i = (1, b_i, q_i).
+
+    Parameters
+    ----------
+    k : number of factors.
+    l2 : penalty on the squared factors, in the sum objective above.
+    l2_w : penalty on the squared biases; None: as `l2`.
+    random_state : int, Generator or None; of the first Q ~ N(0, 0.1^2).
+    """
+
+    k: PositiveInt = 10
+    l2: PositiveFloat = 10.0
+    l2_w: PositiveFloat | None = None
+    n_iter: PositiveInt = 30
+
+    @property
+    def n_parameters_(self) -> int:
+        """w0, and bias and factors of each level that has a training row."""
+        return 1 + self.n_seen_levels_ * (self.factors_.U.shape[1] - 1)
+
+    def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
+        counts, sums = ratings
+        penalty = np.full(self.k + 1, self.l2, dtype=np.float64)
+        if self.l2_w is not None:
+            penalty[0] = self.l2_w
+        w0 = sums.sum() / counts.sum()
+        items = np.zeros((counts.shape[1], self.k + 1))
+        items[:-1, 1:] = rng.normal(scale=0.1, size=(len(items) - 1, self.k))
+        while True:
+            users = _regress(counts, sums, items, w0, penalty)
+            items = _regress(counts.T, sums.T, users, w0, penalty)
+            U, V = np.insert(users, 1, 1, axis=1), np.insert(items, 0, 1, axis=1)
+            w0 = (sums.sum() - np.vdot(U, counts @ V)) / counts.sum()
+            yield Factors(w0, U, V)
+
+
+def _regress(
+    counts: sparse.sparray,
+    sums: sparse.sparray,
+    others: NDArray[np.float64],
+    w0: float,
+    penalty: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Solve for theta (n, k + 1) of one side given the other side's `others` (m, k + 1).
+
+    `counts` and `sums` are (n, m); the last row of theta is 0.
+    """
+    h = others.copy()
+    h[:, 0] = 1
+    i, j = np.triu_indices(len(penalty))
+    left = np.empty((counts.shape[0], len(penalty), len(penalty)))
+    left[:, i, j] = left[:, j, i] = counts @ (h[:, i] * h[:, j])
+    left += np.diag(penalty)
+    right = sums @ h - counts @ (h * (w0 + others[:, :1]))
+    theta = np.linalg.solve(left, right[..., np.newaxis])[..., 0]
+    theta[-1] = 0
+    return theta
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NonNegativeMatrixFactorization(Factorization):
+    """Non-negative matrix factorization by multiplicative updates.
+
+    No intercept and no biases:
+
+        y(u, i) = <p_u, q_i>,     minimize  sum (y - y(u, i))^2 + l2 (|P|^2 + |Q|^2),  P, Q >= 0
+
+    over observed cells, by Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS
+    2000, eq. 4, with the penalty's gradient in the denominator:
+
+        p_uf <- p_uf (sum_i y_ui q_if) / (sum_i y(u, i) q_if + l2 p_uf),     then Q in the same way.
+
+    It multiplies, so nothing turns negative, and it minimizes an upper bound that touches the
+    objective at the present P (their lemma 2, to which the penalty adds a term that is its own
+    bound), so that the objective never rises. Cost of a sweep: O(n_ratings k).
+
+    Training rows must have y >= 0; one with an unknown level (-1) teaches nothing. A level without
+    information gets the average factors of the training rows, so that an unknown user is predicted
+    an item's average over users.
+
+    Parameters
+    ----------
+    k : number of factors.
+    l2 : penalty on the squared factors, in the sum objective above.
+    random_state : int, Generator or None; of the first P and Q, uniform with mean sqrt(mean(y) /
+        k).
+    """
+
+    k: PositiveInt = 5
+    l2: NonNegativeFloat = 4.0
+    n_iter: PositiveInt = 300
+
+    @property
+    def n_parameters_(self) -> int:
+        """Factors of each level that has a training row."""
+        return self.n_seen_levels_ * self.factors_.U.shape[1]
+
+    def _sweeps(self, ratings: Ratings, rng: np.random.Generator) -> Iterator[Factors]:
+        counts, sums = (matrix[:-1, :-1] for matrix in ratings)
+        if sums.data.min(initial=0) < 0:
+            raise ValueError(
+                f"non-negative factorization needs y >= 0, got ratings down to {sums.data.min():g}"
+            )
+        if not counts.nnz:
+            raise ValueError("no training row has both levels known")
+        cells = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr)), counts.indices
+        fitted = counts.copy()
+        size = np.sqrt(sums.sum() / counts.sum() / self.k)
+        P, Q = (rng.uniform(0, 2 * size, (n, self.k)) for n in counts.shape)
+        while True:
+            fitted.data = counts.data * np.einsum("nk,nk->n", P[cells[0]], Q[cells[1]])
+            P = _scaled(P, sums @ Q, fitted @ Q + self.l2 * P)
+            fitted.data = counts.data * np.einsum("nk,nk->n", P[cells[0]], Q[cells[1]])
+            Q = _scaled(Q, sums.T @ P, fitted.T @ P + self.l2 * Q)
+            yield Factors(0.0, _completed(P, counts.sum(axis=1)), _completed(Q, counts.sum(axis=0)))
+
+
+def _scaled(
+    factors: NDArray[np.float64], up: NDArray[np.float64], down: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return factors * up / down, and 0 where down is 0.
+
+    There the factors or all that they multiply are 0 as well.
+    """
+    return np.divide(factors * up, down, out=np.zeros_like(factors), where=down > 0)
+
+
+def _completed(factors: NDArray[np.float64], n_rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Append a row for the unknown level.
+
+    Levels without rows, and the unknown one, get the average factors over all rows.
+    """
+    average = n_rows @ factors / n_rows.sum()
+    return np.vstack([np.where(n_rows[:, np.newaxis] > 0, factors, average), average])
+
+
+def _ratings(X: Design, y: NDArray[np.float64]) -> Ratings:
+    cells = [np.where(block.levels < 0, block.n_levels, block.levels) for block in X]
+    shape = tuple(block.n_levels + 1 for block in X)
+    counts, sums = (sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y))
+    return Ratings(counts, sums)
 
 
 def check_two_blocks(X: Design) -> Design:

@@ -19,11 +19,10 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression as Solver
 
-from baselines.inputs import BinaryClassifier, as_csr
-from baselines.parameters import Estimator, PositiveFloat, PositiveInt
-from baselines.quadratic import pair_products
+from baselines.estimator import BinaryClassifier, Estimator, as_csr
+from baselines.linear import pair_products
 from fm.design import Design
-from fm.validation import check_number
+from fm.validation import PositiveFloat, PositiveInt, check_number
 
 HASH = 0x9E3779B97F4A7C15
 """Odd, 2^64 over the golden ratio: multiplied by it, neighboring numbers fall far apart."""
@@ -51,7 +50,7 @@ class BaseRate(LogOdds):
     ) -> Self:
         """Fit to y; X is not looked at. ValueError unless y has two classes."""
         matrix = as_csr(X)
-        codes = self._codes(matrix, y)
+        codes = self._target(matrix, y)
         self.coef_ = np.zeros(matrix.shape[1])
         weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
         rate = np.average(codes, weights=weights)
@@ -91,7 +90,7 @@ class LogisticRegression(LogOdds):
         """
         self.check_params()
         matrix = self._features(X)
-        codes = self._codes(matrix, y)
+        codes = self._target(matrix, y)
         solver = Solver(C=1 / self.l2, max_iter=self.max_iter)
         solver.fit(matrix, codes, sample_weight=sample_weight)
         self.coef_, self.intercept_ = solver.coef_[0], float(solver.intercept_[0])

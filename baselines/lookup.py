@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
-from baselines.inputs import Machine, blocks_of, check_design
+from baselines.estimator import Machine, blocks_of, check_design
 from baselines.logistic import LogOdds
 from fm.design import Design
 
@@ -33,7 +33,7 @@ class RowLookup(LogOdds):
 
     def fit(self, X: Design, y: ArrayLike) -> Self:
         """TypeError, ValueError : X is no Design or has too many levels, y not of two classes."""
-        codes = self._codes(check_design(X), y)
+        codes = self._target(check_design(X), y)
         self.blocks_ = blocks_of(X)
         if math.prod(block.n_levels + 1 for block in X) >= 2**63:
             raise ValueError("X has more combinations of levels than 2^63: give it fewer blocks")

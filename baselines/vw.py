@@ -24,19 +24,17 @@ from itertools import combinations
 from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.base import RegressorMixin
 
+from baselines.estimator import BinaryClassifier, RandomState, Regressor, n_seen_features
 from baselines.external import LOG_SHOWN, read_predictions, run_program, write_rows
-from baselines.inputs import BinaryClassifier, check_design, check_target, n_seen_features
-from baselines.parameters import Estimator, PositiveInt, RandomState
 from baselines.row_text import namespaces, vw_lines
 from fm.design import Design
-from fm.validation import check_integer
+from fm.validation import PositiveInt, check_integer
 
 _FILES = (
     "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions "
@@ -58,8 +56,12 @@ MODEL_HEADER = 4000
 
 
 @dataclass(eq=False, repr=False)
-class VowpalWabbit(RegressorMixin, Estimator):
+class VowpalWabbit(Regressor):
     """A regression by Vowpal Wabbit; `fit` and `predict` include writing and reading its files.
+
+    VW learns from the rows in their order, and clips predictions to the range of ratings it has
+    seen and 0. `fit` raises ValueError if the arguments ask for other than a regression;
+    RuntimeError, with VW's output, if it failed, diverged, or did not see every row.
 
     Parameters
     ----------
@@ -105,19 +107,12 @@ class VowpalWabbit(RegressorMixin, Estimator):
                     f"arguments must do without {option}, got {argument!r}: {_OWNERS[option]}"
                 )
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Learn from the rows in their order.
-
-        ValueError if the arguments ask for other than a regression; RuntimeError, with VW's output,
-        if it failed, diverged, or did not see every row.
-        """
-        self.check_params()
-        target = self._target(check_design(X), y)
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it
         # is given.
         seed = np.random.default_rng(self.random_state).integers(2**31)
         # VW prints a line each time it has learned from this many rows: once a pass.
-        n_rows = len(target)
+        n_rows = len(y)
         rows_per_pass = n_rows - (n_rows // 10 if self.holdout and self.passes > 1 else 0)
         command = [*_crossing(command_line(self.arguments), namespaces(X)), *self._options]
         command += [f"--bit_precision={self.bits}", f"--passes={self.passes}"]
@@ -126,7 +121,7 @@ class VowpalWabbit(RegressorMixin, Estimator):
         command += [] if self.holdout else ["--holdout_off"]
         command += ["--cache_file=cache"] if self.passes > 1 else []
         with TemporaryDirectory() as folder:
-            write_rows(Path(folder, "rows.vw"), vw_lines(X, target))
+            write_rows(Path(folder, "rows.vw"), vw_lines(X, y))
             log, self.peak_memory_ = _run(command, folder)
             _check_log(log, rows_per_pass)
             if "\nOutput pred = SCALAR\n" not in log:
@@ -137,18 +132,8 @@ class VowpalWabbit(RegressorMixin, Estimator):
             self.model_ = Path(folder, "model").read_bytes()
         self.history_ = _history(log, self._loss)
         self._n_seen_features = dict(zip(namespaces(X), map(n_seen_features, X), strict=True))
-        self._names = [block.name for block in X]
-        return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,), which VW clips to the range of ratings it has seen and 0.
-
-        ValueError for other blocks than in `fit`; RuntimeError as there.
-        """
-        if [block.name for block in check_design(X)] != self._names:
-            raise ValueError(
-                f"X has blocks {[b.name for b in X]}, the model was fitted on {self._names}"
-            )
+    def _predict(self, X: Design) -> NDArray[np.float64]:
         with TemporaryDirectory() as folder:
             log = self._test(vw_lines(X), ["--predictions=predictions"], folder)
             _check_log(log, len(X))
@@ -173,9 +158,6 @@ class VowpalWabbit(RegressorMixin, Estimator):
             self._test([], ["--predict_only_model", "--readable_model=weights"], folder)
             return len(re.findall(r"^\d+:", Path(folder, "weights").read_text(), re.MULTILINE))
 
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return check_target(X, y)
-
     def _test(self, lines: Iterable[str], arguments: list[str], folder: str) -> str:
         """Predict `lines` without learning; return what VW printed."""
         Path(folder, "model").write_bytes(self.model_)
@@ -192,12 +174,10 @@ class VowpalWabbitClassifier(BinaryClassifier, VowpalWabbit):
 
     _loss = "log_loss"
     _options = ("--loss_function=logistic",)
+    _labels = -1.0, 1.0
 
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return 2 * self._codes(X, y) - 1
-
-    def _probability(self, X: Design) -> NDArray[np.float64]:
-        return expit(VowpalWabbit.predict(self, X))
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        return expit(super()._predict(X))
 
 
 def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:

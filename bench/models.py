@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from baselines.inputs import Machine
+from baselines.estimator import Machine
 from bench.data.dataset import Bag, Dataset, Rows
 from bench.errors import UserError, exit_status
 from bench.features import (

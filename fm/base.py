@@ -24,6 +24,10 @@ from fm.posterior import Draw, Draws, RunningMean, r_hats
 from fm.rows import design_or_csr
 from fm.sgd import sgd
 from fm.validation import (
+    DType,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
     check_draws,
     check_groups,
     check_hyperparameters,
@@ -53,17 +57,17 @@ class FactorizationMachine(BaseEstimator):
     _value(expectation) : a number for each row, if the expectation is more than that.
     """
 
-    k: int = 8
-    n_iter: int | None = None
-    burn_in: int | None = None
-    thin: int | None = None
+    k: NonNegativeInt = 8
+    n_iter: PositiveInt | None = None
+    burn_in: NonNegativeInt | None = None
+    thin: PositiveInt | None = None
     groups: ArrayLike | None = None
-    n_chains: int | None = None
-    n_jobs: int | None = None
-    init_std: float = 0.1
+    n_chains: PositiveInt | None = None
+    n_jobs: PositiveInt | None = None
+    init_std: NonNegativeFloat = 0.1
     warm_start: bool = False
     callback: Callable[[int, Any], bool | None] | None = None
-    dtype: str = "float64"
+    dtype: DType = "float64"
     verbose: bool = False
     random_state: int | np.random.Generator | None = None
 
@@ -87,7 +91,7 @@ class FactorizationMachine(BaseEstimator):
             A hyperparameter is out of range, or the solver has no use for it. (`fit` ignores what
             the solver has no use for, unless it contradicts.)
         """
-        check_hyperparameters(self._params(), self._solvers)
+        check_hyperparameters(self)
         check_use(self._params(), self._solvers)
 
     def fit(
@@ -119,7 +123,7 @@ class FactorizationMachine(BaseEstimator):
         FloatingPointError
             Gradient descent diverged; the message names epoch and learning rate.
         """
-        check_hyperparameters(self._params(), self._solvers)
+        check_hyperparameters(self)
         warm = self.warm_start and hasattr(self, "_resumes")
         settings = resolve_hyperparameters(self._params())
         return self._fit(X, y, sample_weight, validation, settings, warm)

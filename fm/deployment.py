@@ -25,8 +25,8 @@ from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine
 from fm.classifier import FMClassifier
 from fm.design import UNKNOWN, Block, Design
+from fm.io import Tree, read_arrays, write_arrays
 from fm.io import load as load_estimator
-from fm.io import read_arrays, written_aside
 from fm.io import save as save_estimator
 from fm.model import Coefficients, Matrix
 from fm.regressor import FMRegressor
@@ -117,10 +117,6 @@ class Served:
             return self.model.predict_proba(X)[:, 1]
         return self.model.predict(X)
 
-    def check(self) -> None:
-        """Raise ValueError where the model was fitted on other blocks or columns."""
-        check_X(self.model, self.unknown_row())
-
     def unknown_row(self) -> Design | sparse.csr_array:
         """Return a row of which nothing is known."""
         empty = [sparse.csr_array((1, columns.n_features)) for columns in self.columns]
@@ -175,29 +171,18 @@ def _levels(
 def save(served: Served, folder: str | os.PathLike[str]) -> None:
     """Write `served` to `folder`, which exists."""
     save_estimator(served.model, Path(folder, MODEL))
-    arrays: dict[str, AnyArray] = {}
-    for b, (block, sources) in enumerate(zip(served.blocks, served.sources, strict=True)):
-        arrays |= {f"{b}/name": np.array(block.name), f"{b}/linear": np.array(block.linear)}
-        arrays[f"{b}/labels"] = _plain(_labels(block))
-        for s, source in enumerate(sources):
-            arrays |= {
-                f"{b}/sources/{s}/{key}": _plain(np.asarray(value))
-                for key, value in vars(source).items()
-                if value is not None
-            }
-        if block.side_features is not None:
-            arrays |= {
-                f"{b}/side/{part}": getattr(block.side_features, part)
-                for part in ("data", "indices", "indptr")
-            }
-            arrays[f"{b}/side/shape"] = np.array(block.side_features.shape)
-    for c, columns in enumerate(served.columns):
-        arrays[f"columns/{c}/column"] = np.array(columns.column)
-        arrays[f"columns/{c}/score"] = np.array([columns.center, columns.spread])
-        if columns.labels is not None:
-            arrays[f"columns/{c}/labels"] = np.asarray(columns.labels).astype(np.str_)
-    with written_aside(Path(folder, BLOCKS)) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    blocks = [
+        {
+            "name": block.name,
+            "linear": block.linear,
+            "labels": _labels(block),
+            "sources": list(map(vars, sources)),
+            "side": _parts(block.side_features),
+        }
+        for block, sources in zip(served.blocks, served.sources, strict=True)
+    ]
+    tree = {"blocks": blocks, "columns": list(map(vars, served.columns))}
+    write_arrays(Path(folder, BLOCKS), tree)
 
 
 def load(folder: str | os.PathLike[str]) -> Served:
@@ -209,60 +194,50 @@ def load(folder: str | os.PathLike[str]) -> Served:
         A file is damaged, or the two do not belong together.
     """
     path = Path(folder, BLOCKS)
-    model, arrays = load_estimator(Path(folder, MODEL)), read_arrays(path)
+    model, tree = load_estimator(Path(folder, MODEL)), read_arrays(path)
     try:
-        n_blocks = len([name for name in arrays if name.endswith("/name")])
-        described = [_block(arrays, b) for b in range(n_blocks)]
-        n_columns = len([name for name in arrays if name.endswith("/score")])
+        described = _in_order(tree["blocks"])
         served = Served(
             model,
-            [block for block, _ in described],
-            [sources for _, sources in described],
-            [_columns(arrays, c) for c in range(n_columns)],
+            [_block(of) for of in described],
+            [[Source(**_values(of)) for of in _in_order(each["sources"])] for each in described],
+            [Columns(**_values(of)) for of in _in_order(tree.get("columns", {}))],
         )
-        served.check()
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        check_X(model, served.unknown_row())
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
     return served
 
 
-def _block(arrays: Mapping[str, AnyArray], b: int) -> tuple[Block, list[Source]]:
+def _parts(matrix: sparse.csr_array | None) -> dict[str, AnyArray] | None:
+    if matrix is None:
+        return None
+    parts = {name: getattr(matrix, name) for name in ("data", "indices", "indptr")}
+    return parts | {"shape": np.array(matrix.shape)}
+
+
+def _block(described: Tree) -> Block:
     side = None
-    if f"{b}/side/data" in arrays:
-        parts = tuple(arrays[f"{b}/side/{part}"] for part in ("data", "indices", "indptr"))
-        side = sparse.csr_array(parts, shape=tuple(arrays[f"{b}/side/shape"]))
+    if "side" in described:
+        data, indices, indptr, shape = described["side"].values()
+        side = sparse.csr_array((data, indices, indptr), shape=tuple(shape))
         side.check_format()
-    labels = arrays[f"{b}/labels"]
-    name, linear = str(arrays[f"{b}/name"].item()), bool(arrays[f"{b}/linear"].item())
-    row = np.array([UNKNOWN])
-    block = Block(name, row, len(labels), side, labels=labels, linear=linear)
-    n_sources = labels.shape[1] if labels.ndim == 2 else 1
-    return block, [_source(arrays, f"{b}/sources/{s}") for s in range(n_sources)]
+    labels, row = described["labels"], np.array([UNKNOWN])
+    linear = bool(described["linear"])
+    return Block(described["name"].item(), row, len(labels), side, labels=labels, linear=linear)
 
 
-def _source(arrays: Mapping[str, AnyArray], at: str) -> Source:
-    period = arrays.get(f"{at}/period")
-    return Source(
-        str(arrays[f"{at}/column"].item()),
-        int(arrays[f"{at}/unit"].item()),
-        None if period is None else int(period.item()),
-        arrays.get(f"{at}/edges"),
-        arrays.get(f"{at}/labels"),
-    )
+def _in_order(numbered: Tree) -> list[Tree]:
+    """Return the parts of a list in the order of their numbers."""
+    return [numbered[str(number)] for number in range(len(numbered))]
 
 
-def _columns(arrays: Mapping[str, AnyArray], c: int) -> Columns:
-    column, (center, spread) = arrays[f"columns/{c}/column"], arrays[f"columns/{c}/score"]
-    labels = arrays.get(f"columns/{c}/labels")
-    return Columns(str(column.item()), labels, float(center), float(spread))
+def _values(arrays: Tree) -> Tree:
+    """Return arrays without axes as what they hold."""
+    return {name: a if a.ndim else a.item() for name, a in arrays.items()}
 
 
 _load_pyfunc = load
-
-
-def _plain(values: AnyArray) -> AnyArray:
-    """Return values that keep their type without pickling."""
-    return values.astype(np.str_) if values.dtype == object else values
 
 
 def _labels(block: Block) -> AnyArray:

@@ -38,8 +38,12 @@ VERSION = 1
 ESTIMATORS = {cls.__name__: cls for cls in (FMRegressor, FMClassifier, FMOrdinal, FMRanker)}
 MACHINES = {cls.__name__: cls for cls in (Coefficients, Draws)}
 IN_HEADER = ("n_features_in_", "blocks_", "n_iter_")
-OF_ARRAYS = ("history_", "trace_")
+CURVES = ("history_", "trace_")
+OF_LABELS = ("classes_", "feature_names_in_")
 LINEAR = " (linear)"
+
+Tree = dict[str, Any]
+"""Arrays, and trees of them, by name."""
 
 
 def save(estimator: FactorizationMachine, path: str | os.PathLike[str]) -> None:
@@ -55,14 +59,13 @@ def save(estimator: FactorizationMachine, path: str | os.PathLike[str]) -> None:
         The labels of a classifier are neither numbers nor strings.
     """
     check_is_fitted(estimator)
-    header, arrays = _content(estimator)
+    header, tree = _content(estimator)
     header |= {"format": FORMAT, "version": VERSION}
-    arrays["header"] = np.array(json.dumps(header, default=lambda value: value.tolist()))
-    with written_aside(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    tree["header"] = json.dumps(header, default=lambda value: value.tolist())
+    write_arrays(path, tree)
 
 
-def _content(estimator: FactorizationMachine) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+def _content(estimator: FactorizationMachine) -> tuple[Tree, Tree]:
     """Return the header and the arrays of an estimator, its machines' included."""
     params = estimator.get_params(deep=False) | {"callback": None}
     if not isinstance(params["random_state"], Integral):
@@ -70,26 +73,20 @@ def _content(estimator: FactorizationMachine) -> tuple[dict[str, Any], dict[str,
     if isinstance(params.get("class_weight"), dict):
         params["class_weight"] = {str(c): float(w) for c, w in params["class_weight"].items()}
     columns: list[Column] = estimator.table_ or []
-    header = {
+    header: Tree = {
         "estimator": type(estimator).__name__,
         "params": params,
         "table_": [(column.name, column.kind) for column in columns],
         **{name: getattr(estimator, name) for name in IN_HEADER},
     }
-    arrays = {f"table_/{c}": _plain_labels(column.labels) for c, column in enumerate(columns)}
-    for name in OF_ARRAYS:
-        arrays |= _named(name, getattr(estimator, name, {}))
-    for name in ("classes_", "feature_names_in_"):
-        if hasattr(estimator, name):
-            arrays[name] = _plain_labels(getattr(estimator, name))
+    tree: Tree = {name: getattr(estimator, name, None) for name in CURVES + OF_LABELS}
+    tree["table_"] = [column.labels for column in columns]
     machines = getattr(estimator, "estimators_", None)
     if machines is None:
         header["machine"] = type(estimator.machine_).__name__
-        return header, arrays | _named("machine_", estimator.machine_._asdict())
+        return header, tree | {"machine_": estimator.machine_._asdict()}
     header["machine"], of_classes = zip(*map(_content, machines), strict=True)
-    for c, more in enumerate(of_classes):
-        arrays |= _named(f"class{c}", more)
-    return header, arrays
+    return header, tree | {f"class{c}": more for c, more in enumerate(of_classes)}
 
 
 def load(path: str | os.PathLike[str]) -> FactorizationMachine:
@@ -102,9 +99,9 @@ def load(path: str | os.PathLike[str]) -> FactorizationMachine:
         than the file is allocated to discover that.
     """
     name = os.fspath(path)
-    arrays = read_arrays(path)
+    tree = read_arrays(path)
     try:
-        header = json.loads(arrays.pop("header").item(), parse_constant=_no_constant)
+        header = json.loads(tree.pop("header").item(), parse_constant=_no_constant)
         version = header["version"] if header["format"] == FORMAT else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{name} was not written by fm.save, or is damaged") from error
@@ -114,13 +111,40 @@ def load(path: str | os.PathLike[str]) -> FactorizationMachine:
             f"this version reads {FORMAT} {VERSION}"
         )
     try:
-        return _restored(header, arrays)
+        return _restored(header, tree)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{name} is damaged: {str(error)[:200]}") from error
 
 
-def read_arrays(path: str | os.PathLike[str]) -> dict[str, AnyArray]:
-    """Return the arrays of an `.npz` file that `numpy.savez` wrote.
+def write_arrays(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
+    """Write a tree of arrays to an `.npz` file, which has their paths in the tree as names."""
+    with written_aside(path) as file:
+        np.savez(file, allow_pickle=False, **_flat(tree))
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, AnyArray]:
+    arrays: dict[str, AnyArray] = {}
+    for name, value in tree.items():
+        if isinstance(value, list):
+            value = {str(number): part for number, part in enumerate(value)}
+        if isinstance(value, Mapping):
+            arrays |= _flat(value, f"{prefix}{name}/")
+        elif value is not None:
+            arrays[prefix + name] = _plain(np.asarray(value))
+    return arrays
+
+
+def _plain(values: AnyArray) -> AnyArray:
+    """Return labels as numbers or strings that keep their type without pickling."""
+    if values.dtype != object:
+        return values
+    if all(isinstance(label, str) for label in values):
+        return values.astype(np.str_)
+    raise TypeError(f"labels must be numbers or strings to be saved, got {str(values)[:80]}")
+
+
+def read_arrays(path: str | os.PathLike[str]) -> Tree:
+    """Return the tree of arrays that `write_arrays` wrote.
 
     Members must be stored, not compressed, and declare exactly the bytes that they have: the arrays
     together are never larger than the file.
@@ -137,10 +161,14 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, AnyArray]:
                 members = archive.infolist()
                 if sum(member.file_size for member in members) > size:
                     raise ValueError("members are larger than the file")
-                return {
-                    member.filename.removesuffix(".npy"): _read_array(archive, member)
-                    for member in members
-                }
+                tree: Tree = {}
+                for member in members:
+                    *above, name = member.filename.removesuffix(".npy").split("/")
+                    node = tree
+                    for part in above:
+                        node = node.setdefault(part, {})
+                    node[name] = _read_array(archive, member)
+                return tree
         except Exception as error:  # damaged zip files raise whatever the damage leads to
             raise ValueError(
                 f"{os.fspath(path)} was not written by fm.save, or is damaged"
@@ -161,39 +189,36 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> AnyArray:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> FactorizationMachine:
+def _restored(header: Tree, tree: Tree) -> FactorizationMachine:
     """Return the estimator of a file's header and arrays, which must agree with each other."""
     estimator: FactorizationMachine = ESTIMATORS[header["estimator"]](**header["params"])
+    check_hyperparameters(estimator)
     for name in IN_HEADER:
         setattr(estimator, name, header[name])
-    for name in OF_ARRAYS:
-        setattr(estimator, name, _with_prefix(name, arrays))
+    for name in CURVES:
+        setattr(estimator, name, tree.pop(name, {}))
         for values in getattr(estimator, name).values():
             _require(values.dtype.kind == "f" and values.ndim >= 1, name)
-    for name in ("classes_", "feature_names_in_"):
-        if name in arrays:
-            setattr(estimator, name, arrays.pop(name))
-    labels = _with_prefix("table_", arrays)
-    columns = [
-        Column(name, kind, labels.pop(str(c)))
-        for c, (name, kind) in enumerate(header.get("table_", []))
-    ]
+    for name in OF_LABELS:
+        if name in tree:
+            setattr(estimator, name, tree.pop(name))
+    labels, described = tree.pop("table_", {}), header["table_"]
+    columns = [Column(name, kind, labels.pop(str(c))) for c, (name, kind) in enumerate(described)]
     _require(not labels and all(c.kind in KINDS and c.labels.ndim == 1 for c in columns), "table_")
     estimator.table_ = columns or None
     _check_columns(estimator)
     _check_classes(estimator)
-    check_hyperparameters(estimator._params(), estimator._solvers)
-    if isinstance(header["machine"], list):
-        _restore_machines(estimator, header["machine"], arrays)
+    kind = header["machine"]
+    if isinstance(kind, list):
+        _restore_machines(
+            estimator, [_restored(h, tree.pop(f"class{c}")) for c, h in enumerate(kind)]
+        )
     else:
-        kind = MACHINES[header["machine"]]
-        _require((kind is Draws) == (estimator.solver == "gibbs"), "machine")
-        fields: dict[str, Any] = _with_prefix("machine_", arrays)
-        if kind is Draws:  # older files lack it
-            fields.setdefault("noise", np.empty((len(fields["w0"]), 0)))
-        estimator.machine_ = kind(**fields)
-        _check_machine(fields, estimator, kind is Draws)
-    _require(not arrays, f"{sorted(arrays)[:1]}")
+        _require((MACHINES[kind] is Draws) == (estimator.solver == "gibbs"), "machine")
+        fields = tree.pop("machine_")
+        estimator.machine_ = MACHINES[kind](**fields)
+        _check_machine(fields, estimator)
+    _require(not tree, f"{sorted(tree)[:1]}")
     if isinstance(estimator, FMClassifier) and isinstance(estimator.class_weight, dict):
         labels_of = {str(label): label for label in estimator.classes_.tolist()}
         weights = estimator.class_weight.items()
@@ -202,15 +227,13 @@ def _restored(header: dict[str, Any], arrays: dict[str, AnyArray]) -> Factorizat
 
 
 def _restore_machines(
-    estimator: FactorizationMachine, headers: list[dict[str, Any]], arrays: dict[str, AnyArray]
+    estimator: FactorizationMachine, machines: list[FactorizationMachine]
 ) -> None:
-    """Restore the machines of more than two classes."""
-    _require(isinstance(estimator, FMClassifier), "machine")
-    machines = [_restored(h, _with_prefix(f"class{c}", arrays)) for c, h in enumerate(headers)]
+    """Give an estimator its machines of more than two classes."""
+    assert isinstance(estimator, FMClassifier)
     for machine in machines:
         _require(type(machine) is FMClassifier and hasattr(machine, "machine_"), "machine")
         _require(_width(machine) == _width(estimator), "machine")
-    assert isinstance(estimator, FMClassifier)
     _require(len(machines) == len(estimator.classes_) > 2, "machine")
     estimator.estimators_ = machines
 
@@ -227,31 +250,34 @@ def _check_columns(estimator: FactorizationMachine) -> None:
     _require(columns is None or len(columns) == n_features, "table_")
     _require(type(estimator.n_iter_) is int and estimator.n_iter_ >= 0, "n_iter_")
     if estimator.blocks_ is not None:
-        estimator.blocks_ = [_checked_block(*block) for block in estimator.blocks_]
-        _require(sum(b[1] + b[2] for b in estimator.blocks_) == _width(estimator), "blocks_")
+        estimator.blocks_ = blocks = [(name, *sizes) for name, *sizes in estimator.blocks_]
+        for block in blocks:
+            _require(list(map(type, block)) == [str, int, int] and min(block[1:]) >= 0, "blocks_")
+        _require(sum(b[1] + b[2] for b in blocks) == _width(estimator), "blocks_")
     if hasattr(estimator, "feature_names_in_"):
         names = estimator.feature_names_in_
         _require(names.shape == (n_features,) and names.dtype.kind == "U", "feature_names_in_")
         estimator.feature_names_in_ = names.astype(object)
 
 
-def _check_machine(
-    fields: Mapping[str, AnyArray], estimator: FactorizationMachine, draws: bool
-) -> None:
+def _check_machine(fields: Mapping[str, AnyArray], estimator: FactorizationMachine) -> None:
     """Check shapes, types and values of what predicts."""
     p, k, blocks = _width(estimator), estimator.k, estimator.blocks_ or []
     n_interacting = fields["V"].shape[-2]
     _require(n_interacting == p - sum(b[1] + b[2] for b in blocks if b[0].endswith(LINEAR)), "V")
-    n_cuts = len(estimator.classes_) - 1 if isinstance(estimator, FMOrdinal) else 0
+    numeric = any(block[0].endswith(NUMERIC) for block in blocks)
+    n_levels = {block[0].removesuffix(LINEAR): block[1] for block in blocks}
+    noise_by = getattr(estimator, "noise_by", None)
     shapes: dict[str, tuple[int, ...]] = {
         "w0": (),
         "w": (p,),
         "V": (n_interacting, k),
-        "unknown": (0 if any(b[0].endswith(NUMERIC) for b in blocks) else len(blocks), k + 1),
+        "unknown": (0 if numeric else len(blocks), k + 1),
         "alpha": (),
-        "cut_points": (n_cuts,),
-        "noise": _noise_shape(estimator) if draws else (),
+        "cut_points": (len(estimator.classes_) - 1 if isinstance(estimator, FMOrdinal) else 0,),
+        "noise": (0 if noise_by is None else n_levels[noise_by] + 1,),
     }
+    draws = estimator.solver == "gibbs"
     first = (len(fields["w"]),) if draws else ()
     _require(first != (0,), "w")
     for name, values in fields.items():
@@ -264,32 +290,16 @@ def _check_machine(
         _require(bool(np.all(np.diff(fields["cut_points"], axis=1) >= 0)), "cut_points")
 
 
-def _noise_shape(estimator: FactorizationMachine) -> tuple[int]:
-    """Return the shape of a draw's noise: a number for each level of a field and the unknown."""
-    name = getattr(estimator, "noise_by", None)
-    sizes = {block: n_levels for block, n_levels, _ in estimator.blocks_ or []}
-    return (0 if name is None else (sizes.get(name) or sizes[name + LINEAR]) + 1,)
-
-
 def _check_classes(estimator: FactorizationMachine) -> None:
     has_classes = isinstance(estimator, FMClassifier | FMOrdinal)
     _require(hasattr(estimator, "classes_") == has_classes, "classes_")
     if has_classes:
-        classes = estimator.classes_
-        ordinal = isinstance(estimator, FMOrdinal)
+        classes, ordinal = estimator.classes_, isinstance(estimator, FMOrdinal)
         _require(classes.ndim == 1 and len(classes) >= 1 + (not ordinal), "classes_")
-        _require(len(np.unique(classes)) == len(classes), "classes_")
-        if not ordinal or classes.dtype.kind != "U":
-            _require(bool(np.all(classes[1:] > classes[:-1])), "classes_")
-        if classes.dtype.kind == "f":
-            _require(bool(np.isfinite(classes).all()), "classes_")
-
-
-def _checked_block(name: object, n_levels: object, n_side_features: object) -> tuple[str, int, int]:
-    if not (isinstance(name, str) and type(n_levels) is int and type(n_side_features) is int):
-        raise ValueError("blocks_ does not fit the rest")
-    _require(n_levels >= 0 and n_side_features >= 0, "blocks_")
-    return name, n_levels, n_side_features
+        ascending = bool(np.all(classes[1:] > classes[:-1]))
+        ordered = ordinal and classes.dtype.kind == "U" and len(np.unique(classes)) == len(classes)
+        _require(ascending or ordered, "classes_")
+        _require(classes.dtype.kind != "f" or bool(np.isfinite(classes).all()), "classes_")
 
 
 def _require(condition: bool, name: str) -> None:
@@ -299,27 +309,6 @@ def _require(condition: bool, name: str) -> None:
 
 def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is no number in JSON")
-
-
-def _named(prefix: str, arrays: Mapping[str, object]) -> dict[str, AnyArray]:
-    return {
-        f"{prefix}/{name}": np.asarray(array) for name, array in arrays.items() if array is not None
-    }
-
-
-def _with_prefix(prefix: str, arrays: dict[str, AnyArray]) -> dict[str, AnyArray]:
-    """Take the arrays whose names begin with `prefix` out of `arrays`."""
-    names = [name for name in arrays if name.startswith(f"{prefix}/")]
-    return {name.removeprefix(f"{prefix}/"): arrays.pop(name) for name in names}
-
-
-def _plain_labels(labels: AnyArray) -> AnyArray:
-    """Return labels as numbers or strings that keep their type without pickling."""
-    if labels.dtype != object:
-        return labels
-    if all(isinstance(label, str) for label in labels):
-        return labels.astype(np.str_)
-    raise TypeError(f"labels must be numbers or strings to be saved, got {str(labels)[:80]}")
 
 
 @contextmanager

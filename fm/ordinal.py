@@ -15,7 +15,7 @@ from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine, Fit
 from fm.model import Machine, Matrix
 from fm.posterior import Draw, class_probabilities
-from fm.validation import as_numbers, check_target, class_numbers
+from fm.validation import FieldName, as_numbers, check_target, class_numbers
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -48,7 +48,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     """
 
     classes: ArrayLike | None = None
-    noise_by: str | None = None
+    noise_by: FieldName | None = None
 
     _likelihood = "ordered"
 

@@ -29,7 +29,7 @@ from fm.model import Machine, Matrix
 from fm.monitor import Curve, warn_while_falling
 from fm.regressor import ManySolvers
 from fm.sgd import sgd
-from fm.validation import check_choice
+from fm.validation import FieldName, check_choice
 
 L2, STEP = 1.0, 0.1
 """Penalty of w and of V, and AdaGrad's step. Of 15 settings the best for two of four planted sets
@@ -83,7 +83,7 @@ class FMRanker(ManySolvers):
     """
 
     solver: str = "sgd"
-    item: str = "item"
+    item: FieldName = "item"
 
     _solvers = ("sgd",)
     _loss_name = "ranking_loss"

@@ -14,7 +14,17 @@ from sklearn.utils.metaestimators import available_if
 from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine
 from fm.model import Machine
-from fm.validation import as_numbers, check_hyperparameters, check_X, resolve_hyperparameters
+from fm.validation import (
+    FieldName,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Schedule,
+    as_numbers,
+    check_hyperparameters,
+    check_X,
+    resolve_hyperparameters,
+)
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -29,20 +39,20 @@ class ManySolvers(FactorizationMachine):
     """Base of the estimators that have a choice of solvers."""
 
     solver: str = "gibbs"
-    learning_rate: float | None = None
-    l2: float | None = None
-    l2_w: float | None = None
-    batch_size: int | None = None
-    schedule: str | None = None
-    power_t: float | None = None
-    early_stopping: int | None = None
-    tol: float | None = None
+    learning_rate: PositiveFloat | None = None
+    l2: NonNegativeFloat | None = None
+    l2_w: NonNegativeFloat | None = None
+    batch_size: PositiveInt | None = None
+    schedule: Schedule | None = None
+    power_t: NonNegativeFloat | None = None
+    early_stopping: PositiveInt | None = None
+    tol: NonNegativeFloat | None = None
 
     def _epoch(
         self, X: Any, y: ArrayLike, weight: ArrayLike | None, classes: ArrayLike | None = None
     ) -> Self:
         """Take one epoch of gradient descent, going on from what was fitted before."""
-        check_hyperparameters(self._params(), self._solvers)
+        check_hyperparameters(self)
         settings = resolve_hyperparameters(self._params()) | {"n_iter": 1, "early_stopping": None}
         return self._fit(X, y, weight, None, settings, hasattr(self, "_resumes"), classes)
 
@@ -157,7 +167,7 @@ class FMRegressor(RegressorMixin, ManySolvers):
     (5,)
     """
 
-    noise_by: str | None = None
+    noise_by: FieldName | None = None
 
     _solvers = ("gibbs", "als", "sgd")
 

@@ -7,10 +7,12 @@ A hyperparameter means the same in every solver. One that a solver has no use fo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,8 +63,6 @@ BURN_IN = 2
 but the first 2 have an MSE 0.0004 +- 0.00004 below those from all but the first 10: early draws
 differ most."""
 
-DTYPES = ("float64", "float32")
-
 NUMERIC = " (numeric)"
 """Follows the name of a numeric block among the `blocks_` of an estimator."""
 
@@ -70,26 +70,25 @@ LARGEST = 1e150
 """The largest magnitude of a number in X or y: its square is to be finite."""
 
 
-def check_hyperparameters(params: Mapping[str, Any], solvers: Collection[str]) -> None:
+def check_annotated(estimator: object) -> None:
+    """Raise ValueError or TypeError for the first attribute that its annotation does not allow."""
+    for name, hint in get_type_hints(type(estimator), include_extras=True).items():
+        kinds = get_args(hint) if NoneType in get_args(hint) else (hint,)
+        value = getattr(estimator, name, None)
+        for check in (c for kind in kinds for c in getattr(kind, "__metadata__", ())):
+            if value is not None or NoneType not in kinds:
+                check(name, value)
+
+
+def check_hyperparameters(estimator: Any) -> None:
     """Raise ValueError or TypeError for the first hyperparameter that is out of range."""
-    check_choice("solver", params["solver"], solvers)
-    check_choice("dtype", params["dtype"], DTYPES)
-    checks: dict[str, Callable[[str, Any], None]] = {
-        **dict.fromkeys(("n_iter", "batch_size", "early_stopping", "thin"), _at_least(1)),
-        **dict.fromkeys(("n_chains", "n_jobs"), _at_least(1)),
-        **dict.fromkeys(("k", "burn_in"), _at_least(0)),
-        **dict.fromkeys(("init_std", "l2", "l2_w", "tol", "power_t"), _not_negative),
-        "learning_rate": lambda name, value: check_number(name, value, above=0),
-        **dict.fromkeys(("noise_by", "item"), _name),
-        "schedule": lambda name, value: check_choice(name, value, SCHEDULES),
-    }
-    for name, check in checks.items():
-        if params.get(name) is not None or name in ("k", "init_std"):
-            check(name, params[name])
-    if params["solver"] == "gibbs" and params.get("early_stopping") is not None:
+    check_choice("solver", estimator.solver, estimator._solvers)
+    check_annotated(estimator)
+    patience = getattr(estimator, "early_stopping", None)
+    if estimator.solver == "gibbs" and patience is not None:
         raise ValueError(
-            f"early_stopping={params['early_stopping']!r} contradicts solver='gibbs', which "
-            "averages over all its sweeps: leave it None"
+            f"early_stopping={patience!r} contradicts solver='gibbs', which averages over all its "
+            "sweeps: leave it None"
         )
 
 
@@ -129,19 +128,6 @@ def check_draws(n_sweeps: int, settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"burn_in={burn_in} and thin={thin} leave no draw of {n_sweeps} sweeps to predict by"
         )
-
-
-def _at_least(low: int) -> Callable[[str, Any], None]:
-    return lambda name, value: check_integer(name, value, low=low)
-
-
-def _not_negative(name: str, value: object) -> None:
-    check_number(name, value, low=0)
-
-
-def _name(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be the name of a field, got {value!r}"[:160])
 
 
 def check_number(
@@ -187,6 +173,20 @@ def _interval(low: float, above: float, high: float) -> str:
     parts += [f"at least {low:g}"] if low > -math.inf else []
     parts += [f"at most {high:g}"] if high < math.inf else []
     return " and ".join(parts) or "finite"
+
+
+def _check_name(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be the name of a field, got {value!r}"[:160])
+
+
+PositiveInt = Annotated[int, partial(check_integer, low=1)]
+NonNegativeInt = Annotated[int, partial(check_integer, low=0)]
+PositiveFloat = Annotated[float, partial(check_number, above=0)]
+NonNegativeFloat = Annotated[float, partial(check_number, low=0)]
+FieldName = Annotated[str, _check_name]
+DType = Annotated[str, partial(check_choice, choices=("float64", "float32"))]
+Schedule = Annotated[str, partial(check_choice, choices=SCHEDULES)]
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Matrix:  # noqa: N802

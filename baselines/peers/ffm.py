@@ -20,30 +20,24 @@ import shlex
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
+from numpy.typing import NDArray
 
+from baselines.estimator import BinaryClassifier, Regressor, n_seen_features
 from baselines.external import Program, read_predictions, run_program, write_rows
-from baselines.inputs import (
-    BinaryClassifier,
-    blocks_of,
-    check_design,
-    check_target,
-    n_seen_features,
-)
-from baselines.parameters import Estimator, NonNegativeFloat, PositiveFloat, PositiveInt
 from baselines.row_text import ffm_lines
 from fm.design import Design
+from fm.validation import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 @dataclass(eq=False, repr=False)
-class FieldAware(Program, RegressorMixin, Estimator):
+class FieldAware(Program, Regressor):
     """A program of two commands, which name their files in braces.
 
-    `fit` and `predict` include writing and reading the files.
+    `fit` and `predict` include writing and reading the files; a row without a known level is not
+    learned from, and predicted the mean. They raise FileNotFoundError where there is no such
+    program, RuntimeError with its output if it failed.
 
     Parameters
     ----------
@@ -85,17 +79,7 @@ class FieldAware(Program, RegressorMixin, Estimator):
             if missing:
                 raise ValueError(f"{name} must name {{{missing[0]}}}, got {getattr(self, name)!r}")
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Learn from the rows in their order.
-
-        Raises
-        ------
-        TypeError, ValueError : X is no Design, y is not finite or of another length.
-        FileNotFoundError : there is no such program.
-        RuntimeError : it failed, with its output, or wrote no model.
-        """
-        self.check_params()
-        y = self._target(check_design(X), y)
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         known = _known_rows(X)
         with TemporaryDirectory() as folder:
             write_rows(Path(folder, "rows"), ffm_lines(X[known], y[known]))
@@ -104,16 +88,9 @@ class FieldAware(Program, RegressorMixin, Estimator):
                 raise RuntimeError(f"{self.train!r} wrote no model")
             self.model_ = Path(folder, "model").read_bytes()
         self.mean_ = float(y.mean())
-        self.blocks_ = blocks_of(X)
         self.n_parameters_ = 1 + sum(map(n_seen_features, X))
-        return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,); the mean of `fit` for a row without a known level.
-
-        ValueError unless X has the blocks of `fit`; RuntimeError if the program failed.
-        """
-        X = check_design(X, self.blocks_)
+    def _predict(self, X: Design) -> NDArray[np.float64]:
         prediction, known = np.full(len(X), self.mean_), _known_rows(X)
         if len(known):
             with TemporaryDirectory() as folder:
@@ -124,9 +101,6 @@ class FieldAware(Program, RegressorMixin, Estimator):
                     Path(folder, "predictions"), len(known), self.title
                 )
         return prediction
-
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return check_target(X, y)
 
     def _run(self, which: int, folder: str) -> tuple[str, int | None]:
         """Run one of the two commands in a folder with the files that it names in braces."""
@@ -144,12 +118,6 @@ class FieldAwareClassifier(BinaryClassifier, FieldAware):
 
     train: str = FieldAware.train.replace("-s 5", "-s 2")
     predict_with: str = FieldAware.predict_with + " --sigmoid"
-
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return self._codes(X, y)
-
-    def _probability(self, X: Design) -> NDArray[np.float64]:
-        return FieldAware.predict(self, X)
 
 
 def _known_rows(X: Design) -> NDArray[np.intp]:

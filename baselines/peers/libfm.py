@@ -16,31 +16,27 @@ import shlex
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
+from numpy.typing import NDArray
 
+from baselines.estimator import BinaryClassifier, Regressor, group_sizes
 from baselines.external import Program, read_predictions, run_program
-from baselines.inputs import (
-    BinaryClassifier,
-    check_design,
-    check_factors_everywhere,
-    check_target,
-    group_sizes,
-)
-from baselines.parameters import Estimator, NonNegativeInt, PositiveInt
 from fm.design import Design
 from fm.svmlight import write_svmlight
+from fm.validation import NonNegativeInt, PositiveInt
 
 OWN = ("-task", "-train", "-test", "-out", "-dim", "-iter", "-seed", "-meta")
 """Options that the adapter passes."""
 
 
 @dataclass(eq=False, repr=False)
-class LibFM(Program, RegressorMixin, Estimator):
+class LibFM(Program, Regressor):
     """Regression by libFM; `fit` and `predict` include writing and reading its files.
+
+    Both raise FileNotFoundError where there is no such program, and RuntimeError with its output if
+    it failed.
 
     Parameters
     ----------
@@ -65,6 +61,7 @@ class LibFM(Program, RegressorMixin, Estimator):
     random_state: NonNegativeInt = 0
 
     title = "libFM"
+    _takes_linear = False
     _task: ClassVar = "r"
 
     def programs(self) -> tuple[str]:
@@ -76,33 +73,13 @@ class LibFM(Program, RegressorMixin, Estimator):
             if argument in OWN:
                 raise ValueError(f"arguments must do without {argument}: the adapter passes it")
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Run libFM, and keep the rows.
-
-        ValueError for linear blocks, FileNotFoundError where there is no such program, RuntimeError
-        with its output if it failed.
-        """
-        self.check_params()
-        X = check_design(X)
-        check_factors_everywhere(X, self.title)
-        self.X_, self.y_ = X, self._target(X, y)
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
+        self.X_, self.y_ = X, y
         self.n_parameters_ = 1 + (self.k + 1) * X.shape[1]
-        _, self.peak_memory_ = self._run(X[:1])
-        return self
+        self._predict(X[:1])
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,). ValueError for another number of features; RuntimeError if libFM failed."""
-        if check_design(X).shape[1] != self.X_.shape[1]:
-            raise ValueError(
-                f"X has {X.shape[1]} features, the model was fitted on {self.X_.shape[1]}"
-            )
-        return self._run(X)[0]
-
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return check_target(X, y)
-
-    def _run(self, X: Design) -> tuple[NDArray[np.float64], int | None]:
-        """Learn from the rows of `fit`; return predictions for X and the peak memory."""
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        """Learn from the rows of `fit` and predict those of X."""
         (program,) = self.located()
         options = f"-task {self._task} -train train -test test -out predictions -meta groups"
         options += f" -dim 1,1,{self.k} -iter {self.n_iter} -seed {self.random_state}"
@@ -112,17 +89,12 @@ class LibFM(Program, RegressorMixin, Estimator):
             write_svmlight(Path(folder, "test"), X, np.zeros(len(X)))
             sizes = group_sizes(X)
             np.savetxt(Path(folder, "groups"), np.repeat(np.arange(len(sizes)), sizes), fmt="%d")
-            _, peak = run_program(command, folder, name="libFM")
-            return read_predictions(Path(folder, "predictions"), len(X), "libFM"), peak
+            _, self.peak_memory_ = run_program(command, folder, name="libFM")
+            return read_predictions(Path(folder, "predictions"), len(X), "libFM")
 
 
 class LibFMClassifier(BinaryClassifier, LibFM):
     """Classification of two classes by libFM; see `LibFM` for its parameters."""
 
     _task = "c"
-
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return 2 * self._codes(X, y) - 1
-
-    def _probability(self, X: Design) -> NDArray[np.float64]:
-        return LibFM.predict(self, X)
+    _labels = -1.0, 1.0

@@ -11,38 +11,30 @@ thread, so that a seed says everything. What it can't do: linear blocks, and `fw
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar, Self
+from functools import partial
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
 
+from baselines.estimator import BinaryClassifier, Regressor, as_csr, check_target, group_sizes
 from baselines.external import Package
-from baselines.inputs import (
-    BinaryClassifier,
-    as_csr,
-    check_design,
-    check_factors_everywhere,
-    check_target,
-    group_sizes,
-)
-from baselines.parameters import (
-    Estimator,
+from fm.design import Design
+from fm.validation import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    check_choice,
 )
-from fm.design import Design
-from fm.validation import check_choice
 
 NAMES = {"fm": "FM", "ffm": "FFM", "fwfm": "FwFM"}
 """What modern-fm calls each kind."""
 
 
 @dataclass(eq=False, repr=False)
-class ModernFM(Package, RegressorMixin, Estimator):
-    """Regression by modern-fm.
+class ModernFM(Package, Regressor):
+    """Regression by modern-fm; `fit` raises ImportError where it is not installed.
 
     Parameters
     ----------
@@ -57,7 +49,7 @@ class ModernFM(Package, RegressorMixin, Estimator):
     n_parameters_ : numbers that it keeps.
     """
 
-    kind: str = "fm"
+    kind: Annotated[str, partial(check_choice, choices=tuple(NAMES))] = "fm"
     _: KW_ONLY
     k: PositiveInt = 8
     learning_rate: PositiveFloat = 0.05
@@ -67,25 +59,10 @@ class ModernFM(Package, RegressorMixin, Estimator):
 
     package = "modern_fm"
     title = "modern-fm"
+    _takes_linear = False
     _suffix: ClassVar = "Regressor"
 
-    def check_params(self) -> None:
-        super().check_params()
-        check_choice("kind", self.kind, tuple(NAMES))
-
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Fit to the rows.
-
-        Raises
-        ------
-        TypeError, ValueError : X is no Design or has linear blocks, y is not finite or of another
-            length, or the kind is for classes only.
-        ImportError : modern-fm is not installed.
-        """
-        self.check_params()
-        sizes = group_sizes(check_design(X))
-        check_factors_everywhere(X, self.title)
-        target = self._target(X, y)
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         model = getattr(self.module(), NAMES[self.kind] + self._suffix)(
             n_factors=self.k,
             learning_rate=self.learning_rate,
@@ -95,16 +72,14 @@ class ModernFM(Package, RegressorMixin, Estimator):
             random_state=self.random_state,
             n_jobs=1,
         )
+        sizes = group_sizes(X)
         fields = np.repeat(np.arange(len(sizes)), sizes)
-        given = {} if self.kind == "fm" else {"field_ids": fields}
-        self.model_ = model.fit(as_csr(X), target, **given)
+        self.model_ = model.fit(as_csr(X), y, **{} if self.kind == "fm" else {"field_ids": fields})
         factors = self.k * (len(sizes) if self.kind == "ffm" else 1)
         pairs = len(sizes) * (len(sizes) - 1) // 2 if self.kind == "fwfm" else 0
         self.n_parameters_ = 1 + len(fields) * (1 + factors) + pairs
-        return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,)."""
+    def _predict(self, X: Design) -> NDArray[np.float64]:
         return self.mean_ + np.asarray(self.model_.predict(as_csr(X)), dtype=np.float64)
 
     def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
@@ -120,8 +95,5 @@ class ModernFMClassifier(BinaryClassifier, ModernFM):
 
     _suffix = "Classifier"
 
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
-        return self._codes(X, y)
-
-    def _probability(self, X: Design) -> NDArray[np.float64]:
+    def _predict(self, X: Design) -> NDArray[np.float64]:
         return np.asarray(self.model_.predict_proba(as_csr(X))[:, 1], dtype=np.float64)

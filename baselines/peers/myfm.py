@@ -9,29 +9,25 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
-from baselines.external import Package
-from baselines.inputs import (
+from baselines.estimator import (
     BinaryClassifier,
-    check_design,
-    check_factors_everywhere,
+    Regressor,
     check_target,
     group_sizes,
 )
-from baselines.parameters import Estimator, NonNegativeInt, PositiveInt
+from baselines.external import Package
 from fm.design import Block, Design
+from fm.validation import NonNegativeInt, PositiveInt
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class MyFM(Package, RegressorMixin, Estimator):
+class MyFM(Package, Regressor):
     """Regression with Gaussian noise; predicts the posterior mean.
 
     Parameters: k factors, `n_iter` sweeps, all but the first tenth of which are averaged;
@@ -44,77 +40,55 @@ class MyFM(Package, RegressorMixin, Estimator):
 
     package = "myfm"
     title = "myFM"
+    _takes_linear = False
+    _kind: ClassVar = "MyFMGibbsRegressor"
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        self.check_params()
-        X = check_design(X)
-        model = self._model(self.module())
+    def _fit(self, X: Design, y: NDArray[Any]) -> None:
+        model = getattr(self.module(), self._kind)(rank=self.k, random_seed=self.random_state)
+        n_kept = self.n_iter - self.n_iter // 10
         with redirect_stderr(io.StringIO()):  # its progress bar is drawn in a pipe too
             self.model_ = model.fit(
                 None,
-                self._encode(X, y),
-                X_rel=relations(X),
+                y,
+                X_rel=self._relations(X),
                 n_iter=self.n_iter,
-                n_kept_samples=self.n_iter - self.n_iter // 10,
+                n_kept_samples=n_kept,
                 group_shapes=group_sizes(X),
             )
-        self.n_parameters_ = (self.n_iter - self.n_iter // 10) * (1 + (self.k + 1) * X.shape[1])
-        return self
+        self.n_parameters_ = n_kept * (1 + (self.k + 1) * X.shape[1])
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,)."""
-        check_is_fitted(self, "model_")
-        return np.asarray(self.model_.predict(None, relations(check_design(X))), dtype=np.float64)
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        return np.asarray(self.model_.predict(None, self._relations(X)), dtype=np.float64)
 
-    def _model(self, myfm: ModuleType):
-        return myfm.MyFMGibbsRegressor(rank=self.k, random_seed=self.random_state)
-
-    def _encode(self, X: Design, y: ArrayLike) -> NDArray:
-        return check_target(X, y)
+    def _relations(self, X: Design) -> list[Any]:
+        """Return the blocks as myFM's relation blocks."""
+        relation = self.module().RelationBlock
+        numbers = [np.where(block.levels < 0, block.n_levels, block.levels) for block in X]
+        return [relation(of, _levels(block)) for of, block in zip(numbers, X, strict=True)]
 
 
 class MyFMClassifier(BinaryClassifier, MyFM):
     """Probit; the probability is averaged over draws."""
 
-    def _probability(self, X: Design) -> NDArray[np.float64]:
-        check_is_fitted(self, "model_")
-        p = self.model_.predict_proba(None, relations(check_design(X)))
+    _kind = "MyFMGibbsClassifier"
+    _labels = 0, 1
+
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        p = self.model_.predict_proba(None, self._relations(X))
         return np.asarray(p, dtype=np.float64)
-
-    def _model(self, myfm: ModuleType):
-        return myfm.MyFMGibbsClassifier(rank=self.k, random_seed=self.random_state)
-
-    def _encode(self, X: Design, y: ArrayLike) -> NDArray:
-        return self._codes(X, y).astype(np.intp)
 
 
 class MyFMOrdered(MyFM):
     """Ordered probit; predicts the expected rating."""
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        check_is_fitted(self, "model_")
-        return self.model_.predict_proba(None, relations(check_design(X))) @ self.classes_
+    _kind = "MyFMOrderedProbit"
 
-    def _model(self, myfm: ModuleType):
-        return myfm.MyFMOrderedProbit(rank=self.k, random_seed=self.random_state)
-
-    def _encode(self, X: Design, y: ArrayLike) -> NDArray:
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[Any]:
         self.classes_, classes = np.unique(check_target(X, y), return_inverse=True)
         return classes
 
-
-def relations(X: Design) -> list:
-    """Return the blocks as myFM's relation blocks.
-
-    ValueError for linear blocks, which myFM has no counterpart of.
-    """
-    check_factors_everywhere(X, MyFM.title)
-    myfm = MyFM.module()
-    return [myfm.RelationBlock(_rows(block), _levels(block)) for block in X]
-
-
-def _rows(block: Block) -> NDArray[np.intp]:
-    return np.where(block.levels < 0, block.n_levels, block.levels)
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        return self.model_.predict_proba(None, self._relations(X)) @ self.classes_
 
 
 def _levels(block: Block) -> sparse.csr_matrix:

@@ -17,34 +17,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin
+from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from baselines.inputs import (
-    BinaryClassifier,
-    blocks_of,
-    check_design,
-    check_target,
-    n_seen_features,
-)
-from baselines.parameters import (
-    Estimator,
+from baselines.estimator import BinaryClassifier, Regressor, n_seen_features
+from fm.design import Block, Design
+from fm.validation import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    check_integer,
 )
-from fm.design import Block, Design
-from fm.validation import check_integer
+
+AtLeastTwo = Annotated[int, partial(check_integer, low=2)]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class BoostingOnTargetStatistics(RegressorMixin, Estimator):
+class BoostingOnTargetStatistics(Regressor):
     """Gradient-boosted trees on the statistics, by `HistGradientBoostingRegressor`.
 
     Parameters
@@ -59,25 +54,20 @@ class BoostingOnTargetStatistics(RegressorMixin, Estimator):
     mean_ : of the training targets.
     statistics_ : for each block, (n_levels + 1, columns); the last row is of the unknown level, -1.
     model_ : scikit-learn's fitted model.
-    blocks_ : name, levels and side features of each block.
     n_parameters_ : a sum and a count of each feature seen, the mean, and the leaves.
     """
 
     n_iter: PositiveInt = 100
     learning_rate: PositiveFloat = 0.1
-    n_leaves: Annotated[int, partial(check_integer, low=2)] = 31
+    n_leaves: AtLeastTwo = 31
     l2: NonNegativeFloat = 0.0
     smoothing: NonNegativeFloat = 10.0
-    n_folds: Annotated[int, partial(check_integer, low=2)] = 5
+    n_folds: AtLeastTwo = 5
     random_state: NonNegativeInt = 0
 
     _kind: ClassVar[type] = HistGradientBoostingRegressor
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """TypeError, ValueError : X is no Design, y is not finite or of another length."""
-        self.check_params()
-        X = check_design(X)
-        y = check_target(X, y)
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         fold = np.random.default_rng(self.random_state).permutation(len(y)) % self.n_folds
         self.mean_ = float(y.mean())
         views = [
@@ -85,7 +75,6 @@ class BoostingOnTargetStatistics(RegressorMixin, Estimator):
         ]
         columns = [view[block.levels, fold] for view, block in zip(views, X, strict=True)]
         self.statistics_ = [view[:, self.n_folds] for view in views]
-        self.blocks_ = blocks_of(X)
         model = self._kind(
             learning_rate=self.learning_rate,
             max_iter=self.n_iter,
@@ -94,24 +83,17 @@ class BoostingOnTargetStatistics(RegressorMixin, Estimator):
             early_stopping=False,
             random_state=self.random_state,
         )
-        self.model_ = model.fit(np.hstack(columns), self._target(y))
+        self.model_ = model.fit(np.hstack(columns), y if is_classifier(self) else y - self.mean_)
         n_leaves = self.model_.n_iter_ * self.n_leaves
         self.n_parameters_ = 1 + 2 * sum(map(n_seen_features, X)) + n_leaves
-        return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,). ValueError unless X has the blocks of `fit`."""
+    def _predict(self, X: Design) -> NDArray[np.float64]:
         return self.mean_ + self.model_.predict(self._columns(X))
 
     def _columns(self, X: Design) -> NDArray[np.float64]:
         """Return the statistics of each row's levels."""
-        X = check_design(X, self.blocks_)
         columns = [table[block.levels] for table, block in zip(self.statistics_, X, strict=True)]
         return np.hstack(columns)
-
-    def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what the trees are fitted to."""
-        return y - self.mean_
 
 
 class BoostingClassifierOnTargetStatistics(BinaryClassifier, BoostingOnTargetStatistics):
@@ -119,15 +101,8 @@ class BoostingClassifierOnTargetStatistics(BinaryClassifier, BoostingOnTargetSta
 
     _kind = HistGradientBoostingClassifier
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """TypeError, ValueError : X is no Design, y is not of two classes or of another length."""
-        return super().fit(X, self._codes(check_design(X), y))
-
-    def _probability(self, X: Design) -> NDArray[np.float64]:
+    def _predict(self, X: Design) -> NDArray[np.float64]:
         return self.model_.predict_proba(self._columns(X))[:, 1]
-
-    def _target(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
-        return y
 
 
 def statistics(

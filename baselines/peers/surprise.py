@@ -9,31 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin
+from numpy.typing import NDArray
 
+from baselines.estimator import Regressor
 from baselines.external import Package
 from baselines.factorization import check_two_blocks
-from baselines.inputs import blocks_of, check_design, check_target
-from baselines.parameters import (
-    Estimator,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
 from fm.design import Design
+from fm.validation import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SVD(Package, RegressorMixin, Estimator):
+class SVD(Package, Regressor):
     """Biased matrix factorization by stochastic gradient descent over `n_iter` epochs.
 
     `l2` is a penalty for each rating (Koren, Bell & Volinsky, IEEE Computer 42(8), 2009); `model_`
-    is Surprise's own fitted algorithm.
+    is Surprise's own fitted algorithm. Predictions are not clipped. `fit` raises ValueError unless
+    X is two blocks without side features, ImportError where Surprise is not installed.
     """
 
     k: NonNegativeInt = 100
@@ -45,21 +38,12 @@ class SVD(Package, RegressorMixin, Estimator):
     package = "surprise"
     title = "Surprise"
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
-        """Fit Surprise's algorithm to the rows with both levels known.
-
-        ValueError unless X is two blocks without side features; ImportError where Surprise is not
-        installed.
-        """
-        self.check_params()
-        self.blocks_ = blocks_of(check_two_blocks(X))
-        surprise = self.module()
-        y = check_target(X, y)
-        users, items = (block.levels for block in X)
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
+        users, items = (block.levels for block in check_two_blocks(X))
         known = (users >= 0) & (items >= 0)
+        surprise = self.module()
         rows = zip(users[known].tolist(), items[known].tolist(), y[known].tolist(), repeat(None))
         reader = surprise.Reader(rating_scale=(float(y.min()), float(y.max())))
-        trainset = surprise.Dataset(reader).construct_trainset(list(rows))
         algorithm = surprise.SVD(
             n_factors=self.k,
             n_epochs=self.n_iter,
@@ -67,15 +51,12 @@ class SVD(Package, RegressorMixin, Estimator):
             lr_all=self.learning_rate,
             reg_all=self.l2,
         )
+        trainset = surprise.Dataset(reader).construct_trainset(list(rows))
         self.model_ = algorithm.fit(trainset)
-        return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
-        """(n_rows,), not clipped. ValueError unless X has the blocks of `fit`."""
-        users, items = (block.levels.tolist() for block in check_design(X, self.blocks_))
-        estimates = (
-            self.model_.predict(u, i, clip=False).est for u, i in zip(users, items, strict=True)
-        )
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        pairs = zip(*(block.levels.tolist() for block in X), strict=True)
+        estimates = (self.model_.predict(u, i, clip=False).est for u, i in pairs)
         return np.fromiter(estimates, dtype=np.float64, count=len(X))
 
     @property

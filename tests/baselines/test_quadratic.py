@@ -62,7 +62,7 @@ def test_linear_blocks_are_in_no_pair(design: Design, y: np.ndarray) -> None:
 def test_more_products_than_memory_are_refused(
     design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baselines.quadratic.MAX_PRODUCTS", 399)
+    monkeypatch.setattr("baselines.linear.MAX_PRODUCTS", 399)
     with pytest.raises(
         ValueError, match="the 400 rows have 400 products of two features, more than 399: leave"
     ):

@@ -1,18 +1,21 @@
-"""What baselines accept as X and y."""
+"""What the baselines share: checks of parameters, X and y, and the frame of `fit` and `predict`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from fm.design import Block, Design
+from fm.validation import check_annotated
 
+RandomState = int | np.random.Generator | None
 Blocks = list[tuple[str, int, int]]
 """Name, levels and side features of each block of a Design."""
 
@@ -33,8 +36,65 @@ class Machine(NamedTuple):
     combinations: Sequence[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.float64]]] = ()
 
 
+class Estimator(BaseEstimator):
+    """Base of the models, dataclasses whose parameters are checked by their annotations."""
+
+    def check_params(self) -> None:
+        """Raise ValueError or TypeError for the first parameter that is out of range."""
+        check_annotated(self)
+
+
+class Regressor(RegressorMixin, Estimator):
+    """Base of regressions on a Design, by `_fit` and `_predict` of checked X and y.
+
+    `fit` and `predict` raise TypeError or ValueError where X is no Design, or has other blocks than
+    in `fit`, or y is not finite or of another length.
+
+    Attributes
+    ----------
+    blocks_ : name, levels and side features of each block.
+    """
+
+    title: str
+    _takes_linear: ClassVar[bool] = True
+
+    def fit(self, X: Design, y: ArrayLike) -> Self:
+        """Fit to the rows of X, of which each has a y."""
+        self.check_params()
+        blocks = blocks_of(check_design(X))
+        linear = [block.name for block in X if block.linear]
+        if linear and not self._takes_linear:
+            raise ValueError(
+                f"{self.title} gives every feature factors; blocks {linear} are to have none"
+            )
+        self._fit(X, self._target(X, y))
+        self.blocks_ = blocks
+        return self
+
+    def predict(self, X: Design) -> NDArray[np.float64]:
+        """(n_rows,)."""
+        return self._predict(self._checked(X))
+
+    def _checked(self, X: Design) -> Design:
+        check_is_fitted(self, "blocks_")
+        return check_design(X, self.blocks_)
+
+    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+        """Return y as `_fit` takes it."""
+        return check_target(X, y)
+
+    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
+        raise NotImplementedError
+
+    def _predict(self, X: Design) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+
 class BinaryClassifier(ClassifierMixin):
     """Mixin of classifiers of two classes, `classes_`: they give the second's probability."""
+
+    _labels: ClassVar[tuple[float, float]] = 0.0, 1.0
+    """What the two classes are to `_fit`."""
 
     def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
         """(n_rows, 2), columns in the order of `classes_`."""
@@ -46,14 +106,14 @@ class BinaryClassifier(ClassifierMixin):
         return self.classes_[(self._probability(X) > 0.5).astype(np.intp)]
 
     def _probability(self, X: Any) -> NDArray[np.float64]:
-        raise NotImplementedError
+        return self._predict(self._checked(X))
 
-    def _codes(self, X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
-        """Set `classes_`, and return y as 0 and 1; ValueError unless there are two."""
+    def _target(self, X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
+        """Set `classes_`, and return y as `_labels`; ValueError unless there are two."""
         self.classes_, codes = np.unique(check_target(X, y), return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(f"y must have two classes, got {len(self.classes_)}")
-        return codes.astype(np.float64)
+        return np.take(self._labels, codes)
 
 
 def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
@@ -80,13 +140,6 @@ def check_design(X: object, fitted: Blocks | None = None) -> Design:
             f"the model was fitted on {fitted}"
         )
     return X
-
-
-def check_factors_everywhere(X: Design, program: str) -> None:
-    """Raise ValueError for linear blocks, which a program that knows none would give factors."""
-    linear = [block.name for block in X if block.linear]
-    if linear:
-        raise ValueError(f"{program} gives every feature factors; blocks {linear} are to have none")
 
 
 def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
