@@ -14,32 +14,17 @@ from scipy.stats import ttest_1samp
 
 from bench.report.figures.style import Drawing
 from bench.studies.published_runs import Benchmark, Published, Row, measure_curve, measure_run
-from bench.studies.study import (
-    Bar,
-    Part,
-    Section,
-    Study,
-    Values,
-    line_plot,
-    mean_std,
-    spread,
-)
+from bench.studies.study import Bar, Part, Section, Study, Values, line_plot, mean_std, spread
 from bench.tables import MISSING, markdown_table, number, seconds
 
 ORDER = ("douban", "ml1m", "ml100k", "ml100k_splits", "ml100k_temporal", "frappe")
 NOT_MEASURED = "not measured"
 CONTEXTS = "experiment=contexts"
 N_FIELDS = (3, 10, 20, 40)
-CONTEXT_MODELS = (
-    "base_rate",
-    "logistic",
-    "quadratic_logistic",
-    "vw_pairs",
-    "fm_sgd",
-    "fm_als",
-    "fm_gibbs",
-    "peer_sklearn_boosting",
-)
+CONTEXT_MODELS = [
+    *("base_rate", "logistic", "quadratic_logistic", "vw_pairs"),
+    *("fm_sgd", "fm_als", "fm_gibbs", "peer_sklearn_boosting"),
+]
 RMSE = "test/rmse_clipped"
 LOSS, POSSIBLE = "test/log_loss", "test/oracle_log_loss"
 
@@ -48,7 +33,10 @@ def sections(benchmark: Benchmark, values: Values) -> list[Section]:
     """Return a table for each kind of information: published values, then measured ones."""
     kinds = dict.fromkeys(p.information for p in benchmark.published)
     kinds |= dict.fromkeys(row.information for row in benchmark.rows)
-    text = [benchmark.about, f"Runs: `python -m bench {benchmark.command} ...`"]
+    text = [
+        benchmark.about,
+        f"Runs: `python -m bench -m {benchmark.command}` and the words of the row.",
+    ]
     for kind in kinds:
         published = [p for p in benchmark.published if p.information == kind]
         rows = [row for row in benchmark.rows if row.information == kind]
@@ -76,41 +64,41 @@ def table(
             f"[{p.name}]({p.link})",
             *(number(p.values.get(metric)) for metric in benchmark.metrics),
             *[MISSING] * 6,
-            "; ".join(["published", *filter(None, [p.protocol])]),
+            f"published; {p.protocol}",
+            MISSING,
         ]
         for p in published
     ]
-    ours = [(row, _measured(benchmark, row, values)) for row in rows]
     empty = [NOT_MEASURED, *[MISSING] * (len(benchmark.metrics) + 5)]
-    lines += [[f"`{row.name}`", *empty, _why(benchmark, row, values)] for row, of in ours if not of]
-    measured = [(row, of) for row, of in ours if of]
-    for row, of in sorted(measured, key=lambda line: -_mean(line[1], first)):
-        lines.append(_line(benchmark, row, of, best))
+    measured = []
+    for row in rows:
+        of = _measured(benchmark, row, values)
+        label, words = _label(row, row.features), f"`{row.every_run}`"
+        if of:
+            line = [label, *_cells(benchmark, of, best), row.over(len(of)), words]
+            measured.append((_mean(of, first), line))
+        else:
+            why = str(values.get(f"{benchmark.name}: {row.name}, {row.runs[0]}", MISSING))
+            lines.append([label, *empty, why.partition("\n")[0], words])
+    lines += [line for _, line in sorted(measured, reverse=True)]
     if not rows:
-        lines.append(["any FM here", *empty, MISSING])
+        lines.append(["any FM here", *empty, MISSING, MISSING])
     header = ["", *benchmark.metrics.values(), "− best published", "n", "k", "sweeps"]
-    return markdown_table([*header, "fit s", "CPU s", "over"], lines)
+    return markdown_table([*header, "fit s", "CPU s", "over", "words of its command"], lines)
 
 
-def _why(benchmark: Benchmark, row: Row, values: Values) -> str:
-    """Return why a row was not measured, where that is known."""
-    first = values.get(f"{benchmark.name}: {row.name}, {next(row.runs)}", MISSING)
-    return str(first).partition("\n")[0]
-
-
-def _line(benchmark: Benchmark, row: Row, of: Sequence[Mapping], best: float | None) -> list[str]:
+def _cells(benchmark: Benchmark, of: Sequence[Mapping], best: float | None) -> list[str]:
+    """Return what was measured of a row."""
     first = next(iter(benchmark.metrics))
     one = of[0]
     burn_in = f", from {int(one['burn_in']) + 1} on" if one["burn_in"] else ""
     return [
-        _label(row, row.features),
         *(mean_std([run["values"][metric] for run in of]) for metric in benchmark.metrics),
         MISSING if best is None else f"{_mean(of, first) - best:+.4f}",
         str(len(of)),
         one["k"] or MISSING,
         MISSING if one["sweeps"] in (None, "None") else one["sweeps"] + burn_in,
         *(seconds(float(np.mean([run[time] for run in of]))) for time in ("seconds", "cpu")),
-        row.over(len(of)),
     ]
 
 
@@ -254,9 +242,8 @@ STUDY = Study(
     "test, tested once, nothing chosen by test rows; mean ± standard deviation (ddof = 1) over n "
     "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
     "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
-    "of one core. *Chains*: the mean over independent chains, "
-    "`model.n_chains=` in one fit. The record (JSON) names the "
-    "code of each run. What is missing was not measured; no value is "
+    "of one core. *Chains*: the mean over independent chains, `model.n_chains=` in one fit. The "
+    "record (JSON) names the code of each run. What is missing was not measured; no value is "
     "copied from elsewhere.",
     (
         *(Part(b.title, b.measures(), partial(sections, b)) for b in BENCHMARKS),

@@ -10,7 +10,7 @@ import itertools
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,7 @@ class Published:
     link: str
     values: Mapping[str, float]
     information: str
-    protocol: str = ""
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,25 @@ class Row:
         return ", ".join(filter(None, [self.model, *self.features, redrawn, self.note]))
 
     @property
-    def runs(self) -> Iterator[str]:
+    def runs(self) -> list[str]:
         """The words by which runs differ."""
-        for values in itertools.product(*self.repeats.values()):
-            yield " ".join(f"{k}={v}" for k, v in zip(self.repeats, values, strict=True))
+        each = ([f"{key}={value}" for value in of] for key, of in self.repeats.items())
+        return [*map(" ".join, itertools.product(*each))]
+
+    @property
+    def every_run(self) -> str:
+        """The words of all runs, as of one command."""
+        repeats = (f"{key}={','.join(map(str, of))}" for key, of in self.repeats.items())
+        return self.words(" ".join(repeats))
+
+    def words(self, repeats: str) -> str:
+        """Return all words of one run or of several."""
+        features = f"features.names=[{','.join(self.features)}]"
+        return " ".join(filter(None, [f"model={self.model}", features, self.settings, repeats]))
 
     def over(self, n: int) -> str:
         """Return what the mean over n measured runs is over: `4 of 10 folds`, `3 seeds`."""
-        asked = len([*self.runs])
+        asked = len(self.runs)
         if asked == 1:
             return "1 run"
         names = " × ".join(WORDS[key] for key in self.repeats)
@@ -119,19 +130,15 @@ class Benchmark:
         published = [Published(**value) for value in content.pop("published", ())]
         return cls(name=name, rows=rows, published=published, **content)
 
-    def words(self, row: Row, run: str) -> list[str]:
-        """Return the command line of a run."""
-        features = f"features.names=[{','.join(row.features)}]"
-        return shlex.split(f"{self.command} model={row.model} {features} {row.settings} {run}")
-
     def measures(self) -> dict[str, partial]:
         """Return a measurement for each run and each learning curve."""
         of: dict[str, partial] = {}
+        shared = self.command.split()
         for row in self.rows:
             head = f"{self.name}: {row.name}"
             kinds = [("", measure_run), *[("curve ", measure_curve)] * row.curve]
             of |= {
-                f"{head}, {kind}{run}": partial(measure, self.words(row, run))
+                f"{head}, {kind}{run}": partial(measure, [*shared, *row.words(run).split()])
                 for kind, measure in kinds
                 for run in row.runs
             }
