@@ -16,7 +16,6 @@ comparisons with draws from integer streams (PCG64).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -48,8 +47,6 @@ MIN_RATINGS = 20
 """Of every user, as in MovieLens."""
 CHUNK_CELLS = 2**22
 """User-item pairs kept track of together."""
-CHUNK_USERS = 2**13
-"""Users whose time stamps are drawn together."""
 START, DURATION = 874_724_710, 18_561_928
 """First time stamp and the range of all, in seconds: seven months, as MovieLens-100K."""
 
@@ -253,8 +250,9 @@ def distinct_items(
     """
     bound = weight.cumsum()
     items = np.empty(counts.sum(), dtype=np.int64)
-    end = 0
-    for chunk in _chunks(counts, max(1, CHUNK_CELLS // len(weight))):
+    end, size = 0, max(1, CHUNK_CELLS // len(weight))
+    for first in range(0, len(counts), size):
+        chunk = counts[first : first + size]
         row = np.repeat(np.arange(len(chunk)) * len(weight), chunk)
         owner = np.full(len(chunk) * len(weight), -1, dtype=np.int32)
         drawn = items[end : end + len(row)]
@@ -275,17 +273,7 @@ def timestamps(rng: np.random.Generator, counts: NDArray[np.int64]) -> NDArray[n
     """Return seconds since 1970: most users come once, for an hour, some for months."""
     start = rng.random(len(counts)) * DURATION
     span = np.minimum(np.exp(8 + 3.2 * rng.standard_normal(len(counts))), DURATION - start)
-    seconds = np.empty(counts.sum(), dtype=np.int64)
-    end = 0
-    for chunk, first, length in zip(
-        *(_chunks(values, CHUNK_USERS) for values in (counts, start, span)), strict=True
-    ):
-        part = seconds[end : end + chunk.sum()]
-        end += len(part)
-        part[:] = np.repeat(first, chunk) + np.repeat(length, chunk) * rng.random(len(part))
-    seconds += START
-    return seconds
-
-
-def _chunks(values: NDArray, size: int) -> Iterator[NDArray]:
-    return (values[first : first + size] for first in range(0, len(values), size))
+    since = np.repeat(span, counts)
+    since *= rng.random(len(since))
+    since += np.repeat(start, counts)
+    return START + since.astype(np.int64)

@@ -100,11 +100,8 @@ def _draw(
         rng = derive_rng(seed, "field", f)
         often = 1 / np.arange(1, n + 1)
         bound = rng.permutation(often).cumsum()
-        column = np.empty(n_rows, dtype=np.int32)
-        for first in range(0, n_rows, CHUNK):
-            u = rng.random(min(CHUNK, n_rows - first)) * bound[-1]
-            column[first : first + CHUNK] = bound.searchsorted(u, side="right") + 1
-        columns[f"field_{f}"] = column
+        u = rng.random(n_rows) * bound[-1]
+        columns[f"field_{f}"] = 1 + bound.searchsorted(u, side="right").astype(np.int32)
         scale = np.array([weight] + [factor] * k)[:, None]
         theta.append(scale * rng.standard_normal((1 + k, n)))
     score = np.empty(n_rows)

@@ -34,7 +34,6 @@ def draw(
     groups: list[Callable[[], Iterator[Drawing]]] = [
         lambda: models.error_by_parameters(shown),
         lambda: models.pareto(shown),
-        lambda: models.gain_over_base_rate(shown),
         lambda: models.learning_curves(shown, reader),
         lambda: rows.figures_of_rows(shown, reference, predictions),
     ]

@@ -66,7 +66,6 @@ def test_memory_is_that_of_what_is_returned_and_a_few_columns(
     for module, name, size in (
         (simulate, "CHUNK", 2**12),
         (simulate, "CHUNK_CELLS", 2**15),
-        (simulate, "CHUNK_USERS", 2**5),
     ):
         monkeypatch.setattr(module, name, size)
     n = 100_000

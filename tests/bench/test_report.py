@@ -196,7 +196,7 @@ def test_report_of_a_binary_task(tmp_path: Path) -> None:
         runs.append(replace(of_data("a", model, 0.1, task="binary"), metrics=metrics))
     made = written(tmp_path, runs, "binary", by="device")
     page = made.page.read_text()
-    names = {"reliability", "roc_and_precision_recall", "gain_over_base_rate", "error_by_count"}
+    names = {"reliability", "roc_and_precision_recall", "error_by_count"}
     assert {f"{name}.png" for name in names} <= {path.name for path in made.figures}
     for said in (
         "validation log loss",

@@ -14,12 +14,10 @@ from bench.report.figures.style import (
     BLACK,
     BLUE,
     GREY,
-    IN_LEGEND,
     ORANGE,
     OUTSIDE,
     Drawing,
     Shown,
-    name_marks,
 )
 from bench.report.model_selection import Choice, Configuration, ranked
 from bench.tracking import RunReader
@@ -83,34 +81,10 @@ def pareto(shown: Shown) -> Iterator[Drawing]:
         for name, point in points.iterrows():
             style = {**shown.looks[name], "linestyle": "none"}
             axes.plot(point["seconds"], point["error"], markersize=8, label=name, **style)
-        if len(points) > IN_LEGEND:
-            axes.margins(x=0.15)
-            name_marks(figure, axes, points)
-        else:
-            figure.legend(**OUTSIDE)
+        figure.legend(**OUTSIDE)
 
-    yield Drawing("What does accuracy cost?", "pareto", (7.5, 4.4), paint)
-
-
-def gain_over_base_rate(shown: Shown) -> Iterator[Drawing]:
-    """Give by how much of the base rate's log loss each model lowers it."""
-    entropies = {n: row.chosen.mean("test/normalized_entropy") for n, row in shown.rows.items()}
-    gains = {name: 1 - entropy for name, entropy in entropies.items() if entropy is not None}
-    if not gains:
-        return
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(xlabel="log loss below that of the base rate, %")
-        height = np.arange(len(gains))[::-1]
-        for y, (name, gain) in zip(height, gains.items(), strict=True):
-            axes.plot(100 * gain, y, markersize=8, **{**shown.looks[name], "linestyle": "none"})
-        axes.axvline(0, color=GREY, linestyle="--", zorder=0)
-        axes.set_yticks(height, list(gains))
-        axes.set_ylim(-0.6, len(gains) - 0.4)
-
-    size = (7, 1.2 + 0.34 * len(gains))
-    title = "What is gained over knowing the base rate?"
-    yield Drawing(title, "gain_over_base_rate", size, paint)
+    size = (8.4, max(4.4, 0.5 + 0.2 * len(points)))
+    yield Drawing("What does accuracy cost?", "pareto", size, paint)
 
 
 def error_by_parameters(shown: Shown) -> Iterator[Drawing]:
@@ -150,26 +124,20 @@ def _error_by_parameter(
     values = sorted({value for line in lines.values() for value in line.index})
     ylabel = f"{shown.task.headline.label} of the best with each"
     axes = figure.add_subplot(xlabel=PARAMETERS[parameter][1], ylabel=ylabel)
-    named = len(lines) <= IN_LEGEND
     for name, line in lines.items():
         joined = len(line) <= FEW
         style = dict(shown.looks[name]) | ({} if joined else {"linestyle": "none"})
         if line["test"].notna().any():
-            of = f"{name}, test" if named else None
-            axes.errorbar(line.index, line["test"], line["spread"], capsize=3, label=of, **style)
+            of = {"label": f"{name}, test", "capsize": 3}
+            axes.errorbar(line.index, line["test"], line["spread"], **of, **style)
         style |= {"fillstyle": "none"} | ({"linestyle": ":"} if joined else {})
-        of = f"{name}, validation" if named else None
-        axes.plot(line["validation"], label=of, **style)
-        if not named:
-            last = (line.index[-1], line["validation"].iloc[-1])
-            axes.annotate(name, last, (6, 0), textcoords="offset points", fontsize=8)
+        axes.plot(line["validation"], label=f"{name}, validation", **style)
     least = min((value for value in values if value > 0), default=1)
     axes.set_xscale("symlog", base=2 if parameter == "k" else 10, linthresh=least)
     if len(values) <= FEW:
         axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()
-    if named:
-        figure.legend(**OUTSIDE)
+    figure.legend(**OUTSIDE)
 
 
 def learning_curves(shown: Shown, reader: RunReader) -> Iterator[Drawing]:

@@ -1,4 +1,4 @@
-"""What all figures share: the look of each model, labels beside marks, and how they are saved.
+"""What all figures share: the look of each model, and how they are saved.
 
 Matplotlib takes a third of a second to import, which a command that draws nothing should not
 wait for.
@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from fm.io import written_aside
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from bench.metrics import Task
@@ -36,10 +34,6 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "font.size": 10,
 }
-IN_LEGEND = 8
-"""Models that a legend names; where there are more, each is named beside its mark."""
-OFFSETS = tuple((dx, dy) for dy in (0, 9, -9, 18, -18, 27, -27, 36, -36) for dx in (7, -7))
-"""From a mark to its name, in points, in the order in which they are tried."""
 DPI = 150
 PALETTE = 128
 """Colors of a saved figure, which make it a third as large as with all."""
@@ -105,33 +99,3 @@ def save(figure: Figure, path: Path) -> None:
     few = drawing.convert("RGB").quantize(PALETTE, dither=Image.Dither.NONE)
     with written_aside(path) as file:
         few.save(file, format="png", optimize=True)
-
-
-def name_marks(figure: Figure, axes: Axes, points: pd.DataFrame) -> None:
-    """Write the name of each point (x, y), the index, beside it, where nothing is in the way."""
-    from matplotlib.transforms import Bbox
-
-    figure.set_dpi(DPI)
-    figure.draw_without_rendering()  # so that the axes are where they will be
-    unit = figure.dpi / 72  # pixels a point
-    marks = axes.transData.transform(points.to_numpy())
-    taken = [Bbox([mark - 4 * unit, mark + 4 * unit]) for mark in marks]
-    for name, *point in points.itertuples():
-        for dx, dy in OFFSETS:
-            text = axes.annotate(
-                name,
-                point,
-                (dx, dy),
-                textcoords="offset points",
-                ha="left" if dx > 0 else "right",
-                va="center",
-                fontsize=8,
-                arrowprops=None if dy == 0 else {"arrowstyle": "-", "color": GREY, "lw": 0.5},
-            )
-            box = text.get_window_extent().padded(unit)
-            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 + 60 * unit
-            if inside and not any(box.overlaps(other) for other in taken):
-                break
-            if (dx, dy) != OFFSETS[-1]:
-                text.remove()
-        taken.append(box)
