@@ -99,14 +99,10 @@ class Penalties(NamedTuple):
 
 @dataclass(frozen=True)
 class AllColumns:
-    """Batches drawn anew each epoch, with steps in all columns.
-
-    scale : (n_features, 1) of the steps; None for AdaGrad's.
-    """
+    """Batches drawn anew each epoch, with steps in all columns."""
 
     rows: Batches
     batch_size: int
-    scale: RealArray | None
 
     def epoch(
         self, state: SGDState, penalties: Penalties, rates: tuple[float, float, float]
@@ -121,11 +117,7 @@ class AllColumns:
             state.w0 -= rates[0] * slope
             for columns, piece in gradient:
                 piece[max(0, state.n_interacting - columns.start) :, 1:] = 0
-                step = (
-                    _adagrad(piece, state.squares[columns])
-                    if self.scale is None
-                    else np.multiply(piece, self.scale[columns], out=piece)
-                )
+                step = _adagrad(piece, state.squares[columns])
                 step *= rates[0]
                 state.theta[columns] -= step
         return errors
@@ -169,12 +161,10 @@ class OwnColumns:
     """Batches dealt once, each compressed to its own columns, with steps in these.
 
     times : (n_features,) batches in which a column occurs, at least 1.
-    scale : as of `AllColumns`.
     """
 
     rows: Rows  # of a CSR matrix
     batch_size: int
-    scale: RealArray | None
     batches: list[Batch] = field(init=False)
     times: IndexArray = field(init=False)
 
@@ -209,11 +199,7 @@ class OwnColumns:
             errors.append(error)
             state.w0 -= rates[0] * slope
             gradient[np.searchsorted(batch.columns, state.n_interacting) :, 1:] = 0
-            step = (
-                _adagrad(gradient, squares)
-                if self.scale is None
-                else np.multiply(gradient, self.scale[batch.columns], out=gradient)
-            )
+            step = _adagrad(gradient, squares)
             step *= rate
             theta -= step
             both[batch.columns] = own
@@ -247,25 +233,18 @@ class OwnColumns:
 
 
 def descent_of(
-    rows: Rows | Batches,
-    batch_size: int | None,
-    own_columns: bool,
-    schedule: str,
-    mean_squares: FloatArray,
+    rows: Rows | Batches, batch_size: int | None, own_columns: bool, n_features: int
 ) -> AllColumns | OwnColumns:
-    """Return batches of the rows, `mean_squares` being those of the columns."""
-    n, p = len(rows), len(mean_squares)
-    default = compressed_batch_size(n) if own_columns else default_batch_size(n, p)
+    """Return batches of the rows."""
+    n = len(rows)
+    default = compressed_batch_size(n) if own_columns else default_batch_size(n, n_features)
     batch_size = min(n, batch_size or default)
     if isinstance(rows, Rows) and not own_columns and has_segments(n):
         rows = rows[arrangement(rows.x, n, segment(batch_size)).astype(np.intp, copy=False)]
-    scale = None
-    if schedule != "adagrad":
-        scale = 1 / np.maximum(1 / batch_size, mean_squares)[:, None]
     if own_columns:
         assert isinstance(rows, Rows)
-        return OwnColumns(rows, batch_size, scale)
-    return AllColumns(rows, batch_size, scale)
+        return OwnColumns(rows, batch_size)
+    return AllColumns(rows, batch_size)
 
 
 def compressed(X: sparse.csr_array, size: int) -> Iterator[Batch]:

@@ -19,7 +19,6 @@ from fm.validation import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    Schedule,
     as_numbers,
     check_hyperparameters,
     check_X,
@@ -43,8 +42,6 @@ class ManySolvers(FactorizationMachine):
     l2: NonNegativeFloat | None = None
     l2_w: NonNegativeFloat | None = None
     batch_size: PositiveInt | None = None
-    schedule: Schedule | None = None
-    power_t: NonNegativeFloat | None = None
     early_stopping: PositiveInt | None = None
     tol: NonNegativeFloat | None = None
 
@@ -96,10 +93,6 @@ class FMRegressor(RegressorMixin, ManySolvers):
         in 16 rows, which the fit leaves out. `l2_w` is `l2` where only that is given.
     batch_size : int, optional
         sgd: rows per step, see `fm.sgd`.
-    schedule : {"adagrad", "constant", "invscaling"}, optional
-        sgd: how steps shrink ("adagrad").
-    power_t : float, optional
-        sgd, "invscaling": steps fall as epoch^-power_t (0.25).
     burn_in, thin : int, optional
         gibbs: sweeps before the first kept draw (2, at most half of `n_iter`), and from one kept
         draw to the next (1).

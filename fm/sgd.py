@@ -1,4 +1,4 @@
-"""Stochastic gradient descent for factorization machines: batches, three step rules, three losses.
+"""Stochastic gradient descent for factorization machines: batches, AdaGrad, three losses.
 
 Minimizes, for the model of `fm.model`,
 
@@ -15,22 +15,19 @@ With e = weight dloss/df (B,) and q = x V its gradient is, per row,
 which is two sparse products for the whole batch and no loop over rows or features. Where a row has
 more than four features, or penalties are learned, a batch of a few hundred rows is compressed to
 the columns that occur in it, once, and a step touches only these; the penalty of a column is then
-spread over the batches in which it occurs (`fm.features`). Steps:
+spread over the batches in which it occurs (`fm.features`). Steps are AdaGrad's (Duchi, Hazan &
+Singer, JMLR 2011), so that one rate suits frequent and rare columns, and every batch size,
 
-    constant    theta -= learning_rate c g         c_j = 1 / max(1/B, mean over rows of x_j^2)
-    invscaling  theta -= learning_rate c g / epoch^power_t
-    adagrad     theta -= learning_rate g / sqrt(sum of all g^2 so far)
+    theta -= learning_rate g / sqrt(sum of all g^2 so far)
 
-(the last by Duchi, Hazan & Singer, JMLR 2011). c makes a column that is active in every row take
-the batch's mean gradient, and one active in at most one row of it the classic step of one row: one
-rate suits frequent and rare columns, and every batch size. w0 always takes the mean. To make steps
-free of units, y is standardized to mean 0 and variance 1 and each column divided by the root mean
-square of its nonzero entries; l2 keeps its meaning in the units given. Where both penalties are
-learned, columns that are nowhere 0 are centered first.
+and those of w0 are learning_rate times the mean e. To make steps free of units, y is standardized
+to mean 0 and variance 1 and each column divided by the root mean square of its nonzero entries; l2
+keeps its meaning in the units given. Where both penalties are learned, columns that are nowhere 0
+are centered first.
 
 Penalties that are not given are learned after each epoch on one in 16 rows, set aside
 (`fm.penalties`). The first epoch is run from two pairs of penalties, of which the one goes on that
-predicts the rows aside best. Steps of AdaGrad are then in units of what the penalty lets a
+predicts the rows aside best. Steps are then in units of what the penalty lets a
 coefficient be, s / sqrt(l2), s^2 being the mean squared residual (1 for classes), and the
 coefficients are an exponential average over epochs, of a half each.
 
@@ -71,7 +68,6 @@ from fm.penalties import adjusted, scale_factors
 
 Features = MatrixFeatures | OneHotFeatures
 
-SCHEDULES = ("adagrad", "constant", "invscaling")
 
 FIRST_PENALTIES = (16.0, 64.0), (1.0, 2.0)
 """Of w and V where they are learned, of the standardized y and columns."""
@@ -154,8 +150,6 @@ def sgd(
     l2_w: float | None,
     rng: np.random.Generator | None,
     learning_rate: float | None = None,
-    schedule: Literal["adagrad", "constant", "invscaling"] = "adagrad",
-    power_t: float = 0.25,
     batch_size: int | None = None,
     loss: Literal["squared", "logistic", "ranking"] = "squared",
     draw: Callable[[Features, FloatArray | None, np.random.Generator], Batches] | None = None,
@@ -202,13 +196,12 @@ def sgd(
         state = _initial_state(units, n_interacting, y, weight, k, loss, init_std, rng, dtype)
         state.centers = centers
     x = x.over(state.units)
-    column_squares = x.column_squares(weight)
-    state.seen |= column_squares > 0
+    state.seen |= x.column_squares(weight) > 0
     target = (y - state.offset) / state.scale
     rows = Rows(x, target, None if sample_weight is None else weight, loss)
     rows, aside = rows.split() if learns else (rows, None)
     batches = rows if draw is None else draw(x, rows.weight, state.rng)
-    descent = descent_of(batches, batch_size, compressed, schedule, column_squares / len(y))
+    descent = descent_of(batches, batch_size, compressed, X.shape[1])
     # Objective and |w|^2 are in the unit of y^2, |V|^2 is in that of y; theta is in units of the
     # columns.
     in_user_units = 1 / (len(y) * unit * state.units**2)
@@ -216,9 +209,8 @@ def sgd(
     rate = LEARNING_RATE if learning_rate is None else learning_rate
 
     def epoch(state: SGDState) -> list[float]:
-        now = rate / (1 + state.n_epochs) ** (power_t if schedule == "invscaling" else 0)
-        rates = now, now, now
-        if aside is not None and learning_rate is None and schedule == "adagrad":
+        rates = rate, rate, rate
+        if aside is not None and learning_rate is None:
             w, V = (STEP * min(1, math.sqrt(state.noise / p)) for p in state.penalties)
             rates = min(w, LARGEST_STEP), w, V
         of_each = [
@@ -236,7 +228,7 @@ def sgd(
         else:
             errors = epoch(state)
         state.n_epochs += 1
-        _check_finite(state, errors, rate, schedule)
+        _check_finite(state, errors, rate)
         error = current = float(np.mean(errors))
         if aside is not None:
             current = _learn_penalties(state, aside)
@@ -252,12 +244,12 @@ def sgd(
     return SGDFit(state.coefficients(), state, trace.arrays()["seconds"])
 
 
-def _check_finite(state: SGDState, errors: list[float], rate: float, schedule: str) -> None:
+def _check_finite(state: SGDState, errors: list[float], rate: float) -> None:
     state.limit = min(state.limit, 1e6 * max(1.0, errors[0]))
     if not (np.mean(errors) < state.limit and np.isfinite(state.theta).all()):
         raise FloatingPointError(
-            f"SGD diverged in epoch {state.n_epochs} with learning_rate={rate:g} "
-            f"(schedule={schedule!r}); try learning_rate={rate / 10:g}"
+            f"SGD diverged in epoch {state.n_epochs} with learning_rate={rate:g}; "
+            f"try learning_rate={rate / 10:g}"
         )
 
 

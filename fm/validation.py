@@ -22,7 +22,6 @@ from sklearn.utils.validation import _check_sample_weight, check_array, column_o
 from fm.arrays import AnyArray, FloatArray, IndexArray, RealArray
 from fm.design import Design
 from fm.model import Matrix
-from fm.sgd import SCHEDULES
 from fm.tables import is_table, learn_columns, rows_of_table
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -32,8 +31,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "l2": None,  # learned
         "l2_w": None,
         "batch_size": None,
-        "schedule": "adagrad",
-        "power_t": 0.25,
         "early_stopping": None,
         "tol": 0.0,
     },
@@ -102,10 +99,6 @@ def check_use(params: Mapping[str, Any], solvers: Collection[str]) -> None:
                 f"{name}={params[name]!r} has no meaning for solver={solver!r}: "
                 f"leave it None{f', or use solver={having}' if having else ''}"
             )
-    if params.get("power_t") is not None and params["schedule"] != "invscaling":
-        raise ValueError(
-            f"power_t={params['power_t']!r} has no meaning without schedule='invscaling'"
-        )
 
 
 def resolve_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -186,7 +179,6 @@ PositiveFloat = Annotated[float, partial(check_number, above=0)]
 NonNegativeFloat = Annotated[float, partial(check_number, low=0)]
 FieldName = Annotated[str, _check_name]
 DType = Annotated[str, partial(check_choice, choices=("float64", "float32"))]
-Schedule = Annotated[str, partial(check_choice, choices=SCHEDULES)]
 
 
 def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Matrix:  # noqa: N802

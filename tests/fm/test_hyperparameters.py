@@ -39,8 +39,6 @@ def test_signature_has_every_hyperparameter_of_every_solver():
         ({"solver": "als", "l2": -1.0}, "l2 must be at least 0"),
         ({"solver": "als", "l2_w": -1.0}, "l2_w must be at least 0"),
         ({"solver": "sgd", "batch_size": 0}, "batch_size"),
-        ({"solver": "sgd", "schedule": "adagrat"}, "did you mean 'adagrad'"),
-        ({"solver": "sgd", "power_t": -0.5}, "power_t must be at least 0"),
         ({"solver": "gibbs", "learning_rate": -1.0}, "learning_rate must be above 0"),
         ({"solver": "gibbs", "early_stopping": 3}, "early_stopping=3 contradicts solver='gibbs'"),
         ({"solver": "sgd", "early_stopping": 0}, "early_stopping"),
@@ -56,7 +54,7 @@ def test_bad_hyperparameters_are_named(params, message, data):
         FMRegressor(**params).fit(*data)
 
 
-OTHER_VALUES = {"schedule": "constant", "groups": [0], "noise_by": "user"}
+OTHER_VALUES = {"groups": [0], "noise_by": "user"}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -64,8 +62,6 @@ def test_check_params_refuses_what_the_solver_has_no_use_for(solver):
     for name in set().union(*DEFAULTS.values()) - DEFAULTS[solver].keys() - {"early_stopping"}:
         with pytest.raises(ValueError, match=f"{name}=.* has no meaning for solver='{solver}'"):
             FMRegressor(solver=solver, **{name: OTHER_VALUES.get(name, 1)}).check_params()
-    with pytest.raises(ValueError, match=r"power_t=0.5 has no meaning without schedule"):
-        FMRegressor(solver="sgd", power_t=0.5).check_params()
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -94,7 +90,6 @@ def test_a_grid_over_solvers(data):
         ("sgd", "l2", 1.0, 2.0),
         ("sgd", "l2_w", 1.0, 2.0),
         ("sgd", "batch_size", 100, 200),
-        ("sgd", "schedule", "adagrad", "constant"),
         ("als", "l2", 1.0, 2.0),
         ("als", "l2_w", 1.0, 2.0),
         ("gibbs", "burn_in", 0, 2),
@@ -113,17 +108,6 @@ def test_every_hyperparameter_bites(solver, name, one, other, data):
     X, y = data
     common = {"solver": solver, "k": 2, "n_iter": 5, "random_state": 0}
     fits = [FMRegressor(**(common | {name: value})).fit(X, y).predict(X) for value in (one, other)]
-    assert not np.array_equal(*fits)
-
-
-def test_power_t_bites(data):
-    X, y = data
-    fits = [
-        FMRegressor(solver="sgd", schedule="invscaling", power_t=t, random_state=0)
-        .fit(X, y)
-        .predict(X)
-        for t in (0.1, 0.5)
-    ]
     assert not np.array_equal(*fits)
 
 
