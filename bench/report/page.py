@@ -20,6 +20,8 @@ from string import Template
 from textwrap import fill
 from typing import Any
 
+import yaml
+
 from bench.files import make_folder, write_text
 from bench.identity import digest
 from bench.report import published
@@ -33,27 +35,10 @@ from bench.tracking import Experiment, Record, RunReader
 from bench.tracking.lease import locked
 from bench.tracking.run_record import overrides_of
 
-READING = """\
-A model is fitted on train without its validation part; *validation* is its error there, and the
-configuration with the lowest mean is chosen, among those of a model with the most repeats, out
-of as many as *of* says. *Test* is the error, on rows seen by nobody before, of that
-configuration fitted on all training rows. {metrics} Mean ± standard deviation are *over* what
-that column says. The difference in {loss} is over test rows that both models predicted, with a
-95 % paired bootstrap interval; *p, Holm* is the p-value of no difference, adjusted for the
-number of comparisons in the table. Times are of one run; *tuning* is what all the model's runs
-took to fit. *Memory* is what a fit takes at its peak beyond program and data, of an outside
-program all that it takes."""
-METRICS = {
-    "rating": "All are of predictions clipped to the rating scale.",
-    "regression": "All are over all rows at once.",
-    "binary": (
-        "Log loss is in nats; calibration error is over 15 bins of equally many rows; intervals of "
-        "AUC are DeLong's; *gain over base rate* is how far log loss is below the base rate's."
-    ),
-}
-BEST_POSSIBLE = (
-    " *Best possible*, of simulated data, is the error of the truth that they were drawn about."
+READING: Mapping[str, Any] = yaml.safe_load(
+    Path(__file__).with_name("reading.yaml").read_text("utf-8")
 )
+"""What stands below a table: how to read it."""
 HTML = "report.html"
 PAGE = Path(__file__).with_name("page.html")
 LOCK = ".report.lock"
@@ -237,9 +222,11 @@ def _command(text: str) -> str:
 
 def _reading(comparison: Comparison) -> str:
     task = comparison.task
-    text = READING.format(metrics=METRICS[task.name], loss=task.headline.label)
-    simulated = any(row.chosen.values(f"test/oracle_{task.loss}") for row in comparison.rows)
-    return fill(text + (BEST_POSSIBLE if simulated else ""), 100)
+    metrics = READING["metrics"][task.name].strip()
+    text = READING["table"].format(metrics=metrics, loss=task.headline.label)
+    if any(row.chosen.values(f"test/oracle_{task.loss}") for row in comparison.rows):
+        text += READING["best possible"]
+    return fill(text, 100)
 
 
 def _not_refitted(rows: Sequence[Choice]) -> str:

@@ -86,7 +86,7 @@ def by_turns(study: str, values: Values) -> list[Section]:
             bars.append(Bar(f"`{name}`: {what}", np.array([value(*p) for p in pairs]), low, high))
         if name.endswith(" / vw_rank"):
             lines[name.partition(" ")[0]] = ours[0].seconds, ours[0].mse
-            lines["vw_rank"] = [PASSES * theirs[0].epoch], theirs[0].mse
+            lines.setdefault("vw_rank", ([PASSES * theirs[0].epoch], theirs[0].mse))
     header = ["ours / theirs", "ours, ms", "theirs, ms", "ratio", "test MSE, ours", "theirs"]
     text = f"""\
 Ours and theirs in one process, a fit of each by turns. *ms* are of an epoch, sweep or pass (the

@@ -90,42 +90,22 @@ def beside_each_other(values: Values) -> list[Section]:
     per_epoch = curves(fits, lambda key, fit: fit.fit / n_epochs(*key))
     memory = curves(fits, lambda _, fit: fit.memory and fit.memory / 2**20)
     counted = ", ".join(f"{n} {of['n_iter']}" for n, of in MODELS.items() if "n_iter" in of)
-    text = f"""\
-Seconds of an epoch, sweep or pass, set-up excluded (the median between epochs
-that a program shows, else what epochs beyond the second take):
-
-{_table(epoch, growing=epoch)}
-
-Seconds of the whole fit, set-up and the writing of a program's files included. On up to a million
-ratings that is
-{counted}; VW 10 passes;
-on 10 million half of that (VW 4 passes), on 25 million a quarter. The slope is of
-seconds an epoch, of a model without epochs of the fit:
-
-{_table(curves(fits, lambda _, fit: fit.fit), growing=per_epoch)}
-
-MiB of memory that the fit needs at its peak beyond the data (of VW, its process); slopes are of
-sizes at which that is a MiB or more:
-
-{_table(memory, growing=memory.where(memory >= 1), show="{:,.0f}".format)}
-
-By how many per cent the test error of the whole fit is above that of the ratings' true means, the
-noise floor, on at most {EVALUATED_ROWS:,} test rows:
-
-{_table(curves(fits, lambda _, fit: fit.above), show="{:.1f}".format)}
-
-A user of these data has about 110 to 150 ratings whatever their number, so that errors stay above
-the floor by what her coefficients cannot be known: more ratings of more users do not close that
-gap; more ratings of each user do (`data.n_users`, `data.n_ratings`, and the column *MSE − best
-possible* of any report on simulated ratings). No hyperparameter is chosen for these data: they are
-those of `conf/model`, but for what `bench/studies/scale_models.yaml` says."""
+    text = Path(__file__).with_name("scale.md").read_text("utf-8")
+    text = text.format(
+        epoch=_table(epoch, growing=epoch),
+        fit=_table(curves(fits, lambda _, fit: fit.fit), growing=per_epoch),
+        memory=_table(memory, growing=memory.where(memory >= 1), show="{:,.0f}".format),
+        above=_table(curves(fits, lambda _, fit: fit.above), show="{:.1f}".format),
+        counted=counted,
+        evaluated=EVALUATED_ROWS,
+    )
     failed = {
         name: f"- {name}, {n:,} ratings: {reason}"
         for (name, n), reason in sorted(fits.items(), key=lambda item: -item[0][1])
         if isinstance(reason, str)
     }
     if failed:
-        text += "\n\nNot measured, and at no larger size either:\n\n" + "\n".join(failed.values())
+        text += "\nNot measured, and at no larger size either:\n\n" + "\n".join(failed.values())
     lines = {model: (of.dropna().index, of.dropna()) for model, of in epoch.iterrows()}
     title = f"One epoch, sweep or pass, k = {K}"
     plot = line_plot("scale_epoch", title, "ratings", "seconds", lines)

@@ -105,5 +105,5 @@ STUDY = Study(
         races_of("speed"),
         Part("Predictions", {"predict": measure_predictions, "lemma": measure_growth}, predictions),
     ),
-    repeats=7,
+    repeats=5,
 )

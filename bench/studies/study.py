@@ -9,6 +9,7 @@ A measurement that was interrupted goes on where it stopped, if machine and code
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import date
@@ -134,12 +135,12 @@ class Part:
 
 @dataclass
 class Record:
-    """What a study measured, on which machine and by which code."""
+    """What a study measured, on which machine, at which load average, and by which code."""
 
     machine: Mapping[str, str] = field(default_factory=environment)
     code: Mapping[str, str] = field(default_factory=code_version)
     repeats: int = 1
-    date: str = field(default_factory=lambda: date.today().isoformat())
+    date: str = field(default_factory=lambda: f"{date.today()}, load {os.getloadavg()[0]:.1f}")
     values: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
