@@ -22,11 +22,9 @@ REFERENCES = ("logistic", "base_rate")
 """Models that gaps are against where the experiment's own reference is not among the rows."""
 
 
-def comparison_table(
-    rows: Sequence[Choice], reference: str, predictions: Predictions, *, several_features: bool
-) -> str:
+def comparison_table(comparison: Comparison, reference: str, predictions: Predictions) -> str:
     """Return a row for each choice of one comparison, lowest validation error first."""
-    task = rows[0].chosen.task
+    rows, task = comparison.rows, comparison.task
     models = {row.model for row in rows}
     reference = next((m for m in (reference, *REFERENCES) if m in models), reference)
     others = [reference_of(row, rows, reference) for row in rows]
@@ -36,7 +34,7 @@ def comparison_table(
     ]
     adjusted = holm([gap.p for gap in gaps if gap is not None])
     columns: dict[str, list[str]] = {"model": [code(row.model) for row in rows]}
-    if several_features:
+    if comparison.several_features:
         columns["features"] = [escaped(row.chosen.features) for row in rows]
     columns["chosen configuration"] = [settings(row) for row in rows]
     left = len(columns)
@@ -109,7 +107,7 @@ def slices(comparison: Comparison, field: str, predictions: Predictions, n_model
     Levels are those with the most test rows; a numeric column with many values is cut into bins of
     equally many rows.
     """
-    rows = [row for row in comparison.shown if row.chosen.tested][:n_models]
+    rows = [row for row in comparison.rows if row.chosen.tested][:n_models]
     frames = [predictions.once(row.chosen) for row in rows]
     if not frames or any(field not in frame for frame in frames):
         columns = sorted(set.intersection(*map(set, frames))) if frames else []

@@ -27,7 +27,7 @@ def draw(
     File names end in `suffix`, which differs between the comparisons of a report.
     """
     named: dict[str, Choice] = {}  # by model, and features where these differ
-    for row in comparison.shown:
+    for row in comparison.rows:
         name = f"{row.model} {row.chosen.features}" if comparison.several_features else row.model
         named.setdefault(name, row)
     shown = Shown(named, comparison.task)

@@ -75,11 +75,6 @@ class Configuration:
         """Repeats with a test error."""
         return [r for r in self.records if r.finished and r.test_error is not None]
 
-    @property
-    def modified(self) -> bool:
-        """Whether the code of a repeat was not what its commit says."""
-        return any(r.modified for r in self.records)
-
     def over(self) -> str:
         """Return what mean and spread are over: `u1–u5 × 2 seeds`, `5 seeds`, `1 run`."""
         records = self.tested or list(self.records)
@@ -126,32 +121,27 @@ class Choice:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Choices that may be compared: of one data set, task and split, in order of error."""
+    """Choices that may be compared: of one data set, task and split, in order of error.
+
+    Runs of `modified` code, which no commit has, are compared with each other alone.
+    """
 
     data: str
     source: str
     split: str
     task: Task
+    modified: bool
     rows: tuple[Choice, ...]
 
     @property
     def title(self) -> str:
-        return f"{quoted(self.source) or 'data unknown'}, split {quoted(self.split)}"
-
-    @property
-    def unmodified(self) -> list[Choice]:
-        """Rows of code that is what its commit says."""
-        return [row for row in self.rows if not row.chosen.modified]
-
-    @property
-    def shown(self) -> list[Choice]:
-        """Rows that figures and summaries show."""
-        return self.unmodified or list(self.rows)
+        code = ", by modified code" if self.modified else ""
+        return f"{quoted(self.source) or 'data unknown'}, split {quoted(self.split)}{code}"
 
     @property
     def best(self) -> Record | None:
         """The best tested repeat, by validation, of the first configuration that was tested."""
-        tested = next((row.chosen.tested for row in self.shown if row.chosen.tested), [])
+        tested = next((row.chosen.tested for row in self.rows if row.chosen.tested), [])
         return min(tested, key=lambda r: (ranked(r.validation_error), r.run_id), default=None)
 
     @property
@@ -160,28 +150,30 @@ class Comparison:
 
 
 def comparisons(records: Sequence[Record]) -> list[Comparison]:
-    """Return a comparison for each data set, task and split, the largest first."""
+    """Return a comparison for each data set, task and split, of committed code first."""
     grouped: dict[tuple, list[Record]] = defaultdict(list)
     for record in records:
-        grouped[record.data, record.task.name, _protocol(record)].append(record)
+        grouped[record.data, record.task.name, _protocol(record), record.modified].append(record)
     labels = _split_labels(grouped)
     compared = []
     for key, of in grouped.items():
         rows = choices(of)
         if rows:
             source = of[0].tags.get("data.source", of[0].tags.get("data", ""))
-            compared.append(Comparison(key[0], source, labels[key], of[0].task, tuple(rows)))
-    return sorted(compared, key=lambda c: (-len(c.rows), c.title, c.data))
+            compared.append(
+                Comparison(key[0], source, labels[key], of[0].task, of[0].modified, tuple(rows))
+            )
+    return sorted(compared, key=lambda c: (c.modified, -len(c.rows), c.title, c.data))
 
 
 def choices(records: Sequence[Record]) -> list[Choice]:
     """Return a choice for each model and features with a finished run, lowest error first.
 
-    All are of one data set, task and split. Runs of modified code are kept apart.
+    All are of one data set, task and split.
     """
     grouped: dict[tuple, list[Configuration]] = defaultdict(list)
     for c in configurations(records):
-        grouped[c.model, c.features, c.modified].append(c)
+        grouped[c.model, c.features].append(c)
     chosen = [choice for of in grouped.values() for choice in _chosen(of)]
     return sorted(chosen, key=lambda c: (*_rank(c.chosen), c.model, c.chosen.features))
 
@@ -192,13 +184,13 @@ def configurations(records: Sequence[Record]) -> list[Configuration]:
     for r in records:
         own = {k: v for k, v in r.params.items() if not k.startswith(("data.", "split."))}
         params = tuple(sorted((k, v) for k, v in own.items() if k not in RUN_ONLY))
-        repeats = grouped[r.model, r.tags.get("features", ""), r.modified, params]
+        repeats = grouped[r.model, r.tags.get("features", ""), params]
         repeat = (r.tags.get("split"), *(r.params.get(key) for key in REPEATED))
         if repeat not in repeats or (r.finished and r.test_error is not None):
             repeats[repeat] = r
     return [
         Configuration(model, features, records[0].task, dict(params), tuple(repeats.values()))
-        for (model, features, _, params), repeats in grouped.items()
+        for (model, features, params), repeats in grouped.items()
     ]
 
 

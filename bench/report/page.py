@@ -174,18 +174,7 @@ def _compared(
     by: str | None,
 ) -> Iterator[str]:
     reference = subject.question.get("reference", "linear")
-    several = comparison.several_features
-    unmodified = comparison.unmodified
-    modified = [row for row in comparison.rows if row.chosen.modified]
-    if unmodified:
-        yield comparison_table(unmodified, reference, predictions, several_features=several)
-    if modified:
-        yield (
-            "From modified code, so not comparable with the above:"
-            if unmodified
-            else "All runs are of modified code."
-        )
-        yield comparison_table(modified, reference, predictions, several_features=several)
+    yield comparison_table(comparison, reference, predictions)
     if left_out := incomplete(comparison.rows):
         yield left_out
     yield _reading(comparison) + _not_refitted(comparison.rows)
@@ -238,7 +227,7 @@ def _not_refitted(rows: Sequence[Choice]) -> str:
 
 def _limits(cannot: Mapping[str, str], compared: Sequence[Comparison]) -> Iterator[str]:
     """Yield what the models of these rows cannot do, as far as the experiment says."""
-    models = dict.fromkeys(row.model for c in compared for row in c.shown)
+    models = dict.fromkeys(row.model for c in compared for row in c.rows)
     lines = [f"- {code(m)} cannot {cannot[m]}." for m in models if m in cannot]
     if lines:
         yield "## What can each not do?"

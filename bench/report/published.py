@@ -53,7 +53,7 @@ class Article:
     @cached_property
     def measured(self) -> dict[str, Configuration]:
         """The measured configuration of each system."""
-        return {row.model: row.chosen for row in reversed(self.comparison.shown)}
+        return {row.model: row.chosen for row in reversed(self.comparison.rows)}
 
     @property
     def systems(self) -> Mapping[str, Mapping[str, Any]]:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from bench.report.comparison import spread
-from bench.report.model_selection import Choice, Comparison, comparisons
+from bench.report.model_selection import Comparison, comparisons
 from bench.report.published import article_table
 from bench.tables import quoted, seconds, terminal_table
 from bench.tracking import Experiment, Record
@@ -25,7 +25,7 @@ def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
     compared = comparisons(records)
     lines: list[str] = []
     for comparison in compared:
-        if len(compared) > 1:
+        if len(compared) > 1 or comparison.modified:
             lines += [f"On {comparison.title}:"]
         lines += [best(comparison), "", top(comparison), ""]
     lines += article_table(experiment.question, compared)
@@ -34,7 +34,7 @@ def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
 
 def best(comparison: Comparison) -> str:
     """Return the first choice, as words of a command line."""
-    row = comparison.shown[0]
+    row = comparison.rows[0]
     validated = row.chosen.validation_error is not None
     how = "validation" if validated else "test, nothing was held out"
     words = [f"model={row.model}", f"features={row.chosen.features}"]
@@ -44,10 +44,10 @@ def best(comparison: Comparison) -> str:
 
 def top(comparison: Comparison) -> str:
     """Return the first rows of the table, as wide as the terminal is."""
-    rows = comparison.shown[:SHOWN]
+    rows = comparison.rows[:SHOWN]
     task = comparison.task
     label = task.headline.label
-    columns = {"model": [_name(row) for row in rows]}
+    columns = {"model": [quoted(row.model) for row in rows]}
     if comparison.several_features:
         columns["features"] = [quoted(row.chosen.features) for row in rows]
     columns["chosen configuration"] = [quoted(row.settings() or "as in conf/model") for row in rows]
@@ -56,12 +56,8 @@ def top(comparison: Comparison) -> str:
     columns[f"test {label}"] = [spread(row, task.headline_metric) for row in rows]
     columns["over"] = [row.chosen.over() for row in rows]
     columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
-    more = len(comparison.shown) - SHOWN
+    more = len(comparison.rows) - SHOWN
     return terminal_table(columns, TEXTS, DISPENSABLE) + (f"\nand {more} more" if more > 0 else "")
-
-
-def _name(row: Choice) -> str:
-    return quoted(row.model) + (" (modified code)" if row.chosen.modified else "")
 
 
 def outcome(record: Record) -> str:

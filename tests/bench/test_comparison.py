@@ -97,8 +97,10 @@ def test_tested_run_stands_for_the_one_that_chose_it() -> None:
 
 def test_modified_code_is_kept_apart() -> None:
     tags = {"split": "ua", "features": "ids", "digest": "x", "code.modified": "true"}
-    rows = choices([record(0, 4, 0.8, 0.9), record(0, 4, 0.1, 0.1, tags=tags)])
-    assert sorted(row.chosen.modified for row in rows) == [False, True]
+    one, other = comparisons([record(0, 4, 0.1, 0.1, tags=tags), record(0, 4, 0.8, 0.9)])
+    assert (one.modified, other.modified) == (False, True)
+    assert other.title == f"{one.title}, by modified code"
+    assert len(one.rows) == len(other.rows) == 1
 
 
 def of_split(split: str, **more) -> Record:
@@ -189,7 +191,7 @@ def cells_in(table: str) -> list[list[str]]:
 
 
 def cells_of(records: list[Record]) -> dict[str, str]:
-    table = comparison_table(choices(records), "linear", Predictions(None), several_features=False)
+    table = comparison_table(comparisons(records)[0], "linear", Predictions(None))
     header, *_ = cells_in(f"\n\n{table}")
     return dict(zip(header, cells_in(table)[0], strict=True))
 
