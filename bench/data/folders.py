@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.data.dataset import Dataset
 from bench.data.movielens_files import titles, users_1m
-from bench.data.movielens_releases import CLOSED
+from bench.data.movielens_releases import RELEASES
 from bench.data.ratings import ratings_file
 from bench.data.svmlight import svmlight_file
 from bench.data.table import table_file
@@ -98,7 +98,7 @@ def ml1m_without_time(path: str | Path | None = None) -> Dataset:
             "user": users_1m(folder),
             "item": titles(folder, name="movies.dat", separator="::", encoding="latin-1"),
         },
-        licence=CLOSED,
+        licence=RELEASES["ml1m"].licence,
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import yaml
 
 from bench.data.dataset import LazySplits, Rows
 from bench.data.delimited import Files, open_columns
@@ -15,18 +18,12 @@ from bench.data.ratings import ROLES
 from bench.data.table import read_table
 from bench.errors import UserError
 
-_SUMS_100K = Path(__file__).with_name("ml100k.sha256").read_text("ascii")
-SHA256_100K = {name: digest for digest, name in map(str.split, _SUMS_100K.splitlines())}
-"""Of every file of MovieLens-100K."""
 SPLITS_100K = ("ua", "ub", "u1", "u2", "u3", "u4", "u5")
 SPLITS_10M = ("ra", "rb", "r1", "r2", "r3", "r4", "r5")
-OCCUPATIONS_1M = (
-    "other, academic/educator, artist, clerical/admin, college/grad student, customer service, "
-    "doctor/health care, executive/managerial, farmer, homemaker, K-12 student, lawyer, "
-    "programmer, retired, sales/marketing, scientist, self-employed, technician/engineer, "
-    "tradesman/craftsman, unemployed, writer"
+DECLARED: Mapping[str, Any] = yaml.safe_load(
+    Path(__file__).with_name("movielens.yaml").read_text("utf-8")
 )
-"""By the number in `users.dat`, whose ages are the youngest of a group, 1 for under 18."""
+"""Releases and what they share."""
 
 
 def ratings(path: Path, separator: str, header: bool) -> pd.DataFrame:
@@ -51,7 +48,7 @@ def users_1m(folder: Path) -> pd.DataFrame:
     """Read the users of MovieLens 1M."""
     columns = {"user": 0, "gender": 1, "age": 2, "occupation": 3, "zip_code": 4}
     users = _text(folder / "users.dat", columns, "::")
-    names = dict(enumerate(OCCUPATIONS_1M.split(", ")))
+    names = dict(enumerate(DECLARED["occupations"]))
     return users.assign(
         gender=users["gender"].astype("category"),
         age=users["age"].astype("int64"),

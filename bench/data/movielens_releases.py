@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.data import movielens_files
 from bench.data.dataset import Dataset
 from bench.data.download import install, verify
@@ -19,40 +17,25 @@ from bench.errors import DataUnavailable, UserError, checked
 from fm.validation import check_choice
 
 URL = "https://files.grouplens.org/datasets/movielens"
-CITE = (
-    "acknowledgement of Harper & Konstan (2015); no endorsement by the University of Minnesota "
-    "implied"
-)
-CLOSED = (
-    f"Research use with {CITE}; no redistribution and no commercial use without GroupLens' "
-    "permission."
-)
-SHARED = (
-    f"Research use with {CITE}; redistribution under these same terms, no commercial use without "
-    "permission."
-)
-
-
-LICENCES = {"closed": CLOSED, "shared": SHARED}
 
 
 @dataclass(frozen=True)
 class Release:
     """One published data set; `movielens.yaml` has them all, and says what each attribute is.
 
-    `files` are those that are read -> their sha256, or None where it was not published.
+    `files` are all that are read -> their sha256, or None where it was not published.
     """
 
     name: str
     title: str
     archive: str
+    licence: str
     scale: tuple[float, float]
     ratings: tuple[str, str, bool]
     md5: str | None = None
     n_ratings: int | None = None
     films: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)
-    licence: str = "closed"
     directory: str | None = None
 
     @property
@@ -66,17 +49,13 @@ class Release:
         return f"{self.name.upper()}_DIR"
 
 
-def _releases() -> dict[str, Release]:
-    declared = yaml.safe_load(Path(__file__).with_name("movielens.yaml").read_text("utf-8"))
-    more: dict[str, dict] = {"ml100k": movielens_files.SHA256_100K, "ml1m": {"users.dat": None}}
-    releases = {}
-    for name, given in declared.items():
-        read = [given["ratings"][0], *([given["films"]["name"]] if "films" in given else [])]
-        releases[name] = Release(name, **given, files=dict.fromkeys(read) | more.get(name, {}))
-    return releases
+def _release(name: str, given: Mapping[str, Any]) -> Release:
+    films = [given["films"]["name"]] if "films" in given else []
+    files = dict.fromkeys([given["ratings"][0], *films]) | given.get("files", {})
+    return Release(name, **{**given, "files": files})
 
 
-RELEASES = _releases()
+RELEASES = {name: _release(name, of) for name, of in movielens_files.DECLARED["releases"].items()}
 USERS = {"ml100k": movielens_files.users_100k, "ml1m": movielens_files.users_1m}
 SPLITS = {"ml100k": movielens_files.splits_100k, "ml10m": movielens_files.splits_10m}
 
@@ -154,7 +133,7 @@ def load(
         time="timestamp",
         splits=splits,
         default_split=next(iter(splits), None),
-        licence=LICENCES[release.licence],
+        licence=release.licence,
     )
 
 
@@ -174,4 +153,4 @@ def _install(release: Release, url: str, folder: Path) -> None:
             f"{release.title} is neither given nor cached, and {error}. To provide it, extract "
             f"{archive} anywhere and set {release.variable} to the folder, or move that to {folder}"
         ) from error
-    print(f"{LICENCES[release.licence]} The whole: {folder}/README*", file=sys.stderr, flush=True)
+    print(f"{release.licence} The whole: {folder}/README*", file=sys.stderr, flush=True)
