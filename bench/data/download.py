@@ -46,7 +46,7 @@ def install(url: str, md5: str | None, sha256: Mapping[str, str | None], folder:
                 extract(archive, Path(aside))
                 verify(Path(aside, folder.name), sha256)
                 Path(aside, folder.name).rename(folder)
-    except (OSError, UserError, zipfile.BadZipFile) as error:
+    except (OSError, UserError, http.client.HTTPException, zipfile.BadZipFile) as error:
         raise DataUnavailable(f"{url} cannot be fetched: {error}") from error
 
 
@@ -89,25 +89,18 @@ def _published_md5(url: str) -> str:
 def _download(url: str, md5: str, archive: Path) -> None:
     """Write `archive`; after a broken connection or an error of the server, try again."""
     print(f"Downloading {url}", file=sys.stderr, flush=True)
-    problem: object = None
     for attempt in range(ATTEMPTS):
         time.sleep(PAUSE * attempt)
         try:
             _transfer(url, archive)
-        except HTTPError as error:
-            if error.code < 500:
-                raise
-            problem = error
-        except URLError as error:
-            # There was no connection, and another second would not bring one.
-            raise UserError(error.reason) from error
+            break
         except (OSError, http.client.HTTPException) as error:
-            problem = error
-        else:
-            if (digest := _digest(archive, "md5")) != md5:
-                raise UserError(f"its md5 is {digest}, not {md5}")
-            return
-    raise UserError(problem)
+            # What is refused, or not to be reached at all, would be so in another second.
+            refused = error.code < 500 if isinstance(error, HTTPError) else type(error) is URLError
+            if refused or attempt == ATTEMPTS - 1:
+                raise
+    if (digest := _digest(archive, "md5")) != md5:
+        raise UserError(f"its md5 is {digest}, not {md5}")
 
 
 def _transfer(url: str, archive: Path) -> None:

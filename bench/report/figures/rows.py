@@ -27,12 +27,8 @@ COUNTS = re.compile(r"(.+)_(ratings|rows)")
 """Columns beside predictions: how often the level of a field is in training rows."""
 BINS = 8
 RELIABILITY_BINS = 15
-TICKS = (0, *(digit * 10**power for power in range(7) for digit in (1, 3)))
 LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 """Nominal coverage of the intervals that are looked at."""
-POINTS = 400
-"""Of a curve that has a point for each row."""
-
 Frames = Mapping[str, pd.DataFrame]
 """Model -> a row for each test row, with `target`, `prediction` and `loss`."""
 
@@ -69,6 +65,8 @@ def error_by_count(
     """
 
     def paint(figure: Figure) -> None:
+        from matplotlib.ticker import SymmetricalLogLocator
+
         panels = figure.subplots(1, len(fields), sharey=True, squeeze=False)[0]
         for axes, (field, column) in zip(panels, fields.items(), strict=True):
             axes.set_xlabel(f"training rows of the row's {field}")
@@ -79,7 +77,8 @@ def error_by_count(
                 mean, sem = grouped["loss"].mean(), grouped["loss"].sem()
                 counts = grouped[column].median()
                 axes.errorbar(counts, mean, 1.96 * sem, capsize=2, label=model, **styles[model])
-            _mark_counts(axes)
+            axes.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=[1, 3]))
+            axes.xaxis.set_major_formatter("{x:,.0f}")
         panels[0].set_ylabel(f"test {label}")
         figure.legend(*panels[0].get_legend_handles_labels(), **OUTSIDE)
 
@@ -126,31 +125,17 @@ def roc_and_precision_recall(models: Frames, styles: Mapping[str, Look]) -> Draw
         for model, rows in models.items():
             line = {**styles[model], "marker": ""}
             false_rate, true_rate, _ = roc_curve(rows["target"], rows["prediction"])
-            roc.plot(_thinned(false_rate), _thinned(true_rate), label=model, **line)
-            of_ones, recall, _ = precision_recall_curve(rows["target"], rows["prediction"])
-            precision.plot(_thinned(recall[:-1]), _thinned(of_ones[:-1]), **line)
+            roc.plot(false_rate, true_rate, label=model, **line)
+            of_ones, recall, _ = precision_recall_curve(
+                rows["target"], rows["prediction"], drop_intermediate=True
+            )
+            precision.plot(recall[:-1], of_ones[:-1], **line)
         rate = next(iter(models.values()))["target"].mean()
         precision.axhline(rate, color=GREY, linestyle="--", label="base rate")
         figure.legend(**OUTSIDE)
 
     title = "How well are ones ranked above zeros?"
     return Drawing(title, "roc_and_precision_recall", (9.4, 4.2), paint)
-
-
-def _mark_counts(axes: Axes) -> None:
-    """Label counts on a symmetric logarithmic axis."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.minorticks_off()
-    low, high = axes.get_xlim()
-    ticks = [tick for tick in TICKS if low <= tick <= high]
-    if len(ticks) < 2:
-        ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-    axes.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
-
-
-def _thinned(values: np.ndarray) -> np.ndarray:
-    return values[np.unique(np.linspace(0, len(values) - 1, POINTS).round().astype(int))]
 
 
 def _coverage(axes: Axes, models: Frames, styles: Mapping[str, Look]) -> None:
