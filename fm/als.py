@@ -253,11 +253,15 @@ class _Machine:
         """Return what a sweep leaves of the target, and the penalties of its coefficients."""
         proximal = PROXIMAL * self._mean_square * (penalty.min() == 0)
         precision = penalty + proximal
+        matrices = {c: np.diag(precision[:c]) for c in (1, len(precision))}
         priors = []
         for own, ridge, B in zip(self._thetas(), self._ridges, self._sides, strict=True):
             c = own.shape[1]
-            center = penalty[:c] * (ridge.S @ B) if ridge else 0.0
-            priors.append(((center + proximal * own) / precision[:c], np.diag(precision[:c])))
+            mean = np.zeros(c)
+            if ridge or proximal:
+                center = penalty[:c] * (ridge.S @ B) if ridge else 0.0
+                mean = (center + proximal * own) / precision[:c]
+            priors.append((mean, matrices[c]))
         n_sets = len(self._kernel.columns)
         if self._linear:
             target = target - sum(block.effect() for block in self._linear)

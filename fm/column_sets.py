@@ -198,6 +198,7 @@ class ColumnSet:
 
     weights : (n_columns,) sum of s x^2. counts : (n_columns,) entries.
     in_every_row : whether every row has an entry.
+    scattered : the only piece, if its rows are scattered.
     """
 
     def __init__(
@@ -218,6 +219,8 @@ class ColumnSet:
         if values is not None:
             values = values.astype(ones.dtype)
         self.pieces = _pieces(rows, levels, values, n, ones)
+        first = self.pieces[0] if self.pieces else None
+        self.scattered = first if isinstance(first, ScatteredPiece) else None
         self._ones, self.counts = ones, np.zeros(n, np.intp)
         for piece in self.pieces:
             self.counts += piece.counts()

@@ -19,6 +19,7 @@ last bit however many threads work on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -105,8 +106,26 @@ class RowKernel:
             self.load(theta)
         e = target - self.prediction
         e -= w0
-        for members, (mean, precision) in zip(self.sets, priors, strict=True):
-            self._update(members, e, theta, mean, precision, alpha, rng, each)
+        order = np.concatenate(self.columns)
+        in_order, end = theta[order].T.copy(), 0
+        runs = groupby(
+            zip(self.sets, priors, strict=True), lambda one: one[0].scattered is not None
+        )
+        for scattered, run in runs:
+            records = self._records(e) if scattered else np.empty((0, 0))
+            for members, (mean, precision) in run:
+                start, end = end, end + len(members.columns)
+                own = in_order[:, start:end]
+                deviation = own - (mean[:, None] if mean.ndim == 1 else mean.T)
+                noise = None if rng is None else rng.standard_normal(own.shape) / np.sqrt(alpha)
+                given = own, deviation, precision / alpha, noise
+                if members.scattered is not None:
+                    self._draw_scattered(members.scattered, records, *given)
+                else:
+                    self._draw_in_pieces(members, e, *given, each)
+            if scattered:
+                e[:], self.q[...] = records[:, 0], records.T[1:]
+        theta[order] = in_order.T
         self.explain(target, w0, e)
         return Residual(self, target, None, e)
 
@@ -129,26 +148,29 @@ class RowKernel:
         self.prediction *= c
         self.q *= np.sqrt(c)
 
-    def _update(
+    def _records(self, e: FloatArray) -> FloatArray:
+        """Return e and q of each row side by side, (n_rows, k + 1).
+
+        A row's numbers are then a cache line or two, rather than one each.
+        """
+        records = np.empty((self.n_rows, len(self.q) + 1))
+        records[:, 0], records.T[1:] = e, self.q
+        return records
+
+    def _draw_in_pieces(
         self,
         members: ColumnSet,
         e: FloatArray,
-        theta: FloatArray,
-        mean: FloatArray,
+        own: FloatArray,
+        deviation: FloatArray,
         precision: FloatArray,
-        alpha: float,
-        rng: np.random.Generator | None,
+        noise: FloatArray | None,
         each: Map,
     ) -> None:
-        """Draw theta of one set, coordinate after coordinate, and have q and e follow."""
-        own = theta[members.columns].T.copy()
-        deviation = own - (mean[:, None] if mean.ndim == 1 else mean.T)
-        precision = precision / alpha
-        noise = None if rng is None else rng.standard_normal(own.shape) / np.sqrt(alpha)
-        if members.pieces and isinstance(members.pieces[0], ScatteredPiece):
-            own += self._step(members, members.pieces[0], e, own, deviation, precision, noise)
-            theta[members.columns] = own.T
-            return
+        """Draw theta (k + 1, n_columns) of one set; q and e follow.
+
+        deviation : of theta from its prior mean. precision, noise : in units of the rows' noise.
+        """
         passes = [_Pass(piece, self.q, e) for piece in members.pieces]
         step = None
         for j in range(len(own)):
@@ -167,57 +189,44 @@ class RowKernel:
             deviation[j] += step
         for _ in each(lambda one: one.finish(step), passes):
             pass
-        theta[members.columns] = own.T
 
-    def _step(
+    def _draw_scattered(
         self,
-        members: ColumnSet,
         piece: ScatteredPiece,
-        e: FloatArray,
+        records: FloatArray,
         own: FloatArray,
         deviation: FloatArray,
         precision: FloatArray,
         noise: FloatArray | None,
-    ) -> FloatArray:
-        """Return the change (k + 1, n_columns) of a set of scattered rows; q and e follow.
+    ) -> None:
+        """Do the same for a set of scattered rows.
 
         The factors' h do not depend on what is drawn here, so that all are looked up at once.
         """
-        q = self.q.take(piece.rows, axis=1, mode="clip")
-        own_e = e.take(piece.rows, mode="clip")
-        h = q - piece.spread(own[1:].astype(q.dtype, copy=False))
+        rows = records.take(piece.rows, axis=0, mode="clip")
+        own_e, q = rows[:, 0].copy(), rows.T[1:]
+        h = np.empty((len(own), piece.n), self._dtype)
+        h[0] = 1
+        np.subtract(q, piece.spread(own[1:].astype(h.dtype, copy=False)), out=h[1:])
         if piece.values is not None:
             h *= piece.values
         weighted = piece.weighted(h)
-        total = np.diag(precision)[:, None] + np.vstack(
-            [members.weights, piece.added(weighted * h)]
-        )
-        pull = -(precision @ deviation)
+        total = piece.added(weighted * h) + precision.diagonal()[:, None]
+        pull = precision @ -deviation
         if noise is not None:
             pull += noise * np.sqrt(total)
         total[total == 0] = 1
-        change, product = np.empty_like(own), np.empty_like(own_e)
+        change, effect = np.empty_like(own), np.empty_like(own_e)
         for j, step in enumerate(change):
-            if j:
-                np.multiply(weighted[j - 1], own_e, out=product)
-            else:
-                product[:] = piece.weighted(own_e)
-                if piece.values is not None:
-                    product *= piece.values
-            np.add(piece.added(product), pull[j], out=step)
+            np.add(piece.added(np.multiply(weighted[j], own_e, out=effect)), pull[j], out=step)
             step /= total[j]
             pull -= precision[:, j, None] * step
-            if j:
-                effect = piece.repeat(step)
-                effect *= h[j - 1]
-            else:
-                effect = piece.spread(step)
-            own_e -= effect
-        e[piece.rows] = own_e
+            own_e -= np.multiply(h[j], piece.repeat(step), out=effect)
+        rows[:, 0] = own_e
         q += piece.spread(change[1:])
-        for all_q, own_q in zip(self.q, q, strict=True):
-            all_q[piece.rows] = own_q
-        return change
+        own += change
+        record = np.dtype((np.void, rows.strides[0]))
+        records.view(record)[:, 0].put(piece.rows, rows.view(record)[:, 0], mode="clip")
 
 
 class OwnSums:
