@@ -69,12 +69,13 @@ def bags(n_levels: int, most: int, tfidf: bool, seed: int = 0) -> Problem:
     """Draw rows of 5 to `most` levels, as ones or weighted as words of a text are."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(5, most + 1, N_ROWS)
-    columns = rng.permutation(n_levels)[_zipf(n_levels, sizes.sum(), rng, 1.0)]
+    columns = _zipf(n_levels, sizes.sum(), rng, 1.0)
+    columns = rng.permutation(n_levels)[columns]
     X = _ones(sizes, columns, n_levels)
     X.sum_duplicates()
     if tfidf:
         X = sparse.csr_array(TfidfTransformer(sublinear_tf=True).fit_transform(X))
-        return _drawn(X, rng, 1.5, 0.5, 4, True, [n_levels])
+        return _drawn(X, rng, 1.5, 1.0, 4, True, [n_levels])
     X.data[:] = 1
     return _drawn(X, rng, 0.3, (X.nnz / N_ROWS) ** 2 / 2, 4, True, [n_levels])
 
