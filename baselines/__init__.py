@@ -1,9 +1,8 @@
-"""The models an FM is compared with: one short file each, with scikit-learn's API."""
+"""The models an FM is compared with, with scikit-learn's API."""
 
 from baselines.factorization import MatrixFactorization, NonNegativeMatrixFactorization
 from baselines.linear import QuadraticRegression, RidgeRegression
-from baselines.logistic import BaseRate, LogisticRegression, QuadraticLogisticRegression
-from baselines.lookup import RowLookup
+from baselines.logistic import BaseRate, LogisticRegression, QuadraticLogisticRegression, RowLookup
 from baselines.vw import VowpalWabbit, VowpalWabbitClassifier
 
 __all__ = [

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from fm.design import Block, Design
-from fm.validation import check_annotated
+from fm.validation import as_numbers, check_annotated, check_target, check_X
 
 RandomState = int | np.random.Generator | None
-Blocks = list[tuple[str, int, int]]
-"""Name, levels and side features of each block of a Design."""
+Rows: TypeAlias = Design | NDArray[np.float64] | sparse.csr_array
 
 
 class Machine(NamedTuple):
@@ -45,43 +43,46 @@ class Estimator(BaseEstimator):
 
 
 class Regressor(RegressorMixin, Estimator):
-    """Base of regressions on a Design, by `_fit` and `_predict` of checked X and y.
+    """Base of regressions on fields, by `_fit` and `_predict` of checked X and y.
 
-    `fit` and `predict` raise TypeError or ValueError where X is no Design, or has other blocks than
-    in `fit`, or y is not finite or of another length.
-
-    Attributes
-    ----------
-    blocks_ : name, levels and side features of each block.
+    `fit` and `predict` raise TypeError or ValueError where X is no Design or DataFrame, or has
+    other blocks than in `fit`, or y is not finite or of another length.
     """
 
     title: str
     _takes_linear: ClassVar[bool] = True
 
-    def fit(self, X: Design, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: ArrayLike) -> Self:
         """Fit to the rows of X, of which each has a y."""
         self.check_params()
-        blocks = blocks_of(check_design(X))
-        linear = [block.name for block in X if block.linear]
+        rows = self._checked(X, reset=True)
+        linear = [block.name for block in rows if block.linear]
         if linear and not self._takes_linear:
             raise ValueError(
                 f"{self.title} gives every feature factors; blocks {linear} are to have none"
             )
-        self._fit(X, self._target(X, y))
-        self.blocks_ = blocks
+        self._fit(rows, self._target(rows, y))
         return self
 
-    def predict(self, X: Design) -> NDArray[np.float64]:
+    def predict(self, X: Any) -> NDArray[np.float64]:
         """(n_rows,)."""
         return self._predict(self._checked(X))
 
-    def _checked(self, X: Design) -> Design:
-        check_is_fitted(self, "blocks_")
-        return check_design(X, self.blocks_)
+    def _checked(self, X: Any, *, reset: bool = False) -> Design:
+        """Return X as a Design with the blocks of `fit`, which this is if `reset`."""
+        if not reset:
+            check_is_fitted(self, "blocks_")
+        rows = check_X(self, X, reset=reset)
+        if not isinstance(rows, Design):
+            raise TypeError(
+                f"{type(self).__name__} takes fields alone: X must be a fm.design.Design without "
+                "numeric blocks, or a DataFrame of text and categories"
+            )
+        return rows
 
     def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
         """Return y as `_fit` takes it."""
-        return check_target(X, y)
+        return numbers(y, X)
 
     def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         raise NotImplementedError
@@ -96,62 +97,35 @@ class BinaryClassifier(ClassifierMixin):
     _labels: ClassVar[tuple[float, float]] = 0.0, 1.0
     """What the two classes are to `_fit`."""
 
-    def predict_proba(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """(n_rows, 2), columns in the order of `classes_`."""
         p = self._probability(X)
         return np.column_stack([1 - p, p])
 
-    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def predict(self, X: Any) -> NDArray[np.float64]:
         """(n_rows,) the more probable class."""
         return self.classes_[(self._probability(X) > 0.5).astype(np.intp)]
 
     def _probability(self, X: Any) -> NDArray[np.float64]:
         return self._predict(self._checked(X))
 
-    def _target(self, X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
+    def _target(self, X: Rows, y: ArrayLike) -> NDArray[np.float64]:
         """Set `classes_`, and return y as `_labels`; ValueError unless there are two."""
-        self.classes_, codes = np.unique(check_target(X, y), return_inverse=True)
+        self.classes_, codes = np.unique(numbers(y, X), return_inverse=True)
         if len(self.classes_) != 2:
             raise ValueError(f"y must have two classes, got {len(self.classes_)}")
         return np.take(self._labels, codes)
 
 
-def as_csr(X: Design | ArrayLike, *, n_features: int | None = None) -> sparse.csr_array:
-    """Return X as float64 (n_rows, n_features); ValueError for NaN or another number of columns."""
-    matrix = X.to_csr() if isinstance(X, Design) else X
-    matrix = check_array(matrix, accept_sparse="csr", dtype=np.float64, input_name="X")
-    if n_features is not None and matrix.shape[1] != n_features:
-        raise ValueError(f"X has {matrix.shape[1]} features, the model was fitted on {n_features}")
-    return sparse.csr_array(matrix)
+def flat(rows: Rows) -> sparse.csr_array:
+    """Return checked rows as float64 (n_rows, n_features)."""
+    rows = rows.to_csr() if isinstance(rows, Design) else rows
+    return sparse.csr_array(rows, dtype=np.float64)
 
 
-def check_design(X: object, fitted: Blocks | None = None) -> Design:
-    """Return X if it is a Design; ValueError unless it has the blocks `fitted`, where given."""
-    if not isinstance(X, Design):
-        raise TypeError(
-            "X must be a fm.design.Design, which names its categorical blocks, "
-            f"got {type(X).__name__}"
-        )
-    if X.numeric:
-        raise ValueError(f"numeric block {X.numeric[0].name!r}: this model takes fields alone")
-    if fitted is not None and blocks_of(X) != fitted:
-        raise ValueError(
-            f"X has the blocks (name, levels, side features) {blocks_of(X)}, "
-            f"the model was fitted on {fitted}"
-        )
-    return X
-
-
-def check_target(X: Design | sparse.csr_array, y: ArrayLike) -> NDArray[np.float64]:
+def numbers(y: ArrayLike, X: Rows) -> NDArray[np.float64]:
     """Return y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
-    target = column_or_1d(check_array(y, ensure_2d=False, dtype=np.float64, input_name="y"))
-    check_consistent_length(X, target)
-    return target
-
-
-def blocks_of(X: Design) -> Blocks:
-    """Return what `predict` must be given again."""
-    return [(block.name, block.n_levels, block.n_side_features) for block in X]
+    return as_numbers(check_target(y, X))
 
 
 def group_sizes(X: Design) -> list[int]:

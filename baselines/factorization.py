@@ -24,10 +24,8 @@ from baselines.estimator import (
     Machine,
     RandomState,
     Regressor,
-    blocks_of,
-    check_design,
-    check_target,
     n_seen_features,
+    numbers,
 )
 from fm.design import Design
 from fm.validation import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -66,7 +64,6 @@ class Factorization(Regressor, ABC):
     refit_params_ : hyperparameters with which to fit train and validation rows together.
     history_ : `train_mse`, `validation_mse` if validation rows were given, `seconds` (cumulative,
         without evaluation); each (sweeps,).
-    n_seen_levels_ : levels, of both blocks, with a training row.
     """
 
     k: PositiveInt
@@ -88,11 +85,11 @@ class Factorization(Regressor, ABC):
         self.check_params()
         if self.early_stopping is not None and validation is None:
             raise ValueError(f"early_stopping={self.early_stopping} needs validation=(X, y) in fit")
-        self.blocks_ = blocks_of(check_two_blocks(X))
-        parts = {"train_mse": (X, y)}
+        X = check_two_blocks(self._checked(X, reset=True))
+        rows = {"train_mse": (X, numbers(y, X))}
         if validation is not None:
-            parts["validation_mse"] = validation
-        rows = {name: (self._checked(A), check_target(A, b)) for name, (A, b) in parts.items()}
+            A = self._checked(validation[0])
+            rows["validation_mse"] = A, numbers(validation[1], A)
         self.n_seen_levels_ = sum(map(n_seen_features, X))
 
         history: dict[str, list[float]] = {name: [] for name in (*rows, "seconds")}
@@ -133,17 +130,16 @@ class MatrixFactorization(Factorization):
         y(u, i) = w0 + b_u + b_i + <p_u, q_i>
         minimize  sum (y - y(u, i))^2 + l2_w (|b_users|^2 + |b_items|^2) + l2 (|P|^2 + |Q|^2)
 
-    over observed cells, by alternating ridge regressions (Zhou et al., "Large-scale Parallel
-    Collaborative Filtering for the Netflix Prize", AAIM 2008, here with the biases in the
-    regression and a penalty that doesn't grow with a level's ratings): given the items, each user's
-    theta_u = (b_u, p_u) is a ridge regression of y - w0 - b_i on h_i = (1, q_i),
+    by alternating ridge regressions (Zhou et al., "Large-scale Parallel Collaborative Filtering for
+    the Netflix Prize", AAIM 2008, here with the biases in the regression and a penalty that doesn't
+    grow with a level's ratings): given the items, each user's theta_u = (b_u, p_u) is a ridge
+    regression of y - w0 - b_i on h_i = (1, q_i),
 
         (sum_i h_i h_i' + diag(l2_w, l2, ..., l2)) theta_u = sum_i (y_ui - w0 - b_i) h_i,
 
-    then the items in the same way given the users, then w0 = mean residual. Each is an exact
-    minimization, so the objective never rises. The left sides of all users at once are one product
-    of the sparse matrix of rating counts (users x items) with the items' outer products. A sweep
-    costs O(n_ratings k^2 + (n_users + n_items) k^3).
+    then the items in the same way given the users, then w0 = mean residual. The left sides of all
+    users at once are one product of the sparse matrix of rating counts (users x items) with the
+    items' outer products. A sweep costs O(n_ratings k^2 + (n_users + n_items) k^3).
 
     This is a factorization machine for two one-hot blocks, written without one: the two must agree.
     A level without a training row has bias and factors 0. `factors_` holds b and p side by side:
@@ -190,10 +186,7 @@ def _regress(
     w0: float,
     penalty: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Solve for theta (n, k + 1) of one side given the other side's `others` (m, k + 1).
-
-    `counts` and `sums` are (n, m); the last row of theta is 0.
-    """
+    """Solve for theta (n, k + 1) of one side, the last 0, given the other side's (m, k + 1)."""
     h = others.copy()
     h[:, 0] = 1
     i, j = np.triu_indices(len(penalty))
@@ -214,14 +207,13 @@ class NonNegativeMatrixFactorization(Factorization):
 
         y(u, i) = <p_u, q_i>,     minimize  sum (y - y(u, i))^2 + l2 (|P|^2 + |Q|^2),  P, Q >= 0
 
-    over observed cells, by Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS
-    2000, eq. 4, with the penalty's gradient in the denominator:
+    by Lee and Seung, "Algorithms for Non-negative Matrix Factorization", NIPS 2000, eq. 4, with the
+    penalty's gradient in the denominator:
 
         p_uf <- p_uf (sum_i y_ui q_if) / (sum_i y(u, i) q_if + l2 p_uf),     then Q in the same way.
 
-    It multiplies, so nothing turns negative, and it minimizes an upper bound that touches the
-    objective at the present P (their lemma 2, to which the penalty adds a term that is its own
-    bound), so that the objective never rises. Cost of a sweep: O(n_ratings k).
+    It minimizes an upper bound that touches the objective at the present P (their lemma 2, to which
+    the penalty adds a term that is its own bound). Cost of a sweep: O(n_ratings k).
 
     Training rows must have y >= 0; one with an unknown level (-1) teaches nothing. A level without
     information gets the average factors of the training rows, so that an unknown user is predicted
@@ -267,18 +259,12 @@ class NonNegativeMatrixFactorization(Factorization):
 def _scaled(
     factors: NDArray[np.float64], up: NDArray[np.float64], down: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return factors * up / down, and 0 where down is 0.
-
-    There the factors or all that they multiply are 0 as well.
-    """
+    """Return factors * up / down; where down is 0, the factors or all they multiply are 0 too."""
     return np.divide(factors * up, down, out=np.zeros_like(factors), where=down > 0)
 
 
 def _completed(factors: NDArray[np.float64], n_rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Append a row for the unknown level.
-
-    Levels without rows, and the unknown one, get the average factors over all rows.
-    """
+    """Give levels without rows, and the unknown one after them, the average factors of all rows."""
     average = n_rows @ factors / n_rows.sum()
     return np.vstack([np.where(n_rows[:, np.newaxis] > 0, factors, average), average])
 
@@ -292,11 +278,10 @@ def _ratings(X: Design, y: NDArray[np.float64]) -> Ratings:
 
 def check_two_blocks(X: Design) -> Design:
     """Return X if it has two blocks without side features; ValueError for any other Design."""
-    blocks = check_design(X).blocks
-    if len(blocks) != 2 or any(block.linear or block.side_features is not None for block in blocks):
+    if len(X.blocks) != 2 or any(b.linear or b.side_features is not None for b in X):
         given = ", ".join(
             b.name + " (linear)" * b.linear + " with side features" * (b.side_features is not None)
-            for b in blocks
+            for b in X
         )
         raise ValueError(
             f"a matrix factorization needs X with two blocks and without side features, got {given}"

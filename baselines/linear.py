@@ -18,7 +18,7 @@ row)^2 / 2. The columns of linear blocks are in no pair.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,9 +27,9 @@ from scipy.sparse.linalg import LinearOperator, cg
 from sklearn.base import RegressorMixin
 from sklearn.preprocessing import PolynomialFeatures
 
-from baselines.estimator import Estimator, Machine, as_csr, check_target
+from baselines.estimator import Estimator, Machine, flat, numbers
 from fm.design import Design
-from fm.validation import NonNegativeFloat
+from fm.validation import NonNegativeFloat, check_X
 
 MAX_PRODUCTS = 50_000_000
 """Products of two features, over all rows, up to which they are held in memory: some gigabytes."""
@@ -52,21 +52,22 @@ class RidgeRegression(RegressorMixin, Estimator):
 
     l2: NonNegativeFloat = 4.0
 
-    def fit(self, X: Design | ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: ArrayLike) -> Self:
         """Fit to X, a Design or matrix (n_rows, n_features).
 
         ValueError for NaN, lengths that differ, or too many products.
         """
         self.check_params()
-        matrix = as_csr(X)
-        self._fit(matrix, check_target(matrix, y), getattr(X, "n_interacting", matrix.shape[1]))
+        rows = check_X(self, X, reset=True)
+        self.n_paired_ = rows.n_interacting if isinstance(rows, Design) else rows.shape[1]
+        self._fit(flat(rows), numbers(y, rows))
         return self
 
-    def predict(self, X: Design | ArrayLike) -> NDArray[np.float64]:
+    def predict(self, X: Any) -> NDArray[np.float64]:
         """(n_rows,). ValueError unless X has as many columns as in `fit`."""
-        return self._predict(as_csr(X, n_features=len(self.coef_)))
+        return self._predict(flat(check_X(self, X)))
 
-    def _fit(self, X: sparse.csr_array, y: NDArray[np.float64], n_paired: int) -> None:
+    def _fit(self, X: sparse.csr_array, y: NDArray[np.float64]) -> None:
         self.coef_, self.intercept_ = solve_ridge(X, y, np.full(X.shape[1], float(self.l2)))
         self.n_parameters_ = np.count_nonzero(self.coef_) + 1
 
@@ -94,10 +95,9 @@ class QuadraticRegression(RidgeRegression):
 
     l2_pairs: NonNegativeFloat | None = None
 
-    def _fit(self, X: sparse.csr_array, y: NDArray[np.float64], n_paired: int) -> None:
+    def _fit(self, X: sparse.csr_array, y: NDArray[np.float64]) -> None:
         n_features = X.shape[1]
-        self.n_paired_ = n_paired
-        products = pair_products(X[:, :n_paired])
+        products = pair_products(X[:, : self.n_paired_])
         self.pairs_ = np.unique(products.indices)
         l2_pairs = self.l2 if self.l2_pairs is None else self.l2_pairs
         penalty = np.repeat([float(self.l2), float(l2_pairs)], [n_features, len(self.pairs_)])

@@ -31,8 +31,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from baselines.estimator import BinaryClassifier, RandomState, Regressor, n_seen_features
-from baselines.external import LOG_SHOWN, read_predictions, run_program, write_rows
-from baselines.row_text import namespaces, vw_lines
+from baselines.external import (
+    LOG_SHOWN,
+    namespaces,
+    read_predictions,
+    run_program,
+    vw_lines,
+    write_rows,
+)
 from fm.design import Design
 from fm.validation import PositiveInt, check_integer
 

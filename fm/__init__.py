@@ -7,10 +7,9 @@ Estimators `FMRegressor`, `FMClassifier`, `FMOrdinal`, `FMRanker`; rows as any m
 DataFrame, or as a `Design` of `Block`s and `NumericBlock`s.
 """
 
-from fm.classifier import FMClassifier
+from fm.classifier import FMClassifier, FMOrdinal
 from fm.design import UNKNOWN, Block, Design, NumericBlock
 from fm.io import load, save
-from fm.ordinal import FMOrdinal
 from fm.posterior import effective_sample_size, r_hat
 from fm.ranker import FMRanker
 from fm.recommendation import predict_pairs, recommend, similar

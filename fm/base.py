@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fm.als import als
 from fm.arrays import AnyArray, FloatArray, IndexArray, mapping
@@ -18,9 +18,9 @@ from fm.chain import GibbsState
 from fm.design import Design
 from fm.features import default_n_iter
 from fm.gibbs import GibbsFit, gibbs
-from fm.model import Coefficients, Machine, Matrix, predict
-from fm.monitor import Curve, Monitor, Progress, in_a_row
-from fm.posterior import Draw, Draws, RunningMean, r_hats
+from fm.model import Coefficients, Draw, Machine, Matrix, predict
+from fm.monitor import Curve, Monitor, in_a_row
+from fm.posterior import Draws, RunningMean, r_hats
 from fm.rows import design_or_csr
 from fm.sgd import sgd
 from fm.validation import (
@@ -34,11 +34,11 @@ from fm.validation import (
     check_noise_by,
     check_target,
     check_use,
-    check_weight,
     check_X,
     resolve_hyperparameters,
 )
 
+Levels = IndexArray | None  # of the field by which noise differs
 Rows = tuple[Matrix, AnyArray]  # X and encoded y, checked
 Fit = tuple[int, Coefficients | Draws, Any, dict[str, FloatArray]]  # n_iter_, machine_, state_, ...
 
@@ -52,7 +52,7 @@ class FactorizationMachine(BaseEstimator):
     solver, _solvers : the solver, and names of those there are.
     _likelihood, _point_loss : what Gibbs sampling, and the other solvers, are to fit.
     _learn_classes(labels), _encode(y) : y as a solver takes it.
-    _expectation(f, machine, noise_levels) : the expectation of the encoded y, given f(x).
+    _expectation(f, machine, levels) : the expectation of the encoded y, where that is not f(x).
     _loss(y, expectation), _loss_name : the loss in `history_`, and its name.
     _value(expectation) : a number for each row, if the expectation is more than that.
     """
@@ -131,8 +131,7 @@ class FactorizationMachine(BaseEstimator):
     @property
     def coefficients_(self) -> Coefficients:
         """w0, w and V; for draws, of the machine with S k factors that predicts their mean."""
-        machine = self._machine()
-        return machine.averaged() if isinstance(machine, Draws) else machine
+        return self._machine().averaged()
 
     @property
     def draws_(self) -> Draws:
@@ -193,9 +192,10 @@ class FactorizationMachine(BaseEstimator):
             settings["n_iter"] = default_n_iter(X)
         if "groups" in settings:
             settings["groups"] = check_groups(settings["groups"], given, X)
-        weight = self._weight(y, check_weight(sample_weight, X))
+        weight = self._weight(X, y, sample_weight)
         check_noise_by(settings.get("noise_by"), X, weight, self._likelihood)
-        self._solve(rows, weight, self._validation_rows(validation), settings, warm)
+        held_out = None if validation is None else self._rows(*validation)
+        self._solve(rows, weight, held_out, settings, warm)
         self._resumes: dict[str, Any] = resumes
         return self
 
@@ -215,38 +215,36 @@ class FactorizationMachine(BaseEstimator):
             patience,
             tol,
             None if self.callback is None else self._call_back,
-            Progress(settings["n_iter"] * settings.get("n_chains", 1)) if self.verbose else None,
+            settings["n_iter"] * settings.get("n_chains", 1) if self.verbose else None,
         )
         self.history_: dict[str, Any] = monitor.history  # for a callback to read
         solve = {"sgd": self._sgd, "als": self._als, "gibbs": self._gibbs}[self.solver]
-        with monitor:
-            n_iter, machine, state, history = solve(
-                *rows,
-                sample_weight=weight,
-                k=self.k,
-                init_std=self.init_std,
-                start=self.state_ if warm else None,
-                rng=np.random.default_rng(self.random_state),
-                callback=monitor,
-                dtype=self.dtype,
-                **settings,
-            )
-        self.n_iter_: int = n_iter
-        self.machine_: Coefficients | Draws = machine
-        self.state_: Any = state
+        fit = solve(
+            *rows,
+            sample_weight=weight,
+            k=self.k,
+            init_std=self.init_std,
+            start=getattr(self, "state_", None) if warm else None,
+            rng=np.random.default_rng(self.random_state),
+            callback=monitor,
+            dtype=self.dtype,
+            **settings,
+        )
+        self.n_iter_, self.machine_, self.state_, history = fit
         self.history_ = history | {name: np.array(x) for name, x in monitor.history.items()}
         if patience is not None:
             _, self.n_iter_, self.machine_ = monitor.best
 
-    def _validation_rows(self, validation: tuple[Any, ArrayLike] | None) -> Rows | None:
-        if validation is None:
-            return None
-        X = check_X(self, validation[0])
-        return X, self._encode(check_target(validation[1], X))
+    def _rows(self, X: Any, y: ArrayLike) -> Rows:
+        """Return rows as those of `fit`, checked."""
+        X = check_X(self, X)
+        return X, self._encode(check_target(y, X))
 
-    def _weight(self, y: AnyArray, weight: FloatArray | None) -> FloatArray | None:
-        """Return the rows' weights, those of their classes included."""
-        return weight
+    def _weight(self, X: Matrix, y: AnyArray, weight: ArrayLike | None) -> FloatArray | None:
+        """Return the rows' weights, finite and not negative, those of their classes included."""
+        if weight is None:
+            return None
+        return _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
 
     def _sgd(self, X: Matrix, y: FloatArray, **settings: Any) -> Fit:
         fit = sgd(X, y, loss=self._point_loss, **settings)
@@ -295,13 +293,8 @@ class FactorizationMachine(BaseEstimator):
             return lambda _, machine: self._loss(y, response(predict(X, machine), machine))
 
         def average(X: Matrix, y: AnyArray) -> Curve:
-            burn_in, thin = settings["burn_in"], settings["thin"]
-            mean = RunningMean(
-                X,
-                self._response(X),
-                keeps=lambda sweep: sweep > burn_in and (sweep - burn_in) % thin == 0,
-                earlier=self.draws_ if warm else None,
-            )
+            kept = settings["burn_in"], settings["thin"]
+            mean = RunningMean(X, self._response(X), *kept, self.draws_ if warm else None)
             return lambda sweep, draw: self._loss(y, mean(sweep, draw))
 
         curves = {f"train_{self._loss_name}": current(*training)} if self.solver == "sgd" else {}
@@ -318,8 +311,8 @@ class FactorizationMachine(BaseEstimator):
         return self.callback(epoch, self)
 
     def predict(self, X: Any) -> AnyArray:
-        """Predict y of each row of X."""
-        raise NotImplementedError
+        """Return f(x) of each row, (n_rows,)."""
+        return self._expect(X)
 
     def _expect(self, X: Any) -> FloatArray:
         """Return the expectation of the encoded y in each row."""
@@ -327,27 +320,23 @@ class FactorizationMachine(BaseEstimator):
         return self._expect_rows(check_X(self, X))
 
     def _expect_rows(self, rows: Matrix) -> FloatArray:
-        machine, response = self.machine_, self._response(rows)
-        if isinstance(machine, Draws):
-            return machine.mean(rows, response)
-        return response(predict(rows, machine), machine)
+        return self.machine_.mean(rows, self._response(rows))
 
     def _response(self, rows: Matrix) -> Callable[[FloatArray, Machine], FloatArray]:
         """Return what makes an expectation of f(x) of these rows."""
-        return partial(self._expectation, noise_levels=self._noise_levels(rows))
+        return partial(self._expectation, levels=self._noise_levels(rows))
 
-    def _noise_levels(self, rows: Matrix) -> IndexArray | None:
+    def _noise_levels(self, rows: Matrix) -> Levels:
         """Return the levels (n_rows,) of the field by which noise differs, if there is one."""
         name = getattr(self, "noise_by", None) if self.solver == "gibbs" else None
         return rows.block(name).levels if name and isinstance(rows, Design) else None
 
     def _encode(self, y: AnyArray) -> AnyArray:
-        raise NotImplementedError
+        return y
 
-    def _expectation(
-        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
-    ) -> FloatArray:
-        raise NotImplementedError
+    def _expectation(self, f: FloatArray, machine: Machine, levels: Levels) -> FloatArray:
+        """Return the expectation of the encoded y, given f(x) and the levels its noise is of."""
+        return f
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         raise NotImplementedError

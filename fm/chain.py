@@ -14,9 +14,8 @@ from fm.arrays import BoolArray, FloatArray, IndexArray, Map
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.likelihoods import Gaussian, LevelNoise, OrderedProbit, Probit
-from fm.model import Coefficients, predict
+from fm.model import Coefficients, Draw, predict
 from fm.moves import Shears, scale_everything, scale_group
-from fm.posterior import Draw
 from fm.priors import Group, Prior, SideGroup
 from fm.row_kernel import RowKernel
 from fm.rows import checksum, digest, rows_of

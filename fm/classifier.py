@@ -1,4 +1,4 @@
-"""Factorization machine for classes."""
+"""Factorization machines for classes, and for ordered classes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, ndtr, ndtri
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.metrics import r2_score
+from sklearn.utils import ClassifierTags
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from fm.arrays import AnyArray, FloatArray, IndexArray
-from fm.base import Rows
-from fm.model import Coefficients, Machine, Matrix
-from fm.posterior import Draw, Draws
+from fm.arrays import AnyArray, FloatArray
+from fm.base import FactorizationMachine, Fit, Levels, Rows
+from fm.model import Coefficients, Draw, Machine, Matrix
+from fm.posterior import Draws
 from fm.regressor import ManySolvers, for_gradient_descent
-from fm.validation import class_numbers
+from fm.validation import FieldName, as_numbers, check_target, class_numbers
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
 """Bounds of the probabilities that have a finite logarithm and a finite inverse of Phi."""
@@ -138,7 +140,8 @@ class FMClassifier(ClassifierMixin, ManySolvers):
         machine.classes_ = np.array([False, True])
         return machine
 
-    def _weight(self, y: AnyArray, weight: FloatArray | None) -> FloatArray | None:
+    def _weight(self, X: Matrix, y: AnyArray, weight: ArrayLike | None) -> FloatArray | None:
+        weight = super()._weight(X, y, weight)
         if self.class_weight is None:
             return weight
         of_class = compute_sample_weight(self.class_weight, y)
@@ -181,11 +184,119 @@ class FMClassifier(ClassifierMixin, ManySolvers):
     def _encode(self, y: AnyArray) -> FloatArray:
         return class_numbers(y, self.classes_).astype(np.float64)
 
-    def _expectation(
-        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
-    ) -> FloatArray:
+    def _expectation(self, f: FloatArray, machine: Machine, levels: Levels) -> FloatArray:
         return ndtr(f) if isinstance(machine, Draw) else expit(f)
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         p = np.clip(expectation, *OPEN_UNIT_INTERVAL)
         return float(-np.mean(y * np.log(p) + (1 - y) * np.log1p(-p)))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class FMOrdinal(RegressorMixin, FactorizationMachine):
+    """Factorization machine for ordered classes, such as ratings, by ordered probit and Gibbs.
+
+    P(y = c) = Phi(cut_c - f(x)) - Phi(cut_{c-1} - f(x)), cut points sampled along with f; with
+    `noise_by` Phi is of the difference over the noise's standard deviation.
+    Parameters and attributes are those of `FMRegressor` with `solver="gibbs"`, and those below.
+
+    Parameters
+    ----------
+    classes : (n_classes,) array, optional
+        The labels, ascending, where they are not numbers and y is no ordered categorical.
+    noise_by : str, optional
+        A field of X whose levels have a noise precision each, as of `FMRegressor`: users of high
+        precision have probabilities closer to 0 and 1.
+
+    Attributes
+    ----------
+    classes_ : (n_classes,)
+        The labels that occur, ascending.
+
+    Examples
+    --------
+    >>> from fm import FMOrdinal
+    >>> X, y = [[0.0], [1.0], [2.0]] * 5, ["low", "medium", "high"] * 5
+    >>> model = FMOrdinal(k=0, n_iter=20, classes=["low", "medium", "high"], random_state=0)
+    >>> model.fit(X, y).predict_proba(X).shape
+    (15, 3)
+    """
+
+    classes: ArrayLike | None = None
+    noise_by: FieldName | None = None
+
+    _likelihood = "ordered"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags()
+        return tags
+
+    def predict(self, X: Any) -> AnyArray:
+        """Return the expectation of y, or where classes are not numbers the median class."""
+        p = self._expect(X)
+        if self._has_numbers():
+            return self._value(p)
+        return self.classes_[np.argmax(p.cumsum(axis=1) >= 0.5, axis=1)]
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Return probabilities (n_rows, n_classes), columns in the order of `classes_`."""
+        return self._expect(X)
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return R^2 of the expected y; classes that are not numbers count as 0, 1, 2, ..."""
+        p = self._expect(X)
+        y = self._values()[self._encode(check_target(y, p))]
+        return float(r2_score(y, self._value(p), sample_weight=sample_weight))
+
+    def _has_numbers(self) -> bool:
+        return self.classes_.dtype.kind == "f"
+
+    def _values(self) -> FloatArray:
+        """Return the number that each class stands for."""
+        return self.classes_ if self._has_numbers() else np.arange(len(self.classes_), dtype=float)
+
+    def _gibbs(self, X: Matrix, y: AnyArray, **settings: Any) -> Fit:
+        weight = settings["sample_weight"]
+        empty = np.bincount(y, weight, minlength=len(self.classes_)) == 0
+        if weight is not None and empty.any():
+            raise ValueError(
+                f"all rows of class {self.classes_[empty][0]} have sample_weight 0, which leaves "
+                "its cut points undetermined: leave these rows out"
+            )
+        return super()._gibbs(X, y, **settings)
+
+    def _learn_classes(self, labels: Any, given_type: Any) -> None:
+        order = self.classes
+        if order is None and getattr(given_type, "ordered", False):
+            order = given_type.categories
+        if order is None:
+            try:
+                self.classes_ = np.unique(as_numbers(labels))
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}. Labels that are not numbers have no order: give it by "
+                    "classes=[...], or y as an ordered categorical"
+                ) from None
+            return
+        classes = np.asarray(order)
+        classes = as_numbers(classes) if classes.dtype.kind in "biuf" else classes.astype(np.str_)
+        self.classes_ = classes
+        self.classes_ = classes[np.unique(self._encode(np.asarray(labels)))]
+
+    def _encode(self, y: AnyArray) -> AnyArray:
+        y = as_numbers(y) if self._has_numbers() else y.astype(np.str_)
+        return class_numbers(y, self.classes_)
+
+    def _expectation(self, f: FloatArray, machine: Machine, levels: Levels) -> FloatArray:
+        assert isinstance(machine, Draw)
+        distance = machine.cut_points - f[:, None]
+        if levels is not None:
+            distance *= np.sqrt(machine.precision(levels))[:, None]
+        return np.diff(ndtr(distance), prepend=0, append=1)
+
+    def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
+        return float(np.mean((self._values()[y] - self._value(expectation)) ** 2))
+
+    def _value(self, expectation: FloatArray) -> FloatArray:
+        return expectation @ self._values()

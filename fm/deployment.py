@@ -30,7 +30,7 @@ from fm.io import load as load_estimator
 from fm.io import save as save_estimator
 from fm.model import Coefficients, Matrix
 from fm.regressor import FMRegressor
-from fm.tables import bag_matrix, level_numbers
+from fm.tables import as_numbers_or_nan, bag_matrix, level_numbers
 from fm.validation import check_X
 
 MODEL, BLOCKS = "model.npz", "blocks.npz"
@@ -53,11 +53,14 @@ class Source:
 
     def levels(self, labels: AnyArray, values: ArrayLike) -> IndexArray:
         """Return the level of each value, `UNKNOWN` for what has none."""
+        if self.edges is None and labels.dtype.kind in "OU":  # a missing value is "", if a level
+            given = np.asarray(values, dtype=object)
+            return level_numbers(labels, ["" if v is None or v != v else str(v) for v in given])
         if self.edges is None:
-            if labels.dtype.kind in "OU":  # a missing value is "", where that is a level
-                given = np.asarray(values, dtype=object)
-                values = ["" if v is None or v != v else str(v) for v in given]
-            return level_numbers(labels, values, self.unit, self.period)
+            values = as_numbers_or_nan(np.asarray(values))
+            with np.errstate(invalid="ignore"):
+                values = values // self.unit if self.unit != 1 else values
+                return level_numbers(labels, values % self.period if self.period else values)
         numbers = np.asarray(values, dtype=np.float64)
         n_bins = len(self.edges) + 1
         missing = n_bins if len(labels) > n_bins else UNKNOWN
@@ -171,17 +174,12 @@ def _levels(
 def save(served: Served, folder: str | os.PathLike[str]) -> None:
     """Write `served` to `folder`, which exists."""
     save_estimator(served.model, Path(folder, MODEL))
-    blocks = [
-        {
-            "name": block.name,
-            "linear": block.linear,
-            "labels": _labels(block),
-            "sources": list(map(vars, sources)),
-            "side": _parts(block.side_features),
-        }
-        for block, sources in zip(served.blocks, served.sources, strict=True)
-    ]
-    tree = {"blocks": blocks, "columns": list(map(vars, served.columns))}
+    bare = {"levels": np.array([UNKNOWN]), "side_feature_names": None}
+    tree = {
+        "blocks": [vars(block) | bare | {"labels": _labels(block)} for block in served.blocks],
+        "sources": [list(map(vars, sources)) for sources in served.sources],
+        "columns": list(map(vars, served.columns)),
+    }
     write_arrays(Path(folder, BLOCKS), tree)
 
 
@@ -196,12 +194,11 @@ def load(folder: str | os.PathLike[str]) -> Served:
     path = Path(folder, BLOCKS)
     model, tree = load_estimator(Path(folder, MODEL)), read_arrays(path)
     try:
-        described = _in_order(tree["blocks"])
         served = Served(
             model,
-            [_block(of) for of in described],
-            [[Source(**_values(of)) for of in _in_order(each["sources"])] for each in described],
-            [Columns(**_values(of)) for of in _in_order(tree.get("columns", {}))],
+            [Block(**of) for of in _parts(tree["blocks"])],
+            [[Source(**of) for of in _parts(each)] for each in _parts(tree["sources"])],
+            [Columns(**of) for of in _parts(tree.get("columns", {}))],
         )
         check_X(model, served.unknown_row())
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -209,32 +206,21 @@ def load(folder: str | os.PathLike[str]) -> Served:
     return served
 
 
-def _parts(matrix: sparse.csr_array | None) -> dict[str, AnyArray] | None:
-    if matrix is None:
-        return None
-    parts = {name: getattr(matrix, name) for name in ("data", "indices", "indptr")}
-    return parts | {"shape": np.array(matrix.shape)}
+def _parts(numbered: Tree) -> list[Tree]:
+    """Return the parts of a list, in the order of their numbers, with what was no array in them."""
+    parts = [numbered[str(number)] for number in range(len(numbered))]
+    return [{name: _as_given(value) for name, value in part.items()} for part in parts]
 
 
-def _block(described: Tree) -> Block:
-    side = None
-    if "side" in described:
-        data, indices, indptr, shape = described["side"].values()
-        side = sparse.csr_array((data, indices, indptr), shape=tuple(shape))
-        side.check_format()
-    labels, row = described["labels"], np.array([UNKNOWN])
-    linear = bool(described["linear"])
-    return Block(described["name"].item(), row, len(labels), side, labels=labels, linear=linear)
-
-
-def _in_order(numbered: Tree) -> list[Tree]:
-    """Return the parts of a list in the order of their numbers."""
-    return [numbered[str(number)] for number in range(len(numbered))]
-
-
-def _values(arrays: Tree) -> Tree:
-    """Return arrays without axes as what they hold."""
-    return {name: a if a.ndim else a.item() for name, a in arrays.items()}
+def _as_given(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value if value.ndim else value.item()
+    if "indptr" not in value:
+        return value
+    *parts, shape = (value[name] for name in ("data", "indices", "indptr", "shape"))
+    matrix = sparse.csr_array(tuple(parts), shape=tuple(shape))
+    matrix.check_format()
+    return matrix
 
 
 _load_pyfunc = load

@@ -13,7 +13,7 @@ that has some is fitted as its matrix is, each block having a prior of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -73,22 +73,11 @@ class Block:
         object.__setattr__(self, "levels", levels)
         if self.side_features is not None:
             side = sparse.csr_array(self.side_features, dtype=np.float64)
-            if side.shape[0] != self.n_levels:
-                raise ValueError(
-                    f"block {self.name!r}: side_features has {side.shape[0]} rows for "
-                    f"{self.n_levels} levels"
-                )
             object.__setattr__(self, "side_features", side)
-        if self.labels is not None and len(self.labels) != self.n_levels:
-            raise ValueError(
-                f"block {self.name!r}: {len(self.labels)} labels for {self.n_levels} levels"
-            )
+            _check_length(self.name, "rows of side_features", range(side.shape[0]), self.n_levels)
+        _check_length(self.name, "labels", self.labels, self.n_levels)
         names = self.side_feature_names
-        if names is not None and len(names) != self.n_side_features:
-            raise ValueError(
-                f"block {self.name!r}: {len(names)} side_feature_names for "
-                f"{self.n_side_features} side features"
-            )
+        _check_length(self.name, "side_feature_names", names, self.n_side_features)
 
     @property
     def n_side_features(self) -> int:
@@ -106,15 +95,19 @@ class Block:
         side = self.side_feature_names or range(self.n_side_features)
         return [f"{self.name}={label}" for label in labels] + [f"{self.name}.{s}" for s in side]
 
-    def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
-        """Return (n_rows, n_features): one-hot levels, then the level's side features."""
+    def one_hot(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
+        """Return (n_rows, n_levels) with a 1 for each row's level."""
         known = self.levels >= 0
         index = sparse.get_index_dtype(maxval=max(len(self.levels), self.n_features))
         indptr = np.concatenate(([0], np.cumsum(known)), dtype=index)
-        one_hot = sparse.csr_array(
+        return sparse.csr_array(
             (np.ones(indptr[-1], dtype=dtype), self.levels[known].astype(index), indptr),
             shape=(len(self.levels), self.n_levels),
         )
+
+    def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
+        """Return (n_rows, n_features): one-hot levels, then the level's side features."""
+        one_hot = self.one_hot(dtype)
         if self.side_features is None:
             return one_hot
         return sparse.hstack([one_hot, one_hot @ self.side_features.astype(dtype)], format="csr")
@@ -143,10 +136,7 @@ class NumericBlock:
         if not sparse.issparse(values) and np.ndim(values) == 1:
             values = np.reshape(values, (-1, 1))
         values = sparse.csr_array(values, dtype=np.float64)
-        if self.labels is not None and len(self.labels) != values.shape[1]:
-            raise ValueError(
-                f"block {self.name!r}: {len(self.labels)} labels for {values.shape[1]} columns"
-            )
+        _check_length(self.name, "labels", self.labels, values.shape[1])
         object.__setattr__(self, "values", values)
 
     @property
@@ -162,25 +152,25 @@ class NumericBlock:
         return [f"{self.name}={label}" for label in labels]
 
 
+def _check_length(name: str, what: str, values: Sized | None, n: int) -> None:
+    if values is not None and len(values) != n:
+        raise ValueError(f"block {name!r}: {len(values)} {what}, expected {n}")
+
+
 def _whole_numbers(name: str, levels: ArrayLike) -> IndexArray:
     """Return levels as integers, none of them rounded or wrapped."""
     given = np.asarray(levels)
     if given.dtype == np.intp or given.size == 0:
         return np.ascontiguousarray(given, dtype=np.intp)
-    if given.dtype.kind not in "iuf":
-        raise ValueError(
-            f"block {name!r}: levels must be whole numbers, got {given.dtype}: number the labels "
-            "from 0, for example by numpy.unique(..., return_inverse=True)"
-        )
-    with np.errstate(invalid="ignore"):
-        whole = given.astype(np.intp)
-    wrong = whole != given
-    if wrong.any():
-        raise ValueError(
-            f"block {name!r}: levels must be whole numbers, got {given[wrong][0]} "
-            f"in row {np.argmax(wrong)}"
-        )
-    return np.ascontiguousarray(whole)
+    reason = f"{given.dtype}: number the labels from 0, for example by numpy.unique"
+    if given.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore"):
+            whole = given.astype(np.intp)
+        wrong = whole != given
+        if not wrong.any():
+            return np.ascontiguousarray(whole)
+        reason = f"{given[wrong][0]} in row {np.argmax(wrong)}"
+    raise ValueError(f"block {name!r}: levels must be whole numbers, got {reason}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,27 +207,25 @@ class Design:
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))
         object.__setattr__(self, "numeric", tuple(self.numeric))
-        lengths = {block.name: len(block.levels) for block in self.blocks}
-        lengths |= {block.name: block.values.shape[0] for block in self.numeric}
         if not self.blocks:
             raise ValueError("a design needs at least one block")
-        if len(lengths) < len(self.blocks) + len(self.numeric):
-            names = [b.name for b in self.blocks] + [b.name for b in self.numeric]
+        names = [block.name for block in self._every()]
+        rows = [len(block.levels) for block in self.blocks]
+        rows += [block.values.shape[0] for block in self.numeric]
+        if len(set(names)) < len(names):
             raise ValueError(f"block names must differ, got {names}")
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"blocks differ in their number of rows: {lengths}")
+        if len(set(rows)) > 1:
+            raise ValueError(f"blocks {names} differ in their number of rows: {rows}")
         if not self.interacting or self.interacting != self.blocks[: len(self.interacting)]:
+            given = ", ".join(block.name + " (linear)" * block.linear for block in self.blocks)
             raise ValueError(
                 "a design has one block that is not linear, or more, and then the linear ones; got "
-                + ", ".join(
-                    f"{block.name} (linear)" if block.linear else block.name
-                    for block in self.blocks
-                )
+                + given
             )
         if self.numeric and len(self.interacting) < len(self.blocks):
             raise ValueError("a design with numeric blocks has no linear blocks")
-        n_features = sum(self._sizes())
-        object.__setattr__(self, "shape", (len(self.blocks[0].levels), n_features))
+        n_features = sum(block.n_features for block in self._every())
+        object.__setattr__(self, "shape", (rows[0], n_features))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -270,18 +258,15 @@ class Design:
 
     def feature_names(self) -> list[str]:
         """Return the names of all columns, as `Block.feature_names` forms them."""
-        fields = [name for block in self.blocks for name in block.feature_names()]
-        return fields + [name for block in self.numeric for name in block.feature_names()]
+        return [name for block in self._every() for name in block.feature_names()]
 
     def block_numbers(self) -> IndexArray:
         """Return the number of each feature's block, (n_features,)."""
-        sizes = self._sizes()
+        sizes = [block.n_features for block in self._every()]
         return np.repeat(np.arange(len(sizes)), sizes)
 
-    def _sizes(self) -> list[int]:
-        """Return the number of features of each block."""
-        fields = [block.n_features for block in self.blocks]
-        return fields + [block.n_features for block in self.numeric]
+    def _every(self) -> tuple[Block | NumericBlock, ...]:
+        return (*self.blocks, *self.numeric)
 
     def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
         """Return the flat (n_rows, n_features) matrix: the blocks' columns side by side."""

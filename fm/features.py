@@ -50,9 +50,13 @@ def features(X: Matrix, dtype: DTypeLike) -> MatrixFeatures | OneHotFeatures:
         for b, block in enumerate(X):
             np.add(block.levels, starts[b], out=columns[:, b], casting="unsafe")
         return OneHotFeatures(columns, starts)
-    one_hot = (replace(block, side_features=None, side_feature_names=None) for block in X)
     levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
-    return MatrixFeatures.of(Design(tuple(one_hot)).to_csr(dtype), levels)
+    return MatrixFeatures.of(one_hot(X, dtype), levels)
+
+
+def one_hot(X: Design, dtype: DTypeLike) -> sparse.csr_array:
+    """Return the columns of the levels of all blocks side by side, (n_rows, n_levels)."""
+    return sparse.hstack([block.one_hot(dtype) for block in X], format="csr")
 
 
 @dataclass(frozen=True)

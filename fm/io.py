@@ -20,13 +20,13 @@ from uuid import uuid4
 
 import numpy as np
 from numpy.lib import format as npy
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from fm.arrays import AnyArray
 from fm.base import FactorizationMachine
-from fm.classifier import FMClassifier
+from fm.classifier import FMClassifier, FMOrdinal
 from fm.model import Coefficients
-from fm.ordinal import FMOrdinal
 from fm.posterior import Draws
 from fm.ranker import FMRanker
 from fm.regressor import FMRegressor
@@ -125,7 +125,9 @@ def write_arrays(path: str | os.PathLike[str], tree: Mapping[str, Any]) -> None:
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, AnyArray]:
     arrays: dict[str, AnyArray] = {}
     for name, value in tree.items():
-        if isinstance(value, list):
+        if sparse.issparse(value):
+            value = {part: getattr(value, part) for part in ("data", "indices", "indptr", "shape")}
+        elif isinstance(value, list):
             value = {str(number): part for number, part in enumerate(value)}
         if isinstance(value, Mapping):
             arrays |= _flat(value, f"{prefix}{name}/")

@@ -24,14 +24,14 @@ block (Rendle, "Scaling Factorization Machines to Relational Data", VLDB 2013, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
 
-from fm.arrays import FloatArray, IntArray, RealArray
+from fm.arrays import FloatArray, IndexArray, IntArray, RealArray
 from fm.design import Block, Design
 
 CHUNK = 2**16
@@ -56,18 +56,44 @@ class Coefficients(NamedTuple):
     V: RealArray
     unknown: RealArray | None = None
 
+    def each(self) -> Iterator[Coefficients]:
+        """Return itself, as `fm.posterior.Draws` do one draw after the other."""
+        return iter((self,))
 
-class Machine(Protocol):
-    """What `predict` asks for: `Coefficients`, or a draw that has more than these."""
+    def averaged(self) -> Coefficients:
+        """Return itself."""
+        return self
 
-    @property
-    def w0(self) -> float: ...  # noqa: D102
-    @property
-    def w(self) -> RealArray: ...  # noqa: D102
-    @property
-    def V(self) -> RealArray: ...  # noqa: D102, N802
-    @property
-    def unknown(self) -> RealArray | None: ...  # noqa: D102
+    def mean(self, X: Matrix, response: Callable[[FloatArray, Any], FloatArray]) -> FloatArray:
+        """Return response(f(x), self), (n_rows, ...)."""
+        return response(predict(X, self), self)
+
+
+class Draw(NamedTuple):
+    """A sweep's draw: the four fields of `Coefficients`, and the likelihood's parameters.
+
+    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean
+        (zero if training rows had that level). No rows for a matrix.
+    alpha : precision of the noise; 1 for probit and ordered probit.
+    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
+    noise : (n_levels + 1,) what alpha is multiplied by for each level of a field, the last being
+        the unknown one; empty where noise is the same for all.
+    """
+
+    w0: float
+    w: RealArray
+    V: RealArray
+    unknown: RealArray
+    alpha: float
+    cut_points: RealArray
+    noise: RealArray
+
+    def precision(self, levels: IndexArray | None) -> RealArray | float:
+        """Return that of the noise of rows of these levels, (n_rows,), or one number for all."""
+        return self.alpha if levels is None else self.alpha * self.noise[levels]
+
+
+Machine: TypeAlias = Coefficients | Draw
 
 
 def predict(X: Matrix, machine: Machine) -> FloatArray:

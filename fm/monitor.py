@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -84,6 +84,7 @@ class Monitor:
     curves : name in the history -> curve, each evaluated after every epoch.
     watched, patience, tol : stop after `patience` epochs without a new low of that curve, by more
         than `tol`; patience None: never.
+    bar : epochs that a progress bar on a terminal is to show; None for no bar.
     best : (value, epoch, coefficients) of the low.
     """
 
@@ -92,23 +93,19 @@ class Monitor:
     patience: int | None = None
     tol: float = 0.0
     callback: Callable[[int, Any], bool | None] | None = None
-    progress: Progress | None = None
+    bar: int | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     best: tuple[float, int, Any] = (np.inf, 0, None)
+    n_calls: int = 0
 
     @property
     def observes(self) -> bool:
         """Whether there is anything to do after an epoch."""
-        return bool(self.curves or self.callback or self.progress)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.close()
+        return bool(self.curves or self.callback or self.bar)
 
     def __call__(self, epoch: int, coefficients: Any) -> bool:
         """Look at the state after an epoch, and return whether to stop."""
+        self.n_calls += 1
         point = {name: curve(epoch, coefficients) for name, curve in self.curves.items()}
         for name, value in point.items():
             self.history.setdefault(name, []).append(value)
@@ -117,32 +114,12 @@ class Monitor:
             if point[self.watched] < self.best[0] - self.tol:
                 self.best = point[self.watched], epoch, deepcopy(coefficients)
             stop = epoch - self.best[1] >= self.patience
-        if self.progress is not None:
-            self.progress.show(epoch, point)
         if self.callback is not None:
             stop |= bool(self.callback(epoch, coefficients))
+        if self.bar is not None and sys.stderr.isatty():
+            done = "#" * (20 * self.n_calls // self.bar)
+            values = "  ".join(f"{name} {value:.4f}" for name, value in point.items())
+            end = "\n" if stop or self.n_calls == self.bar else ""
+            sys.stderr.write(f"\r[{done:.<20}] {epoch:>4}  {values}\x1b[K{end}")
+            sys.stderr.flush()
         return stop
-
-
-class Progress:
-    """A line on a terminal, redrawn after each epoch; nothing where standard error is none."""
-
-    def __init__(self, n_epochs: int, stream: TextIO | None = None) -> None:
-        self._n_epochs, self._done = n_epochs, 0
-        self._stream = sys.stderr if stream is None else stream
-
-    def show(self, epoch: int, point: dict[str, float]) -> None:
-        """Redraw the bar after an epoch."""
-        self._done += 1
-        bar = ("#" * (20 * self._done // self._n_epochs)).ljust(20, ".")
-        values = "  ".join(f"{name} {value:.4f}" for name, value in point.items())
-        self._write(f"\r[{bar}] {epoch:>4}  {values}\x1b[K")
-
-    def close(self) -> None:
-        """End the line."""
-        self._write("\n")
-
-    def _write(self, text: str) -> None:
-        if self._stream.isatty():
-            self._stream.write(text)
-            self._stream.flush()

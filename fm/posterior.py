@@ -20,32 +20,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from fm.arrays import AnyArray, FloatArray, IndexArray, RealArray
-from fm.model import CHUNK, Coefficients, Matrix, averaged, pieces, predict
-
-
-class Draw(NamedTuple):
-    """A sweep's draw: the four fields of `fm.model.Coefficients`, and the likelihood's parameters.
-
-    unknown : (n_blocks, k + 1) the (w, v) of level -1 of each block of a `Design`: its prior mean
-        (zero if training rows had that level). No rows for a matrix.
-    alpha : precision of the noise; 1 for probit and ordered probit.
-    cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
-    noise : (n_levels + 1,) what alpha is multiplied by for each level of a field, the last being
-        the unknown one; empty where noise is the same for all.
-    """
-
-    w0: float
-    w: RealArray
-    V: RealArray
-    unknown: RealArray
-    alpha: float
-    cut_points: RealArray
-    noise: RealArray
-
-    def precision(self, levels: IndexArray | None) -> RealArray | float:
-        """Return that of the noise of rows of these levels, (n_rows,), or one number for all."""
-        return self.alpha if levels is None else self.alpha * self.noise[levels]
-
+from fm.model import CHUNK, Coefficients, Draw, Matrix, averaged, pieces, predict
 
 Response = Callable[[FloatArray, Draw], FloatArray]
 """(f(x) (n_rows,), draw) -> (n_rows, ...)."""
@@ -92,62 +67,39 @@ class Draws(NamedTuple):
     def quantiles(
         self, X: Matrix, levels: FloatArray, noise_levels: IndexArray | None
     ) -> FloatArray:
-        """Return quantiles of y, (n_rows, n_levels), to 1e-6 of the spread of its components.
-
-        noise_levels : (n_rows,) as of `Draw.precision`.
-        """
-        parts = pieces(X.shape[0], len(self.w0), CHUNK)
-        own = [None if noise_levels is None else noise_levels[rows] for rows in parts]
-        return np.vstack(
-            [self._quantiles(X[rows], levels, some) for rows, some in zip(parts, own, strict=True)]
-        )
-
-    def _quantiles(
-        self, X: Matrix, levels: FloatArray, noise_levels: IndexArray | None
-    ) -> FloatArray:
-        f = np.array([predict(X, draw) for draw in self.each()])[:, :, None]
-        precision = [np.atleast_1d(draw.precision(noise_levels)) for draw in self.each()]
-        deviation = 1 / np.sqrt(precision)[:, :, None]
-        components = f + ndtri(levels) * deviation
-        low, high = components.min(axis=0), components.max(axis=0)
-        for _ in range(20):
-            middle = (low + high) / 2
-            below = ndtr((middle - f) / deviation).mean(axis=0) < levels
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return (low + high) / 2
+        """Return quantiles of y, (n_rows, n_levels), to 1e-6 of the spread of its components."""
+        parts = []
+        for rows in pieces(X.shape[0], len(self.w0), CHUNK):
+            own = None if noise_levels is None else noise_levels[rows]
+            f = np.array([predict(X[rows], draw) for draw in self.each()])[:, :, None]
+            precision = [np.atleast_1d(draw.precision(own)) for draw in self.each()]
+            deviation = 1 / np.sqrt(precision)[:, :, None]
+            components = f + ndtri(levels) * deviation
+            low, high = components.min(axis=0), components.max(axis=0)
+            for _ in range(20):
+                middle = (low + high) / 2
+                below = ndtr((middle - f) / deviation).mean(axis=0) < levels
+                low, high = np.where(below, middle, low), np.where(below, high, middle)
+            parts.append((low + high) / 2)
+        return np.vstack(parts)
 
 
 class RunningMean:
     """The mean response over the kept draws so far; before the first, that of the last draw."""
 
     def __init__(
-        self, X: Matrix, response: Response, keeps: Callable[[int], bool], earlier: Draws | None
+        self, X: Matrix, response: Response, burn_in: int, thin: int, earlier: Draws | None
     ) -> None:
-        self._X, self._response, self._keeps = X, response, keeps
+        self._X, self._response, self._burn_in, self._thin = X, response, burn_in, thin
         self._n = 0 if earlier is None else len(earlier.w0)
         self._total = np.zeros(1) if earlier is None else self._n * earlier.mean(X, response)
 
     def __call__(self, sweep: int, draw: Draw) -> FloatArray:
         """Return the mean after this sweep's draw."""
         current = self._response(predict(self._X, draw), draw)
-        if self._keeps(sweep):
+        if sweep > self._burn_in and (sweep - self._burn_in) % self._thin == 0:
             self._total, self._n = self._total + current, self._n + 1
         return self._total / self._n if self._n else current
-
-
-def class_probabilities(
-    f: FloatArray, draw: Draw, noise_levels: IndexArray | None = None
-) -> FloatArray:
-    """Return P(y = c) = Phi(cut_c - f) - Phi(cut_{c-1} - f), (n_rows, n_classes).
-
-    noise_levels : (n_rows,) as of `Draw.precision`; Phi is then of the difference over the noise's
-        standard deviation.
-    """
-    distance = draw.cut_points - f[:, None]
-    if noise_levels is not None:
-        distance *= np.sqrt(draw.precision(noise_levels))[:, None]
-    below = ndtr(distance)
-    return np.diff(below, prepend=0, append=1)
 
 
 def r_hat(chains: ArrayLike) -> float:

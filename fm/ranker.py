@@ -24,8 +24,8 @@ from fm.base import Fit
 from fm.base import Rows as Target
 from fm.descent import Rows
 from fm.design import Block, Design
-from fm.features import MatrixFeatures, OneHotFeatures
-from fm.model import Machine, Matrix
+from fm.features import MatrixFeatures, OneHotFeatures, one_hot
+from fm.model import Matrix
 from fm.monitor import Curve, warn_while_falling
 from fm.regressor import ManySolvers
 from fm.sgd import sgd
@@ -48,7 +48,8 @@ class FMRanker(ManySolvers):
 
     where x' is x with another item, drawn uniformly from those that the context (the levels of all
     other fields) has no row with. Rows of a context that has every item have no x' and are left
-    out, as are rows without an item. Other parameters and attributes are those of `FMRegressor`.
+    out, as are rows without an item. In one context, `predict` is the higher the more preferred.
+    Other parameters and attributes are those of `FMRegressor`.
 
     Parameters
     ----------
@@ -114,12 +115,6 @@ class FMRanker(ManySolvers):
         validation : as X, optional
             Rows whose loss goes to `history_` after every epoch; `early_stopping` watches it.
 
-        Raises
-        ------
-        ValueError, TypeError
-            What was given is not usable; the message names it.
-        FloatingPointError
-            Gradient descent diverged; the message names epoch and learning rate.
         """
         for name, rows in {"X": X, "validation": X if validation is None else validation}.items():
             if not (isinstance(rows, Design) or hasattr(rows, "columns")):
@@ -129,18 +124,6 @@ class FMRanker(ManySolvers):
                 )
         held_out = None if validation is None else (validation, np.zeros(validation.shape[0]))
         return super().fit(X, np.zeros(X.shape[0]), sample_weight, validation=held_out)
-
-    def predict(self, X: Any) -> FloatArray:
-        """Return f(x) of each row, (n_rows,): in one context, the higher the more preferred."""
-        return self._expect(X)
-
-    def _encode(self, y: Any) -> Any:
-        return y
-
-    def _expectation(
-        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
-    ) -> FloatArray:
-        return f
 
     def _loss(self, y: Any, expectation: FloatArray) -> float:
         positive, partner = np.split(expectation, 2)
@@ -280,8 +263,7 @@ class PairRows:
             columns = np.stack([b.levels + s for b, s in zip(X, x.starts[:-1], strict=True)], 1)
             x = replace(x, columns=columns.astype(x.columns.dtype))
         else:
-            bare = (replace(b, side_features=None, side_feature_names=None) for b in X)
-            rows = Design(tuple(bare)).to_csr(x.rows.dtype)
+            rows = one_hot(X, x.rows.dtype)
             x = replace(x, rows=rows, rows2=rows)
         weight = None if self.weight is None else np.tile(self.weight[: len(self)][chosen], 2)
         return Rows(x, np.empty(len(X)), weight, "ranking")

@@ -23,8 +23,7 @@ from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Design
 from fm.model import Machine, level_tables
-from fm.posterior import Draws
-from fm.validation import check_choice, check_integer, check_X, nearest
+from fm.validation import check_integer, check_X, nearest
 
 SLICE = 2**20
 """Pairs predicted at a time: 8 MiB of float64."""
@@ -66,11 +65,10 @@ def predict_pairs(
     row_block, column_block = design.block(rows), design.block(columns)
     if rows == columns:
         raise ValueError(f"rows and columns must be different blocks, both are {rows!r}")
-    levels = np.arange(row_block.n_levels) if levels is None else np.asarray(levels, dtype=np.intp)
+    levels = np.arange(row_block.n_levels) if levels is None else np.asarray(levels, np.intp)
     if levels.size and not (levels.min() >= 0 and levels.max() < row_block.n_levels):
         raise ValueError(f"levels of {rows!r} must lie in [0, {row_block.n_levels})")
-    machine = estimator._machine()
-    machines: list[Machine] = list(machine.each()) if isinstance(machine, Draws) else [machine]
+    machines: list[Machine] = list(estimator._machine().each())
     step = max(1, SLICE // column_block.n_levels)
     for first in range(0, len(levels), step):
         chosen = levels[first : first + step]
@@ -120,7 +118,10 @@ def recommend(
     check_integer("n", n, low=1)
     design = _design(estimator, design)
     n = min(n, design.block(items).n_levels)
-    known = None if seen is None else _occurring_pairs(_design(estimator, seen), users, items)
+    known = None
+    if seen is not None:
+        left, right = (_design(estimator, seen).block(name).one_hot() for name in (users, items))
+        known = sparse.csr_array(left.T @ right)
     best = [(np.empty((0, n), dtype=np.intp), np.empty((0, n)))]
     for chosen, scores in predict_pairs(estimator, design, users, items, levels):
         if known is not None:
@@ -140,12 +141,11 @@ def similar(
     n: int = 10,
     *,
     design: Any = None,
-    measure: str = "cosine",
 ) -> list[tuple[int | str, float]]:
-    """Return the n features whose factors are most like the given one's, best first.
+    """Return the n features whose factors are most like the given one's by cosine, best first.
 
-    Factors are determined up to a rotation only; inner products and cosines are what a rotation
-    leaves alone. Those of draws from a posterior are averaged over the draws.
+    Factors are determined up to a rotation only, which leaves cosines alone. Those of draws from a
+    posterior are of the inner products' means over the draws.
 
     Parameters
     ----------
@@ -156,22 +156,19 @@ def similar(
         How many.
     design : Design or DataFrame, optional
         Compare the levels of the feature's block only, each with its side features.
-    measure : {"cosine", "inner"}
-        The inner product favors features with large effects.
 
     Returns
     -------
-    list of (feature, similarity)
+    list of (feature, cosine)
 
     Raises
     ------
     KeyError
         No such feature.
     ValueError
-        `n` or `measure` is out of range, k = 0, or the feature is a level of a linear block.
+        `n` is out of range, k = 0, or the feature is a level of a linear block.
     """
     check_integer("n", n, low=1)
-    check_choice("measure", measure, ("cosine", "inner"))
     if design is None:
         V = estimator.coefficients_.V
         names: Sequence[int | str] = range(len(V))
@@ -181,9 +178,8 @@ def similar(
         raise KeyError(f"no feature {feature!r}; there are columns 0 to {len(names) - 1}")
     if V.shape[1] == 0:
         raise ValueError("a model with k=0 has no factors to compare")
-    if measure == "cosine":
-        lengths = np.linalg.norm(V, axis=1, keepdims=True)
-        V = np.divide(V, lengths, out=np.zeros_like(V), where=lengths > 0)
+    lengths = np.linalg.norm(V, axis=1, keepdims=True)
+    V = np.divide(V, lengths, out=np.zeros_like(V), where=lengths > 0)
     given = names.index(feature)
     similarity = V @ V[given]
     order = np.argsort(-similarity, kind="stable")
@@ -213,15 +209,6 @@ def _pairs(
     f = left[:, :k] @ right[:, :k].T
     f += left[:, k, None] + (right[:, k] + machine.w0)
     return f.ravel().astype(np.float64, copy=False)
-
-
-def _occurring_pairs(design: Design, rows: str, columns: str) -> sparse.csr_array:
-    left, right = design.block(rows), design.block(columns)
-    known = (left.levels >= 0) & (right.levels >= 0)
-    pairs = left.levels[known], right.levels[known]
-    return sparse.csr_array(
-        (np.ones(known.sum(), bool), pairs), shape=(left.n_levels, right.n_levels)
-    )
 
 
 def _levels_of_block(

@@ -11,9 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from fm.arrays import AnyArray, FloatArray, IndexArray
+from fm.arrays import AnyArray, FloatArray
 from fm.base import FactorizationMachine
-from fm.model import Machine
 from fm.validation import (
     FieldName,
     NonNegativeFloat,
@@ -212,11 +211,6 @@ class FMRegressor(RegressorMixin, ManySolvers):
 
     def _encode(self, y: AnyArray) -> FloatArray:
         return as_numbers(y)
-
-    def _expectation(
-        self, f: FloatArray, machine: Machine, noise_levels: IndexArray | None = None
-    ) -> FloatArray:
-        return f
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         error = y - expectation

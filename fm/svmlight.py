@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from fm.arrays import AnyArray, FloatArray
+from fm.arrays import FloatArray
 from fm.design import Design
 from fm.io import written_aside
-from fm.validation import LARGEST, check_integer
+from fm.validation import check_finite, check_integer
 
 Rows = tuple[sparse.csr_array, FloatArray]
 """X (n_rows, n_features) and y (n_rows,)."""
@@ -111,16 +111,10 @@ def _parsed(
     try:
         return _parse(lines, n_features)
     except (ValueError, OverflowError) as error:
-        reason = error
-    good, bad = 0, len(lines)  # `bad` lines cannot be read, `good` lines can
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        try:
-            _parse(lines[good:middle], n_features)
-            good = middle
-        except (ValueError, OverflowError) as error:
-            bad, reason = middle, error
-    raise ValueError(f"{os.fspath(path)}, line {first + good}: {str(reason)[:200]}") from reason
+        if half := len(lines) // 2:  # one of these raises
+            _parsed(path, lines[:half], n_features, first)
+            _parsed(path, lines[half:], n_features, first + half)
+        raise ValueError(f"{os.fspath(path)}, line {first}: {str(error)[:200]}") from error
 
 
 def _parse(lines: list[bytes], n_features: int | None) -> Rows:
@@ -132,16 +126,8 @@ def _parse(lines: list[bytes], n_features: int | None) -> Rows:
         X, y = load_svmlight_file(BytesIO(b"".join(lines)), n_features=n_features, zero_based=True)
     except OverflowError as error:
         raise ValueError("columns must be below 2^31") from error
-    for what, numbers in (("target", y), ("value", X.data)):
-        _check_magnitude(what, numbers)
+    check_finite("a target", y)
+    check_finite("a value", X.data)
     if X.indices.size and X.indices.min() < 0:
         raise ValueError("columns must be from 0 to 2^31 - 1")
     return sparse.csr_array(X), y
-
-
-def _check_magnitude(what: str, numbers: AnyArray) -> None:
-    wrong = ~(np.abs(numbers) <= LARGEST)
-    if wrong.any():
-        raise ValueError(
-            f"a {what} is {numbers[wrong][0]:g}: numbers must lie within +-{LARGEST:g}"
-        )

@@ -12,6 +12,7 @@ prior that it has learned; any other becomes a sparse matrix, in which the unsee
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,6 +26,12 @@ from fm.design import UNKNOWN, Block, Design
 
 FIELD, NUMBER, BAG = "field", "number", "bag"
 KINDS = (FIELD, NUMBER, BAG)
+OBJECTS = {
+    (list, tuple, set, frozenset, np.ndarray): BAG,
+    (str,): FIELD,
+    (int, float, np.number, np.bool_): NUMBER,
+}
+"""Types of a column's first object -> the column's kind."""
 
 
 @dataclass(frozen=True)
@@ -94,24 +101,15 @@ def unique_labels(values: Sequence[object] | AnyArray) -> AnyArray:
     return np.unique(labels if labels.dtype.kind in "biuf" else np.array(list(map(str, values))))
 
 
-def level_numbers(
-    labels: AnyArray, values: ArrayLike, unit: int = 1, period: int | None = None
-) -> IndexArray:
-    """Return the number of the label that each value equals, or `UNKNOWN`.
-
-    Numbers are taken in whole units, and of these the remainder after whole periods.
-    """
+def level_numbers(labels: AnyArray, values: ArrayLike) -> IndexArray:
+    """Return the number of the label that each value equals, or `UNKNOWN`."""
     values = np.asarray(values)
     if not len(labels):
         return np.full(len(values), UNKNOWN)
     if labels.dtype.kind in "OU":
         labels, values = labels.astype(np.str_), values.astype(np.str_)
     else:
-        if values.dtype.kind in "OU":  # numbers as text, or numbers and missing ones
-            values = np.array([_number(value) for value in values])
-        with np.errstate(invalid="ignore"):
-            values = values // unit if unit != 1 else values
-            values = values % period if period else values
+        values = as_numbers_or_nan(values)
     order = np.argsort(labels, kind="stable")
     at = np.minimum(np.searchsorted(labels, values, sorter=order), len(labels) - 1)
     return np.where(labels[order[at]] == values, order[at], UNKNOWN)
@@ -137,18 +135,13 @@ def _kind(values: Any) -> str:
         return NUMBER
     if data.dtype.kind in "OUT":
         first = next(iter(_present(values)), "")
-        if isinstance(first, list | tuple | set | frozenset | np.ndarray):
-            return BAG
-        return FIELD if isinstance(first, str) else _kind_of_objects(first, values.name)
-    raise TypeError(f"column {values.name!r} has type {dtype}: make it numbers, text or categories")
-
-
-def _kind_of_objects(first: object, name: str) -> str:
-    if isinstance(first, int | float | np.number | np.bool_):
-        return NUMBER
+        for types, kind in OBJECTS.items():
+            if isinstance(first, types):
+                return kind
+        dtype = type(first).__name__
     raise TypeError(
-        f"column {name!r} has objects of type {type(first).__name__}: make it numbers, text, "
-        "categories, or lists of labels"
+        f"column {values.name!r} has values of type {dtype}: make it numbers, text, categories, or "
+        "lists of labels"
     )
 
 
@@ -192,9 +185,12 @@ def _numbers(name: str, values: Any) -> FloatArray:
         raise ValueError(f"column {name!r} had numbers in fit: {str(error)[:80]}") from None
 
 
-def _number(value: Any) -> float:
-    """Return a number, exact if it is whole, or nan for what is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")
+def as_numbers_or_nan(values: AnyArray) -> AnyArray:
+    """Return numbers, also those that are text, as they are, and nan for what is none."""
+    if values.dtype.kind not in "OU":
+        return values
+    numbers = np.full(len(values), np.nan)
+    for row, value in enumerate(values):
+        with suppress(TypeError, ValueError):
+            numbers[row] = float(value)
+    return numbers

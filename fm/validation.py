@@ -17,43 +17,24 @@ from typing import Annotated, Any, get_args, get_type_hints
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
-from sklearn.utils.validation import _check_sample_weight, check_array, column_or_1d, validate_data
+from sklearn.utils.validation import check_array, column_or_1d, validate_data
 
 from fm.arrays import AnyArray, FloatArray, IndexArray, RealArray
 from fm.design import Design
 from fm.model import Matrix
 from fm.tables import is_table, learn_columns, rows_of_table
 
+PENALIZED: dict[str, Any] = {"l2": None, "l2_w": None, "early_stopping": None, "tol": 0.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sgd": {
-        "n_iter": None,  # by `fm.features.default_n_iter`
-        "learning_rate": None,  # by `fm.sgd`
-        "l2": None,  # learned
-        "l2_w": None,
-        "batch_size": None,
-        "early_stopping": None,
-        "tol": 0.0,
-    },
-    "als": {
-        "n_iter": 20,
-        "l2": None,  # learned
-        "l2_w": None,
-        "groups": None,
-        "early_stopping": None,
-        "tol": 0.0,
-        "n_jobs": 1,
-    },
+    "sgd": PENALIZED | {"n_iter": None, "learning_rate": None, "batch_size": None},
+    "als": PENALIZED | {"n_iter": 20, "groups": None, "n_jobs": 1},
     "gibbs": {
-        "n_iter": 200,
-        "burn_in": None,
-        "thin": 1,
-        "groups": None,
-        "noise_by": None,
-        "n_chains": 1,
-        "n_jobs": 1,
+        **{"n_iter": 200, "burn_in": None, "thin": 1, "n_chains": 1},
+        **{"groups": None, "noise_by": None, "n_jobs": 1},
     },
 }
-"""Per solver: the hyperparameters it takes, with the value that stands for None."""
+"""Per solver: the hyperparameters it takes, with the value that stands for None; where that is None
+as well, the solver finds one."""
 
 BURN_IN = 2
 """Chosen on validation: of 200 sweeps on MovieLens-100K (12 chains, k = 10), predictions from all
@@ -136,15 +117,16 @@ def check_number(
         raise TypeError(f"{name} must be a number, got {value!r}")
     number = float(value)
     if not math.isfinite(number) or not low <= number <= high or number <= above:
-        raise ValueError(f"{name} must be {_interval(low, above, high)}, got {value!r}")
+        limits = {"above": above, "at least": low, "at most": high}
+        finite = [f"{word} {at:g}" for word, at in limits.items() if math.isfinite(at)]
+        raise ValueError(f"{name} must be {' and '.join(finite) or 'finite'}, got {value!r}")
 
 
 def check_integer(name: str, value: object, *, low: int) -> None:
     """Raise ValueError or TypeError unless `value` is a whole number of at least `low`."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if int(value) < low:
-        raise ValueError(f"{name} must be at least {low}, got {value!r}")
+    check_number(name, value, low=low)
 
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
@@ -159,13 +141,6 @@ def nearest(value: object, choices: Collection[str]) -> str:
     """Return ` (did you mean 'x'?)` for the choice most like `value`, or nothing."""
     close = get_close_matches(str(value), list(choices), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _interval(low: float, above: float, high: float) -> str:
-    parts = [f"above {above:g}"] if above > -math.inf else []
-    parts += [f"at least {low:g}"] if low > -math.inf else []
-    parts += [f"at most {high:g}"] if high < math.inf else []
-    return " and ".join(parts) or "finite"
 
 
 def _check_name(name: str, value: object) -> None:
@@ -204,7 +179,7 @@ def check_X(estimator: Any, X: Any, *, reset: bool = False) -> Matrix:  # noqa: 
     rows = rows_of_table(X, estimator.table_)
     if isinstance(rows, Design):
         return _check_design(estimator, rows, reset)
-    _check_magnitude("X", rows.data)
+    check_finite("X", rows.data)
     return rows
 
 
@@ -217,7 +192,7 @@ def _check_matrix(estimator: Any, X: ArrayLike, reset: bool) -> RealArray | spar
         if not checked.has_canonical_format:  # the caller's matrix stays as it is
             checked = checked.copy()
             checked.sum_duplicates()
-    _check_magnitude("X", checked.data if sparse.issparse(checked) else checked)
+    check_finite("X", checked.data if sparse.issparse(checked) else checked)
     return checked
 
 
@@ -225,16 +200,14 @@ def _check_design(estimator: Any, X: Design, reset: bool) -> Design | sparse.csr
     if not len(X):
         raise ValueError("the design has no rows")
     for block in X:
-        if block.side_features is not None and not np.isfinite(block.side_features.data).all():
-            raise ValueError(f"block {block.name!r}: side_features contains NaN or infinity")
+        if block.side_features is not None:
+            check_finite(f"block {block.name!r}: side_features", block.side_features.data)
     blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side_features) for b in X]
     blocks += [(b.name + NUMERIC, 0, b.n_features) for b in X.numeric]
     rows: Design | sparse.csr_array = X
     if X.numeric:
         rows = X.to_csr()
-        if not np.isfinite(rows.data).all():
-            raise ValueError("a numeric block of the design contains NaN or infinity")
-        _check_magnitude("X", rows.data)
+        check_finite("a numeric block of the design", rows.data)
     if reset:
         estimator.blocks_ = blocks
         if estimator.table_ is None:
@@ -277,13 +250,15 @@ def as_numbers(y: ArrayLike) -> FloatArray:
     finite = np.isfinite(numbers)
     if not finite.all():
         raise ValueError(f"y must be finite numbers, got {np.asarray(y)[~finite][0]!r}")
-    _check_magnitude("y", numbers)
+    check_finite("y", numbers)
     return numbers
 
 
-def _check_magnitude(name: str, numbers: RealArray) -> None:
-    """Refuse finite numbers whose squares are not."""
+def check_finite(name: str, numbers: RealArray) -> None:
+    """Refuse numbers that are not finite, or whose squares are not."""
     largest = max(-float(numbers.min(initial=0)), float(numbers.max(initial=0)))
+    if not math.isfinite(largest):
+        raise ValueError(f"{name} contains NaN or infinity")
     if largest > LARGEST:
         raise ValueError(
             f"{name} has the number {largest:g} (or its negative), whose square overflows: "
@@ -300,13 +275,6 @@ def class_numbers(y: AnyArray, classes: AnyArray) -> IndexArray:
         )
     order = np.argsort(classes, kind="stable")
     return order[np.searchsorted(classes, y, sorter=order)]
-
-
-def check_weight(sample_weight: ArrayLike | None, X: Matrix) -> FloatArray | None:
-    """Return weights (n_rows,), finite, not negative and not all zero."""
-    if sample_weight is None:
-        return None
-    return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
 
 def check_groups(groups: ArrayLike | None, given: Any, X: Matrix) -> AnyArray | None:
@@ -333,8 +301,7 @@ def check_noise_by(name: str | None, X: Matrix, weight: FloatArray | None, likel
             f"noise_by={name!r} needs X to be a Design or a DataFrame, of fields alone, with a "
             "field of that name"
         )
-    names = [block.name for block in X]
-    check_choice("noise_by", name, names)
+    check_choice("noise_by", name, [block.name for block in X])
     if weight is not None and likelihood == "ordered":
         raise ValueError(
             "sample_weight and noise_by contradict each other for ordered classes: leave one out"

@@ -25,8 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.estimator import BinaryClassifier, Regressor, n_seen_features
-from baselines.external import Program, read_predictions, run_program, write_rows
-from baselines.row_text import ffm_lines
+from baselines.external import Program, ffm_lines, read_predictions, run_program, write_rows
 from fm.design import Design
 from fm.validation import NonNegativeFloat, PositiveFloat, PositiveInt
 

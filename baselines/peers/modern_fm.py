@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from baselines.estimator import BinaryClassifier, Regressor, as_csr, check_target, group_sizes
+from baselines.estimator import BinaryClassifier, Regressor, group_sizes, numbers
 from baselines.external import Package
 from fm.design import Design
 from fm.validation import (
@@ -74,18 +74,18 @@ class ModernFM(Package, Regressor):
         )
         sizes = group_sizes(X)
         fields = np.repeat(np.arange(len(sizes)), sizes)
-        self.model_ = model.fit(as_csr(X), y, **{} if self.kind == "fm" else {"field_ids": fields})
+        self.model_ = model.fit(X.to_csr(), y, **{} if self.kind == "fm" else {"field_ids": fields})
         factors = self.k * (len(sizes) if self.kind == "ffm" else 1)
         pairs = len(sizes) * (len(sizes) - 1) // 2 if self.kind == "fwfm" else 0
         self.n_parameters_ = 1 + len(fields) * (1 + factors) + pairs
 
     def _predict(self, X: Design) -> NDArray[np.float64]:
-        return self.mean_ + np.asarray(self.model_.predict(as_csr(X)), dtype=np.float64)
+        return self.mean_ + np.asarray(self.model_.predict(X.to_csr()), dtype=np.float64)
 
     def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
         if self.kind == "fwfm":
             raise ValueError("modern-fm has kind=fwfm for two classes only")
-        target = check_target(X, y)
+        target = numbers(y, X)
         self.mean_ = float(target.mean())
         return target - self.mean_
 
@@ -96,4 +96,4 @@ class ModernFMClassifier(BinaryClassifier, ModernFM):
     _suffix = "Classifier"
 
     def _predict(self, X: Design) -> NDArray[np.float64]:
-        return np.asarray(self.model_.predict_proba(as_csr(X))[:, 1], dtype=np.float64)
+        return np.asarray(self.model_.predict_proba(X.to_csr())[:, 1], dtype=np.float64)

@@ -18,8 +18,8 @@ from scipy import sparse
 from baselines.estimator import (
     BinaryClassifier,
     Regressor,
-    check_target,
     group_sizes,
+    numbers,
 )
 from baselines.external import Package
 from fm.design import Block, Design
@@ -84,7 +84,7 @@ class MyFMOrdered(MyFM):
     _kind = "MyFMOrderedProbit"
 
     def _target(self, X: Design, y: ArrayLike) -> NDArray[Any]:
-        self.classes_, classes = np.unique(check_target(X, y), return_inverse=True)
+        self.classes_, classes = np.unique(numbers(y, X), return_inverse=True)
         return classes
 
     def _predict(self, X: Design) -> NDArray[np.float64]:

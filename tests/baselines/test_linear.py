@@ -71,5 +71,5 @@ def test_errors(design: Design, y: np.ndarray) -> None:
         RidgeRegression().fit(design, np.where(y == 3, np.nan, y))
     with pytest.raises(ValueError, match="inconsistent"):
         RidgeRegression().fit(design, y[:-1])
-    with pytest.raises(ValueError, match="X has 3 features, the model was fitted on 50"):
+    with pytest.raises(ValueError, match="X has 3 features, but RidgeRegression is expecting 50"):
         RidgeRegression().fit(design, y).predict(np.ones((2, 3)))

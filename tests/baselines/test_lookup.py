@@ -35,7 +35,7 @@ def test_bad_input_is_refused() -> None:
         RowLookup().fit(X.to_csr(), Y)
     with pytest.raises(ValueError, match="two classes"):
         RowLookup().fit(X, np.ones(6))
-    with pytest.raises(ValueError, match="X has the blocks"):
+    with pytest.raises(ValueError, match="the design's blocks"):
         RowLookup().fit(X, Y).predict(Design((Block("a", [0], 3),)))
     with pytest.raises(ValueError, match="fewer blocks"):
         RowLookup().fit(Design(tuple(Block(f"f{i}", [0, 1], 2**13) for i in range(5))), [0, 1])

@@ -12,14 +12,13 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.metrics import log_loss
 
-from baselines.external import Package
+from baselines.external import Package, ffm_lines
 from baselines.peers.ffm import FieldAware, FieldAwareClassifier
 from baselines.peers.libfm import LibFM, LibFMClassifier
 from baselines.peers.modern_fm import ModernFM, ModernFMClassifier
 from baselines.peers.myfm import MyFMClassifier
 from baselines.peers.scikit_learn import BoostingOnTargetStatistics, statistics
 from baselines.peers.surprise import SVD
-from baselines.row_text import ffm_lines
 from fm.design import UNKNOWN, Block, Design
 
 LIBFM = """
@@ -128,7 +127,7 @@ def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     np.testing.assert_allclose(model.predict(described[3:]), RATINGS.mean())
     with pytest.raises(ValueError, match=r"predict_with must name {predictions}"):
         FieldAware(train, train).check_params()
-    with pytest.raises(ValueError, match="X has the blocks"):
+    with pytest.raises(ValueError, match="the design's blocks"):
         model.predict(Design((Block("user", [0], 2),)))
 
 

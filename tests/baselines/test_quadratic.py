@@ -84,5 +84,5 @@ def test_both_penalties_bite(design: Design, y: np.ndarray) -> None:
 def test_errors(design: Design, y: np.ndarray) -> None:
     with pytest.raises(ValueError, match="l2_pairs must be at least 0"):
         QuadraticRegression(l2_pairs=-2.0).fit(design, y)
-    with pytest.raises(ValueError, match="X has 4 features, the model was fitted on 50"):
+    with pytest.raises(ValueError, match=r"X has 4 features, but Quadratic.* is expecting 50"):
         QuadraticRegression().fit(design, y).predict(np.ones((2, 4)))

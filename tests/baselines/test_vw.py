@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines import RidgeRegression, VowpalWabbit, external, row_text, vw
-from baselines.row_text import namespaces, vw_lines
+from baselines import RidgeRegression, VowpalWabbit, external, vw
+from baselines.external import namespaces, vw_lines
 from fm.design import UNKNOWN, Block, Design
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def test_lines_come_in_pieces(
     design: Design, y: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = list(vw_lines(design, y))
-    monkeypatch.setattr(row_text, "ROWS", 150)
+    monkeypatch.setattr(external, "ROWS", 150)
     pieces = list(vw_lines(design, y))
     assert [piece.count("\n") for piece in pieces] == [150, 150, 100]
     assert ["".join(pieces)] == whole
@@ -284,5 +284,5 @@ def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> Non
 def test_bad_input(design: Design, y: np.ndarray) -> None:
     with pytest.raises(TypeError, match=r"fm\.design\.Design"):
         VowpalWabbit().fit(design.to_csr(), y)
-    with pytest.raises(ValueError, match="X has the blocks"):
+    with pytest.raises(ValueError, match="the design's blocks"):
         fitted(design, y).predict(Design(design.blocks[:1]))

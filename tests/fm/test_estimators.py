@@ -215,7 +215,7 @@ def test_classes_take_fractional_weights(model, data):
 @pytest.mark.parametrize("label", [1, 2, 3])
 def test_an_ordered_class_without_weight_is_refused(label):
     y = np.arange(12) % 3 + 1
-    with pytest.raises(ValueError, match=f"all rows of class {label} have sample_weight 0"):
+    with pytest.raises(ValueError, match=f"all rows of class {label}.0 have sample_weight 0"):
         FMOrdinal(n_iter=4).fit(np.eye(12), y, sample_weight=(y != label).astype(float))
 
 

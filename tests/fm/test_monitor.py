@@ -3,9 +3,9 @@
 import io
 
 import numpy as np
+import pytest
 
 from fm import FMRegressor
-from fm.monitor import Progress
 
 
 class Terminal(io.StringIO):
@@ -13,28 +13,23 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_bar_on_a_terminal():
+@pytest.mark.parametrize("stop", [3, 2])
+def test_bar_on_a_terminal(monkeypatch, stop):
+    """Drawn anew after each epoch, with the losses; its line ends with the fit."""
     stream = Terminal()
-    progress = Progress(4, stream)
-    progress.show(1, {"train_mse": 0.5})
-    progress.show(2, {"train_mse": 0.25})
-    progress.close()
-    first, second = stream.getvalue().split("\r")[1:]
-    assert "#####..............." in first and "train_mse 0.5000" in first
-    assert "##########.........." in second and second.endswith("\n")
+    monkeypatch.setattr("sys.stderr", stream)
+    model = FMRegressor(solver="sgd", n_iter=3, verbose=True)
+    model.callback = lambda epoch, _: epoch == stop
+    model.fit(np.eye(4), np.arange(4.0))
+    _, first, *_, last = stream.getvalue().split("\r")
+    assert first.startswith("[######..............]    1  train_mse ")
+    assert f"{model.history_['train_mse'][0]:.4f}" in first
+    assert last.startswith("[####################]" if stop == 3 else "[#############.......]")
+    assert stream.getvalue().count("\n") == 1 and last.endswith("\n")
 
 
-def test_quiet_in_a_pipe():
-    stream = io.StringIO()
-    progress = Progress(1, stream)
-    progress.show(1, {"train_mse": 0.5})
-    progress.close()
-    assert stream.getvalue() == ""
-
-
-def test_bar_only_when_asked_for(monkeypatch):
-    for verbose, lines in ((False, 0), (True, 1)):
-        stream = Terminal()
+def test_quiet_in_a_pipe_and_when_not_asked_for(monkeypatch):
+    for stream, verbose in ((io.StringIO(), True), (Terminal(), False)):
         monkeypatch.setattr("sys.stderr", stream)
         FMRegressor(solver="sgd", n_iter=3, verbose=verbose).fit(np.eye(4), np.arange(4.0))
-        assert stream.getvalue().count("\n") == lines
+        assert stream.getvalue() == ""

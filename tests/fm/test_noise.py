@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fm import Block, Design, FMClassifier, FMOrdinal, FMRegressor, load, save
-from fm.posterior import class_probabilities
 from fm.recommendation import predict_pairs
 
 pytestmark = pytest.mark.slow
@@ -85,7 +84,7 @@ def test_ordered_classes(rows):
     )
     assert likelihood > plain_likelihood + 0.05
     draw = next(model.draws_.each())
-    p = class_probabilities(np.zeros(2), draw, np.array([0, 1]))
+    p = model._expectation(np.zeros(2), draw, np.array([0, 1]))
     assert p[0, 2] > p[1, 2]  # nearer to certain
 
 

@@ -72,7 +72,7 @@ def test_what_it_cannot_be_or_do():
     ):
         with pytest.raises(ValueError, match=message):
             Design(blocks, numeric)
-    with pytest.raises(ValueError, match="2 labels for 1 columns"):
+    with pytest.raises(ValueError, match="2 labels, expected 1"):
         NumericBlock("age", np.ones(3), labels=["a", "b"])
     with pytest.raises(ValueError, match="contains NaN or infinity"):
         FMRegressor().fit(Design([users], [NumericBlock("age", np.full(60, np.nan))]), y)

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from fm import FMOrdinal, FMRegressor
 from fm.model import predict
-from fm.posterior import Draws, RunningMean, class_probabilities, effective_sample_size, r_hat
+from fm.posterior import Draws, RunningMean, effective_sample_size, r_hat
 from tests.fm.data import random_coefficients, random_design, ratings
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_quantiles_invert_the_distribution_of_the_mixture(X, draws, monkeypatch)
 def test_class_probabilities(X, draws):
     for draw in draws.each():
         f = predict(X, draw)
-        p = class_probabilities(f, draw)
+        p = FMOrdinal()._expectation(f, draw, None)
         assert p.shape == (12, 4)
         np.testing.assert_allclose(p.sum(axis=1), 1)
         np.testing.assert_allclose(
@@ -62,13 +62,13 @@ def test_running_mean_is_that_of_the_kept_draws(X, draws):
     def response(f, draw):
         return f
 
-    mean = RunningMean(X, response, keeps=lambda sweep: sweep in (2, 4), earlier=None)
+    mean = RunningMean(X, response, burn_in=0, thin=2, earlier=None)
     each = list(draws.each())
     f = [predict(X, draw) for draw in each]
     found = [mean(sweep, draw) for sweep, draw in enumerate(each, start=1)]
     expected = [f[0], f[1], f[1], (f[1] + f[3]) / 2, (f[1] + f[3]) / 2]
     np.testing.assert_allclose(found, expected)
-    later = RunningMean(X, response, keeps=lambda sweep: True, earlier=draws)
+    later = RunningMean(X, response, burn_in=0, thin=1, earlier=draws)
     np.testing.assert_allclose(later(6, each[0]), (np.sum(f, axis=0) + f[0]) / 6)
 
 

@@ -79,7 +79,7 @@ def test_gradient_of_a_batch_is_that_of_the_stated_loss(kind, weighted):
     rows = PairRows(pairs, features(both, "float64"), weight, np.random.default_rng(3))
     shrink = Penalties(*rng.random((2, X.shape[1])))
     chosen = np.sort(rng.choice(n, 20, replace=False))
-    _, slope, found = AllColumns(rows, 20, None).gradient(chosen, shrink, 0.0, theta)
+    _, slope, found = AllColumns(rows, 20).gradient(chosen, shrink, 0.0, theta)
     drawn = pairs.drawn(chosen, np.random.default_rng(3)).to_csr().toarray()
     weights = 1 if weight is None else weight[chosen]
 

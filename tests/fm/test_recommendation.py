@@ -113,13 +113,13 @@ def machine(V):
     return model
 
 
-def test_columns_by_cosine_and_inner_product():
+def test_columns_by_cosine():
     model = machine([[1, 0], [2, 2], [3, 0.1], [-1, 0], [0, 0]])
     assert [j for j, _ in similar(model, 0)] == [2, 1, 4, 3]
     np.testing.assert_allclose(
         [s for _, s in similar(model, 0)], [3 / np.hypot(3, 0.1), np.sqrt(0.5), 0, -1], rtol=1e-12
     )
-    assert similar(model, 0, n=2, measure="inner") == [(2, 3.0), (1, 2.0)]
+    assert [j for j, _ in similar(model, 0, n=2)] == [2, 1]
 
 
 def test_levels_are_compared_within_their_block_with_their_side_features():
@@ -133,13 +133,9 @@ def test_levels_are_compared_within_their_block_with_their_side_features():
     )
     design = Design((Block("user", [0], 1), items))
     model = machine([[9, 9], [0.1, 0], [0, 0.1], [1, 0], [0, 1]])
-    assert [name for name, _ in similar(model, "item=a", design=design, measure="inner")] == [
-        "item=b",
-        "item=c",
-    ]
-    assert similar(model, "item=a", 1, design=design, measure="inner")[0][1] == pytest.approx(
-        0.1 * 0 + 1 * 1.1
-    )
+    names, cosines = zip(*similar(model, "item=a", design=design), strict=True)
+    assert names == ("item=b", "item=c")
+    np.testing.assert_allclose(cosines, np.array([1, 0.1]) / np.hypot(0.1, 1))
 
 
 def test_draws_are_averaged_not_their_factors():
@@ -157,7 +153,9 @@ def test_draws_are_averaged_not_their_factors():
         None,
         np.empty((2, 0)),
     )
-    assert similar(model, 0, measure="inner") == [(1, pytest.approx(1.0)), (2, pytest.approx(0.0))]
+    names, cosines = zip(*similar(model, 0), strict=True)
+    assert names == (1, 2)
+    np.testing.assert_allclose(cosines, [1 / np.hypot(1, 0.1), 0], atol=1e-12)
 
 
 def test_errors_of_similar():
@@ -169,8 +167,6 @@ def test_errors_of_similar():
         similar(model, "user=Anne", design=design)
     with pytest.raises(ValueError, match="n must be at least 1"):
         similar(model, 0, 0)
-    with pytest.raises(ValueError, match="measure must be one of cosine, inner"):
-        similar(model, 0, measure="euclid")
     with pytest.raises(ValueError, match="no factors"):
         similar(machine(np.empty((2, 0))), 0)
 

@@ -62,8 +62,11 @@ def test_what_is_a_table():
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pd.to_datetime(["2020-01-01"] * 4), "column 'user' has type datetime64.*make it numbers"),
-        ([{"a": 1}] * 4, "column 'user' has objects of type dict"),
+        (
+            pd.to_datetime(["2020-01-01"] * 4),
+            "column 'user' has values of type datetime64.*make it numbers",
+        ),
+        ([{"a": 1}] * 4, "column 'user' has values of type dict"),
     ],
 )
 def test_columns_of_no_kind_are_refused(column, message):
