@@ -214,6 +214,7 @@ class _Machine:
         rows = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype, rescale=in_units)
         blocks = X.blocks if isinstance(X, Design) else ()
         self._X, self._kernel, self._units = X, rows.kernel, rows.units
+        self._order = rows.order
         self._linear = [LinearBlock(block, weight) for block in blocks if block.linear]
         n_sets = len(self._kernel.columns)
         self._ridges: list[Ridge | None] = [None] * n_sets
@@ -237,7 +238,8 @@ class _Machine:
 
     def resume(self, start: ALSFit) -> FloatArray | None:
         """Go on from `start`; return what it predicts of the rows if it has fitted these."""
-        self._theta = start.theta * (self._units / start.units)[:, None]
+        order = self._order
+        self._theta = start.theta[order] * (self._units / start.units[order])[:, None]
         self._sides = list(start.sides)
         for block, w in zip(self._linear, start.linear, strict=True):
             block.theta = w
@@ -277,7 +279,9 @@ class _Machine:
 
     def coefficients(self, w0: float) -> Coefficients:
         """Return them in the columns of X, in arrays of their own."""
-        theta, rest = self._theta / self._units[:, None], []
+        rest: list[RealArray] = []
+        theta: RealArray = np.empty_like(self._theta)
+        theta[self._order] = self._theta / self._units[:, None]
         if isinstance(self._X, Design):
             n = len(self._X.interacting)
             ends = np.cumsum([block.n_levels for block in self._X.interacting])
@@ -300,12 +304,13 @@ class _Machine:
     ) -> ALSFit:
         """Return the result, with all that the next sweep depends on."""
         sums = {name: getattr(self._kernel, name) for name in self._kernel.state}
+        given = np.argsort(self._order)
         return ALSFit(
             coefficients,
-            self._theta,
+            self._theta[given],
             tuple(block.theta for block in self._linear),
             tuple(self._sides),
-            self._units,
+            self._units[given],
             None,
             coefficients.w0,
             penalties,

@@ -55,8 +55,8 @@ class Chain:
     The first groups are those of the columns, the others those of a design's linear blocks.
     Parameters are as those of `fm.gibbs.gibbs`.
 
-    theta : (n_columns, k + 1) = [w V]. Columns are those of `X` over their units, of a design its
-        levels.
+    theta : (n_columns, k + 1) = [w V]. Columns are those of `X` over their units, in the order of
+        `fm.rows.Rows`, of a design its levels.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Chain:
         )
         rows = rows_of(X, weight, groups, k=min(k, FACTORS), dtype=dtype)
         self._kernel, members, self._units = rows.kernel, rows.groups, rows.units
+        self._order = rows.order
         self.theta = np.zeros((len(rows.counts), k + 1))
         if default:
             prior = prior.for_pairs(rows.counts.sum() / len(y), k)
@@ -259,9 +260,11 @@ class Chain:
             group.flat(theta) for group, theta in zip(self._groups, self._thetas(), strict=True)
         ]
         interacting, linear = parts[: self._n_interacting], parts[self._n_interacting :]
-        theta = (
-            np.concatenate(interacting) if self._is_design else self.theta / self._units[:, None]
-        )
+        if self._is_design:
+            theta = np.concatenate(interacting)
+        else:
+            theta = np.empty_like(self.theta)
+            theta[self._order] = self.theta / self._units[:, None]
         unknown: FloatArray = np.zeros((len(parts) if self._is_design else 0, theta.shape[1]))
         for g in range(len(unknown)):
             if self._in_every_row[g]:
@@ -281,7 +284,9 @@ class Chain:
     def state(self, n_sweeps: int) -> GibbsState:
         """Return all that the next sweep depends on."""
         arrays = {name: np.asarray(getattr(owner, key)) for name, owner, key in self._state()}
-        return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps, self._units, self._rows())
+        given = np.argsort(self._order)
+        arrays["theta"], units = self.theta[given], self._units[given]
+        return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps, units, self._rows())
 
     def restore(self, state: GibbsState) -> None:
         """Go on from `state`; for other rows compute their sums and draw latent targets."""
@@ -298,8 +303,9 @@ class Chain:
             of_rows = owner is self._kernel or key == "target"
             if name in state.arrays and (same_X or not of_rows) and (same_y or key != "target"):
                 setattr(owner, key, state.arrays[name].copy())
+        self.theta = self.theta[self._order]
         if state.units is not None:
-            self.theta *= (self._units / state.units)[:, None]
+            self.theta *= (self._units / state.units[self._order])[:, None]
         self._weigh()
         likelihood = self._likelihood
         if "target" in likelihood.state and not (same_X and same_y):

@@ -34,6 +34,7 @@ BAG = 2
 class Rows:
     """The rows of a matrix or design, ready to be fitted.
 
+    order : (n_columns,) the columns of the matrix as they stand here: those of a set together.
     kernel : of which `kernel.columns` are the sets updated at once.
     groups : columns that share a prior, each set lying within one group.
     counts : (n_columns,) rows in which each column is not 0.
@@ -42,6 +43,7 @@ class Rows:
         their nonzero values.
     """
 
+    order: IndexArray
     kernel: BlockKernel | RowKernel
     groups: Sequence[IndexArray]
     counts: IndexArray
@@ -73,8 +75,6 @@ def rows_of(
     X = sparse.csc_array(X, copy=True)
     X.sum_duplicates()
     X.eliminate_zeros()
-    counts = np.diff(X.indptr)
-    units = _divide_by_units(X, weight) if rescale else np.ones(X.shape[1])
     numbers = np.zeros(X.shape[1], np.intp) if groups is None else np.asarray(groups)
     members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
     one_group = len(members) == 1  # whose matrix need not be copied
@@ -83,6 +83,12 @@ def rows_of(
         for group in members
         for subset in conflict_free_sets(X if one_group else X[:, group])
     ]
+    order = np.concatenate([*sets, []]).astype(np.intp)
+    if np.any(order[1:] < order[:-1]):
+        X = X[:, order]
+    members, sets = (_runs([len(part) for part in parts]) for parts in (members, sets))
+    counts = np.diff(X.indptr)
+    units = _divide_by_units(X, weight) if rescale else np.ones(X.shape[1])
     other_values = np.flatnonzero(X.data != 1)
     binary = np.ones(X.shape[1], np.bool_)
     binary[np.searchsorted(X.indptr, other_values, side="right") - 1] = False
@@ -107,23 +113,20 @@ def rows_of(
     if all(one_hot) and len(sets) <= MAX_BLOCKS:
         levels = [_levels(X[:, subset]) for subset in sets]
         blocks = BlockKernel(levels, sets, weight, k=k, dtype=dtype)
-        return Rows(blocks, members, counts, is_field, units)
+        return Rows(order, blocks, members, counts, is_field, units)
     ones = np.ones(X.shape[0], dtype)
     column_sets = [
         _column_set(X[:, subset], subset, hot, weight, ones)
         for subset, hot in zip(sets, one_hot, strict=True)
     ]
     kernel = RowKernel(column_sets, X.shape[0], weight, dtype)
-    return Rows(kernel, members, counts, is_field, units)
+    return Rows(order, kernel, members, counts, is_field, units)
 
 
 def _rows_of_design(
     blocks: Sequence[Block], weight: FloatArray | None, *, k: int, dtype: DTypeLike
 ) -> Rows:
-    ends = np.cumsum([block.n_levels for block in blocks])
-    columns = [
-        np.arange(end - block.n_levels, end) for block, end in zip(blocks, ends, strict=True)
-    ]
+    columns = _runs([block.n_levels for block in blocks])
     levels = [block.levels for block in blocks]
     kernel: BlockKernel | RowKernel
     if len(blocks) <= MAX_BLOCKS:
@@ -139,7 +142,13 @@ def _rows_of_design(
         [np.bincount(block.levels[block.levels >= 0], minlength=block.n_levels) for block in blocks]
     )
     is_field = [bool(np.all(own >= 0)) for own in levels]
-    return Rows(kernel, columns, counts, is_field, np.ones(len(counts)))
+    order = np.arange(len(counts))
+    return Rows(order, kernel, columns, counts, is_field, np.ones(len(counts)))
+
+
+def _runs(lengths: Sequence[int]) -> list[IndexArray]:
+    """Return 0, 1, 2, ... in parts of these lengths."""
+    return np.split(np.arange(sum(lengths)), np.cumsum(lengths[:-1], dtype=np.intp))
 
 
 def design_or_csr(X: Matrix) -> Design | sparse.csr_array:
@@ -167,27 +176,28 @@ def checksum(*arrays: AnyArray) -> int:
 def conflict_free_sets(X: sparse.csc_array) -> list[IndexArray]:
     """Split the columns of `X` into sets of which no two members share a row.
 
-    Neighbors that form a field are a set. Of the others, greedy coloring: the columns, those with
-    most nonzeros first, each join the first set that has none of their rows. Of each row a mask of
-    bits says which sets have it. Columns of zeros join the first set. Sets and their members are in
-    the order of the columns.
+    Neighbors that form a field are a set. Others may be fields as well, their columns mixed: see
+    `_mixed_fields`. Of what is left, greedy coloring: the columns, those with most nonzeros first,
+    each join the first set that has none of their rows. Of each row a mask of bits says which sets
+    have it. Columns of zeros join the first set. Sets and their members are in the order of the
+    columns.
     """
     fields = _fields(X)
     others = np.setdiff1d(np.arange(X.shape[1]), np.concatenate([*fields, []]), assume_unique=True)
     if not len(others):
         return fields
+    number, mask = _mixed_fields(X, others)
+    masks = mask[None]
     counts = np.diff(X.indptr)
-    by_count = others[np.argsort(-counts[others], kind="stable")]
-    by_count = by_count[counts[by_count] > 0]
-    masks = np.zeros((1, X.shape[0]), np.uint64)
-    number = np.zeros(X.shape[1], np.intp)
-    for column in by_count:
+    left = others[(number[others] < 0) & (counts[others] > 0)]
+    for column in left[np.argsort(-counts[left], kind="stable")]:
         rows = X.indices[X.indptr[column] : X.indptr[column + 1]]
         word, bit = _first_free(masks, rows)
         if word == len(masks):
             masks = np.concatenate([masks, np.zeros_like(masks[:1])])
         masks[word, rows] |= np.uint64(1 << bit)
         number[column] = 64 * word + bit
+    np.maximum(number, 0, out=number)
     order = others[np.argsort(number[others], kind="stable")]
     sets = fields + np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
     return sorted(sets, key=lambda members: members[0])
@@ -222,6 +232,51 @@ def _earlier_with_a_row_in_common(X: sparse.csc_array) -> IndexArray:
     earlier = np.full(X.shape[1], -1, np.intp)
     np.maximum.at(earlier, by_row.indices, before)
     return earlier
+
+
+def _mixed_fields(X: sparse.csc_array, others: IndexArray) -> tuple[IndexArray, AnyArray]:
+    """Return the field that each of the columns `others` must belong to, -1 if several are free.
+
+    Where every row has the same number of entries in `others`, at most 64, these may be so many
+    fields, of which one row has a column each. Each column that shares rows with columns of all
+    fields but one belongs to this one, and so on. The mask of each row says which fields it has.
+    """
+    number, mask = np.full(X.shape[1], -1), np.zeros(X.shape[0], np.uint64)
+    own = X[:, others]
+    n_fields, counts = own.nnz // X.shape[0], np.diff(own.indptr)
+    by_row = sparse.csr_array(own)
+    if not 0 < n_fields <= 64 or np.any(np.diff(by_row.indptr) != n_fields):
+        return number, mask
+    rarest = np.minimum.reduceat(counts[by_row.indices], by_row.indptr[:-1])
+    first = rarest.argmax()
+    fields = np.full(len(others), -1)
+    columns, found = by_row.indices[n_fields * first :][:n_fields], np.arange(n_fields)
+    left = np.flatnonzero(counts)
+    while len(columns):
+        fields[columns] = found
+        bits = np.repeat(np.uint64(1) << found.astype(np.uint64), counts[columns])
+        np.bitwise_or.at(mask, own[:, columns].indices, bits)
+        left = left[fields[left] < 0]
+        columns, found = _forced(own[:, left], mask, n_fields)
+        columns = left[columns]
+    number[others] = fields
+    return number, mask
+
+
+def _forced(X: sparse.csc_array, mask: AnyArray, n_fields: int) -> tuple[IndexArray, IndexArray]:
+    """Return the columns that only one field can take beside all others of them, and this field."""
+    if not X.shape[1]:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    full = np.uint64((1 << n_fields) - 1)
+    free = full & ~np.bitwise_or.reduceat(mask[X.indices], X.indptr[:-1])
+    columns = np.flatnonzero((free > 0) & (free & (free - np.uint64(1)) == 0))
+    fields = np.log2(free[columns].astype(np.float64)).astype(np.intp)
+    entries = X[:, columns]
+    place = entries.indices + np.repeat(fields, np.diff(entries.indptr)) * len(mask)
+    _, which, times = np.unique(place, return_inverse=True, return_counts=True)
+    clashes = np.repeat(np.arange(len(columns)), np.diff(entries.indptr))[times[which] > 1]
+    alone = np.setdiff1d(np.arange(len(columns)), clashes)
+    return columns[alone], fields[alone]
 
 
 def _first_free(masks: AnyArray, rows: IntArray) -> tuple[int, int]:

@@ -42,10 +42,27 @@ def one_hot(columns, n_columns):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_shuffled_fields_are_as_many_sets_or_one_more(seed):
+def test_shuffled_fields_are_as_many_sets_of_every_row(seed):
     rng = np.random.default_rng(seed)
-    columns = rng.permutation(20 * 60)[fields(rng)]
-    assert len(conflict_free_sets(sparse.csc_array(one_hot(columns, 1200)))) <= 21
+    X = one_hot(rng.permutation(20 * 60)[fields(rng)], 1200)
+    sets = conflict_free_sets(sparse.csc_array(X))
+    assert len(sets) == 20
+    assert all((X[:, members].sum(axis=1) == 1).all() for members in sets)
+
+
+@pytest.mark.parametrize("fit", [gibbs, als])
+def test_shuffled_columns_go_on_from_where_they_stopped(fit):
+    """Sets of columns lie together inside; what is kept is in the order of the columns."""
+    rng = np.random.default_rng(0)
+    X = one_hot(rng.permutation(10 * 9)[fields(rng, 60, 10, 9)], 90)
+    y = rng.normal(size=60)
+    options = {"l2": 1.0, "l2_w": 1.0} if fit is als else {}
+    first = fit(X, y, k=2, n_iter=2, rng=np.random.default_rng(1), **options)
+    start = first.state if fit is gibbs else first
+    other = fit(X, y, k=2, n_iter=1, rng=np.random.default_rng(2), start=start, **options)
+    whole = fit(X, y, k=2, n_iter=3, rng=np.random.default_rng(1), **options)
+    last = (lambda f: f.draws.V[-1]) if fit is gibbs else (lambda f: f.coefficients.V)
+    np.testing.assert_array_equal(last(other), last(whole))
 
 
 @pytest.mark.parametrize("max_blocks", [0, 4])
