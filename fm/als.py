@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 from scipy.special import expit, logit
 
-from fm.arrays import AnyArray, FloatArray, IndexArray, Map, mapping
+from fm.arrays import AnyArray, FloatArray, IndexArray, Map, RealArray, mapping
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.features import FAR, centered, centers_of, uncentered
