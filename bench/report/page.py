@@ -14,6 +14,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from string import Template
@@ -26,8 +27,8 @@ from bench.files import make_folder, write_text
 from bench.identity import digest
 from bench.report import published
 from bench.report.comparison import comparison_table, incomplete, slices, unfinished
-from bench.report.figure_selection import draw
-from bench.report.figures.rows import N_LINES
+from bench.report.figures import models, rows
+from bench.report.figures.style import Shown, drawn
 from bench.report.model_selection import Choice, Comparison, comparisons
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped
@@ -180,8 +181,15 @@ def _compared(
     yield _reading(comparison) + _not_refitted(comparison.rows)
     if by is not None:
         yield f"## Errors by {escaped(by)}"
-        yield slices(comparison, by, predictions, N_LINES)
-    yield from draw(comparison, reference, reader, predictions, directory, suffix)
+        yield slices(comparison, by, predictions, rows.N_LINES)
+    shown = Shown.of(comparison)
+    for figures in (
+        partial(models.error_by_parameters, shown),
+        partial(models.pareto, shown),
+        partial(models.learning_curves, shown, reader),
+        partial(rows.figures_of_rows, shown, reference, predictions),
+    ):
+        yield from drawn(figures, directory, suffix)
 
 
 def _title(subject: Subject) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from bench.metrics import TASKS
-from bench.report.figure_selection import draw_one
 from bench.report.figures.models import systems
+from bench.report.figures.style import drawn
 from bench.report.model_selection import Comparison, Configuration, ranked
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
@@ -228,7 +228,7 @@ def section(article: Article, title: str, directory: Path) -> list[str]:
     columns = ["whole", "first", "published"]
     frame = pd.DataFrame.from_dict(points, "index", float, columns)
     drawing = systems(frame, title, article.reference)
-    figure = draw_one(drawing, directory / f"{drawing.name}.png")[1:]
+    figure = list(drawn(lambda: [drawing], directory))[1:]
     what = "\n".join(
         f"- {code(name)}: {of.get('what', '')}" for name, of in article.systems.items()
     )

@@ -6,19 +6,21 @@ wait for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from bench.errors import first_line
+from bench.tables import escaped
 from fm.io import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bench.metrics import Task
-    from bench.report.model_selection import Choice
+    from bench.report.model_selection import Choice, Comparison
 
 # Okabe & Ito (2008): distinguishable in every common form of color blindness, and by lightness.
 BLUE, ORANGE, BLACK, GREY = "#0072B2", "#E69F00", "#000000", "#888888"
@@ -65,6 +67,23 @@ class Drawing:
             save(figure, path.with_suffix(".png"))
 
 
+def drawn(
+    drawings: Callable[[], Iterable[Drawing]], directory: Path, suffix: str = ""
+) -> Iterator[str]:
+    """Draw figures into a directory; yield heading and image of each, or why there is none.
+
+    File names end in `suffix`. An error never costs the page.
+    """
+    title = "A figure is missing"
+    try:
+        for drawing in drawings():
+            title, name = escaped(drawing.title), f"{drawing.name}{suffix}.png"
+            drawing.draw(directory / name)
+            yield from (f"## {title}", f"![{title}]({name})")
+    except Exception as error:
+        yield from (f"## {title}", f"Could not be drawn: {escaped(first_line(error))}.")
+
+
 def look(number: int) -> Look:
     """Return color, mark and line of the model of that number."""
     return {
@@ -80,6 +99,15 @@ class Shown:
 
     rows: Mapping[str, Choice]
     task: Task
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """Return the rows of a comparison by model, and features where these differ."""
+        rows: dict[str, Choice] = {}
+        for row in comparison.rows:
+            features = f" {row.chosen.features}" if comparison.several_features else ""
+            rows.setdefault(row.model + features, row)
+        return cls(rows, comparison.task)
 
     @cached_property
     def looks(self) -> dict[str, Look]:
