@@ -49,6 +49,8 @@ def check_hydra(cfg: DictConfig, keys: Iterable[str]) -> None:
     for key in keys:
         if key in NOT_USED:
             raise UserError(f"{key} changes nothing here: all that is written is below results=...")
+    if cfg.hydra.verbose or cfg.hydra.runtime.choices["hydra/job_logging"] != "disabled":
+        raise UserError("hydra.verbose, hydra/job_logging: runs write no log; results are tracked")
     for path in cfg.hydra.searchpath:
         if path.startswith("file://") and not Path(path.removeprefix("file://")).is_dir():
             raise UserError(f"hydra.searchpath: there is no folder {quoted(path)}")

@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.errors import UserError, quoted, sentence
 from bench.identity import ROOT
 from bench.sweep.compose import missing, plan
-from bench.sweep.job import run_alone
 from bench.sweep.overrides import check_choices, spelled_out
 
 FLAGS = {"-m", "--multirun"}
@@ -27,19 +26,20 @@ OF_CFG = {"-p", "--package", "--resolve"}
 OTHERS_WITH_VALUE = {"-c", "--cfg", "-i", "--info", "-p", "--package", "--experimental-rerun"}
 OTHER_MODES = {"-h", "-c", "-i", "-r", "-sc", "--cfg", "--help", "--hydra-help", "--info", "--run"}
 OTHER_MODES |= {"--shell-completion", "--version", "--experimental-rerun"}
+ONE_SWEEPER = "sweeps need hydra/sweeper=protocol; search=default searches with it"
 
 
 @dataclass(frozen=True)
 class Command:
-    """The task function that Hydra is started with.
+    """The task function that Hydra is started with, of which `ProtocolSweeper` reads `multirun`.
 
-    Hydra's other sweepers call it, once a job; `ProtocolSweeper` has its own and reads `multirun`.
+    Only another sweeper would call it.
     """
 
     multirun: bool
 
-    def __call__(self, cfg: DictConfig) -> float:
-        return run_alone(cfg)
+    def __call__(self, cfg: DictConfig) -> None:
+        raise UserError(ONE_SWEEPER)
 
 
 def start(arguments: Sequence[str]) -> int:
@@ -49,6 +49,8 @@ def start(arguments: Sequence[str]) -> int:
     if words & OF_CFG and not words & {"-c", "--cfg"}:
         raise UserError(f"{(words & OF_CFG).pop()} goes with --cfg job")
     options, overrides = _split(arguments)
+    if any(o.startswith("hydra/sweeper=") and o != "hydra/sweeper=protocol" for o in overrides):
+        raise UserError(ONE_SWEEPER)
     check_choices(overrides)
     several = bool(words & {*FLAGS, "hydra.mode=MULTIRUN"})
     # A single run is a sweep of one, so that one way leads to a result.

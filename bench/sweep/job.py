@@ -9,7 +9,6 @@ Computers 1987).
 from __future__ import annotations
 
 import itertools
-import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,23 +17,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from threadpoolctl import threadpool_limits
 
-from bench import report
 from bench.errors import RunFailed, UserError
 from bench.processes import TimeUp, time_limit
-from bench.progress import Epochs, say
+from bench.progress import Epochs
 from bench.run import Job, Pruned, Result, run
-from bench.sweep.compose import Combination
-from bench.sweep.overrides import key_of
-from bench.sweep.trials import Trial, Trials, experiment_of, job_of, load_data
+from bench.sweep.trials import Trial, job_of, load_data
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, UnsentError
 from bench.tracking.job_entry import entry_of, write_files
 
 Batch: TypeAlias = tuple[Trial, ...]
 """Trials of one combination of groups, without its configuration."""
+STOP = "stop"
+"""File in a sweep's folder: no further job is to begin."""
 PER_PROCESS = 4
 """Batches that the trials left make for each process, at least."""
 
@@ -45,15 +42,15 @@ class JobContext:
 
     `uri` and `directory` are the store and the folder of results. `home` is the sweep's own folder:
     a job that does not see it runs on another disk than the sweep's process, and sends its result
-    itself; without a sweep there is none. `deadline` is when the sweep's time is up, in seconds
-    since 1970, and `job_seconds` a job's budget.
+    itself. `deadline` is when the sweep's time is up, in seconds since 1970, and `job_seconds` a
+    job's budget.
     """
 
     experiment: Experiment
     sweep: Sweep
     uri: str
     directory: Path
-    home: Path | None = None
+    home: Path
     deadline: float | None = None
     job_seconds: float | None = None
     rerun: bool = False
@@ -62,12 +59,12 @@ class JobContext:
     @property
     def collected(self) -> bool:
         """Whether the sweep's process sees what a job leaves on this disk."""
-        return self.home is not None and self.home.exists()
+        return self.home.exists()
 
     @property
     def over(self) -> bool:
         """Whether no job is to begin any more."""
-        return self.seconds_left == 0 or (self.home is not None and self._stop.exists())
+        return self.seconds_left == 0 or (self.home / STOP).exists()
 
     @property
     def seconds_left(self) -> float | None:
@@ -77,11 +74,7 @@ class JobContext:
     def stop(self) -> None:
         """Let no further job begin, in any process that sees the sweep's folder."""
         if self.collected:
-            self._stop.touch()
-
-    @property
-    def _stop(self) -> Path:
-        return Path(self.home or "", "stop")
+            (self.home / STOP).touch()
 
 
 def batches(trials: Sequence[Trial], processes: int | None) -> Iterator[Batch]:
@@ -115,46 +108,11 @@ class SweepTask:
         tracker = MLflowTracker(self.context.uri, str(self.context.directory))
         for _ in run_batch(self.context, tracker, cfg, batch):
             if not self.context.collected:
-                _send(tracker, self.context.sweep)
-
-
-def run_alone(cfg: DictConfig) -> float:
-    """Run a job that another of Hydra's sweepers started; return its validation error, or NaN.
-
-    A failed run is raised as `RunFailed`: the sweeper learns of it in no other way.
-    """
-    tracker: MLflowTracker = instantiate(cfg.tracking)
-    tracker.check()
-    OmegaConf.set_struct(cfg, False)
-    cfg.hydra = HydraConfig.get()
-    keys = tuple(key_of(override) for override in cfg.hydra.overrides.task)
-    trials = Trials(Combination((), cfg), tuple(key for key in keys if key != "model"))
-    sweep = Sweep("", "", "", tracker.queue.leases.owner)
-    context = JobContext(
-        experiment_of(cfg, trials.dataset),
-        sweep,
-        tracker.uri,
-        tracker.directory,
-        job_seconds=cfg.job_seconds,
-        rerun=cfg.rerun,
-    )
-    (record,) = run_batch(context, tracker, cfg, (trials.trial({}),))
-    assert record is not None  # nothing ends it before it begins
-    said = f"{record.name}: {report.outcome(record)}"
-    print(said, flush=True)
-    _send(tracker, sweep)
-    if record.status == "FAILED":
-        raise RunFailed(said)
-    error = record.validation_error
-    return math.nan if error is None else error
-
-
-def _send(tracker: MLflowTracker, sweep: Sweep) -> None:
-    try:
-        for _ in tracker.send_waiting({}, owner=sweep.owner):
-            pass
-    except UnsentError as error:
-        raise RunFailed(f"a result waits in {tracker.queue.outbox}: {error}") from error
+                try:
+                    list(tracker.send_waiting({}, owner=self.context.sweep.owner))
+                except UnsentError as error:
+                    said = f"a result waits in {tracker.queue.outbox}: {error}"
+                    raise RunFailed(said) from error
 
 
 def run_batch(
@@ -200,8 +158,8 @@ def _compute(context: JobContext, tracker: MLflowTracker, trial: Trial, job: Job
         outcome = error
     except Exception as error:  # whatever it is, it is one job's
         outcome = error
-    if job.shown is not None:
-        say()  # leave the line to what comes next
+    if isinstance(job.shown, Epochs):
+        job.shown.close()
     digest = trial.digests[-1] if isinstance(outcome, Pruned) else trial.digest
     entry = entry_of(job, outcome, context.experiment, context.sweep, trial.name, digest, began)
     tracker.queue.put(entry, lambda folder: write_files(folder, job, outcome))

@@ -66,7 +66,6 @@ class Scheduler:
     def _computing(self) -> Iterator[None]:
         """Keep the sweep's folder and the threads that collect and send for the body."""
         home, elsewhere = self.context.home, self.processes != 1
-        assert home is not None
         home.mkdir(parents=True, exist_ok=True)
         if self.context.sweep.name:
             self.tracker.queue.note(self.context.experiment, self.context.sweep, "RUNNING")

@@ -47,8 +47,7 @@ def run_sweep(planned: Plan, overrides: list[str], multirun: bool, launch: Launc
     """
     cfg = planned.jobs[0]
     processes = _processes(cfg)
-    logged = cfg.hydra.runtime.choices["hydra/job_logging"] != "disabled"
-    if processes == 1 and not logged and "hydra.sweep.dir" in map(key_of, overrides):
+    if processes == 1 and "hydra.sweep.dir" in map(key_of, overrides):
         raise UserError("hydra.sweep.dir is for launchers of other processes: it needs jobs=2")
     for model, reason in planned.skipped.items():
         _say(f"model={model} is left out: {reason}")

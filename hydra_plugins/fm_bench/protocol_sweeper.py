@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, configure_log
+from hydra.core.utils import JobReturn
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -39,28 +37,11 @@ class ProtocolSweeper(Sweeper):
         from bench.sweep.sweeper import run_sweep
 
         # Hydra adds the mode itself; whether a sweep was asked for, the task function says.
-        if self.config.hydra.verbose or self._chosen("hydra/job_logging") != "disabled":
-            self._configure_log()
         given = [o for o in self.config.hydra.overrides.hydra if not o.startswith("hydra.mode=")]
         multirun = getattr(self.task_function, "multirun", True)
         words = [*given, *arguments]
         planned = plan(words, multirun, self.config.hydra.job.config_name)
         run_sweep(planned, words, multirun, self.launch)
-
-    def _chosen(self, group: str) -> str:
-        return self.config.hydra.runtime.choices[group]
-
-    def _configure_log(self) -> None:
-        """Log as Hydra's options say, for jobs in this process; a file goes to the sweep's folder.
-
-        Launchers do so for the processes that they start.
-        """
-        folder = self.config.hydra.sweep.dir
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with open_dict(self.config):
-            self.config.hydra.runtime.output_dir = folder
-        HydraConfig.instance().set_config(self.config)
-        configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
 
     def launch(
         self, task: TaskFunction, overrides: Sequence[Sequence[str]], workers: int | None
