@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.check import bisection, history, reference, simulation
-from bench.check.checking import check, n_results, record, values_of
+from bench.check import bisection, history, reference, rule
+from bench.check.checking import check, n_results, record, summary, values_of
 from bench.check.experiments import Experiment, own_experiments, read_experiments
-from bench.check.outcome import summary
-from bench.check.rule import FALSE_ALARMS
 from bench.errors import UserError, checked, exit_status, sentence
 from bench.files import write_text
 from bench.tables import MISSING, markdown_table, number
@@ -128,12 +126,12 @@ def _record(experiments: Sequence[Experiment], n: int, path: Path, reason: str) 
             row = [name, metric, number(of["mean"], 5), number(of["std"], 5), str(of["n"])]
             rows.append([*row, f"{of['false_alarms']:.1e}", f"{of['catches']:.5f}"])
             total += of["false_alarms"]
-            loose += [name] * (of["false_alarms"] > FALSE_ALARMS / n)
+            loose += [name] * (of["false_alarms"] > rule.FALSE_ALARMS / n)
     header = ["experiment", "metric", "mean", "std", "seeds", "false alarms", "catches"]
     print(
         f"\n{markdown_table(header, rows, left=2)}\n\nSimulated from the recorded seeds. Of checks "
-        f"of unchanged code {total:.1e} fail (promised: at most {FALSE_ALARMS:g}); a loss of "
-        f"*catches* fails {simulation.SURE:.0%} of them."
+        f"of unchanged code {total:.1e} fail (promised: at most {rule.FALSE_ALARMS:g}); a loss of "
+        f"*catches* fails {rule.SURE:.0%} of them."
     )
     if loose:
         print(f"More than promised by {', '.join(loose)}: record with more `seeds`.")
@@ -155,12 +153,11 @@ def _power(experiments: Sequence[Experiment], n: int, path: Path, loss: float) -
     for experiment in experiments:
         entry = reference.entry_of(experiment, path)
         for metric, of in entry["metrics"].items():
-            recorded, losses = reference.recorded_of(entry, metric)
-            needed = simulation.seeds_needed(losses, loss, n, recorded)
+            needed = rule.seeds_needed(reference.recorded_of(entry, metric), loss, n)
             seeds = MISSING if needed is None else str(needed)
             rows.append([experiment.name, metric, str(of["seeds"]), f"{of['catches']:.5f}", seeds])
     header = ["experiment", "metric", "seeds", "catches", f"seeds to catch {loss:g}"]
-    most = max(simulation.SEEDS_TRIED)
+    most = max(rule.SEEDS_TRIED)
     return (
         f"{markdown_table(header, rows, left=2)}\n\n{MISSING}: not by {most} seeds, since the "
         "recorded ones are as noisy; record with more."

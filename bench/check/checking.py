@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,37 @@ from scipy import sparse
 
 from bench.check import reference
 from bench.check.experiments import Experiment, Metrics
-from bench.check.outcome import Outcome
-from bench.check.rule import DIRECTIONS, SAME, judge
+from bench.check.rule import DIRECTIONS, FALSE_ALARMS, Judged, Verdict, judge
 from bench.errors import UserError, first_line
 from bench.files import write_text
 from bench.measure import Measured
 from bench.progress import say
+from bench.tables import MISSING, markdown_table, number
 
 CALIBRATIONS = 5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One metric of one experiment, as it is kept in JSON.
+
+    `reference` is the recorded mean, `now` that of today's `seeds`, of which `same` gave the
+    recorded number; `change` is of the metric itself, whichever direction is better. `slowdown`:
+    times as long as recorded, the machine's speed taken out. `failure` says why the check fails.
+    """
+
+    experiment: str
+    metric: str
+    better: str
+    reference: float
+    verdict: str | None = None
+    now: float | None = None
+    change: float | None = None
+    allowed: float | None = None
+    seeds: int = 0
+    same: int = 0
+    slowdown: float | None = None
+    failure: str | None = None
 
 
 def n_results(experiments: Sequence[Experiment]) -> int:
@@ -47,8 +71,8 @@ def check(
     """
     entries = {e.name: reference.entry_of(e, path) for e in experiments}
     n, speed = n or n_results(experiments), calibrate()
-    for number, experiment in enumerate(experiments, 1):
-        say(f"[{number}/{len(experiments)}] {experiment.name}")
+    for position, experiment in enumerate(experiments, 1):
+        say(f"[{position}/{len(experiments)}] {experiment.name}")
         measured = _Seeds(experiment, first_seed, threads)
         for metric in experiment.metrics:
             outcome = _checked(metric, entries[experiment.name], measured, n, speed)
@@ -73,26 +97,41 @@ class _Seeds:
 def _checked(
     metric: str, entry: reference.Entry, seeds: _Seeds, n_results: int, speed: float
 ) -> Outcome:
-    recorded, losses = reference.recorded_of(entry, metric)
+    recorded = reference.recorded_of(entry, metric)
     better = seeds.experiment.metrics[metric]
     outcome = Outcome(seeds.experiment.name, metric, better, DIRECTIONS[better] * recorded.mean)
-
-    def same(now: Sequence[float]) -> int:
-        pairs = zip(now, losses[seeds.first :], strict=False)
-        return sum(abs(a - b) <= SAME * max(1.0, abs(b)) for a, b in pairs)
-
     try:
-        judged = judge(
-            recorded,
-            lambda start, stop: seeds.losses(metric, start, stop),
-            n_results,
-            lambda now: same(now) == len(now),
-        )
+        judged = judge(recorded, partial(seeds.losses, metric), n_results, seeds.first)
     except Exception as error:
         return replace(outcome, failure=first_line(error))
     seconds = float(np.median([seconds for _, seconds in seeds.measured]))
     slowdown = seconds / speed / entry["time"] if entry["time"] else None
-    return outcome.judged(judged, same(judged.losses), slowdown)
+    return with_verdict(outcome, judged, slowdown)
+
+
+def with_verdict(outcome: Outcome, judged: Judged, slowdown: float | None) -> Outcome:
+    """Return the outcome with what the rule says."""
+    change, n = DIRECTIONS[outcome.better] * judged.loss, len(judged.losses)
+    now, failure = outcome.reference + change, None
+    if judged.verdict is Verdict.SEEDLESS:
+        failure = f"{n} seeds give one and the same {outcome.metric}: the seed is ignored"
+    elif judged.verdict is Verdict.WORSE:
+        failure = (
+            f"{outcome.metric} {now:.5f} over {n} {'seed' if n == 1 else 'seeds'} is "
+            f"{judged.loss:.5f} worse than the reference's {outcome.reference:.5f}; chance "
+            f"explains up to {judged.allowed:.5f}"
+        )
+    return replace(
+        outcome,
+        verdict=judged.verdict.value,
+        now=now,
+        change=change,
+        allowed=judged.allowed,
+        seeds=n,
+        same=judged.same,
+        slowdown=slowdown,
+        failure=failure,
+    )
 
 
 def record(
@@ -149,3 +188,52 @@ def _calibrated() -> float:
             matrix @ table
             matrix.T @ (matrix @ table)
     return cost.seconds
+
+
+def summary(
+    outcomes: Sequence[Outcome], title: str, base: Mapping[tuple[str, str], float] | None = None
+) -> str:
+    """Return Markdown: the verdict, the table, how to read it, what to do.
+
+    `base` are the results of another revision by experiment and metric, to stand beside these.
+    """
+    failed = [o for o in outcomes if o.failure]
+    better = [o.experiment for o in outcomes if o.verdict == Verdict.BETTER]
+    verdict = (
+        f"{len(failed)} of {len(outcomes)} results got worse" if failed else "nothing got worse"
+    )
+    lines = [f"## Accuracy check, {title}: {verdict}", "", _table(outcomes, base), ""]
+    lines += [f"- **{o.experiment}**: {o.failure}" for o in failed]
+    if better:
+        names = ", ".join(better)
+        lines.append(f'- {names}: better than the reference. Record it? `--record --reason "..."`')
+    lines.append(
+        f"Unchanged code fails at most one check in {1 / FALSE_ALARMS:,.0f}. *Same*: seeds that "
+        "gave the recorded number. *Time*: of fit and prediction, times that of the recording, "
+        "the machine's speed taken out by a calibration workload; it never fails the check."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _table(outcomes: Sequence[Outcome], base: Mapping[tuple[str, str], float] | None) -> str:
+    header = ["experiment", "metric", "verdict", "recorded", "base", "now", "change"]
+    header += ["chance explains", "seeds", "same", "time, × recorded"]
+    rows = [
+        [
+            o.experiment,
+            o.metric,
+            o.verdict or "error: fails",
+            number(o.reference, 5),
+            number((base or {}).get((o.experiment, o.metric)), 5),
+            number(o.now, 5),
+            MISSING if o.change is None else f"{o.change:+.5f}",
+            MISSING if o.allowed is None else f"±{o.allowed:.5f}",
+            str(o.seeds),
+            str(o.same),
+            number(o.slowdown, 2),
+        ]
+        for o in outcomes
+    ]
+    if base is None:
+        header, *rows = (row[:4] + row[5:] for row in (header, *rows))
+    return markdown_table(header, rows, left=3)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from bench.check.outcome import Outcome
+from bench.check.checking import Outcome
 from bench.errors import UserError
 from bench.identity import code_version
 from bench.tables import markdown_table, number

@@ -67,9 +67,8 @@ class Accuracy:
         """
         # Hydra and pandas are imported by tests that check accuracy only.
         from bench.check import reference
-        from bench.check.checking import check, record
+        from bench.check.checking import check, record, summary
         from bench.check.experiments import FUNCTION, Experiment
-        from bench.check.outcome import summary
 
         experiment = Experiment(name, name, metrics, seeds, negligible, evaluate)
         recorded = reference.load(self.reference).get(FUNCTION, {}).get("experiments", {})

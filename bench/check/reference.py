@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from bench.check import simulation
+from bench.check import rule
 from bench.check.experiments import Experiment
 from bench.check.rule import DIRECTIONS, Recorded
 from bench.errors import UserError, sentence
@@ -69,13 +69,11 @@ def entry_of(experiment: Experiment, path: Path) -> Entry:
     return entry
 
 
-def recorded_of(entry: Entry, metric: str) -> tuple[Recorded, list[float]]:
-    """Return the rule's view of one metric, and its values as losses."""
+def recorded_of(entry: Entry, metric: str) -> Recorded:
+    """Return the rule's view of one metric, whose values are losses there."""
     of = entry["metrics"][metric]
-    sign = DIRECTIONS[of["better"]]
     options = {key: of[key] for key in ("seeds", "negligible", "widened") if key in of}
-    recorded = Recorded(sign * of["mean"], of["std"], of["n"], **options)
-    return recorded, [sign * value for value in of["values"]]
+    return Recorded(tuple(DIRECTIONS[of["better"]] * value for value in of["values"]), **options)
 
 
 def record(
@@ -120,24 +118,21 @@ def _metric(
 ) -> dict[str, Any]:
     sign = DIRECTIONS[better]
     values = [round(value, 7) for value in values]
-    losses = [sign * value for value in values]
-    options = {} if experiment.negligible is None else {"negligible": experiment.negligible}
-    recorded = Recorded.of(losses, seeds=experiment.seeds, **options)
+    losses = tuple(sign * value for value in values)
+    recorded = Recorded(losses, experiment.seeds, experiment.negligible)
     false, caught = 0.0, recorded.room
     if recorded.std > 0:
-        widened = simulation.widening(losses, n_results, recorded)
-        if widened != 1:
-            options["widened"] = widened
-            recorded = Recorded.of(losses, seeds=experiment.seeds, **options)
-        false = float(simulation.alarms(losses, [0.0], n_results, recorded=recorded)[0])
-        caught = simulation.smallest_caught(losses, n_results, recorded)
+        recorded = rule.widened(recorded, n_results)
+        false = float(rule.alarms(recorded, [0.0], n_results)[0])
+        caught = rule.smallest_caught(recorded, n_results)
     return {
         "better": better,
         "mean": round(sign * recorded.mean, 7),
         "std": round(recorded.std, 7),
         "n": recorded.n,
-        "seeds": experiment.seeds,
-        **options,
+        "seeds": recorded.seeds,
+        **({} if recorded.negligible is None else {"negligible": recorded.negligible}),
+        **({} if recorded.widened == 1 else {"widened": recorded.widened}),
         "allowed": {n: round(recorded.allowed(n, n_results), 5) for n in recorded.looks},
         "false_alarms": round(false, 6),
         "catches": round(caught, 5),

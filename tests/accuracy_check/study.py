@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from bench.check import reference, rule, simulation
+from bench.check import reference, rule
 from bench.check.checking import check
 from bench.check.experiments import own_experiments
 from bench.errors import UserError
@@ -213,8 +213,8 @@ def _rule(rates: Mapping[str, Mapping]) -> str:
 {markdown_table(header, rows, left=2)}
 
 *Allowed*: the loss that chance explains, at the first and the second look. *False alarms* and
-*caught*, the least loss that {simulation.SURE:.0%} of checks notice, are simulated:
-{simulation.N_CHECKS:,} checks, reference and check drawn from the recorded errors by the smoothed
+*caught*, the least loss that {rule.SURE:.0%} of checks notice, are simulated:
+{rule.N_CHECKS:,} checks, reference and check drawn from the recorded errors by the smoothed
 bootstrap. A check of all experiments is a false alarm in {total:.1e} of cases (bound:
 {rule.FALSE_ALARMS:.0e}); most bugs hit several."""
 

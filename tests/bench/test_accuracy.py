@@ -7,9 +7,8 @@ from dataclasses import asdict
 import pytest
 
 from bench.check import reference
-from bench.check.checking import check
+from bench.check.checking import Outcome, check, summary
 from bench.check.experiments import own_experiments
-from bench.check.outcome import Outcome, summary
 
 EXPERIMENTS = own_experiments()
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.check import reference, simulation
+from bench.check import reference, rule
 from bench.check.__main__ import main
-from bench.check.checking import check, record
+from bench.check.checking import Outcome, check, record, summary, with_verdict
 from bench.check.experiments import Experiment, own_experiments, read_experiments
-from bench.check.outcome import Outcome, summary
 from bench.check.rule import FALSE_ALARMS, Judged, Recorded, Verdict, judge, looks_of
 from bench.errors import UserError
 from tests.accuracy_check.study import Mutant, mutants
@@ -23,10 +22,20 @@ N = 9
 
 @pytest.fixture(autouse=True)
 def fewer_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "N_CHECKS", 10_000)
+    monkeypatch.setattr(rule, "N_CHECKS", 10_000)
 
 
 FIRST, SECOND = looks_of(24)
+
+
+def recorded_of(losses) -> Recorded:
+    return Recorded(tuple(losses))
+
+
+def normal_losses() -> Recorded:
+    """Of mean 0.9 and standard deviation 1e-3, exactly."""
+    z = np.random.default_rng(0).standard_normal(48)
+    return recorded_of(0.9 + 1e-3 * (z - z.mean()) / z.std(ddof=1))
 
 
 def measured(rng: np.random.Generator, mean: float, std: float = 1e-3):
@@ -42,7 +51,7 @@ def test_false_alarms_of_the_whole_check_are_as_rare_as_it_says() -> None:
     rng = np.random.default_rng(0)
     alarms = 0
     for _ in range(2000):
-        recorded = Recorded.of(rng.normal(0.9, 1e-3, 48))
+        recorded = recorded_of(rng.normal(0.9, 1e-3, 48))
         n = 1 / 50  # results: allows the loss that a check of so few would
         alarms += judge(recorded, measured(rng, 0.9), n).verdict is Verdict.WORSE
     assert 0 < alarms / 2000 < 50 * FALSE_ALARMS
@@ -50,7 +59,7 @@ def test_false_alarms_of_the_whole_check_are_as_rare_as_it_says() -> None:
 
 def test_loss_beyond_chance_is_caught_and_a_gain_is_not_a_failure() -> None:
     rng = np.random.default_rng(1)
-    recorded = Recorded.of(rng.normal(0.9, 1e-3, 48))
+    recorded = recorded_of(rng.normal(0.9, 1e-3, 48))
     assert judge(recorded, measured(rng, 0.910), N).verdict is Verdict.WORSE
     assert judge(recorded, measured(rng, 0.903), N).verdict is Verdict.WORSE
     assert judge(recorded, measured(rng, 0.890), N).verdict is Verdict.BETTER
@@ -60,22 +69,22 @@ def test_loss_beyond_chance_is_caught_and_a_gain_is_not_a_failure() -> None:
     ("losses", "seeds"), [([0.9001, 0.8999], 4), ([0.9009, 0.9011], 24), ([0.9999, 0.9998], 4)]
 )
 def test_second_look_only_where_the_first_leaves_a_doubt(losses, seeds) -> None:
-    recorded = Recorded(0.9, 1e-3, 48)
+    recorded = normal_losses()
     judged = judge(recorded, lambda a, b: losses * ((b - a) // 2), N)
     assert len(judged.losses) == seeds
 
 
 def test_where_the_seed_changes_nothing_one_is_enough() -> None:
-    recorded = Recorded.of([0.9, 0.9])
+    recorded = recorded_of([0.9, 0.9])
     assert judge(recorded, lambda a, b: [0.9 + 5e-5] * (b - a), N).verdict is Verdict.CHANGED
     judged = judge(recorded, lambda a, b: [0.9 + 2e-4] * (b - a), N)
     assert judged.verdict is Verdict.WORSE and len(judged.losses) == 1
-    large = Recorded.of([5000.0, 5000.0])  # rounding is in proportion
+    large = recorded_of([5000.0, 5000.0])  # rounding is in proportion
     assert judge(large, lambda a, b: [5000.1] * (b - a), N).verdict is Verdict.CHANGED
 
 
 def test_ignored_seed_and_results_that_are_no_number() -> None:
-    recorded = Recorded(0.9, 1e-3, 48)
+    recorded = normal_losses()
     assert judge(recorded, lambda a, b: [0.9] * (b - a), N).verdict is Verdict.SEEDLESS
     with pytest.raises(ValueError, match="not a number"):
         judge(recorded, lambda a, b: [np.nan] * (b - a), N)
@@ -83,24 +92,22 @@ def test_ignored_seed_and_results_that_are_no_number() -> None:
 
 def test_simulation_agrees_with_what_normal_losses_give() -> None:
     losses = np.random.default_rng(2).normal(0.9, 1e-3, 48)
-    recorded = Recorded.of(losses)
-    false, sure = simulation.alarms(losses, [0.0, 0.02], N, recorded=recorded)
+    recorded = recorded_of(losses)
+    false, sure = rule.alarms(recorded, [0.0, 0.02], N)
     assert false <= 3 * FALSE_ALARMS / N and sure == 1
-    caught = simulation.smallest_caught(losses, N, recorded)
+    caught = rule.smallest_caught(recorded, N)
     assert 0.0015 < caught < 0.0035
-    assert simulation.seeds_needed(losses, 1.1 * caught, N, recorded) <= 24
-    assert simulation.seeds_needed(losses, 1e-4, N, recorded) is None
+    assert rule.seeds_needed(recorded, 1.1 * caught, N) <= 24
+    assert rule.seeds_needed(recorded, 1e-4, N) is None
 
 
 def test_what_chance_explains_is_widened_where_tails_are_heavy() -> None:
     rng = np.random.default_rng(3)
     skewed = 0.9 + np.where(rng.random(48) < 0.06, 0.02, 0) + rng.normal(0, 1e-4, 48)
-    recorded = Recorded.of(skewed)
-    factor = simulation.widening(skewed, N, recorded)
-    wide = Recorded.of(skewed, widened=factor)
-    assert factor > 1
-    assert simulation.alarms(skewed, [0.0], N, recorded=wide)[0] <= FALSE_ALARMS / N
-    assert simulation.widening(rng.normal(0.9, 1e-3, 48), 1, Recorded(0.9, 1e-3, 48)) == 1
+    wide = rule.widened(recorded_of(skewed), N)
+    assert wide.widened > 1
+    assert rule.alarms(wide, [0.0], N)[0] <= FALSE_ALARMS / N
+    assert rule.widened(recorded_of(rng.normal(0.9, 1e-3, 48)), 1).widened == 1
 
 
 @pytest.mark.parametrize(
@@ -111,8 +118,8 @@ def test_every_bug_still_fits_the_code(mutant: Mutant) -> None:
 
 
 def outcome(verdict: Verdict, loss: float, better: str = "lower") -> Outcome:
-    judged = Judged(verdict, (0.9 + loss,), loss, 0.001)
-    return Outcome("fm", "mse", better, 0.9).judged(judged, 1, 2.0)
+    judged = Judged(verdict, (0.9 + loss,), loss, 0.001, same=1)
+    return with_verdict(Outcome("fm", "mse", better, 0.9), judged, 2.0)
 
 
 def test_a_summary_says_what_failed_and_what_to_do() -> None:
@@ -282,7 +289,7 @@ def test_the_projects_reference_is_of_its_experiments() -> None:
         for name, entry in section["experiments"].items():
             assert entry["run"] == own[name].run
             for of in entry["metrics"].values():
-                recorded = Recorded.of(of["values"])
+                recorded = recorded_of(of["values"])
                 assert of["mean"] == pytest.approx(recorded.mean, abs=1e-6)
                 assert of["std"] == pytest.approx(recorded.std, abs=1e-6)
         alarms = sum(

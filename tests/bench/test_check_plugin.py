@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.check import simulation
+from bench.check import rule
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def test_accuracy(accuracy):
 def test_record_check_break(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulation, "N_CHECKS", 10_000)
+    monkeypatch.setattr(rule, "N_CHECKS", 10_000)
     (tmp_path / "test_own.py").write_text(TEST)
 
     def run(shift: str, *arguments: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench.check import simulation
+from bench.check import rule
 from bench.cli import main
 
 
@@ -24,7 +24,7 @@ def test_everything_in_the_template_runs(
     monkeypatch.chdir(mine)
     assert "results/" in Path(".gitignore").read_text()
     monkeypatch.syspath_prepend(mine)
-    monkeypatch.setattr(simulation, "N_CHECKS", 10_000)
+    monkeypatch.setattr(rule, "N_CHECKS", 10_000)
     (mine / "results").mkdir()
     shutil.copy(empty_store, "results")
     commands = [line.strip() for line in Path("README.md").read_text().splitlines()]

@@ -20,6 +20,8 @@ from tests.reliability.fault_injection import FAULTS
 from tests.reliability.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, FaultySweep
 from tests.reliability.fuzzing import Finding, fuzz, fuzz_models
 
+EVERY = "RELIABILITY_EVERY"
+"""Environment variable: 3, a fault at every third call only; by default at every one."""
 N_FILES = 10_000
 """Of a seed."""
 FILE_SEEDS = range(10)
@@ -51,10 +53,12 @@ def calls_of(mode: str) -> int:
 def measure_faults(mode: str, fault: str, _: Context) -> Mapping[str, object]:
     """Return the number of calls and of trials, and the outcome of each trial that failed."""
     calls = workers().submit(calls_of, mode).result()
-    outcomes = workers().map(partial(trial, mode, fault), range(1, calls + 1))
-    reached = {n: of for n, of in enumerate(outcomes, 1) if of != NOT_REACHED}
+    tried = range(1, calls + 1, int(os.environ.get(EVERY, "1")))
+    outcomes = workers().map(partial(trial, mode, fault), tried)
+    reached = {n: of for n, of in zip(tried, outcomes, strict=True) if of != NOT_REACHED}
     failed = {str(call): outcome for call, outcome in reached.items() if outcome != SURVIVED}
-    return {"calls": calls, "trials": len(reached), "failed": failed, "commit": commit()}
+    counts = {"calls": calls, "every": tried.step, "trials": len(reached)}
+    return {**counts, "failed": failed, "commit": commit()}
 
 
 def read_files(seed: int) -> list[Finding]:
@@ -89,18 +93,26 @@ def fault_section(values: Values) -> list[Section]:
         mode, fault = name.split(": ")
         of = values[name]
         n, failed = of["trials"], of["failed"]
-        counts = (of["calls"], n, n - len(failed), of["commit"])
+        counts = (of["calls"], of.get("every", 1), n, n - len(failed), of["commit"])
         rows.append([MODES[mode][1], FAULTS[fault], *map(str, counts)])
         bars.append(Bar(f"{name}: trials that did not survive", np.array([len(failed)]), high=0))
         failures += [f"- {name} at call {call}: {outcome}." for call, outcome in failed.items()]
-    header = ["jobs run", "fault", "calls of the sweep", "trials", "survived", "commit"]
+    header = [
+        "jobs run",
+        "fault",
+        "calls of the sweep",
+        "of which every",
+        "trials",
+        "survived",
+        "commit",
+    ]
     text = f"""\
 {markdown_table(header, rows, left=2)}
 
 A sweep of two small fits is sent, reported and closed. A call changes a file below its results
 folder, commits a change of the database, or is a message to the server; calls of all processes of
 the sweep are counted together. A trial injects a fault at one call and starts the same sweep again;
-there is one for every call.
+there is one for every n-th call, as the table says (`{EVERY}=n`, by default for every one).
 It survived if the second start ends with status 0, and all runs, parameters, metrics, files and the
 report's bytes are those of an undisturbed sweep, each run once; and if, where the first start ended
 with status 0 in spite of the fault, they were that already.
