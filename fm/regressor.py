@@ -165,7 +165,23 @@ class FMRegressor(RegressorMixin, ManySolvers):
 
     @for_gradient_descent
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Take one epoch over the rows of X, going on from earlier ones (`solver="sgd"`)."""
+        """Take one epoch over the rows of X, going on from earlier ones (`solver="sgd"`).
+
+        X may be a chunk of data larger than memory. Of tables, labels that the first chunk does not
+        have carry no information, unless its columns are of categories that have them.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> chunks = [pd.DataFrame({"user": [u], "y": [y]}) for u, y in [("a", 5), ("b", 1)]]
+        >>> users = pd.CategoricalDtype(["a", "b"])
+        >>> model = FMRegressor(k=0, solver="sgd")
+        >>> for chunk in chunks:  # as `pyarrow.parquet.ParquetFile(path).iter_batches()` has them
+        ...     model = model.partial_fit(chunk[["user"]].astype(users), chunk["y"])
+        >>> a, b = model.predict(pd.DataFrame({"user": ["a", "b"]}))
+        >>> bool(a > b)
+        True
+        """
         return self._epoch(X, y, sample_weight)
 
     @overload

@@ -3,7 +3,8 @@
 A column of text or categories is a field: each label is a feature. A column of numbers is a feature
 of its own. A column of lists is a bag: each label in a list is a feature, as often as it occurs. A
 label that `fit` has not seen, or a missing one, carries no information; a missing number is
-refused.
+refused. Labels are those of the first table, of a pandas column of categories all of these,
+whether they occur in it or not.
 
 A table of fields alone becomes a `Design`, so that Gibbs sampling predicts the unseen from the
 prior that it has learned; any other becomes a sparse matrix, in which the unseen are zeros.
@@ -68,7 +69,8 @@ def learn_columns(table: Any) -> list[Column]:
         values, kind = table[given], _kind(table[given])
         labels: AnyArray = np.empty(0)
         if kind != NUMBER:
-            every = _present(values)
+            declared = getattr(getattr(values, "cat", None), "categories", None)
+            every = _present(values) if declared is None else np.asarray(declared)
             labels = unique_labels(list(chain.from_iterable(every)) if kind == BAG else every)
         columns.append(Column(name, kind, labels))
     return columns

@@ -139,6 +139,25 @@ def test_a_table_in_a_grid_search_and_in_epochs(data):
     assert model.score(table, y) > 0.5 and model.n_features_in_ == 3
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_epochs_over_chunks_of_a_parquet_file(declared, data, tmp_path):
+    """Labels that the first chunk lacks are learned only where its categories have them."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table, price, y = data
+    table = table.assign(price=price, y=y).sort_values("user", kind="stable")
+    table.to_parquet(tmp_path / "rows.parquet")
+    users = pd.CategoricalDtype(sorted(table["user"].unique())) if declared else np.str_
+    model = FMRegressor(solver="sgd", k=2, random_state=0)
+    with parquet.ParquetFile(tmp_path / "rows.parquet") as file:
+        for _ in range(5):
+            for batch in file.iter_batches(batch_size=200):
+                chunk = batch.to_pandas().astype({"user": users})
+                model.partial_fit(chunk[["user", "item", "price"]], chunk["y"])
+    late = table.iloc[[-1]]
+    seen, unseen = model.predict(late), model.predict(late.assign(user="nobody"))
+    assert (seen != unseen).all() == declared
+
+
 def test_a_matrix_after_a_table(data):
     table, price, y = data
     model = FMRegressor(solver="als", n_iter=2).fit(table, y)
