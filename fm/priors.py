@@ -191,7 +191,9 @@ class Prior:
     shrinkage : by which the scatter of V is multiplied, see `for_pairs`.
 
     `df`, `scatter` and `FIRST_PRECISION` are the best of 8 settings on validation (a tenth of
-    ua.base of MovieLens-100K, 3 draws, 2 chains each): MSE 0.7909, against 0.7911 to 0.7931.
+    ua.base of MovieLens-100K, 3 draws, 2 chains each): MSE 0.7909, against 0.7911 to 0.7931. They
+    are worth ten columns, and outweigh a handful of rows: of fastFM's five R^2 is 0.2, and 0.999
+    with noise = (1, 0.01) and scatter = 3.
     """
 
     center: float = 0.0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse, stats
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.slow
 LIKELIHOODS = ["gaussian", "probit", "ordered"]
 CERTAIN = 1e9
 """As a shape, strength or degrees of freedom it leaves no doubt."""
+LITTLE_NOISE = {"noise": (1.0, 0.01), "scatter": 3.0}
 
 
 def observed(y, likelihood):
@@ -313,3 +316,15 @@ def test_goes_on_with_other_rows(likelihood, kind):
         np.testing.assert_allclose(state.arrays["q"], (new / units @ theta[:, 1:]).T, atol=1e-10)
     if likelihood == "probit":
         np.testing.assert_array_equal(state.arrays["target"] > 0, y[::-1] > 0)
+
+
+@pytest.mark.parametrize(("given", "low", "high"), [({}, 0.0, 0.5), (LITTLE_NOISE, 0.99, 1.0)])
+def test_five_rows_without_noise(given, low, high):
+    """fastFM's example. The default prior, worth ten columns with much noise, outweighs its two."""
+    X = np.array([[6, 1], [2, 3], [3, 0], [6, 1], [4, 5]], np.float64)
+    y = np.array([298.0, 266, 29, 298, 848])
+    prior = replace(Prior.of(y, None), **given)
+    rng, rows = np.random.default_rng(0), sparse.csr_array(X)
+    fit = gibbs(rows, y, k=2, n_iter=500, burn_in=100, thin=5, rng=rng, prior=prior)
+    f = fit.draws.mean(rows, lambda f, _: f)
+    assert low < 1 - np.sum((y - f) ** 2) / np.sum((y - y.mean()) ** 2) < high
