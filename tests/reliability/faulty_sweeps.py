@@ -144,7 +144,7 @@ class FaultySweep:
         overrides, asked = self._planned
         with ExitStack() as stack:
             stack.enter_context(patch("bench.run.Measured", SameCost))
-            stack.enter_context(patch("bench.report.page.draw", lambda *_: iter(())))
+            stack.enter_context(patch("bench.report.page.drawn", lambda *_: iter(())))
             stack.enter_context(patch("bench.tracking.run_writer.code_changes", lambda: "+x"))
             for name in IMPATIENT:
                 stack.enter_context(patch(f"bench.sweep.uploader.{name}", 0.02))
