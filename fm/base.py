@@ -83,13 +83,9 @@ class FactorizationMachine(BaseEstimator):
         return tags
 
     def check_params(self) -> None:
-        """Check the hyperparameters without fitting.
+        """Raise ValueError or TypeError for a hyperparameter out of range, or without a use.
 
-        Raises
-        ------
-        ValueError, TypeError
-            A hyperparameter is out of range, or the solver has no use for it. (`fit` ignores what
-            the solver has no use for, unless it contradicts.)
+        `fit` ignores what the solver has no use for, unless it contradicts.
         """
         check_hyperparameters(self)
         check_use(self._params(), self._solvers)
@@ -97,10 +93,10 @@ class FactorizationMachine(BaseEstimator):
     def fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
         *,
-        validation: tuple[Any, ArrayLike] | None = None,
+        validation: tuple[Any, Any] | None = None,
     ) -> Self:
         """Fit to the rows of X; with `warm_start`, go on for `n_iter` more epochs or sweeps.
 
@@ -111,6 +107,7 @@ class FactorizationMachine(BaseEstimator):
             features, and columns of lists bags of labels, see `fm.tables`. A label that occurs in
             no training row, or a missing one, carries no information.
         y : (n_rows,)
+            Numbers or labels; `FMRanker` needs none.
         sample_weight : (n_rows,), optional
             Not negative; a weight of 2 is a row that occurs twice.
         validation : (X, y), optional
@@ -165,7 +162,7 @@ class FactorizationMachine(BaseEstimator):
         X: Any,
         y: Any,
         sample_weight: ArrayLike | None,
-        validation: tuple[Any, ArrayLike] | None,
+        validation: tuple[Any, Any] | None,
         settings: dict[str, Any],
         warm: bool,
         classes: ArrayLike | None = None,
@@ -173,7 +170,7 @@ class FactorizationMachine(BaseEstimator):
         """Fit by `settings`, from the start or, if `warm`, from where the last fit ended."""
         given_type = getattr(y, "dtype", None)
         given, X = X, check_X(self, X, reset=not warm)
-        y = check_target(y, X)
+        y = self._target(y, X)
         resumes = {"solver": self.solver, "k": self.k}
         if self.solver == "gibbs":  # its states have a latent y for each row
             own = {name: settings[name] for name in ("n_chains", "noise_by")}
@@ -235,10 +232,13 @@ class FactorizationMachine(BaseEstimator):
         if patience is not None:
             _, self.n_iter_, self.machine_ = monitor.best
 
-    def _rows(self, X: Any, y: ArrayLike) -> Rows:
+    def _rows(self, X: Any, y: Any) -> Rows:
         """Return rows as those of `fit`, checked."""
         X = check_X(self, X)
-        return X, self._encode(check_target(y, X))
+        return X, self._encode(self._target(y, X))
+
+    def _target(self, y: Any, X: Matrix) -> AnyArray:
+        return check_target(y, X)
 
     def _weight(self, X: Matrix, y: AnyArray, weight: ArrayLike | None) -> FloatArray | None:
         """Return the rows' weights, finite and not negative, those of their classes included."""

@@ -112,7 +112,7 @@ class Served:
         model was fitted carries no information. `params` is there for MLflow and unused.
         """
         levels = [
-            _levels(_labels(block), sources, table)
+            _levels(np.asarray(block.labels), sources, table)
             for block, sources in zip(self.blocks, self.sources, strict=True)
         ]
         X = self._rows(levels, [c.matrix(table[c.column]) for c in self.columns])
@@ -176,7 +176,7 @@ def save(served: Served, folder: str | os.PathLike[str]) -> None:
     save_estimator(served.model, Path(folder, MODEL))
     bare = {"levels": np.array([UNKNOWN]), "side_feature_names": None}
     tree = {
-        "blocks": [vars(block) | bare | {"labels": _labels(block)} for block in served.blocks],
+        "blocks": [vars(block) | bare for block in served.blocks],
         "sources": [list(map(vars, sources)) for sources in served.sources],
         "columns": list(map(vars, served.columns)),
     }
@@ -184,20 +184,14 @@ def save(served: Served, folder: str | os.PathLike[str]) -> None:
 
 
 def load(folder: str | os.PathLike[str]) -> Served:
-    """Return what `save` wrote.
-
-    Raises
-    ------
-    ValueError
-        A file is damaged, or the two do not belong together.
-    """
+    """Return what `save` wrote; ValueError if a file is damaged, or the two do not fit."""
     path = Path(folder, BLOCKS)
     model, tree = load_estimator(Path(folder, MODEL)), read_arrays(path)
     try:
         served = Served(
             model,
-            [Block(**of) for of in _parts(tree["blocks"])],
-            [[Source(**of) for of in _parts(each)] for each in _parts(tree["sources"])],
+            [Block(**of) for of in _parts(tree.get("blocks", {}))],
+            [[Source(**of) for of in _parts(each)] for each in _parts(tree.get("sources", {}))],
             [Columns(**of) for of in _parts(tree.get("columns", {}))],
         )
         check_X(model, served.unknown_row())
@@ -224,9 +218,3 @@ def _as_given(value: Any) -> Any:
 
 
 _load_pyfunc = load
-
-
-def _labels(block: Block) -> AnyArray:
-    if block.labels is None:
-        raise ValueError(f"block {block.name!r} has no labels to recognize its levels by")
-    return np.asarray(block.labels)

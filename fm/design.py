@@ -105,6 +105,13 @@ class Block:
             shape=(len(self.levels), self.n_levels),
         )
 
+    def level_columns(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
+        """Return (n_levels, n_features): a 1 in each level's own column, then its side features."""
+        own = sparse.eye_array(self.n_levels, dtype=dtype, format="csr")
+        if self.side_features is None:
+            return own
+        return sparse.hstack([own, self.side_features.astype(dtype)], format="csr")
+
     def to_csr(self, dtype: DTypeLike = np.float64) -> sparse.csr_array:
         """Return (n_rows, n_features): one-hot levels, then the level's side features."""
         one_hot = self.one_hot(dtype)

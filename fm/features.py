@@ -17,7 +17,7 @@ from scipy import sparse
 
 from fm.arrays import BoolArray, FloatArray, IndexArray, IntArray, RealArray
 from fm.blocks import by_level
-from fm.design import UNKNOWN, Block, Design
+from fm.design import UNKNOWN, Design
 from fm.model import Coefficients, Matrix, factor_mask, pieces, predict, squared, sum_lookups
 
 CHUNK = 2**14
@@ -50,7 +50,7 @@ def features(X: Matrix, dtype: DTypeLike) -> MatrixFeatures | OneHotFeatures:
         for b, block in enumerate(X):
             np.add(block.levels, starts[b], out=columns[:, b], casting="unsafe")
         return OneHotFeatures(columns, starts)
-    levels = sparse.block_diag([_level_features(block, dtype) for block in X], format="csr")
+    levels = sparse.block_diag([block.level_columns(dtype) for block in X], format="csr")
     return MatrixFeatures.of(one_hot(X, dtype), levels)
 
 
@@ -200,13 +200,6 @@ class OneHotFeatures:
         largest = np.argmax(np.diff(self.starts))
         first, end = self.starts[largest : largest + 2]
         return by_level(self.columns[:, largest] - first, end - first)[0]
-
-
-def _level_features(block: Block, dtype: DTypeLike) -> sparse.csr_array:
-    own = sparse.eye_array(block.n_levels, dtype=dtype, format="csr")
-    if block.side_features is None:
-        return own
-    return sparse.hstack([own, block.side_features.astype(dtype)], format="csr")
 
 
 def _divided(X: RealArray | sparse.csr_array, units: FloatArray) -> RealArray | sparse.csr_array:

@@ -146,15 +146,10 @@ def _plain(values: AnyArray) -> AnyArray:
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Tree:
-    """Return the tree of arrays that `write_arrays` wrote.
+    """Return the tree of arrays that `write_arrays` wrote; ValueError for another kind of file.
 
     Members must be stored, not compressed, and declare exactly the bytes that they have: the arrays
     together are never larger than the file.
-
-    Raises
-    ------
-    ValueError
-        The file is not of that kind.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size

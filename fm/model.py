@@ -210,29 +210,6 @@ def squared(X: RealArray | sparse.csr_array) -> RealArray | sparse.csr_array:
     return X if np.all(X.data == 1) else X.power(2)
 
 
-def averaged(
-    w0: RealArray, w: RealArray, V: RealArray, unknown: RealArray | None = None
-) -> Coefficients:
-    """Return the mean of S machines, which is a machine with S k factors.
-
-    The mean of <v_i, v_j> over machines is the inner product of their S factor vectors laid end to
-    end, divided by S; so one call of `predict` averages over all draws of a posterior.
-
-    Parameters
-    ----------
-    w0, w, V, unknown : (S,), (S, n_features), (S, n_interacting, k), (S, n_blocks, k + 1)
-    """
-    if unknown is not None:
-        unknown = np.hstack([unknown[..., 0].mean(axis=0)[:, None], _end_to_end(unknown[..., 1:])])
-    return Coefficients(float(w0.mean()), w.mean(axis=0), _end_to_end(V), unknown)
-
-
-def _end_to_end(V: RealArray) -> RealArray:
-    """Return (S, n, k) as (n, S k), scaled so that inner products are means over S."""
-    n_machines, n, k = V.shape
-    return np.moveaxis(V, 0, 1).reshape(n, n_machines * k) / V.dtype.type(np.sqrt(n_machines))
-
-
 def pieces(n_rows: int, width: int, size: int) -> Sequence[slice]:
     """Cut 0..n_rows where arrays (rows of a piece, width) have at most `size` numbers."""
     step = max(1, size // width)

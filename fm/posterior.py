@@ -20,7 +20,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from fm.arrays import AnyArray, FloatArray, IndexArray, RealArray
-from fm.model import CHUNK, Coefficients, Draw, Matrix, averaged, pieces, predict
+from fm.model import CHUNK, Coefficients, Draw, Matrix, pieces, predict
 
 Response = Callable[[FloatArray, Draw], FloatArray]
 """(f(x) (n_rows,), draw) -> (n_rows, ...)."""
@@ -52,8 +52,12 @@ class Draws(NamedTuple):
         return map(Draw._make, zip(*self, strict=True))
 
     def averaged(self) -> Coefficients:
-        """Return the machine that predicts the mean of f_s(x)."""
-        return averaged(self.w0, self.w, self.V, self.unknown)
+        """Return the machine with S k factors, those of the draws, that predicts their mean."""
+        unknown_w = self.unknown[..., 0].mean(axis=0)[:, None]
+        unknown = np.hstack([unknown_w, _end_to_end(self.unknown[..., 1:])])
+        return Coefficients(
+            float(self.w0.mean()), self.w.mean(axis=0), _end_to_end(self.V), unknown
+        )
 
     def mean(self, X: Matrix, response: Response) -> FloatArray:
         """Return the mean response, (n_rows, ...), in memory that does not grow with S."""
@@ -82,6 +86,12 @@ class Draws(NamedTuple):
                 low, high = np.where(below, middle, low), np.where(below, high, middle)
             parts.append((low + high) / 2)
         return np.vstack(parts)
+
+
+def _end_to_end(V: RealArray) -> RealArray:
+    """Return (S, n, k) as (n, S k), scaled so that inner products are means over S."""
+    n_draws, n, k = V.shape
+    return np.moveaxis(V, 0, 1).reshape(n, n_draws * k) / V.dtype.type(np.sqrt(n_draws))
 
 
 class RunningMean:

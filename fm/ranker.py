@@ -17,9 +17,8 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from fm.arrays import FloatArray, IndexArray
+from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import Fit
 from fm.base import Rows as Target
 from fm.descent import Rows
@@ -49,7 +48,9 @@ class FMRanker(ManySolvers):
     where x' is x with another item, drawn uniformly from those that the context (the levels of all
     other fields) has no row with. Rows of a context that has every item have no x' and are left
     out, as are rows without an item. In one context, `predict` is the higher the more preferred.
-    Other parameters and attributes are those of `FMRegressor`.
+    A row of weight 0 only keeps its item from being x'. `fit(X)` takes no y, and a Design, or a
+    DataFrame whose columns are all text or categories; `validation` is a pair, (X, None). Other
+    parameters and attributes are those of `FMRegressor`.
 
     Parameters
     ----------
@@ -95,35 +96,8 @@ class FMRanker(ManySolvers):
         tags.target_tags.required = False
         return tags
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: ArrayLike | None = None,
-        *,
-        validation: Any = None,
-    ) -> Self:
-        """Fit to rows that occurred; with `warm_start`, go on for `n_iter` more epochs.
-
-        Parameters
-        ----------
-        X : Design, or DataFrame whose columns are all text or categories
-        y : ignored
-        sample_weight : (n_rows,), optional
-            Not negative; a weight of 2 is a row that occurs twice, and a row of weight 0 only
-            keeps its item from being the partner of another.
-        validation : as X, optional
-            Rows whose loss goes to `history_` after every epoch; `early_stopping` watches it.
-
-        """
-        for name, rows in {"X": X, "validation": X if validation is None else validation}.items():
-            if not (isinstance(rows, Design) or hasattr(rows, "columns")):
-                raise TypeError(
-                    f"FMRanker needs {name} to be a Design, or a DataFrame of text and categories, "
-                    f"with a field {self.item!r}; got {type(rows).__name__}"
-                )
-        held_out = None if validation is None else (validation, np.zeros(validation.shape[0]))
-        return super().fit(X, np.zeros(X.shape[0]), sample_weight, validation=held_out)
+    def _target(self, y: Any, X: Matrix) -> AnyArray:
+        return np.zeros(X.shape[0])
 
     def _loss(self, y: Any, expectation: FloatArray) -> float:
         positive, partner = np.split(expectation, 2)
@@ -191,8 +165,8 @@ class Pairs:
         """Return the pairs of the rows of X."""
         if not isinstance(X, Design):
             raise TypeError(
-                "FMRanker needs fields alone: make numbers in the DataFrame categories, "
-                "for example by astype('category')"
+                f"FMRanker needs fields alone, {name!r} among them: a Design, or a DataFrame of "
+                "text and categories"
             )
         check_choice("item", name, [block.name for block in X])
         if len(X.blocks) == 1:
@@ -228,18 +202,9 @@ class Pairs:
 
     def drawn(self, chosen: IndexArray | slice, rng: np.random.Generator) -> Design:
         """Return the chosen positive rows and, after all of them, their partners."""
-        rows, partners = self.kept[chosen], self.partners(chosen, rng)
-        return Design(
-            tuple(
-                replace(
-                    block,
-                    levels=np.concatenate(
-                        [block.levels[rows], partners if block is self.item else block.levels[rows]]
-                    ),
-                )
-                for block in self.X
-            )
-        )
+        X, partners = self.X[self.kept[chosen]], self.partners(chosen, rng)
+        others = (replace(b, levels=partners) if b.name == self.item.name else b for b in X)
+        return _one_after_other(X, Design(tuple(others)))
 
 
 @dataclass(frozen=True)
@@ -269,12 +234,8 @@ class PairRows:
         return Rows(x, np.empty(len(X)), weight, "ranking")
 
 
-def _one_after_other(X: Matrix, more: Matrix) -> Matrix:
+def _one_after_other(X: Matrix, more: Matrix) -> Design:
     assert isinstance(X, Design)
     assert isinstance(more, Design)
-    return Design(
-        tuple(
-            replace(a, levels=np.concatenate([a.levels, b.levels]))
-            for a, b in zip(X, more, strict=True)
-        )
-    )
+    pairs = zip(X, more, strict=True)
+    return Design(tuple(replace(a, levels=np.concatenate([a.levels, b.levels])) for a, b in pairs))

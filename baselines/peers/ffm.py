@@ -1,12 +1,6 @@
-"""Field-aware FMs, by programs that read LIBFFM's text (Juan et al., RecSys 2016).
+"""Field-aware FMs by xLearn (https://xlearn-doc.readthedocs.io; Juan et al., RecSys 2016).
 
     y(x) = w0 + <w, x> + sum_{i<j} <v_i,field(j), v_j,field(i)> x_i x_j
-
-The two commands are those of xLearn (https://xlearn-doc.readthedocs.io), for ratings and for two
-classes; those of LIBFFM, for two classes alone, have the same form:
-
-    train="ffm-train -k {k} -r {learning_rate} -l {l2} -t {n_iter} -s 1 {rows} {model}"
-    predict_with="ffm-predict {rows} {model} {predictions}"
 
 How many numbers a program keeps of each feature is its affair, so that `n_parameters_` counts the
 features that were seen. xLearn takes no seed, and with more than one thread no two of its fits are
@@ -16,10 +10,10 @@ the same. (It writes logs that it names by USER, and ends where there is none.)
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +26,7 @@ from fm.validation import NonNegativeFloat, PositiveFloat, PositiveInt
 
 @dataclass(eq=False, repr=False)
 class FieldAware(Program, Regressor):
-    """A program of two commands, which name their files in braces.
+    """Regression by xLearn's two programs on files of LIBFFM's format.
 
     `fit` and `predict` include writing and reading the files; a row without a known level is not
     learned from, and predicted the mean. They raise FileNotFoundError where there is no such
@@ -40,9 +34,7 @@ class FieldAware(Program, Regressor):
 
     Parameters
     ----------
-    train : with {rows} to learn from, {model} to be written, and what else is to be put in: {k},
-        {learning_rate}, {l2}, {n_iter}.
-    predict_with : with {rows}, {model} and {predictions} to be written, a number a line.
+    train, test : the programs that learn and that predict, by path or name.
     k, learning_rate, l2, n_iter : factors of each feature for each field, step, penalty a row,
         epochs.
 
@@ -54,35 +46,28 @@ class FieldAware(Program, Regressor):
     n_parameters_ : features seen, and one.
     """
 
-    train: str = (
-        "xlearn_train {rows} -s 5 -k {k} -r {learning_rate} -b {l2} -e {n_iter} -m {model} "
-        "-nthread 1 -l log"
-    )
-    predict_with: str = "xlearn_predict {rows} {model} -o {predictions} -nthread 1 -l log"
+    train: str = "xlearn_train"
+    test: str = "xlearn_predict"
     _: KW_ONLY
     k: PositiveInt = 4
     learning_rate: PositiveFloat = 0.1
     l2: NonNegativeFloat = 0.02
     n_iter: PositiveInt = 20
 
-    title = "A field-aware program"
+    title = "xLearn"
+    _train: ClassVar = "-s 5"
+    _test: ClassVar = ""
 
     def programs(self) -> tuple[str, str]:
-        return shlex.split(self.train)[0], shlex.split(self.predict_with)[0]
-
-    def check_params(self) -> None:
-        super().check_params()
-        files = {"train": ("rows", "model"), "predict_with": ("rows", "model", "predictions")}
-        for name, words in files.items():
-            missing = [word for word in words if f"{{{word}}}" not in getattr(self, name)]
-            if missing:
-                raise ValueError(f"{name} must name {{{missing[0]}}}, got {getattr(self, name)!r}")
+        return self.train, self.test
 
     def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         known = _known_rows(X)
         with TemporaryDirectory() as folder:
             write_rows(Path(folder, "rows"), ffm_lines(X[known], y[known]))
-            _, self.peak_memory_ = self._run(0, folder)
+            options = f"{self._train} -k {self.k} -r {self.learning_rate} -b {self.l2}"
+            options += f" -e {self.n_iter} -m model"
+            _, self.peak_memory_ = self._run(0, f"rows {options}", folder)
             if not Path(folder, "model").exists():
                 raise RuntimeError(f"{self.train!r} wrote no model")
             self.model_ = Path(folder, "model").read_bytes()
@@ -95,28 +80,23 @@ class FieldAware(Program, Regressor):
             with TemporaryDirectory() as folder:
                 Path(folder, "model").write_bytes(self.model_)
                 write_rows(Path(folder, "rows"), ffm_lines(X[known], np.zeros(len(known))))
-                self._run(1, folder)
+                self._run(1, f"rows model -o predictions {self._test}", folder)
                 prediction[known] = read_predictions(
                     Path(folder, "predictions"), len(known), self.title
                 )
         return prediction
 
-    def _run(self, which: int, folder: str) -> tuple[str, int | None]:
-        """Run one of the two commands in a folder with the files that it names in braces."""
-        given = {name: name for name in ("rows", "model", "predictions")} | self.get_params()
-        words = shlex.split((self.train, self.predict_with)[which])
-        words = [self.located()[which], *(word.format(**given) for word in words[1:])]
-        return run_program(
-            words, folder, name=self.title, environment={"USER": "nobody"} | os.environ
-        )
+    def _run(self, which: int, options: str, folder: str) -> tuple[str, int | None]:
+        command = [self.located()[which], *f"{options} -nthread 1 -l log".split()]
+        environment = {"USER": "nobody"} | os.environ
+        return run_program(command, folder, name=self.title, environment=environment)
 
 
-@dataclass(eq=False, repr=False)
 class FieldAwareClassifier(BinaryClassifier, FieldAware):
     """Classification of two classes; see `FieldAware`, but predictions are probabilities."""
 
-    train: str = FieldAware.train.replace("-s 5", "-s 2")
-    predict_with: str = FieldAware.predict_with + " --sigmoid"
+    _train = "-s 2"
+    _test = "--sigmoid"
 
 
 def _known_rows(X: Design) -> NDArray[np.intp]:

@@ -22,7 +22,7 @@ from baselines.estimator import (
     numbers,
 )
 from baselines.external import Package
-from fm.design import Block, Design
+from fm.design import Design
 from fm.validation import NonNegativeInt, PositiveInt
 
 
@@ -61,10 +61,14 @@ class MyFM(Package, Regressor):
         return np.asarray(self.model_.predict(None, self._relations(X)), dtype=np.float64)
 
     def _relations(self, X: Design) -> list[Any]:
-        """Return the blocks as myFM's relation blocks."""
-        relation = self.module().RelationBlock
-        numbers = [np.where(block.levels < 0, block.n_levels, block.levels) for block in X]
-        return [relation(of, _levels(block)) for of, block in zip(numbers, X, strict=True)]
+        """Return the blocks as myFM's relation blocks, whose last row is empty."""
+        relations = []
+        for block in X:
+            levels = sparse.csr_matrix(block.level_columns())
+            levels.resize(block.n_levels + 1, block.n_features)
+            rows = np.where(block.levels < 0, block.n_levels, block.levels)
+            relations.append(self.module().RelationBlock(rows, levels))
+        return relations
 
 
 class MyFMClassifier(BinaryClassifier, MyFM):
@@ -89,10 +93,3 @@ class MyFMOrdered(MyFM):
 
     def _predict(self, X: Design) -> NDArray[np.float64]:
         return self.model_.predict_proba(None, self._relations(X)) @ self.classes_
-
-
-def _levels(block: Block) -> sparse.csr_matrix:
-    """(n_levels + 1, n_features): each level's own column and side columns, and an empty row."""
-    own = sparse.eye_array(block.n_levels, format="csr")
-    columns = own if block.side_features is None else sparse.hstack([own, block.side_features])
-    return sparse.csr_matrix(sparse.vstack([columns, sparse.csr_array((1, columns.shape[1]))]))

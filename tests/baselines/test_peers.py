@@ -119,14 +119,11 @@ def test_field_aware_program_learns_by_one_command_and_predicts_by_another(
     row nothing is known, so that it is neither learned from nor asked for.
     """
     monkeypatch.delenv("USER", raising=False)
-    train = program("xlearn_train", FFM) + " {rows} -s 5 -k {k} -r {learning_rate} -m {model}"
-    predict_with = program("xlearn_predict", FFM) + " {rows} {model} -o {predictions}"
-    model = FieldAware(train, predict_with, k=3, learning_rate=0.1).fit(described, RATINGS)
+    programs = program("xlearn_train", FFM), program("xlearn_predict", FFM)
+    model = FieldAware(*programs, k=3, learning_rate=0.1).fit(described, RATINGS)
     expected = [9.5 + 0 + 103 + 212, 9.5 + 1, 9.5 + 102 + 202.5, RATINGS.mean()]
     np.testing.assert_allclose(model.predict(described), expected)
     np.testing.assert_allclose(model.predict(described[3:]), RATINGS.mean())
-    with pytest.raises(ValueError, match=r"predict_with must name {predictions}"):
-        FieldAware(train, train).check_params()
     with pytest.raises(ValueError, match="the design's blocks"):
         model.predict(Design((Block("user", [0], 2),)))
 

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from fm.design import Block, Design
 from fm.gibbs import gibbs
-from fm.model import averaged, predict
+from fm.model import predict
 from fm.posterior import effective_sample_size, r_hat
 from fm.priors import Prior
 from fm.rows import rows_of
@@ -150,7 +150,7 @@ def test_recovers_a_planted_machine(likelihood):
     f = predict(X, truth)
     y = observed(f + rng.normal(scale=0.5, size=6000), likelihood)
     fit = gibbs(X, y, k=2, n_iter=150, burn_in=50, rng=rng, likelihood=likelihood)
-    found = predict(everything, averaged(fit.draws.w0, fit.draws.w, fit.draws.V, fit.draws.unknown))
+    found = predict(everything, fit.draws.averaged())
     expected = predict(everything, truth)
     slope, offset = np.polyfit(expected, found, 1)
     assert slope == pytest.approx(1 if likelihood == "gaussian" else 2, rel=0.2)
@@ -232,7 +232,7 @@ def test_side_features_say_something_of_levels_without_rows():
     unseen = Design(
         (Block("user", np.arange(40, 60), 60, side), Block("item", np.zeros(20, int), 20))
     )
-    found = predict(unseen, averaged(fit.draws.w0, fit.draws.w, fit.draws.V, fit.draws.unknown))
+    found = predict(unseen, fit.draws.averaged())
     assert np.corrcoef(found, w[40:])[0, 1] > 0.98
 
 
@@ -243,12 +243,7 @@ def test_train_mse_is_that_of_the_draw(kind):
     weight = rng.uniform(0, 2, 30)
     fit = gibbs(X, y, k=2, n_iter=4, rng=rng, sample_weight=weight)
     for s in range(4):
-        draw = averaged(
-            *(
-                x[[s]]
-                for x in (fit.draws.w0, fit.draws.w, fit.draws.V, np.zeros_like(fit.draws.unknown))
-            )
-        )
+        draw = list(fit.draws._replace(unknown=np.zeros_like(fit.draws.unknown)).each())[s]
         mse = np.average((y - predict(X, draw)) ** 2, weights=weight)
         assert fit.trace["train_mse"][s] == pytest.approx(mse)
 

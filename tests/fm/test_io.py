@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from fm import FMClassifier, FMOrdinal, FMRegressor, load, save
+from fm import FMClassifier, FMOrdinal, FMRegressor, deployment, load, save
 from fm.io import written_aside
 from tests.fm.data import random_design
 
@@ -138,6 +138,18 @@ def test_names_of_columns_survive(tmp_path):
     again = load(tmp_path / "machine.npz")
     np.testing.assert_array_equal(again.feature_names_in_, ["age", "price"])
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_served_model_of_numbers_and_bags_alone_survives(tmp_path):
+    table = {"price": [1.0, 3.0, 2.0, 5.0], "tags": [["a"], ["b", "a"], [], ["b"]]}
+    columns = [
+        deployment.Columns("price", None, 2.0, 0.5),
+        deployment.Columns("tags", np.array(["a", "b"])),
+    ]
+    X = [[-2, 1, 0], [2, 1, 1], [0, 0, 0], [6, 0, 1]]
+    model = FMRegressor(solver="als", k=1, l2=1.0, n_iter=3, random_state=0).fit(X, [1, 2, 3, 4])
+    deployment.save(deployment.Served(model, [], [], columns), tmp_path)
+    np.testing.assert_allclose(deployment.load(tmp_path).predict(table), model.predict(X))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from fm.model import Coefficients, averaged, predict
+from fm.model import Coefficients, predict
+from fm.posterior import Draws
 from tests.fm.data import random_coefficients, random_design
 from tests.oracles import fm_predict
 
@@ -79,7 +80,8 @@ def test_averaged_is_the_mean_of_the_machines():
     rng = np.random.default_rng(0)
     X = random_design(rng)
     machines = [random_coefficients(rng, X.shape[1], k=3, n_blocks=3) for _ in range(6)]
-    one = averaged(*(np.array(parts) for parts in zip(*machines, strict=True)))
+    parts = (np.array(parts) for parts in zip(*machines, strict=True))
+    one = Draws(*parts, *[np.empty(0)] * 3).averaged()
     np.testing.assert_allclose(
         predict(X, one), np.mean([predict(X, m) for m in machines], axis=0), atol=1e-12
     )

@@ -141,7 +141,7 @@ def test_validation_rows_end_the_fit_and_callbacks_too(planted):
     X, held_out = planted
     more = design(np.repeat(np.arange(80), 4), held_out.ravel(), 80, 60)
     model = FMRanker(early_stopping=2, n_iter=200, learning_rate=0.5, l2=0, random_state=0)
-    curve = model.fit(X, validation=more).history_["validation_ranking_loss"]
+    curve = model.fit(X, validation=(more, None)).history_["validation_ranking_loss"]
     assert model.n_iter_ == np.argmin(curve) + 1 == len(curve) - 2
     ended = FMRanker(callback=lambda epoch, _: epoch == 3).fit(X)
     assert len(ended.history_["train_ranking_loss"]) == ended.n_iter_ == 3
@@ -181,7 +181,7 @@ def test_what_cannot_be_ranked_is_refused_in_a_sentence():
         (FMRanker(item="film"), X, ValueError, "item must be one of user, item, got 'film'"),
         (FMRanker(item=3), X, TypeError, "item must be the name of a field"),
         (FMRanker(solver="als"), X, ValueError, "solver must be one of sgd"),
-        (FMRanker(), np.eye(3), TypeError, "FMRanker needs X to be a Design, or a DataFrame"),
+        (FMRanker(), np.eye(3), TypeError, "FMRanker needs fields alone, .* a Design, or a DataFrame"),
         (FMRanker(), pd.DataFrame({"item": [1, 2]}), TypeError, "FMRanker needs fields alone"),
         (FMRanker(), Design(X.blocks[1:]), ValueError, "nothing but 'item' describes a row"),
         (FMRanker(), design([0, 0], [0, 1], 1, 2), ValueError, "no row has a partner"),
@@ -190,7 +190,5 @@ def test_what_cannot_be_ranked_is_refused_in_a_sentence():
     for model, rows, error, message in cases:
         with pytest.raises(error, match=message):
             model.fit(rows)
-    with pytest.raises(TypeError, match=r"needs validation to be a Design, .*; got tuple"):
-        FMRanker().fit(X, validation=(X, np.ones(60)))
     with pytest.raises(ValueError, match="no validation row has a level of 'item'"):
-        FMRanker().fit(X, validation=design([0], [-1], 6, 9))
+        FMRanker().fit(X, validation=(design([0], [-1], 6, 9), None))
