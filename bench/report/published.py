@@ -131,16 +131,9 @@ def article_comparison(
 def table(article: Article, names: Iterable[str] | None = None) -> str:
     """Return a row for each planned system, or `names`: failed and missing ones say so."""
     header = [
-        "system, simulated data" if article.simulated else "system",
-        "published",
-        "first 8,192 rows",
-    ]
-    header += [
-        "whole test",
-        "raw",
-        "validation",
-        f"MSE − {code(article.reference)} [95 %]",
-        "fit s",
+        *("system, simulated data" if article.simulated else "system", "published"),
+        *("first 8,192 rows", "whole test", "raw", "validation"),
+        *(f"MSE − {code(article.reference)} [95 %]", "fit s"),
     ]
     return markdown_table(header, [_row(article, name) for name in names or article.systems])
 

@@ -128,15 +128,14 @@ def _curves(benchmark: Benchmark, values: Values) -> list[Drawing]:
     lines: dict[str, Any] = {}
     information = set()
     for row in benchmark.rows:
-        curves = _measured(benchmark, row, values, "curve ")
-        if curves:
-            lines[row.name] = curves[0]["seconds"], curves[0]["rmse"]
+        for curve in _measured(benchmark, row, values, "curve ")[:1]:
+            lines[row.name] = curve["seconds"], curve["rmse"]
             information.add(row.information)
     if not lines:
         return []
-    ends = [min(x) for x, _ in lines.values()], [max(x) for x, _ in lines.values()]
+    ends = np.concatenate([x for x, _ in lines.values()])
     for p in (p for p in benchmark.published if p.information in information):
-        lines[p.name] = [min(ends[0]), max(ends[1])], [p.values[RMSE]] * 2
+        lines[p.name] = [ends.min(), ends.max()], [p.values[RMSE]] * 2
     title = f"{benchmark.title}: error on the test rows over CPU seconds of a fit"
     name = f"published_results_{benchmark.name}"
     return [line_plot(name, title, "CPU seconds", "RMSE", lines, yscale="linear")]
