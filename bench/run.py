@@ -106,20 +106,8 @@ def run(job: Job) -> Result:
         )
     dataset, task = job.dataset, TASKS[job.dataset.task]
     y, scale = dataset.y, dataset.scale
-    weight = None if dataset.weight is None else dataset.rows[dataset.weight].to_numpy()
     metrics: dict[str, float] = {}
-
-    def fit(
-        model: BaseEstimator, rows: Rows, validation: Rows, limits: Mapping[int, float]
-    ) -> tuple[Matrix, BaseEstimator, Measured]:
-        X = build_design(dataset, job.features, rows, min_count=job.min_count)
-        watch: list[Watch] = [job.shown] if job.shown else []
-        if limits:
-            watch.append(partial(_hold_to, limits, task.validation_curve))
-        parts = _fit_arguments(model, X, y, weight, rows, validation)
-        return X, *_fit(model, parts, job.threads, watch)
-
-    X, model, cost = fit(job.model, split.train, split.validation, job.limits)
+    X, model, cost = _fit(job, job.model, split.train, split.validation, job.limits)
     curves = getattr(model, "history_", {})
     if len(split.validation):
         prediction = _predict(model, X[split.validation], task)
@@ -127,7 +115,7 @@ def run(job: Job) -> Result:
         metrics["time/selection_fit_seconds"] = cost.seconds
         if job.test and job.refit:
             settled = clone(model).set_params(**getattr(model, "refit_params_", {}))
-            X, model, cost = fit(settled, split.development, split.development[:0], {})
+            X, model, cost = _fit(job, settled, split.development, split.development[:0])
 
     metrics |= _costs(model, cost)
     if not job.test:
@@ -185,43 +173,35 @@ def _predict(model: BaseEstimator, X: Matrix, task: Task) -> NDArray[np.float64]
     return np.asarray(model.predict_proba(X), dtype=np.float64)[:, -1]
 
 
-def _fit_arguments(
+def _fit(
+    job: Job,
     model: BaseEstimator,
-    X: Matrix,
-    y: NDArray[np.float64],
-    weight: NDArray[np.float64] | None,
     rows: Rows,
     validation: Rows,
-) -> dict[str, object]:
-    """Return what `fit` is called with.
+    limits: Mapping[int, float] | None = None,
+) -> tuple[Matrix, BaseEstimator, Measured]:
+    """Return the design, a copy of `model` that is fitted on `rows`, and its cost.
 
-    X and y of `rows`, and of what else there is, what the model takes.
+    It is given what it takes of sample weights, validation rows, and something to call after every
+    epoch.
     """
-    taken = inspect.signature(model.fit).parameters
-    given: dict[str, object] = {"X": X[rows], "y": y[rows]}
-    if weight is not None and "sample_weight" in taken:
-        given["sample_weight"] = weight[rows]
-    if len(validation) and "validation" in taken:
-        given["validation"] = (X[validation], y[validation])
-    return given
-
-
-def _fit(
-    model: BaseEstimator,
-    arguments: Mapping[str, object],
-    threads: int,
-    watch: Sequence[Watch],
-) -> tuple[BaseEstimator, Measured]:
-    """Return a fitted copy of `model`, and its cost.
-
-    Each of `watch` is called after every epoch where the model can be watched.
-    """
+    dataset = job.dataset
+    X = build_design(dataset, job.features, rows, min_count=job.min_count)
     model = clone(model)
+    taken = inspect.signature(model.fit).parameters
+    given: dict[str, object] = {"X": X[rows], "y": dataset.y[rows]}
+    if dataset.weight is not None and "sample_weight" in taken:
+        given["sample_weight"] = dataset.rows[dataset.weight].to_numpy()[rows]
+    if len(validation) and "validation" in taken:
+        given["validation"] = (X[validation], dataset.y[validation])
+    watch: list[Watch] = [job.shown] if job.shown else []
+    if limits:
+        watch.append(partial(_hold_to, limits, TASKS[dataset.task].validation_curve))
     if watch and "callback" in model.get_params():
         model.set_params(callback=partial(_watched, watch))
-    with Measured(threads) as cost:
-        model.fit(**arguments)
-    return model, cost
+    with Measured(job.threads) as cost:
+        model.fit(**given)
+    return X, model, cost
 
 
 def _watched(watch: Sequence[Watch], epoch: int, model: BaseEstimator) -> None:
