@@ -29,7 +29,6 @@ from fm.validation import (
     NonNegativeInt,
     PositiveInt,
     check_draws,
-    check_groups,
     check_hyperparameters,
     check_noise_by,
     check_target,
@@ -61,7 +60,6 @@ class FactorizationMachine(BaseEstimator):
     n_iter: PositiveInt | None = None
     burn_in: NonNegativeInt | None = None
     thin: PositiveInt | None = None
-    groups: ArrayLike | None = None
     n_chains: PositiveInt | None = None
     n_jobs: PositiveInt | None = None
     init_std: NonNegativeFloat = 0.1
@@ -187,8 +185,8 @@ class FactorizationMachine(BaseEstimator):
             raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
         if settings["n_iter"] is None:
             settings["n_iter"] = default_n_iter(X)
-        if "groups" in settings:
-            settings["groups"] = check_groups(settings["groups"], given, X)
+        if self.solver != "sgd":
+            settings["groups"] = _groups(given)
         weight = self._weight(X, y, sample_weight)
         check_noise_by(settings.get("noise_by"), X, weight, self._likelihood)
         held_out = None if validation is None else self._rows(*validation)
@@ -340,3 +338,8 @@ class FactorizationMachine(BaseEstimator):
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         raise NotImplementedError
+
+
+def _groups(X: Any) -> IndexArray | None:
+    """Return what groups of columns have priors of their own: a design's blocks, else None."""
+    return X.block_numbers() if isinstance(X, Design) and X.numeric else None

@@ -36,7 +36,6 @@ from fm.validation import NUMERIC, check_hyperparameters
 FORMAT = "fm"
 VERSION = 1
 ESTIMATORS = {cls.__name__: cls for cls in (FMRegressor, FMClassifier, FMOrdinal, FMRanker)}
-MACHINES = {cls.__name__: cls for cls in (Coefficients, Draws)}
 IN_HEADER = ("n_features_in_", "blocks_", "n_iter_")
 CURVES = ("history_", "trace_")
 OF_LABELS = ("classes_", "feature_names_in_")
@@ -83,9 +82,8 @@ def _content(estimator: FactorizationMachine) -> tuple[Tree, Tree]:
     tree["table_"] = [column.labels for column in columns]
     machines = getattr(estimator, "estimators_", None)
     if machines is None:
-        header["machine"] = type(estimator.machine_).__name__
         return header, tree | {"machine_": estimator.machine_._asdict()}
-    header["machine"], of_classes = zip(*map(_content, machines), strict=True)
+    header["machines"], of_classes = zip(*map(_content, machines), strict=True)
     return header, tree | {f"class{c}": more for c, more in enumerate(of_classes)}
 
 
@@ -205,15 +203,13 @@ def _restored(header: Tree, tree: Tree) -> FactorizationMachine:
     estimator.table_ = columns or None
     _check_columns(estimator)
     _check_classes(estimator)
-    kind = header["machine"]
-    if isinstance(kind, list):
-        _restore_machines(
-            estimator, [_restored(h, tree.pop(f"class{c}")) for c, h in enumerate(kind)]
-        )
+    if "machines" in header:
+        machines = [_restored(h, tree.pop(f"class{c}")) for c, h in enumerate(header["machines"])]
+        _restore_machines(estimator, machines)
     else:
-        _require((MACHINES[kind] is Draws) == (estimator.solver == "gibbs"), "machine")
         fields = tree.pop("machine_")
-        estimator.machine_ = MACHINES[kind](**fields)
+        kind = Draws if estimator.solver == "gibbs" else Coefficients
+        estimator.machine_ = kind(**fields)
         _check_machine(fields, estimator)
     _require(not tree, f"{sorted(tree)[:1]}")
     if isinstance(estimator, FMClassifier) and isinstance(estimator.class_weight, dict):
@@ -227,7 +223,8 @@ def _restore_machines(
     estimator: FactorizationMachine, machines: list[FactorizationMachine]
 ) -> None:
     """Give an estimator its machines of more than two classes."""
-    assert isinstance(estimator, FMClassifier)
+    if not isinstance(estimator, FMClassifier):
+        raise ValueError("only classes have machines of their own")
     for machine in machines:
         _require(type(machine) is FMClassifier and hasattr(machine, "machine_"), "machine")
         _require(_width(machine) == _width(estimator), "machine")

@@ -95,9 +95,6 @@ class FMRegressor(RegressorMixin, ManySolvers):
     burn_in, thin : int, optional
         gibbs: sweeps before the first kept draw (2, at most half of `n_iter`), and from one kept
         draw to the next (1).
-    groups : (n_features,) int, optional
-        als, gibbs: the group of each column of a matrix; groups have priors of their own. Found by
-        default.
     n_chains : int, optional
         gibbs: independent chains (1), whose draws all count. They run side by side in `n_jobs`
         threads, or where a callback, a validation set or `verbose` watches one after the other, as

@@ -27,10 +27,10 @@ from fm.tables import is_table, learn_columns, rows_of_table
 PENALIZED: dict[str, Any] = {"l2": None, "l2_w": None, "early_stopping": None, "tol": 0.0}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": PENALIZED | {"n_iter": None, "learning_rate": None, "batch_size": None},
-    "als": PENALIZED | {"n_iter": 20, "groups": None, "n_jobs": 1},
+    "als": PENALIZED | {"n_iter": 20, "n_jobs": 1},
     "gibbs": {
-        **{"n_iter": 200, "burn_in": None, "thin": 1, "n_chains": 1},
-        **{"groups": None, "noise_by": None, "n_jobs": 1},
+        **{"n_iter": 200, "burn_in": None, "thin": 1},
+        **{"n_chains": 1, "n_jobs": 1, "noise_by": None},
     },
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None; where that is None
@@ -275,21 +275,6 @@ def class_numbers(y: AnyArray, classes: AnyArray) -> IndexArray:
         )
     order = np.argsort(classes, kind="stable")
     return order[np.searchsorted(classes, y, sorter=order)]
-
-
-def check_groups(groups: ArrayLike | None, given: Any, X: Matrix) -> AnyArray | None:
-    """Return (n_features,) whole numbers; the groups of a design, `given` as X, are its blocks."""
-    if groups is None:
-        return given.block_numbers() if isinstance(given, Design) and given.numeric else None
-    if isinstance(given, Design) or isinstance(X, Design):
-        raise TypeError("groups is for matrices: the groups of a design are its blocks")
-    numbers: AnyArray = column_or_1d(groups)
-    if len(numbers) != X.shape[1] or not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(
-            f"groups must be {X.shape[1]} whole numbers, one for each column of X; "
-            f"got {len(numbers)} of type {numbers.dtype}"
-        )
-    return numbers
 
 
 def check_noise_by(name: str | None, X: Matrix, weight: FloatArray | None, likelihood: str) -> None:

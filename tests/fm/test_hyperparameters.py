@@ -54,7 +54,7 @@ def test_bad_hyperparameters_are_named(params, message, data):
         FMRegressor(**params).fit(*data)
 
 
-OTHER_VALUES = {"groups": [0], "noise_by": "user"}
+OTHER_VALUES = {"noise_by": "user"}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -109,30 +109,3 @@ def test_every_hyperparameter_bites(solver, name, one, other, data):
     common = {"solver": solver, "k": 2, "n_iter": 5, "random_state": 0}
     fits = [FMRegressor(**(common | {name: value})).fit(X, y).predict(X) for value in (one, other)]
     assert not np.array_equal(*fits)
-
-
-def test_groups_bite():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
-    fits = [
-        FMRegressor(n_iter=5, groups=g, random_state=0).fit(X, y).predict(X)
-        for g in (None, [0, 0, 1, 1])
-    ]
-    assert not np.array_equal(*fits)
-
-
-@pytest.mark.parametrize(
-    ("groups", "error", "message"),
-    [
-        ([0, 1], ValueError, "groups must be 4 whole numbers"),
-        ([0.5] * 4, ValueError, "groups must be 4"),
-    ],
-)
-def test_bad_groups(groups, error, message):
-    with pytest.raises(error, match=message):
-        FMRegressor(groups=groups).fit(np.ones((3, 4)), [1, 2, 3])
-
-
-def test_groups_of_a_design_are_its_blocks(data):
-    with pytest.raises(TypeError, match="groups is for matrices"):
-        FMRegressor(groups=[0] * 70).fit(*data)

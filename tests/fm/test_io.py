@@ -60,22 +60,16 @@ def test_loaded_estimator_can_be_fitted_again(fitted, tmp_path):
     np.testing.assert_array_equal(again.predict(X), clone(estimator).fit(X, y).predict(X))
 
 
-def test_what_json_cannot_hold_becomes_none_and_arrays_become_lists(tmp_path):
+def test_what_json_cannot_hold_becomes_none(tmp_path):
     X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30.0)
     model = FMRegressor(
         n_iter=np.int64(4),
-        groups=np.array([0, 0, 1]),
         callback=lambda epoch, model: None,
         random_state=np.random.default_rng(0),
     )
     save(model.fit(X, y), tmp_path / "machine.npz")
     params = load(tmp_path / "machine.npz").get_params()
-    assert (params["callback"], params["random_state"], params["groups"], params["n_iter"]) == (
-        None,
-        None,
-        [0, 0, 1],
-        4,
-    )
+    assert (params["callback"], params["random_state"], params["n_iter"]) == (None, None, 4)
 
 
 def test_unfitted_estimator_is_refused(tmp_path):
@@ -231,8 +225,8 @@ def test_arrays_that_do_not_fit_are_refused(case, written, tmp_path):
     [
         ("estimator", "Pipeline"),
         ("estimator", "FMRegressor"),
-        ("machine", "Coefficients"),
-        ("machine", ["Draws"]),
+        ("machines", ["Draws"]),
+        ("machines", []),
         ("params", {"k": 2, "hidden": 1}),
         ("params", {"k": -2}),
         ("params", {"k": 3}),

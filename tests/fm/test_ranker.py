@@ -181,7 +181,12 @@ def test_what_cannot_be_ranked_is_refused_in_a_sentence():
         (FMRanker(item="film"), X, ValueError, "item must be one of user, item, got 'film'"),
         (FMRanker(item=3), X, TypeError, "item must be the name of a field"),
         (FMRanker(solver="als"), X, ValueError, "solver must be one of sgd"),
-        (FMRanker(), np.eye(3), TypeError, "FMRanker needs fields alone, .* a Design, or a DataFrame"),
+        (
+            FMRanker(),
+            np.eye(3),
+            TypeError,
+            "FMRanker needs fields alone, .* a Design, or a DataFrame",
+        ),
         (FMRanker(), pd.DataFrame({"item": [1, 2]}), TypeError, "FMRanker needs fields alone"),
         (FMRanker(), Design(X.blocks[1:]), ValueError, "nothing but 'item' describes a row"),
         (FMRanker(), design([0, 0], [0, 1], 1, 2), ValueError, "no row has a partner"),
