@@ -42,12 +42,6 @@ class RidgeRegression(RegressorMixin, Estimator):
     Parameters
     ----------
     l2 : penalty on the squared weights, in the sum objective above.
-
-    Attributes
-    ----------
-    coef_ : (n_features,) w; 0 for a feature that no training row has.
-    intercept_ : w0.
-    n_parameters_ : weights that are not zero, and the intercept.
     """
 
     l2: NonNegativeFloat = 4.0
@@ -86,7 +80,6 @@ class QuadraticRegression(RidgeRegression):
 
     Attributes
     ----------
-    coef_, intercept_, n_parameters_ : as of `RidgeRegression`.
     n_paired_ : how many features, the first ones, are in pairs: all but those of linear blocks.
     pairs_ : (n_pairs,) positions, in W's upper triangle read row by row, of pairs some training row
         has.

@@ -117,12 +117,6 @@ class LogisticRegression(LogOdds):
     ----------
     l2 : penalty on the squared weights, in the sum objective above.
     max_iter : steps, at most.
-
-    Attributes
-    ----------
-    coef_ : (n_features,) w, those of pairs included.
-    intercept_ : w0.
-    n_parameters_ : weights that are not zero, and the intercept.
     """
 
     l2: PositiveFloat = 1.0

@@ -82,11 +82,10 @@ class VowpalWabbit(Regressor):
 
     Attributes
     ----------
-    model_ : VW's model file.
     history_ : the loss of each pass, to the 6 digits that VW prints: `train_mse`, on each row
         before learning from it, or `withheld_mse` where rows are withheld (from the second pass
         on); where the arguments choose another loss than the squared, it is that.
-    peak_memory_ : bytes resident in the VW process at most; None where the system has no /proc.
+    peak_memory_ : bytes resident in the VW process at most; None without /proc.
     """
 
     arguments: str | Sequence[str] | Mapping[str, object] = ""

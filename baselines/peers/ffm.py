@@ -40,10 +40,7 @@ class FieldAware(Program, Regressor):
 
     Attributes
     ----------
-    model_ : the model file.
-    peak_memory_ : bytes resident in the process that learns at most; None where the system has no
-        /proc.
-    n_parameters_ : features seen, and one.
+    peak_memory_ : bytes resident in the process that learns at most; None without /proc.
     """
 
     train: str = "xlearn_train"

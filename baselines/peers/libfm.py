@@ -49,8 +49,7 @@ class LibFM(Program, Regressor):
 
     Attributes
     ----------
-    peak_memory_ : bytes resident in its process at most; None where the system has no /proc.
-    n_parameters_ : of one draw.
+    peak_memory_ : bytes resident in its process at most; None without /proc.
     """
 
     program: str = "libFM"

@@ -45,8 +45,6 @@ class ModernFM(Package, Regressor):
     Attributes
     ----------
     mean_ : of the training targets, which are given to modern-fm without it: it begins at 0.
-    model_ : modern-fm's fitted model.
-    n_parameters_ : numbers that it keeps.
     """
 
     kind: Annotated[str, partial(check_choice, choices=tuple(NAMES))] = "fm"

@@ -51,9 +51,7 @@ class BoostingOnTargetStatistics(Regressor):
 
     Attributes
     ----------
-    mean_ : of the training targets.
     statistics_ : for each block, (n_levels + 1, columns); the last row is of the unknown level, -1.
-    model_ : scikit-learn's fitted model.
     n_parameters_ : a sum and a count of each feature seen, the mean, and the leaves.
     """
 
