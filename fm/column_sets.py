@@ -6,6 +6,8 @@ last bit however many threads work on them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import sparse
 
@@ -92,9 +94,10 @@ class ScatteredPiece(Piece):
     def __init__(
         self, rows: IntArray, levels: IntArray, values: RealArray | None, n_levels: int
     ) -> None:
-        order = np.argsort(levels, kind="stable")
-        self.rows, self.n = rows[order].astype(np.intp), len(rows)
-        self.values = None if values is None else values[order]
+        if np.any(levels[1:] < levels[:-1]):
+            order = np.argsort(levels, kind="stable")
+            rows, values = rows[order], None if values is None else values[order]
+        self.rows, self.values, self.n = rows.astype(np.intp), values, len(rows)
         self._counts = np.bincount(levels, minlength=n_levels)
         self._some = np.flatnonzero(self._counts)
         self._starts = (np.cumsum(self._counts) - self._counts)[self._some]
@@ -174,14 +177,17 @@ def _pieces(
 ) -> list[Piece]:
     """Return the entries in pieces of about `PIECE`."""
     step = max(PIECE, 2 * n_levels)
+    if n_levels > 1 and 0 < len(rows) <= step and np.ptp(rows) >= len(rows):
+        return [ScatteredPiece(rows, levels, values, n_levels)]
+    if np.any(rows[1:] < rows[:-1]):
+        order = np.argsort(rows, kind="stable")
+        rows, levels, values = rows[order], levels[order], None if values is None else values[order]
     pieces: list[Piece] = []
     for first in range(0, len(rows), step):
         some = slice(first, first + step)
         span, own = _span(rows[some]), None if values is None else values[some]
         if n_levels == 1:
             pieces.append(SingleColumn(span, own, len(rows[some]), ones))
-        elif len(rows) <= step and not isinstance(span, slice):
-            pieces.append(ScatteredPiece(span, levels, own, n_levels))
         else:
             pieces.append(Piece(span, levels[some], own, n_levels, ones))
     return pieces
@@ -212,12 +218,13 @@ class ColumnSet:
     ) -> None:
         """Keep the entries.
 
-        rows, levels, values : of each entry, in order of the rows; values None where all are 1.
+        rows, levels, values : of each entry, in order of the rows or of the levels and then the
+            rows; values None where all are 1.
         """
         self.columns, n = columns, len(columns)
         self.in_every_row = len(rows) == len(ones)
         if values is not None:
-            values = values.astype(ones.dtype)
+            values = values.astype(ones.dtype, copy=False)
         self.pieces = _pieces(rows, levels, values, n, ones)
         first = self.pieces[0] if self.pieces else None
         self.scattered = first if isinstance(first, ScatteredPiece) else None
@@ -232,3 +239,21 @@ class ColumnSet:
         for piece in self.pieces:
             piece.weigh(weight)
             self.weights += piece.squares(self._ones[: piece.n])
+
+
+def sets_of_columns(
+    X: sparse.csc_array,
+    sets: Sequence[IndexArray],
+    one_hot: Sequence[bool],
+    weight: FloatArray | None,
+    ones: RealArray,
+) -> list[ColumnSet]:
+    """Return the sets, whose columns follow each other in X; some share its memory."""
+    found, end = [], 0
+    for columns, hot in zip(sets, one_hot, strict=True):
+        start, end = end, end + len(columns)
+        own = slice(X.indptr[start], X.indptr[end])
+        levels = np.repeat(np.arange(len(columns)), np.diff(X.indptr[start : end + 1]))
+        values = None if hot else X.data[own]
+        found.append(ColumnSet(columns, X.indices[own], levels, values, weight, ones))
+    return found

@@ -32,7 +32,7 @@ from fm.column_sets import ColumnSet, Piece, ScatteredPiece
 class RowKernel:
     """Rows of any matrix or design, and their sums.
 
-    sets : of columns that together are all columns.
+    sets : of columns that follow each other and together are all columns.
     n_rows : of the matrix.
     weight : (n_rows,) of the squared errors, or None for 1.
     dtype : of q.
@@ -106,8 +106,7 @@ class RowKernel:
             self.load(theta)
         e = target - self.prediction
         e -= w0
-        order = np.concatenate(self.columns)
-        in_order, end = theta[order].T.copy(), 0
+        coordinates, end = theta.T.copy(), 0
         runs = groupby(
             zip(self.sets, priors, strict=True), lambda one: one[0].scattered is not None
         )
@@ -115,7 +114,7 @@ class RowKernel:
             records = self._records(e) if scattered else np.empty((0, 0))
             for members, (mean, precision) in run:
                 start, end = end, end + len(members.columns)
-                own = in_order[:, start:end]
+                own = coordinates[:, start:end]
                 deviation = own - (mean[:, None] if mean.ndim == 1 else mean.T)
                 noise = None if rng is None else rng.standard_normal(own.shape) / np.sqrt(alpha)
                 given = own, deviation, precision / alpha, noise
@@ -125,7 +124,7 @@ class RowKernel:
                     self._draw_in_pieces(members, e, *given, each)
             if scattered:
                 e[:], self.q[...] = records[:, 0], records.T[1:]
-        theta[order] = in_order.T
+        theta[:] = coordinates.T
         self.explain(target, w0, e)
         return Residual(self, target, None, e)
 

@@ -10,11 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import AnyArray, FloatArray, IndexArray, IntArray, RealArray, reuse_freed_memory
+from fm.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    IndexArray,
+    IntArray,
+    reuse_freed_memory,
+)
 from fm.block_kernel import BlockKernel
-from fm.column_sets import ColumnSet
+from fm.column_sets import ColumnSet, sets_of_columns
 from fm.design import Block, Design
-from fm.model import Matrix
+from fm.model import Matrix, pieces
 from fm.row_kernel import RowKernel
 
 MAX_BLOCKS = 4
@@ -28,6 +35,9 @@ of its own, unless all sets together are more than `BAG` times the features of t
 columns are then those of bags, and sets mean nothing."""
 
 BAG = 2
+
+PART = 2**14
+"""Entries of a matrix that are worked on at once, where a copy of all would take memory."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,7 @@ def rows_of(
     members, sets = (_runs([len(part) for part in parts]) for parts in (members, sets))
     counts = np.diff(X.indptr)
     units = _divide_by_units(X, weight) if rescale else np.ones(X.shape[1])
-    other_values = np.flatnonzero(X.data != 1)
-    binary = np.ones(X.shape[1], np.bool_)
-    binary[np.searchsorted(X.indptr, other_values, side="right") - 1] = False
+    binary = _binary(X)
     one_hot = [bool(binary[subset].all()) for subset in sets]
     entries = [int(counts[subset].sum()) for subset in sets]
     if groups is None:
@@ -115,10 +123,9 @@ def rows_of(
         blocks = BlockKernel(levels, sets, weight, k=k, dtype=dtype)
         return Rows(order, blocks, members, counts, is_field, units)
     ones = np.ones(X.shape[0], dtype)
-    column_sets = [
-        _column_set(X[:, subset], subset, hot, weight, ones)
-        for subset, hot in zip(sets, one_hot, strict=True)
-    ]
+    if all(one_hot):
+        X = _pattern(X)
+    column_sets = sets_of_columns(X, sets, one_hot, weight, ones)
     kernel = RowKernel(column_sets, X.shape[0], weight, dtype)
     return Rows(order, kernel, members, counts, is_field, units)
 
@@ -225,12 +232,12 @@ def _fields(X: sparse.csc_array) -> list[IndexArray]:
 
 def _earlier_with_a_row_in_common(X: sparse.csc_array) -> IndexArray:
     """Return for each column the last one before it that has an entry in one of its rows, or -1."""
-    marks = np.ones(X.nnz, np.int8)
-    by_row = sparse.csc_array((marks, X.indices, X.indptr), shape=X.shape).tocsr()
+    by_row = _pattern(X).tocsr()
     before = np.roll(by_row.indices, 1)
     before[by_row.indptr[:-1][np.diff(by_row.indptr) > 0]] = -1
-    earlier = np.full(X.shape[1], -1, np.intp)
-    np.maximum.at(earlier, by_row.indices, before)
+    earlier = np.full(X.shape[1], -1, before.dtype)
+    for some in pieces(X.nnz, 1, PART):  # of which NumPy makes a copy
+        np.maximum.at(earlier, by_row.indices[some], before[some])
     return earlier
 
 
@@ -242,11 +249,11 @@ def _mixed_fields(X: sparse.csc_array, others: IndexArray) -> tuple[IndexArray, 
     fields but one belongs to this one, and so on. The mask of each row says which fields it has.
     """
     number, mask = np.full(X.shape[1], -1), np.zeros(X.shape[0], np.uint64)
-    own = X[:, others]
+    own = _pattern(X)[:, others]
     n_fields, counts = own.nnz // X.shape[0], np.diff(own.indptr)
-    by_row = sparse.csr_array(own)
-    if not 0 < n_fields <= 64 or np.any(np.diff(by_row.indptr) != n_fields):
+    if not 0 < n_fields <= 64 or np.any(own @ np.ones(len(others), np.int32) != n_fields):
         return number, mask
+    by_row = sparse.csr_array(own)
     rarest = np.minimum.reduceat(counts[by_row.indices], by_row.indptr[:-1])
     first = rarest.argmax()
     fields = np.full(len(others), -1)
@@ -297,11 +304,12 @@ def _divide_by_units(X: sparse.csc_array, weight: FloatArray | None) -> FloatArr
     Columns without weight have 1.
     """
     units = np.ones(X.shape[1])
-    if not X.nnz:
+    if np.all(X.data == 1):
         return units
     counts = np.diff(X.indptr)
     seen = counts > 0
     starts = X.indptr[:-1][seen]
+    largest = np.maximum.reduceat(np.abs(X.data), starts)
     squares = np.square(X.data, dtype=np.float64)
     if weight is None:
         totals = counts[seen]
@@ -310,26 +318,27 @@ def _divide_by_units(X: sparse.csc_array, weight: FloatArray | None) -> FloatArr
         squares *= of_entries
         totals = np.add.reduceat(of_entries, starts)
     mean_squares = np.add.reduceat(squares, starts) / np.where(totals > 0, totals, 1)
-    largest = np.maximum.reduceat(np.abs(X.data), starts)
+    del squares
     root = np.sqrt(mean_squares)
     constant = np.isclose(largest, root, rtol=1e-12)
     units[seen] = np.where(totals > 0, np.where(constant, largest, root), 1)
     if np.any(units != 1):
-        X.data = X.data / np.repeat(units, counts)
+        X.data = X.data.astype(np.float64, copy=False)
+        X.data /= np.repeat(units, counts)
     return units
 
 
-def _column_set(
-    part: sparse.csc_array,
-    columns: IndexArray,
-    one_hot: bool,
-    weight: FloatArray | None,
-    ones: RealArray,
-) -> ColumnSet:
-    levels = np.repeat(np.arange(part.shape[1]), np.diff(part.indptr))
-    order = np.argsort(part.indices, kind="stable")
-    values = None if one_hot else part.data[order]
-    return ColumnSet(columns, part.indices[order], levels[order], values, weight, ones)
+def _pattern(X: sparse.csc_array) -> sparse.csc_array:
+    """Return X with ones of a byte for its entries."""
+    return sparse.csc_array((np.ones(X.nnz, np.int8), X.indices, X.indptr), shape=X.shape)
+
+
+def _binary(X: sparse.csc_array) -> BoolArray:
+    """Return whether each column has no other nonzero value than 1."""
+    binary, seen = np.ones(X.shape[1], np.bool_), np.flatnonzero(np.diff(X.indptr))
+    if len(seen):
+        binary[seen] = np.logical_and.reduceat(X.data == 1, X.indptr[seen])
+    return binary
 
 
 def _levels(X: sparse.csc_array) -> IndexArray:

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -250,3 +252,22 @@ def test_fields_are_runs_of_columns_with_one_entry_in_each_row() -> None:
             expected += [] if end is None else [list(range(first, end))]
             first = first + 1 if end is None else end
         assert [field.tolist() for field in rows_module._fields(sparse.csc_array(X))] == expected
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_preparing_rows_takes_twice_the_memory_of_the_matrix(words, monkeypatch):
+    monkeypatch.setattr("fm.rows.reuse_freed_memory", lambda: None)  # whose array is never touched
+    rng, n, n_fields = np.random.default_rng(0), 30_000, 10
+    columns = rng.integers(0, 5000 if words else 50, (n, n_fields))
+    columns += 0 if words else 50 * np.arange(n_fields)
+    values = rng.uniform(1, 2, n * n_fields) if words else np.ones(n * n_fields)
+    starts = np.arange(n + 1, dtype=np.int32) * n_fields
+    entries = values, columns.ravel().astype(np.int32), starts
+    X = sparse.csr_array(entries, shape=(n, 5000 if words else 50 * n_fields))
+    X.sum_duplicates()
+    matrix = X.data.nbytes + X.indices.nbytes
+    tracemalloc.start()
+    rows_of(X, None, None, k=4, dtype=np.float64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.1 * matrix
