@@ -106,8 +106,9 @@ STUDY = Study(
     "How fast",
     "fm against VW, myFM and libFM; predictions; growth with k and features (Lemma 3.1)",
     "Everything on one thread, warm, and what is compared interleaved in one process, on all rows "
-    "of ua.base and ua.test with user and item ids. Races are timed by the clock, predictions in "
-    "CPU seconds.",
+    "of ua.base and ua.test with user and item ids. Predictions are in CPU seconds, races by the "
+    "clock: at a load (below) of more than the cores, their seconds are longer than on an idle "
+    "machine, and the ratios are what counts.",
     (
         races_of("speed"),
         Part("Predictions", {"predict": measure_predictions, "lemma": measure_growth}, predictions),
