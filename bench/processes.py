@@ -72,7 +72,7 @@ def workers_at_most(threads: int) -> tuple[int, str]:
     affinity = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
     cores = len(affinity(0))
     most, why = cores // threads, f"there are {cores} cores, and threads={threads}"
-    memory = _memory_available()
+    memory = memory_available()
     needed = 2 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
     if memory is not None and memory // needed < most:
         most = memory // needed
@@ -80,7 +80,7 @@ def workers_at_most(threads: int) -> tuple[int, str]:
     return max(2, most), why
 
 
-def _memory_available() -> int | None:
+def memory_available() -> int | None:
     """Return the bytes that new processes may use; None where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

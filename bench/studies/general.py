@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from bench.measure import Measured
 from bench.studies.equal_time import PEERS_PART
+from bench.studies.growth import GROWTH_PART
 from bench.studies.shapes import (
     SHAPES,
     TEST,
@@ -279,6 +280,7 @@ STUDY = Study(
         ),
         PEERS_PART,
         Part("Units", {"units": measure_units}, units_section),
+        GROWTH_PART,
     ),
     repeats=3,
 )

@@ -51,17 +51,23 @@ def _zipf(n_levels: int, n: int, rng: np.random.Generator, exponent: float) -> N
 
 
 def one_hot(
-    n_fields: int, *, k: int = 4, classes: bool = True, shuffled: bool = False, seed: int = 0
+    n_fields: int,
+    *,
+    k: int = 4,
+    classes: bool = True,
+    shuffled: bool = False,
+    seed: int = 0,
+    n_rows: int | None = None,
 ) -> Problem:
     """Draw rows of fields whose levels, up to 5,000 of the first, occur by Zipf's law."""
-    rng = np.random.default_rng(seed)
+    rng, n_rows = np.random.default_rng(seed), n_rows or N_ROWS
     levels = [5000, *(int(5000 * share) for share in rng.uniform(0.01, 1, n_fields - 1))]
-    columns = np.stack([_zipf(n, N_ROWS, rng, 1.1) for n in levels], axis=1)
+    columns = np.stack([_zipf(n, n_rows, rng, 1.1) for n in levels], axis=1)
     columns += np.cumsum([0, *levels[:-1]])
     groups = levels
     if shuffled:
         columns, groups = rng.permutation(sum(levels))[columns], [sum(levels)]
-    X = _ones(np.full(N_ROWS, n_fields), columns.ravel(), sum(levels))
+    X = _ones(np.full(n_rows, n_fields), columns.ravel(), sum(levels))
     return _drawn(X, rng, 0.3, n_fields * (n_fields - 1) / 2, k, classes, groups)
 
 
@@ -112,7 +118,7 @@ def _drawn(
         y = (rng.random(len(f)) < expit(f - 1)).astype(float)
     else:
         y = f + rng.standard_normal(len(f))
-    return Problem(X, y, groups, k, round((1 - TEST) * N_ROWS))
+    return Problem(X, y, groups, k, round((1 - TEST) * len(y)))
 
 
 def read_frappe(flat: bool = False) -> Problem:

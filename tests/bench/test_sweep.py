@@ -226,11 +226,11 @@ def test_a_worker_that_dies_between_jobs_costs_none(tmp_path: Path) -> None:
 
 
 def test_no_more_workers_than_cores_and_memory_bear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_memory_available", lambda: None)
+    monkeypatch.setattr(processes, "memory_available", lambda: None)
     monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert processes.workers_at_most(1) == (8, "there are 8 cores, and threads=1")
     assert processes.workers_at_most(3)[0] == 2
-    monkeypatch.setattr(processes, "_memory_available", lambda: 0)
+    monkeypatch.setattr(processes, "memory_available", lambda: 0)
     assert processes.workers_at_most(1)[0] == 2 and "memory" in processes.workers_at_most(1)[1]
 
 
