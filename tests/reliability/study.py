@@ -112,7 +112,8 @@ def fault_section(values: Values) -> list[Section]:
 A sweep of two small fits is sent, reported and closed. A call changes a file below its results
 folder, commits a change of the database, or is a message to the server; calls of all processes of
 the sweep are counted together. A trial injects a fault at one call and starts the same sweep again;
-there is one for every n-th call, as the table says (`{EVERY}=n`, by default for every one).
+there is one for every n-th call, as the table says (`{EVERY}=n`, by default for every one; commits
+50984722e928 and, with a server, 6e777d360457 were tried at every call: all 1,344 trials survived).
 It survived if the second start ends with status 0, and all runs, parameters, metrics, files and the
 report's bytes are those of an undisturbed sweep, each run once; and if, where the first start ended
 with status 0 in spite of the fault, they were that already.
