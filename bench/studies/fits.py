@@ -69,6 +69,11 @@ class Fit:
         return self.seconds[-1]
 
     @property
+    def per_epoch(self) -> float:
+        """Seconds of an epoch; NaN of a model that has none."""
+        return np.nan if self.epoch is None else self.epoch
+
+    @property
     def above(self) -> float:
         """By how many per cent the last error is above the noise floor."""
         return 100 * (self.mse[-1] / self.oracle - 1)

@@ -26,14 +26,14 @@ PUBLISHED = 0.9140
 PASSES = 20
 """Of the article's FM."""
 QUANTITIES: Mapping[str, tuple[str, Callable[[Fit, Fit], float]]] = {
-    "epoch": ("epoch or sweep / theirs", lambda ours, theirs: ours.epoch / theirs.epoch),
+    "epoch": ("epoch or sweep / theirs", lambda ours, theirs: ours.per_epoch / theirs.per_epoch),
     "to_published": (
         f"time to {PUBLISHED:.4f} / their {PASSES} passes",
-        lambda ours, theirs: ours.reached(PUBLISHED) / (PASSES * theirs.epoch),
+        lambda ours, theirs: ours.reached(PUBLISHED) / (PASSES * theirs.per_epoch),
     ),
     "fit": (
         f"fit / their {PASSES} passes",
-        lambda ours, theirs: ours.fit / (PASSES * theirs.epoch),
+        lambda ours, theirs: ours.fit / (PASSES * theirs.per_epoch),
     ),
     "seconds_to_published": (
         f"seconds to {PUBLISHED:.4f}",
@@ -77,7 +77,7 @@ def by_turns(study: str, values: Values) -> list[Section]:
             continue
         ours, theirs = ([Fit(**fit) for fit in of] for of in zip(*turns, strict=True))
         pairs = list(zip(ours, theirs, strict=True))
-        epochs = np.array([[1e3 * fit.epoch for fit in pair] for pair in pairs]).T
+        epochs = np.array([[1e3 * fit.per_epoch for fit in pair] for pair in pairs]).T
         errors = np.array([[fit.mse[-1] for fit in pair] for pair in pairs]).T
         rows.append([name, *map(spread, (*epochs, epochs[0] / epochs[1], *errors))])
         for quantity, bound in RACES[study][name]["bars"].items():
@@ -86,7 +86,7 @@ def by_turns(study: str, values: Values) -> list[Section]:
             bars.append(Bar(f"`{name}`: {what}", np.array([value(*p) for p in pairs]), low, high))
         if name.endswith(" / vw_rank"):
             lines[name.partition(" ")[0]] = ours[0].seconds, ours[0].mse
-            lines.setdefault("vw_rank", ([PASSES * theirs[0].epoch], theirs[0].mse))
+            lines.setdefault("vw_rank", ([PASSES * theirs[0].per_epoch], theirs[0].mse))
     header = ["ours / theirs", "ours, ms", "theirs, ms", "ratio", "test MSE, ours", "theirs"]
     text = f"""\
 Ours and theirs in one process, a fit of each by turns. *ms* are of an epoch, sweep or pass (the

@@ -128,10 +128,12 @@ def _error_by_parameter(
         joined = len(line) <= FEW
         style = dict(shown.looks[name]) | ({} if joined else {"linestyle": "none"})
         if line["test"].notna().any():
-            of = {"label": f"{name}, test", "capsize": 3}
-            axes.errorbar(line.index, line["test"], line["spread"], **of, **style)
-        style |= {"fillstyle": "none"} | ({"linestyle": ":"} if joined else {})
-        axes.plot(line["validation"], label=f"{name}, validation", **style)
+            style["label"] = f"{name}, test"
+            axes.errorbar(line.index, line["test"], line["spread"], capsize=3, **style)
+        style |= {"fillstyle": "none", "label": f"{name}, validation"}
+        if joined:
+            style["linestyle"] = ":"
+        axes.plot(line["validation"], **style)
     least = min((value for value in values if value > 0), default=1)
     axes.set_xscale("symlog", base=2 if parameter == "k" else 10, linthresh=least)
     if len(values) <= FEW:
