@@ -12,8 +12,11 @@ from bench import report
 from bench.tracking import Record
 
 ONE_LINE: dict[str, Any] = {
-    "leave": False, "position": 0, "dynamic_ncols": True, "mininterval": 0
-}  # fmt: skip
+    "leave": False,
+    "position": 0,
+    "dynamic_ncols": True,
+    "mininterval": 0,
+}
 ENDED = "[{bar:20}] {n_fmt} of {total_fmt} ended{postfix}"
 TIMED = ENDED + "; {remaining} left, until {eta:%H:%M}"
 
