@@ -41,7 +41,7 @@ PALETTE = 128
 """Colors of a saved figure, which make it a third as large as with all."""
 
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 9}
-OUTSIDE: dict[str, Any] = {"loc": "outside right upper", **LEGEND}
+OUTSIDE: dict[str, Any] = {"loc": "outside right center", **LEGEND}
 """Of a legend beside the axes."""
 Look = Mapping[str, Any]
 
