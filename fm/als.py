@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 from scipy.special import expit, logit
 
-from fm.arrays import AnyArray, FloatArray, IndexArray, Map, RealArray, mapping
+from fm.arrays import AnyArray, FloatArray, IndexArray, Map, RealArray, before_order, mapping
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.features import FAR, centered, centers_of, uncentered
@@ -280,8 +280,7 @@ class _Machine:
     def coefficients(self, w0: float) -> Coefficients:
         """Return them in the columns of X, in arrays of their own."""
         rest: list[RealArray] = []
-        theta: RealArray = np.empty_like(self._theta)
-        theta[self._order] = self._theta / self._units[:, None]
+        theta: RealArray = before_order(self._theta / self._units[:, None], self._order)
         if isinstance(self._X, Design):
             n = len(self._X.interacting)
             ends = np.cumsum([block.n_levels for block in self._X.interacting])
@@ -304,13 +303,12 @@ class _Machine:
     ) -> ALSFit:
         """Return the result, with all that the next sweep depends on."""
         sums = {name: getattr(self._kernel, name) for name in self._kernel.state}
-        given = np.argsort(self._order)
         return ALSFit(
             coefficients,
-            self._theta[given],
+            before_order(self._theta, self._order),
             tuple(block.theta for block in self._linear),
             tuple(self._sides),
-            self._units[given],
+            before_order(self._units, self._order),
             None,
             coefficients.w0,
             penalties,

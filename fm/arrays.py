@@ -51,3 +51,10 @@ def mapping(n_jobs: int) -> Iterator[Map]:
         return
     with ThreadPoolExecutor(n_jobs) as threads:
         yield threads.map
+
+
+def before_order(values: FloatArray, order: IndexArray) -> FloatArray:
+    """Return what `values` were before `values[order]`, a permutation of the first axis."""
+    given = np.empty_like(values)
+    given[order] = values
+    return given

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy import sparse
 
-from fm.arrays import BoolArray, FloatArray, IndexArray, Map
+from fm.arrays import BoolArray, FloatArray, IndexArray, Map, before_order
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
 from fm.likelihoods import Gaussian, LevelNoise, OrderedProbit, Probit
@@ -263,8 +263,7 @@ class Chain:
         if self._is_design:
             theta = np.concatenate(interacting)
         else:
-            theta = np.empty_like(self.theta)
-            theta[self._order] = self.theta / self._units[:, None]
+            theta = before_order(self.theta / self._units[:, None], self._order)
         unknown: FloatArray = np.zeros((len(parts) if self._is_design else 0, theta.shape[1]))
         for g in range(len(unknown)):
             if self._in_every_row[g]:
@@ -284,8 +283,8 @@ class Chain:
     def state(self, n_sweeps: int) -> GibbsState:
         """Return all that the next sweep depends on."""
         arrays = {name: np.asarray(getattr(owner, key)) for name, owner, key in self._state()}
-        given = np.argsort(self._order)
-        arrays["theta"], units = self.theta[given], self._units[given]
+        arrays["theta"] = before_order(self.theta, self._order)
+        units = before_order(self._units, self._order)
         return GibbsState(arrays, self.rng.bit_generator.state, n_sweeps, units, self._rows())
 
     def restore(self, state: GibbsState) -> None:

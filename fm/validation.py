@@ -29,8 +29,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "sgd": PENALIZED | {"n_iter": None, "learning_rate": None, "batch_size": None},
     "als": PENALIZED | {"n_iter": 20, "n_jobs": 1},
     "gibbs": {
-        **{"n_iter": 200, "burn_in": None, "thin": 1},
-        **{"n_chains": 1, "n_jobs": 1, "noise_by": None},
+        "n_iter": 200,
+        "burn_in": None,
+        "thin": 1,
+        "n_chains": 1,
+        "n_jobs": 1,
+        "noise_by": None,
     },
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None; where that is None
