@@ -22,14 +22,11 @@ from itertools import groupby
 
 from bench.errors import UserError, exit_status
 from bench.identity import closure, code_targets
-from bench.tables import MISSING, markdown_table, number, quoted, seconds, terminal_table
+from bench.tables import MISSING, columns_table, markdown_table, number, quoted, seconds
 from bench.tracking import Record, RunReader, attempt_that_counts
 
 DIGITS = 8
 """Of a digest, as it is shown."""
-TEXTS = ("run", "digest", "date", "experiment", "status")
-DISPENSABLE = ("fit s", "experiment", "date", "status", "digest")
-"""Columns of a list, the first to be left out on a narrow terminal first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,7 +126,7 @@ def _table(records: Sequence[Record]) -> str:
         f"test {label}": [number(r.test_error) for r in records],
         "fit s": [seconds(r.metrics.get("time/fit_seconds")) for r in records],
     }
-    return terminal_table(columns, TEXTS, DISPENSABLE)
+    return columns_table(columns, left=5)
 
 
 def _comparable(record: Record) -> tuple[str, str, str, str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 
 MISSING = "–"
@@ -28,41 +26,29 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:]))
 
 
-def terminal_table(
-    columns: Mapping[str, Sequence[str]], texts: Sequence[str], dispensable: Sequence[str]
-) -> str:
-    """Return a table of named columns, `texts` to the left.
-
-    On a terminal the dispensable ones are left out, in their order, until it is narrow enough.
-    """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for n_left_out in range(len(dispensable) + 1):
-        names = [name for name in columns if name not in dispensable[:n_left_out]]
-        rows = list(zip(*(columns[name] for name in names), strict=True))
-        table = markdown_table(names, rows, sum(name in texts for name in names))
-        if width is None or table.index("\n") <= width:
-            break
-    return table
+def columns_table(columns: Mapping[str, Sequence[str]], left: int = 1) -> str:
+    """Return a Markdown table of named columns."""
+    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left)
 
 
-def quoted(value: object) -> str:
-    r"""Return a value from outside as one printable line of at most 80 characters.
+def quoted(value: object, limit: int | None = QUOTED) -> str:
+    r"""Return a value from outside as one printable line of at most `limit` characters.
 
     >>> quoted("two\nlines")
     'two lines'
     """
     text = " ".join(str(value).split())
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 1]}…"
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def escaped(value: object) -> str:
+def escaped(value: object, limit: int | None = QUOTED) -> str:
     r"""Return a value from outside as Markdown that shows it literally.
 
     >>> print(escaped("a|b <i>"))
     a\|b \<i\>
     """
-    return SPECIAL.sub(r"\\\g<0>", quoted(value))
+    return SPECIAL.sub(r"\\\g<0>", quoted(value, limit))
 
 
 def code(value: object) -> str:
@@ -76,8 +62,8 @@ def code(value: object) -> str:
 
 
 def number(value: float | None, places: int = 4) -> str:
-    """Return `0.9051`, or a dash for what was not measured."""
-    return MISSING if value is None else f"{value:,.{places}f}"
+    """Return `0.9051`, or a dash for what was not measured (None or NaN)."""
+    return MISSING if value is None or value != value else f"{value:,.{places}f}"
 
 
 def short(value: object) -> str:
@@ -98,4 +84,4 @@ def signed(value: float, low: float, high: float) -> str:
 
 def seconds(value: float | None) -> str:
     """Return a time with three significant digits, as times differ by orders of magnitude."""
-    return MISSING if value is None else f"{value:#.3g}".rstrip(".")
+    return MISSING if value is None or value != value else f"{value:#.3g}".rstrip(".")

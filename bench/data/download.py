@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
-import re
+import shutil
 import sys
 import tempfile
 import time
@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from tqdm import tqdm
+
 from bench.errors import DataUnavailable, UserError
 
 TIMEOUT = 5.0
@@ -22,17 +24,15 @@ TIMEOUT = 5.0
 ATTEMPTS = 3
 PAUSE = 0.5
 """Seconds before the second attempt; twice that before the third."""
-BLOCK = 2**16
 MAX_BYTES = 4 * 2**30
 """Of an archive when extracted; the largest MovieLens has 1.2 GB."""
 
 
-def install(url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path) -> None:
+def install(url: str, md5: str, sha256: Mapping[str, str | None], folder: Path) -> None:
     """Download a zip archive and put its directory `folder.name` at `folder`.
 
     A process that asks for a folder another one is installing waits for it. `md5` is that of the
-    archive (None: what the file `url`.md5 says), `sha256` has those of files in the directory
-    (None: any content).
+    archive, `sha256` has those of files in the directory (None: any content).
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def install(url: str, md5: str | None, sha256: Mapping[str, str | None], folder:
                 return
             with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
                 archive = Path(aside, "archive.zip")
-                _download(url, md5 or _published_md5(url), archive)
+                _download(url, md5, archive)
                 extract(archive, Path(aside))
                 verify(Path(aside, folder.name), sha256)
                 Path(aside, folder.name).rename(folder)
@@ -76,16 +76,6 @@ def extract(archive: Path, folder: Path) -> None:
         members.extractall(folder)
 
 
-def _published_md5(url: str) -> str:
-    """Read `MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
-    with urlopen(f"{url}.md5", timeout=TIMEOUT) as response:
-        text = response.read(BLOCK).decode("latin-1")
-    checksum = re.search(r"\b[0-9a-fA-F]{32}\b", text)
-    if checksum is None:
-        raise UserError(f"{url}.md5 names no checksum: {text[:80]!r}")
-    return checksum[0].lower()
-
-
 def _download(url: str, md5: str, archive: Path) -> None:
     """Write `archive`; after a broken connection or an error of the server, try again."""
     print(f"Downloading {url}", file=sys.stderr, flush=True)
@@ -104,21 +94,12 @@ def _download(url: str, md5: str, archive: Path) -> None:
 
 
 def _transfer(url: str, archive: Path) -> None:
-    size = 0
     with urlopen(url, timeout=TIMEOUT) as response, archive.open("wb") as file:
         total = int(response.headers.get("Content-Length", 0))
-        while block := response.read(BLOCK):
-            size += file.write(block)
-            _show_progress(size, total)
-    if size < total:
+        with tqdm.wrapattr(file, "write", total=total, disable=None) as counted:
+            shutil.copyfileobj(response, counted)
+    if (size := archive.stat().st_size) < total:
         raise ConnectionError(f"cut off after {size} of {total} bytes")
-
-
-def _show_progress(size: int, total: int) -> None:
-    if sys.stderr.isatty():
-        filled = 40 * size // max(size, total)
-        bar = f"\r[{'#' * filled:40}] {size / 1e6:.1f} of {total / 1e6:.1f} MB"
-        print(bar, end="\n" if size == total else "", file=sys.stderr)
 
 
 def _digest(path: Path, algorithm: str) -> str:

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.dataset import Dataset
-from bench.data.movielens_files import titles, users_1m
-from bench.data.movielens_releases import RELEASES
+from bench.data.movielens_releases import RELEASES, titles, users_1m
 from bench.data.ratings import ratings_file
 from bench.data.svmlight import svmlight_file
 from bench.data.table import table_file

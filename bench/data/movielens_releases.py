@@ -1,30 +1,42 @@
-"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19)."""
+"""MovieLens, exactly as published (Harper & Konstan, 2015, ACM TiiS 5(4), article 19).
+
+`movielens.yaml` has the releases, and says what each of their attributes is.
+"""
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.data import movielens_files
-from bench.data.dataset import Dataset
+import numpy as np
+import pandas as pd
+import yaml
+
+from bench.data.dataset import Dataset, LazySplits, Rows
+from bench.data.delimited import Files
 from bench.data.download import install, verify
+from bench.data.ratings import ROLES
 from bench.data.simulate import planted
-from bench.errors import DataUnavailable, UserError, checked
+from bench.data.table import read_table
+from bench.errors import DataUnavailable, UserError, checked, quoted
 from fm.validation import check_choice
 
 URL = "https://files.grouplens.org/datasets/movielens"
+DECLARED: Mapping[str, Any] = yaml.safe_load(
+    Path(__file__).with_name("movielens.yaml").read_text("utf-8")
+)
+SPLITS_100K = ("ua", "ub", "u1", "u2", "u3", "u4", "u5")
+SPLITS_10M = ("ra", "rb", "r1", "r2", "r3", "r4", "r5")
 
 
 @dataclass(frozen=True)
 class Release:
-    """One published data set; `movielens.yaml` has them all, and says what each attribute is.
-
-    `files` are all that are read -> their sha256, or None where it was not published.
-    """
+    """One published data set; `files` are all that are read, with their sha256 or None."""
 
     name: str
     title: str
@@ -32,16 +44,11 @@ class Release:
     licence: str
     scale: tuple[float, float]
     ratings: tuple[str, str, bool]
-    md5: str | None = None
+    md5: str
     n_ratings: int | None = None
     films: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)
     directory: str | None = None
-
-    @property
-    def folder(self) -> str:
-        """Name of the directory in the archive."""
-        return self.directory or self.archive
 
     @property
     def variable(self) -> str:
@@ -55,9 +62,7 @@ def _release(name: str, given: Mapping[str, Any]) -> Release:
     return Release(name, **{**given, "files": files})
 
 
-RELEASES = {name: _release(name, of) for name, of in movielens_files.DECLARED["releases"].items()}
-USERS = {"ml100k": movielens_files.users_100k, "ml1m": movielens_files.users_1m}
-SPLITS = {"ml100k": movielens_files.splits_100k, "ml10m": movielens_files.splits_10m}
+RELEASES = {name: _release(name, given) for name, given in DECLARED["releases"].items()}
 
 
 def movielens(
@@ -74,11 +79,8 @@ def ml100k_or_planted(path: str | None = None, cache: str | None = None, url: st
     try:
         return load(RELEASES["ml100k"], path, cache, url)
     except DataUnavailable as error:
-        print(
-            f"{error}\nUSING SIMULATED RATINGS of the same shape instead.",
-            file=sys.stderr,
-            flush=True,
-        )
+        warning = f"{error}\nUSING SIMULATED RATINGS of the same shape instead."
+        print(warning, file=sys.stderr, flush=True)
         return planted()
 
 
@@ -98,31 +100,29 @@ def load(
         `url`; by default `fm-bench` in the user's cache folder.
     """
     given = path or os.environ.get(release.variable)
-    folder = Path(given).expanduser() if given else _cache_folder(cache) / release.folder
-    if not given and not folder.exists():
-        _install(release, url, folder)
-    try:
-        verify(folder, release.files)
-        name, separator, header = release.ratings
-        ratings = movielens_files.ratings(folder / name, separator, header)
-        if release.n_ratings not in (None, len(ratings)):
-            raise UserError(
-                f"{folder / name} has {len(ratings):,} ratings, {release.title} has "
-                f"{release.n_ratings:,}"
-            )
-    except UserError as error:
+    if given:
+        folder = Path(given).expanduser()
         remedy = (
             f"data.path or {release.variable} must be the folder extracted from "
             f"{release.archive}.zip"
-            if given
-            else f"delete {folder} to have it downloaded again"
         )
-        raise UserError(f"{error}; {remedy}") from error
-    tables = {"user": USERS[release.name](folder)} if release.name in USERS else {}
-    if release.films:
-        tables["item"] = movielens_files.titles(folder, **release.films)
     else:
-        tables["item"] = movielens_files.items_100k(folder)
+        folder = _cache_folder(cache) / (release.directory or release.archive)
+        remedy = f"delete {folder} to have it downloaded again"
+        if not folder.exists():
+            _install(release, url, folder)
+    try:
+        verify(folder, release.files)
+        ratings = _ratings(folder, *release.ratings)
+        if release.n_ratings not in (None, len(ratings)):
+            raise UserError(
+                f"{folder / release.ratings[0]} has {len(ratings):,} ratings, {release.title} has "
+                f"{release.n_ratings:,}"
+            )
+        tables = {"user": USERS[release.name](folder)} if release.name in USERS else {}
+        tables["item"] = titles(folder, **release.films) if release.films else items_100k(folder)
+    except UserError as error:
+        raise UserError(f"{error}; {remedy}") from error
     splits = SPLITS[release.name](folder, ratings) if release.name in SPLITS else {}
     return Dataset(
         name=release.name,
@@ -135,6 +135,141 @@ def load(
         default_split=next(iter(splits), None),
         licence=release.licence,
     )
+
+
+def titles(
+    folder: Path, name: str, separator: str, *, header: bool = False, encoding: str = "utf-8"
+) -> pd.DataFrame:
+    """Read films: number, title ending in the year in parentheses, genres with `|` between."""
+    columns = ("item", "title", "genres")
+    items = _text(folder / name, columns, separator, header=header, encoding=encoding)
+    genres = items["genres"].str.get_dummies("|").astype(bool)
+    genres = genres.drop(columns="(no genres listed)", errors="ignore")
+    year = items["title"].str.extract(r"\((\d{4})\)\s*$", expand=False).astype("float64")
+    return items[["title"]].join(genres).assign(year=year, decade=_decade(year))
+
+
+def items_100k(folder: Path) -> pd.DataFrame:
+    """Read the films of MovieLens-100K."""
+    genres = _text(folder / "u.genre", ("genre", "number"), "|").index
+    columns = ("item", "title", "release_date", "video_release_date", "imdb_url", *genres)
+    items = _text(folder / "u.item", columns, "|", encoding="latin-1")
+    for date in ("release_date", "video_release_date"):
+        items[date] = pd.to_datetime(items[date], format="%d-%b-%Y")
+    items[genres] = items[genres] == "1"
+    year = items["release_date"].dt.year
+    return items.assign(year=year, decade=_decade(year))
+
+
+def users_100k(folder: Path) -> pd.DataFrame:
+    """Read the users of MovieLens-100K."""
+    columns = ("user", "age", "gender", "occupation", "zip_code")
+    return _users(_text(folder / "u.user", columns, "|"))
+
+
+def users_1m(folder: Path) -> pd.DataFrame:
+    """Read the users of MovieLens 1M."""
+    columns = ("user", "gender", "age", "occupation", "zip_code")
+    users = _text(folder / "users.dat", columns, "::")
+    names = dict(enumerate(DECLARED["occupations"]))
+    return _users(users.assign(occupation=users["occupation"].astype("int64").map(names)))
+
+
+def _users(users: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns their types, and `zip_area`: the first digit of a US code, or "other"."""
+    area = users["zip_code"].str.extract(r"^(\d)", expand=False).fillna("other")
+    types = dict.fromkeys(("gender", "occupation", "zip_area"), "category")
+    return users.assign(zip_area=area).astype({"age": "int64", **types})
+
+
+def _text(
+    path: Path,
+    columns: Sequence[str],
+    separator: str,
+    *,
+    header: bool = False,
+    encoding: str = "utf-8",
+) -> pd.DataFrame:
+    """Read columns of text, indexed by the first one, whole numbers where it has them.
+
+    Cells have quotes where the file has a header.
+    """
+    try:
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            names=columns,
+            header=0 if header else None,
+            encoding=encoding,
+            dtype=dict.fromkeys(columns[1:], "str"),
+            index_col=0,
+            keep_default_na=False,
+            na_values=[""],
+            quoting=csv.QUOTE_MINIMAL if header else csv.QUOTE_NONE,
+            engine="python" if len(separator) > 1 else "c",
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {quoted(str(error), 300)}") from error
+    return table
+
+
+def _decade(year: pd.Series) -> pd.Series:
+    """Text, so that `side`, which has the year, leaves it out."""
+    return (year // 10 * 10).map("{:.0f}s".format, na_action="ignore")
+
+
+def _ratings(folder: Path, name: str, separator: str, header: bool) -> pd.DataFrame:
+    """Read a table of ratings whose columns are user, item, rating and time stamp."""
+    files = Files({"train": folder / name}, {"separator": separator, "header": header})
+    return read_table(files, ROLES, "rating").rows
+
+
+def splits_100k(folder: Path, ratings: pd.DataFrame) -> LazySplits:
+    """As the files `*.base` and `*.test` have them, in their order."""
+
+    def part(name: str) -> Rows:
+        written = pd.MultiIndex.from_frame(_ratings(folder, name, "\t", header=False))
+        rows = pd.MultiIndex.from_frame(ratings).get_indexer(written)
+        if (rows < 0).any():
+            line = 1 + int(np.argmax(rows < 0))
+            raise UserError(
+                f"{folder / name}, line {line}: this rating is not in {folder / 'u.data'}"
+            )
+        return rows
+
+    def make(name: str) -> tuple[Rows, ...]:
+        return part(f"{name}.base"), part(f"{name}.test")
+
+    return LazySplits(SPLITS_100K, make, "files of MovieLens-100K, as published")
+
+
+def splits_10m(_: Path, ratings: pd.DataFrame) -> LazySplits:
+    """Make what `split_ratings.sh`, in the archive, makes.
+
+    The test parts of `ra` and `rb` are each user's first ten ratings in the file and the ten after
+    them, those of `r1` to `r5` fifths of the file, the last one with what is left over. Train is
+    all that is not test; the script's own training files of `r1` to `r4` lack the few rows that
+    follow the test part, and have the last ones twice.
+    """
+    n = len(ratings)
+
+    def make(name: str) -> tuple[Rows, Rows]:
+        if name in ("ra", "rb"):
+            part = ratings.groupby("user", sort=False).cumcount().to_numpy() // 10
+            is_test = part == ("ra", "rb").index(name)
+        else:
+            part = np.minimum(np.arange(n) // max(n // 5, 1), 4)
+            is_test = part == int(name[1]) - 1
+        return np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+    return LazySplits(SPLITS_10M, make, "split_ratings.sh of MovieLens 10M")
+
+
+USERS: Mapping[str, Callable[[Path], pd.DataFrame]] = {"ml100k": users_100k, "ml1m": users_1m}
+SPLITS: Mapping[str, Callable[[Path, pd.DataFrame], LazySplits]] = {
+    "ml100k": splits_100k,
+    "ml10m": splits_10m,
+}
 
 
 def _cache_folder(cache: str | Path | None) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from bench.intervals import holm
 from bench.report.model_selection import Choice, Comparison, model_defaults
@@ -14,6 +17,10 @@ from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
 from bench.tracking import Record
 
+READING: Mapping[str, Any] = yaml.safe_load(
+    Path(__file__).with_name("reading.yaml").read_text("utf-8")
+)
+"""What stands beside tables: how to read them."""
 SHOWN = 20
 """Failed runs, and levels of a slice, that are listed one by one."""
 BINS = 8

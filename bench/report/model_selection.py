@@ -19,7 +19,7 @@ import yaml
 
 from bench.identity import ROOT
 from bench.metrics import Task
-from bench.tables import quoted, short
+from bench.tables import short
 from bench.task_models import hyperparameters_for
 from bench.tracking import Record, flatten
 
@@ -136,7 +136,7 @@ class Comparison:
     @property
     def title(self) -> str:
         code = ", by modified code" if self.modified else ""
-        return f"{quoted(self.source) or 'data unknown'}, split {quoted(self.split)}{code}"
+        return f"{self.source or 'data unknown'}, split {self.split}{code}"
 
     @property
     def best(self) -> Record | None:

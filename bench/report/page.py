@@ -21,12 +21,10 @@ from string import Template
 from textwrap import fill
 from typing import Any
 
-import yaml
-
 from bench.files import make_folder, write_text
 from bench.identity import digest
 from bench.report import published
-from bench.report.comparison import comparison_table, incomplete, slices, unfinished
+from bench.report.comparison import READING, comparison_table, incomplete, slices, unfinished
 from bench.report.figures import models, rows
 from bench.report.figures.style import Shown, drawn
 from bench.report.model_selection import Choice, Comparison, comparisons
@@ -36,10 +34,6 @@ from bench.tracking import Experiment, Record, RunReader
 from bench.tracking.lease import locked
 from bench.tracking.run_record import overrides_of
 
-READING: Mapping[str, Any] = yaml.safe_load(
-    Path(__file__).with_name("reading.yaml").read_text("utf-8")
-)
-"""What stands below a table: how to read it."""
 HTML = "report.html"
 PAGE = Path(__file__).with_name("page.html")
 LOCK = ".report.lock"
@@ -151,8 +145,7 @@ def document(
     yield _provenance(subject, compared)
     against = published.article_comparison(subject.question, compared)
     if against is not None:
-        article = published.Article(subject.question, against, predictions, subject.records)
-        yield from published.section(article, subject.question.get("title", ""), directory)
+        yield from published.Article(subject.question, against, predictions).section()
     for number, comparison in enumerate(compared, 1):
         of = f" on {escaped(comparison.title)}" if len(compared) > 1 else ""
         yield f"## Which model is best{of}?"
@@ -199,7 +192,7 @@ def _title(subject: Subject) -> str:
 def _provenance(subject: Subject, compared: Sequence[Comparison]) -> str:
     """Return what was run, on what, and how to run it again."""
     of = [
-        f"{escaped(c.title)} (digest {code(c.data)})" if c.data else escaped(c.title)
+        escaped(c.title, limit=None) + (f" (digest {code(c.data)})" if c.data else "")
         for c in compared
     ]
     finished = sum(r.finished for r in subject.records)

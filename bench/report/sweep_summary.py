@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from bench.report.comparison import spread
 from bench.report.model_selection import Comparison, comparisons
 from bench.report.published import article_table
-from bench.tables import quoted, seconds, terminal_table
+from bench.tables import columns_table, quoted, seconds
 from bench.tracking import Experiment, Record
 
 SHOWN = 10
-TEXTS = ("model", "features", "chosen configuration")
-DISPENSABLE = ("fit s", "over", "of", "chosen configuration")
-"""Columns that go, in this order, where a terminal is too narrow."""
+"""Rows of a table, at most."""
 
 
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
@@ -26,7 +24,7 @@ def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
     lines: list[str] = []
     for comparison in compared:
         if len(compared) > 1 or comparison.modified:
-            lines += [f"On {comparison.title}:"]
+            lines += [f"On {quoted(comparison.title)}:"]
         lines += [best(comparison), "", top(comparison), ""]
     lines += article_table(experiment.question, compared)
     return lines[:-1] if lines and not lines[-1] else lines
@@ -43,21 +41,21 @@ def best(comparison: Comparison) -> str:
 
 
 def top(comparison: Comparison) -> str:
-    """Return the first rows of the table, as wide as the terminal is."""
-    rows = comparison.rows[:SHOWN]
-    task = comparison.task
+    """Return the first rows of the table."""
+    rows, task = comparison.rows[:SHOWN], comparison.task
     label = task.headline.label
     columns = {"model": [quoted(row.model) for row in rows]}
     if comparison.several_features:
         columns["features"] = [quoted(row.chosen.features) for row in rows]
     columns["chosen configuration"] = [quoted(row.settings() or "as in conf/model") for row in rows]
+    left = len(columns)
     columns["of"] = [str(len(row.of)) for row in rows]
     columns[f"validation {label}"] = [spread(row, task.selection_metric) for row in rows]
     columns[f"test {label}"] = [spread(row, task.headline_metric) for row in rows]
     columns["over"] = [row.chosen.over() for row in rows]
     columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
     more = len(comparison.rows) - SHOWN
-    return terminal_table(columns, TEXTS, DISPENSABLE) + (f"\nand {more} more" if more > 0 else "")
+    return columns_table(columns, left) + (f"\nand {more} more" if more > 0 else "")
 
 
 def outcome(record: Record) -> str:

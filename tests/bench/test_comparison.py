@@ -13,7 +13,7 @@ from bench.metrics import TASKS
 from bench.report.comparison import comparison_table, incomplete, unfinished
 from bench.report.model_selection import choices, comparisons
 from bench.report.paired_gaps import Predictions
-from bench.report.published import FIRST, RAW, WHOLE, Article, findings
+from bench.report.published import METRICS, Article
 from bench.report.sweep_summary import top
 from bench.tracking import Experiment, Record
 
@@ -207,12 +207,10 @@ def test_simulated_ratings_are_held_against_the_best_possible() -> None:
 def test_the_articles_gain_is_held_against_that_of_the_best_model() -> None:
     errors = {"vw_crossed": 0.96, "vw_rank": 0.9, "vw_linear": 0.94, "linear": 0.92, "best": 0.8}
     records = [
-        record(
-            0, 4, e, e, model=name, metrics={m: e for m in (FIRST, WHOLE, RAW, SELECTION_METRIC)}
-        )
+        record(0, 4, e, e, model=name, metrics=dict.fromkeys(METRICS.values(), e))
         for name, e in errors.items()
     ]
     systems = {name: {"published": 0.95} for name in errors}
-    said = findings(Article({"systems": systems}, *comparisons(records)))
+    said = Article({"systems": systems}, *comparisons(records)).findings()
     assert "FM gains 0.0200 over a linear model**, not 0.0000" in said
     assert "by validation, `best`, gains 0.1200." in said

@@ -51,7 +51,7 @@ def test_progress_is_shown_on_a_terminal(
     server.content = zip_of(FILES)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     install(server, folder)
-    assert capsys.readouterr().err.endswith(f"[{'#' * 40}] 0.0 of 0.0 MB\n")
+    assert "100%" in capsys.readouterr().err
 
 
 def test_cut_off_download_is_tried_again(server: Server, folder: Path) -> None:
@@ -72,22 +72,6 @@ def test_wrong_archive_checksum(server: Server, folder: Path) -> None:
     server.content = zip_of(FILES)
     with pytest.raises(DataUnavailable, match=f"its md5 is {server.md5}, not 0123"):
         install(server, folder, md5="0123")
-    assert server.n_requests == 1
-    assert_nothing_else(folder)
-
-
-def test_checksum_that_is_not_known_is_read_beside_the_archive(
-    server: Server, folder: Path
-) -> None:
-    server.content = zip_of(FILES)
-    install(server, folder, md5=None, sha256=dict.fromkeys(FILES))
-    assert_installed(folder)
-
-
-def test_nothing_is_installed_without_a_checksum(server: Server, folder: Path) -> None:
-    server.content, server.checksum = zip_of(FILES), False
-    with pytest.raises(DataUnavailable, match=r"zip.md5 names no checksum: 'no'"):
-        install(server, folder, md5=None)
     assert server.n_requests == 1
     assert_nothing_else(folder)
 

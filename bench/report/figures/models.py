@@ -1,4 +1,4 @@
-"""Figures of models: cost, hyperparameters, learning curves, and what was reported."""
+"""Figures of models: cost, hyperparameters, and learning curves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.report.figures.style import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    OUTSIDE,
-    Drawing,
-    Shown,
-)
+from bench.report.figures.style import BLUE, GREY, ORANGE, OUTSIDE, Drawing, Shown
 from bench.report.model_selection import Choice, Configuration, ranked
 from bench.tracking import RunReader
 
@@ -40,24 +32,6 @@ COLUMNS = 3
 """Of learning curves."""
 HELD_OUT = {"validation": ("validation", "-"), "withheld": ("withheld by the program itself", ":")}
 """Rows that are not learned from, as curves name them -> what they are, and their line."""
-PLAIN: dict[str, Any] = {"linestyle": "none", "markersize": 7}
-SYSTEM_MARKS: dict[str, dict[str, Any]] = {
-    "whole": {"label": "measured, whole test set", "marker": "o", "color": BLUE},
-    "first": {
-        "label": "measured, first 8,192 test rows",
-        "marker": "|",
-        "color": BLACK,
-        "markersize": 11,
-    },
-    "published": {
-        "label": "published in 2016",
-        "marker": "D",
-        "color": ORANGE,
-        "fillstyle": "none",
-        "markeredgewidth": 1.8,
-    },
-}
-"""Kind of error of a system -> how it is drawn."""
 BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "ncols": 4}
 
 
@@ -173,29 +147,6 @@ def learning_curves(shown: Shown, reader: RunReader) -> Iterator[Drawing]:
 def held_out(curves: Mapping[str, Curve], loss: str) -> str | None:
     """Return the kind of held-out rows that there is a curve of, if there is one."""
     return next((kind for kind in HELD_OUT if f"{kind}_{loss}" in curves), None)
-
-
-def systems(points: pd.DataFrame, title: str, reference: str) -> Drawing:
-    """Return a line for each system (the index), MSE from left (better) to right.
-
-    Columns are those of `SYSTEM_MARKS`, NaN where there is no value.
-    """
-
-    def paint(figure: Figure) -> None:
-        axes = figure.add_subplot(xlabel="test MSE (lower is better)")
-        height = np.arange(len(points))[::-1]
-        for column, style in SYSTEM_MARKS.items():
-            if points[column].notna().any():
-                axes.plot(points[column], height, **PLAIN | style)
-        if np.isfinite(points["whole"].get(reference, np.nan)):
-            axes.axvline(
-                points["whole"][reference], color=GREY, linestyle=":", zorder=0, label=reference
-            )
-        axes.set_yticks(height, points.index)
-        axes.set_ylim(-0.6, len(points) - 0.4)
-        figure.legend(fontsize=9, **BELOW)
-
-    return Drawing(title, "published", (8, 1.4 + 0.36 * len(points)), paint)
 
 
 def _learning_panel(axes: Axes, curves: Mapping[str, Curve], loss: str) -> None:
