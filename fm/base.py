@@ -18,7 +18,7 @@ from fm.chain import GibbsState
 from fm.design import Design
 from fm.features import default_n_iter
 from fm.gibbs import GibbsFit, gibbs
-from fm.model import Coefficients, Draw, Machine, Matrix, predict
+from fm.model import Coefficients, Draw, Machine, Matrix, noise_rows, predict
 from fm.monitor import Curve, Monitor, in_a_row
 from fm.posterior import Draws, RunningMean, r_hats
 from fm.rows import design_or_csr
@@ -34,10 +34,11 @@ from fm.validation import (
     check_target,
     check_use,
     check_X,
+    names_of_fields,
     resolve_hyperparameters,
 )
 
-Levels = IndexArray | None  # of the field by which noise differs
+Levels = IndexArray | None  # as of `fm.model.noise_rows`
 Rows = tuple[Matrix, AnyArray]  # X and encoded y, checked
 Fit = tuple[int, Coefficients | Draws, Any, dict[str, FloatArray]]  # n_iter_, machine_, state_, ...
 
@@ -188,7 +189,7 @@ class FactorizationMachine(BaseEstimator):
         if self.solver != "sgd":
             settings["groups"] = _groups(given)
         weight = self._weight(X, y, sample_weight)
-        check_noise_by(settings.get("noise_by"), X, weight, self._likelihood)
+        check_noise_by(settings.get("noise_by", ()), X, weight, self._likelihood)
         held_out = None if validation is None else self._rows(*validation)
         self._solve(rows, weight, held_out, settings, warm)
         self._resumes: dict[str, Any] = resumes
@@ -325,9 +326,12 @@ class FactorizationMachine(BaseEstimator):
         return partial(self._expectation, levels=self._noise_levels(rows))
 
     def _noise_levels(self, rows: Matrix) -> Levels:
-        """Return the levels (n_rows,) of the field by which noise differs, if there is one."""
-        name = getattr(self, "noise_by", None) if self.solver == "gibbs" else None
-        return rows.block(name).levels if name and isinstance(rows, Design) else None
+        """Return the levels (n_rows, n_fields) by which noise differs, if it does."""
+        names = names_of_fields(getattr(self, "noise_by", None)) if self.solver == "gibbs" else ()
+        if not names or not isinstance(rows, Design):
+            return None
+        fields = [rows.block(name) for name in names]
+        return noise_rows([(field.levels, field.n_levels) for field in fields])
 
     def _encode(self, y: AnyArray) -> AnyArray:
         return y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ class Chain:
         likelihood: str,
         weight: FloatArray | None,
         groups: ArrayLike | None,
-        noise_by: str | None = None,
+        noise_by: Sequence[str] = (),
         prior: Prior | None,
         dtype: DTypeLike,
     ) -> None:
@@ -77,9 +77,9 @@ class Chain:
         default = prior is None
         self._prior = prior = prior or (Prior.of(y, weight) if gaussian else Prior())
         self._noise: LevelNoise | None = None
-        if noise_by is not None:
-            field = X.block(noise_by)
-            self._noise = LevelNoise(field.levels, field.n_levels, weight)
+        if noise_by:
+            fields = [X.block(name) for name in noise_by]
+            self._noise = LevelNoise([(field.levels, field.n_levels) for field in fields], weight)
             weight = self._noise.weight()
         observed = y, self._noise.row_weight if self._noise else weight, prior
         self._likelihood = (

@@ -19,7 +19,7 @@ from fm.base import FactorizationMachine, Fit, Levels, Rows
 from fm.model import Coefficients, Draw, Machine, Matrix
 from fm.posterior import Draws
 from fm.regressor import ManySolvers, for_gradient_descent
-from fm.validation import FieldName, as_numbers, check_target, class_numbers
+from fm.validation import FieldNames, as_numbers, check_target, class_numbers
 
 OPEN_UNIT_INTERVAL = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg
 """Bounds of the probabilities that have a finite logarithm and a finite inverse of Phi."""
@@ -204,8 +204,8 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     ----------
     classes : (n_classes,) array, optional
         The labels, ascending, where they are not numbers and y is no ordered categorical.
-    noise_by : str, optional
-        A field of X whose levels have a noise precision each, as of `FMRegressor`: users of high
+    noise_by : str or sequence of str, optional
+        Fields of X whose levels have a noise precision each, as of `FMRegressor`: users of high
         precision have probabilities closer to 0 and 1.
 
     Attributes
@@ -223,7 +223,7 @@ class FMOrdinal(RegressorMixin, FactorizationMachine):
     """
 
     classes: ArrayLike | None = None
-    noise_by: FieldName | None = None
+    noise_by: FieldNames | None = None
 
     _likelihood = "ordered"
 

@@ -29,6 +29,7 @@ without biases.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -70,7 +71,7 @@ def gibbs(
     likelihood: Literal["gaussian", "probit", "ordered"] = "gaussian",
     sample_weight: FloatArray | None = None,
     groups: ArrayLike | None = None,
-    noise_by: str | None = None,
+    noise_by: Sequence[str] = (),
     init_std: float = 0.1,
     prior: Prior | None = None,
     start: GibbsState | None = None,
@@ -82,7 +83,7 @@ def gibbs(
 
     y : values (gaussian, where `sample_weight` is allowed), 0/1 (probit) or class numbers
         0..n_classes-1 (ordered), each class present.
-    noise_by : name of a block of a design whose levels have a noise precision each (not probit).
+    noise_by : names of blocks of a design whose levels have a noise precision each (not probit).
     burn_in, thin : counted in sweeps since the very first (`start.n_sweeps` included), so that n +
         m sweeps keep the same draws as n, then m. Memory: S * (n_features * (k + 1)) numbers;
         burn_in >= n_iter keeps none (the callback still sees every sweep's draw).

@@ -31,7 +31,7 @@ from fm.posterior import Draws
 from fm.ranker import FMRanker
 from fm.regressor import FMRegressor
 from fm.tables import KINDS, Column
-from fm.validation import NUMERIC, check_hyperparameters
+from fm.validation import NUMERIC, check_hyperparameters, names_of_fields
 
 FORMAT = "fm"
 VERSION = 1
@@ -261,7 +261,7 @@ def _check_machine(fields: Mapping[str, AnyArray], estimator: FactorizationMachi
     _require(n_interacting == p - sum(b[1] + b[2] for b in blocks if b[0].endswith(LINEAR)), "V")
     numeric = any(block[0].endswith(NUMERIC) for block in blocks)
     n_levels = {block[0].removesuffix(LINEAR): block[1] for block in blocks}
-    noise_by = getattr(estimator, "noise_by", None)
+    noise_by = names_of_fields(getattr(estimator, "noise_by", None))
     shapes: dict[str, tuple[int, ...]] = {
         "w0": (),
         "w": (p,),
@@ -269,7 +269,7 @@ def _check_machine(fields: Mapping[str, AnyArray], estimator: FactorizationMachi
         "unknown": (0 if numeric else len(blocks), k + 1),
         "alpha": (),
         "cut_points": (len(estimator.classes_) - 1 if isinstance(estimator, FMOrdinal) else 0,),
-        "noise": (0 if noise_by is None else n_levels[noise_by] + 1,),
+        "noise": (sum(n_levels[name] + 1 for name in noise_by),),
     }
     draws = estimator.solver == "gibbs"
     first = (len(fields["w"]),) if draws else ()

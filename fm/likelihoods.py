@@ -18,12 +18,15 @@ Cut points are drawn by `fm.cut_points`, and noise may differ between levels: `L
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.special import gammaln, ndtri
 
 from fm.arrays import FloatArray, IndexArray
 from fm.block_kernel import Residual
 from fm.cut_points import TruncatedNormal, between_cut_points, draw_cut_points
+from fm.model import noise_rows
 from fm.moves import slice_step
 from fm.priors import Prior
 
@@ -32,71 +35,99 @@ NU = 2.0, 0.1
 
 
 class LevelNoise:
-    """Noise whose precision differs between the levels of a field, as that of users may.
+    """Noise whose precision differs between the levels of fields, as that of users may.
 
-        noise of row i ~ N(0, 1 / (alpha weight_i lambda_g)),       g the row's level
-        lambda_g ~ Gamma(nu / 2, nu / 2),       nu ~ Gamma(2, 0.1)
+        noise of row i ~ N(0, 1 / (alpha weight_i prod_f lambda_fg)),   g the row's level in field f
+        lambda_fg ~ Gamma(nu_f / 2, nu_f / 2),       nu_f ~ Gamma(2, 0.1)
 
     With nu drawn as well, levels are as alike as the data say. (The prior of nu is that of Juarez &
     Steel, J. Business & Economic Statistics 2010.) Rows of unknown level have one level more; a
     level without rows has a draw from the prior, so that what is predicted of it is right as well.
 
-    levels : (n_rows,) -1 to n_levels - 1.
+    fields : (levels (n_rows,) -1 to n_levels - 1, n_levels) of each field.
     row_weight : (n_rows,) or None for 1; a row of weight 2 counts as two.
-    precision : (n_levels + 1,) lambda, that of the unknown level last.
+    precision : (sum of n_levels + 1,) lambda, field after field, the unknown level of each last.
+    nu : (n_fields,)
     """
 
     state = ("precision", "nu")
 
-    def __init__(self, levels: IndexArray, n_levels: int, row_weight: FloatArray | None) -> None:
-        self._levels, self.row_weight = levels % (n_levels + 1), row_weight
-        self._count = self._sum(np.ones(len(levels)), n_levels + 1)
-        self.precision: FloatArray = np.ones(n_levels + 1)
-        self.nu = NU[0] / NU[1]
+    def __init__(
+        self, fields: Sequence[tuple[IndexArray, int]], row_weight: FloatArray | None
+    ) -> None:
+        self.row_weight = row_weight
+        self._rows = list(noise_rows(fields).T)
+        stops = np.cumsum([n_levels + 1 for _, n_levels in fields])
+        starts = np.append(0, stops[:-1])
+        self._fields = [slice(*ends) for ends in zip(starts, stops, strict=True)]
+        self.precision: FloatArray = np.ones(stops[-1])
+        self._count = np.concatenate([self._sums(f, row_weight) for f in range(len(fields))])
+        self.nu: FloatArray = np.full(len(fields), NU[0] / NU[1])
 
-    def weight(self) -> FloatArray:
-        """Return lambda of each row, (n_rows,), times its weight."""
-        own = self.precision.take(self._levels)
-        return own if self.row_weight is None else own * self.row_weight
+    def weight(self, without: int | None = None) -> FloatArray:
+        """Return lambda of each row, (n_rows,), times its weight; `without` that of one field."""
+        total = np.ones(len(self._rows[0])) if self.row_weight is None else self.row_weight
+        for f, rows in enumerate(self._rows):
+            if f != without:
+                total = self.precision.take(rows) * total
+        return total
 
     def draw(self, e: FloatArray, alpha: float, rng: np.random.Generator) -> None:
-        """Draw nu given the lambda of levels with rows, and every lambda given nu.
+        """Draw each field's nu given the lambda of levels with rows, and every lambda given nu.
 
         e : (n_rows,) residuals, whose precision is alpha times `weight`.
         """
-        seen = self.precision[self._count > 0]
+        self.nu, self.precision = self.nu.copy(), self.precision.copy()
+        for f, field in enumerate(self._fields):
+            nu = self.nu[f] = self._draw_nu(f, rng)
+            squares = alpha * self._sums(f, self.weight(without=f) * (e * e))
+            self.precision[field] = rng.gamma((nu + self._count[field]) / 2) * 2 / (nu + squares)
+
+    def draw_scales(
+        self, alpha: float, shape: float, rate: float, rng: np.random.Generator
+    ) -> float:
+        """Multiply alpha by what divides the lambda of a field, which changes no row's noise.
+
+        shape, rate : of the prior of alpha, a Gamma.
+        """
+        self.precision = self.precision.copy()
+        for f, field in enumerate(self._fields):
+            c = self._draw_scale(f, shape, rate * alpha, rng)
+            self.precision[field] /= c
+            alpha *= c
+        return alpha
+
+    def _draw_nu(self, f: int, rng: np.random.Generator) -> float:
+        seen, nu = self._seen(f), float(self.nu[f])
         n, gap = len(seen), float(np.sum(np.log(seen) - seen))
-        nu = self.nu
 
         def log_density(t: float) -> float:
             half = nu * np.exp(t) / 2
             levels = n * (half * np.log(half) - gammaln(half)) + half * gap
             return float(levels + NU[0] * t - NU[1] * 2 * half)
 
-        self.nu = nu * float(np.exp(slice_step(log_density, rng)))
-        squares = alpha * self._sum(e * e, len(self._count))
-        self.precision = rng.gamma((self.nu + self._count) / 2) * 2 / (self.nu + squares)
+        return nu * float(np.exp(slice_step(log_density, rng)))
 
-    def draw_scale(self, shape: float, rate: float, rng: np.random.Generator) -> float:
-        """Draw c that multiplies alpha and divides every lambda, which changes no row's noise.
-
-        shape, rate : of the prior of alpha, a Gamma, the rate in units of the present alpha.
-        """
-        seen = self.precision[self._count > 0]
-        half, total = self.nu / 2, float(seen.sum())
+    def _draw_scale(self, f: int, shape: float, rate: float, rng: np.random.Generator) -> float:
+        seen = self._seen(f)
+        half, total = self.nu[f] / 2, float(seen.sum())
 
         def log_density(t: float) -> float:
             c = np.exp(t)
             return float((shape - half * len(seen)) * t - rate * c - half * total / c)
 
-        c = float(np.exp(slice_step(log_density, rng)))
-        self.precision = self.precision / c
-        return c
+        return float(np.exp(slice_step(log_density, rng)))
 
-    def _sum(self, x: FloatArray, n: int) -> FloatArray:
-        """Return the weighted sum over the rows of each level, (n,)."""
-        weighted = x if self.row_weight is None else self.row_weight * x
-        return np.bincount(self._levels, weighted, n).astype(np.float64, copy=False)
+    def _seen(self, f: int) -> FloatArray:
+        """Return lambda of the levels that rows have."""
+        field = self._fields[f]
+        return self.precision[field][self._count[field] > 0]
+
+    def _sums(self, f: int, x: FloatArray | None) -> FloatArray:
+        """Return the sum of x, or the number of rows, of each level of a field."""
+        field = self._fields[f]
+        sums = np.bincount(self._rows[f] - field.start, x, field.stop - field.start)
+        return sums.astype(np.float64, copy=False)
 
 
 class Gaussian:
@@ -135,7 +166,7 @@ class Gaussian:
         rate *= self._prior.unit**2
         self.alpha = rng.gamma(shape + self._n / 2) / (rate + loss / 2)
         if self._level_noise is not None:
-            self.alpha *= self._level_noise.draw_scale(shape, rate * self.alpha, rng)
+            self.alpha = self._level_noise.draw_scales(self.alpha, shape, rate, rng)
             e = residual.vector() - step
             self._level_noise.draw(e, self.alpha, rng)
             loss = np.dot(e if self._weight is None else self._weight * e, e)

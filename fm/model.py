@@ -76,8 +76,8 @@ class Draw(NamedTuple):
         (zero if training rows had that level). No rows for a matrix.
     alpha : precision of the noise; 1 for probit and ordered probit.
     cut_points : (n_classes - 1,) for ordered probit (whose w0 is 0), else empty.
-    noise : (n_levels + 1,) what alpha is multiplied by for each level of a field, the last being
-        the unknown one; empty where noise is the same for all.
+    noise : (sum of n_levels + 1,) what alpha is multiplied by for each level of each field of
+        `noise_by`, the unknown level of each last; empty where noise is the same for all.
     """
 
     w0: float
@@ -88,9 +88,22 @@ class Draw(NamedTuple):
     cut_points: RealArray
     noise: RealArray
 
-    def precision(self, levels: IndexArray | None) -> RealArray | float:
-        """Return that of the noise of rows of these levels, (n_rows,), or one number for all."""
-        return self.alpha if levels is None else self.alpha * self.noise[levels]
+    def precision(self, rows: IndexArray | None) -> RealArray | float:
+        """Return that of the noise of each row, (n_rows,), or one number for all.
+
+        rows : as of `noise_rows`.
+        """
+        return self.alpha if rows is None else self.alpha * self.noise[rows].prod(axis=1)
+
+
+def noise_rows(fields: Sequence[tuple[IndexArray, int]]) -> IndexArray:
+    """Return where `Draw.noise` has the levels of each row, (n_rows, n_fields).
+
+    fields : (levels (n_rows,), -1 for unknown, n_levels) of each field.
+    """
+    sizes = np.array([n_levels + 1 for _, n_levels in fields])
+    levels = np.stack([levels for levels, _ in fields], axis=1)
+    return levels % sizes + (np.cumsum(sizes) - sizes)
 
 
 Machine: TypeAlias = Coefficients | Draw

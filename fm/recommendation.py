@@ -22,8 +22,8 @@ from sklearn.utils.validation import check_is_fitted
 from fm.arrays import FloatArray, IndexArray, RealArray
 from fm.base import FactorizationMachine
 from fm.design import UNKNOWN, Design
-from fm.model import Machine, level_tables
-from fm.validation import check_integer, check_X, nearest
+from fm.model import Machine, level_tables, noise_rows
+from fm.validation import check_integer, check_X, names_of_fields, nearest
 
 SLICE = 2**20
 """Pairs predicted at a time: 8 MiB of float64."""
@@ -68,15 +68,19 @@ def predict_pairs(
     levels = np.arange(row_block.n_levels) if levels is None else np.asarray(levels, np.intp)
     if levels.size and not (levels.min() >= 0 and levels.max() < row_block.n_levels):
         raise ValueError(f"levels of {rows!r} must lie in [0, {row_block.n_levels})")
+    noise_by = names_of_fields(getattr(estimator, "noise_by", None))
     machines: list[Machine] = list(estimator._machine().each())
     step = max(1, SLICE // column_block.n_levels)
     for first in range(0, len(levels), step):
         chosen = levels[first : first + step]
         mean, noise_levels = np.zeros(1), None
-        if getattr(estimator, "noise_by", None) is not None:
-            of_field = {rows: chosen[:, None], columns: np.arange(column_block.n_levels)}
-            own = of_field.get(estimator.noise_by, UNKNOWN)
-            noise_levels = np.broadcast_to(own, (len(chosen), column_block.n_levels)).ravel()
+        if noise_by:
+            pairs = np.indices((len(chosen), column_block.n_levels)).reshape(2, -1)
+            of_field = {rows: chosen[pairs[0]], columns: pairs[1]}
+            unknown = np.full(pairs.shape[1], UNKNOWN)
+            noise_levels = noise_rows(
+                [(of_field.get(name, unknown), design.block(name).n_levels) for name in noise_by]
+            )
         for m in machines:
             f = _pairs(design, m, rows, columns, chosen)
             mean = mean + estimator._expectation(f, m, noise_levels) / len(machines)

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from fm.arrays import AnyArray, FloatArray
 from fm.base import FactorizationMachine
 from fm.validation import (
-    FieldName,
+    FieldNames,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
@@ -106,10 +106,11 @@ class FMRegressor(RegressorMixin, ManySolvers):
         `fit(validation=)`.
     tol : float, optional
         als, sgd: how much lower a loss must be to count as better (0).
-    noise_by : str, optional
-        gibbs: a field of X, by name, whose levels have a noise precision each (default: one for
-        all rows), so that rows of erratic users, say, count for less. How much levels differ is
-        learned. X is a `Design` or a DataFrame.
+    noise_by : str or sequence of str, optional
+        gibbs: fields of X, by name, whose levels have a noise precision each (default: one for all
+        rows), so that rows of erratic users, say, or of films on which tastes differ count for
+        less. A row has the product of those of its fields. How much levels differ is learned. X is
+        a `Design` or a DataFrame.
     init_std : float, default=0.1
         Standard deviation of the first V.
     warm_start : bool, default=False
@@ -156,7 +157,7 @@ class FMRegressor(RegressorMixin, ManySolvers):
     (5,)
     """
 
-    noise_by: FieldName | None = None
+    noise_by: FieldNames | None = None
 
     _solvers = ("gibbs", "als", "sgd")
 

@@ -7,7 +7,7 @@ A hyperparameter means the same in every solver. One that a solver has no use fo
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from numbers import Integral, Real
@@ -34,7 +34,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "thin": 1,
         "n_chains": 1,
         "n_jobs": 1,
-        "noise_by": None,
+        "noise_by": (),
     },
 }
 """Per solver: the hyperparameters it takes, with the value that stands for None; where that is None
@@ -94,6 +94,8 @@ def resolve_hyperparameters(params: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "l2_w" in settings and settings["l2_w"] is None:
         settings["l2_w"] = settings["l2"]
+    if "noise_by" in settings:
+        settings["noise_by"] = names_of_fields(settings["noise_by"])
     if "burn_in" in settings and settings["burn_in"] is None:
         settings["burn_in"] = min(BURN_IN, settings["n_iter"] // 2)
     return settings
@@ -152,11 +154,20 @@ def _check_name(name: str, value: object) -> None:
         raise TypeError(f"{name} must be the name of a field, got {value!r}"[:160])
 
 
+def _check_names(name: str, value: object) -> None:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, Sequence) or not all(isinstance(of, str) for of in names):
+        raise TypeError(f"{name} must be the name of a field, or several, got {value!r}"[:160])
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} names a field twice: {value!r}"[:160])
+
+
 PositiveInt = Annotated[int, partial(check_integer, low=1)]
 NonNegativeInt = Annotated[int, partial(check_integer, low=0)]
 PositiveFloat = Annotated[float, partial(check_number, above=0)]
 NonNegativeFloat = Annotated[float, partial(check_number, low=0)]
 FieldName = Annotated[str, _check_name]
+FieldNames = Annotated[str | Sequence[str], _check_names]
 DType = Annotated[str, partial(check_choice, choices=("float64", "float32"))]
 
 
@@ -281,16 +292,24 @@ def class_numbers(y: AnyArray, classes: AnyArray) -> IndexArray:
     return order[np.searchsorted(classes, y, sorter=order)]
 
 
-def check_noise_by(name: str | None, X: Matrix, weight: FloatArray | None, likelihood: str) -> None:
-    """Raise unless a field of that name is there to tell noise by, or none is asked for."""
-    if name is None:
+def names_of_fields(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return one name, several or none as a tuple."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def check_noise_by(
+    names: Sequence[str], X: Matrix, weight: FloatArray | None, likelihood: str
+) -> None:
+    """Raise unless there is a field of each of these names to tell noise by."""
+    if not names:
         return
     if not isinstance(X, Design):
         raise TypeError(
-            f"noise_by={name!r} needs X to be a Design or a DataFrame, of fields alone, with a "
-            "field of that name"
+            f"noise_by={', '.join(names)} needs X to be a Design or a DataFrame, of fields alone, "
+            "with a field of that name"
         )
-    check_choice("noise_by", name, [block.name for block in X])
+    for name in names:
+        check_choice("noise_by", name, [block.name for block in X])
     if weight is not None and likelihood == "ordered":
         raise ValueError(
             "sample_weight and noise_by contradict each other for ordered classes: leave one out"

@@ -146,7 +146,9 @@ def computed(cfg: DictConfig, task: str) -> dict[str, Any]:
 
 def model_of(cfg: DictConfig, name: str, task: str) -> BaseEstimator:
     """Return the model of a configuration; raise a UserError where it is not for `task`."""
-    fitted = model_for(instantiate(hyperparameters_for(as_dict(cfg.model), task)), task)
+    fitted = model_for(
+        instantiate(hyperparameters_for(as_dict(cfg.model), task), _convert_="all"), task
+    )
     if fitted is None:
         fitting = ", ".join(_registered_for(task))
         raise UserError(f"model={name} is not for a {task} target; these are: {fitting}")

@@ -16,7 +16,7 @@ from fm.chain import GibbsState
 from fm.design import Block, Design
 from fm.gibbs import gibbs
 from fm.likelihoods import NU
-from fm.model import Coefficients, predict
+from fm.model import Coefficients, noise_rows, predict
 from fm.posterior import effective_sample_size
 from fm.priors import Prior, flat
 from fm.row_kernel import RowKernel
@@ -80,9 +80,9 @@ def from_the_prior(rng, X, prior, likelihood, noise_by):
     if likelihood == "gaussian":
         arrays["alpha"] = rng.gamma(prior.noise[0]) / (prior.noise[1] * prior.unit**2)
     if noise_by:
-        nu = rng.gamma(NU[0]) / NU[1]
-        precision = rng.gamma(nu / 2, size=X.block(noise_by).n_levels + 1) / (nu / 2)
-        arrays |= {"noise_nu": nu, "noise_precision": precision}
+        nu = rng.gamma(NU[0], size=len(noise_by)) / NU[1]
+        half = np.repeat(nu / 2, [X.block(name).n_levels + 1 for name in noise_by])
+        arrays |= {"noise_nu": nu, "noise_precision": rng.gamma(half) / half}
     return {name: np.asarray(x) for name, x in arrays.items()}
 
 
@@ -95,7 +95,8 @@ def observe(rng, X, arrays, likelihood, noise_by):
     eta = predict(X, Coefficients(float(arrays.get("w0", 0.0)), w, theta[:, 1:]))
     noise = rng.standard_normal(len(eta))
     if noise_by:
-        noise /= np.sqrt(arrays["noise_precision"][X.block(noise_by).levels])
+        rows = noise_rows([(X.block(name).levels, X.block(name).n_levels) for name in noise_by])
+        noise /= np.sqrt(arrays["noise_precision"][rows].prod(axis=1))
     if likelihood == "gaussian":
         return eta + noise / np.sqrt(arrays["alpha"])
     arrays["target"] = eta + noise
@@ -125,13 +126,13 @@ def statistics(arrays):
 @pytest.mark.parametrize(
     ("X", "likelihood", "noise_by"),
     [
-        (DESIGN, "gaussian", None),
-        (DESIGN, "probit", None),
-        (WITH_LINEAR, "ordered", None),
-        (SPARSE, "gaussian", None),
-        (SPARSE, "probit", None),
-        (WITH_LINEAR, "gaussian", "user"),
-        (DESIGN, "ordered", "item"),
+        (DESIGN, "gaussian", ()),
+        (DESIGN, "probit", ()),
+        (WITH_LINEAR, "ordered", ()),
+        (SPARSE, "gaussian", ()),
+        (SPARSE, "probit", ()),
+        (WITH_LINEAR, "gaussian", ("user", "item")),
+        (DESIGN, "ordered", ("item",)),
     ],
     ids=[
         "gaussian",
@@ -139,13 +140,13 @@ def statistics(arrays):
         "ordered with a linear block",
         "matrix",
         "matrix, probit",
-        "noise by user, rows",
+        "noise by user and item, rows",
         "ordered, noise by item",
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 def test_joint_distribution(X, likelihood, noise_by, monkeypatch):
-    if noise_by == "user":  # by the row kernel
+    if len(noise_by) == 2:  # by the row kernel
         monkeypatch.setattr("fm.rows.MAX_BLOCKS", 1)
     # Rows are prepared once: all that they keep comes from the state before each sweep.
     prepared = cache(lambda k, dtype: rows_of(X, None, None, k=k, dtype=dtype))

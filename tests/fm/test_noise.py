@@ -1,4 +1,6 @@
-"""Noise whose precision differs between the levels of a field."""
+"""Noise whose precision differs between the levels of fields."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +62,32 @@ def test_predicts_the_spread_of_each_level(rows, model):
         assert np.mean(inside[chosen]) == pytest.approx(0.8, abs=0.04)
 
 
+def test_learns_the_noise_of_two_fields(rows, tmp_path):
+    X, mean, _ = rows
+    user, item = (block.levels for block in X)
+    of_item = np.where(np.arange(N_ITEMS) % 3, 1.0, 2.0)
+    sd = SD[user] * of_item[item]
+    y = mean + sd * np.random.default_rng(3).standard_normal(N)
+    given = {"k": 0, "n_iter": 150, "burn_in": 30, "random_state": 0}
+    model = FMRegressor(noise_by=["user", "item"], **given).fit(X, y)
+    pairs = Design(
+        (replace(X.blocks[0], levels=user[:500]), replace(X.blocks[1], levels=item[:500]))
+    )
+    _, spread = model.predict(pairs, return_std=True)
+    assert np.corrcoef(spread, sd[:500])[0, 1] > 0.95
+    np.testing.assert_allclose(np.log(spread / sd[:500]), 0, atol=0.45)
+    by_item = model.draws_.noise[:, N_USERS + 1 : -1].mean(axis=0)
+    ratio = np.log(by_item[1::3]).mean() - np.log(by_item[0::3]).mean()
+    assert ratio == pytest.approx(2 * np.log(2), rel=0.15)
+    errors = [
+        np.mean((FMRegressor(noise_by=by, **given).fit(X, y).predict(X) - mean) ** 2)
+        for by in (("user", "item"), "user")
+    ]
+    assert errors[0] < errors[1]
+    save(model, tmp_path / "model.npz")
+    np.testing.assert_array_equal(load(tmp_path / "model.npz").predict(X), model.predict(X))
+
+
 def test_levels_of_equal_noise_stay_alike():
     rng = np.random.default_rng(1)
     user = rng.integers(0, N_USERS, N)
@@ -84,11 +112,11 @@ def test_ordered_classes(rows):
     )
     assert likelihood > plain_likelihood + 0.05
     draw = next(model.draws_.each())
-    p = model._expectation(np.zeros(2), draw, np.array([0, 1]))
+    p = model._expectation(np.zeros(2), draw, np.array([[0], [1]]))
     assert p[0, 2] > p[1, 2]  # nearer to certain
 
 
-@pytest.mark.parametrize("noise_by", ["user", "item", "day"])
+@pytest.mark.parametrize("noise_by", ["user", "item", "day", ("day", "user")])
 def test_pairs_have_their_levels_noise(noise_by):
     rng = np.random.default_rng(0)
     fields = [("user", 4), ("item", 3), ("day", 2)]
@@ -129,10 +157,12 @@ def test_refuses_what_has_no_noise_of_its_own(rows):
         FMRegressor(solver="als", noise_by="user").check_params()
     with pytest.raises(ValueError, match=r"noise_by must be one of user, item, got 'usre'"):
         FMRegressor(noise_by="usre").fit(X, y)
-    with pytest.raises(TypeError, match="noise_by='user' needs X to be a Design"):
+    with pytest.raises(TypeError, match="noise_by=user needs X to be a Design"):
         FMRegressor(noise_by="user").fit(np.eye(3), [1, 2, 3])
-    with pytest.raises(TypeError, match="noise_by must be the name of a field, got 3"):
+    with pytest.raises(TypeError, match="noise_by must be the name of a field, or several, got 3"):
         FMRegressor(noise_by=3).fit(X, y)
+    with pytest.raises(ValueError, match="noise_by names a field twice"):
+        FMRegressor(noise_by=["user", "user"]).fit(X, y)
     with pytest.raises(ValueError, match="sample_weight and noise_by"):
         FMOrdinal(noise_by="user").fit(X, np.arange(N) % 3, np.ones(N))
     assert "noise_by" not in FMClassifier().get_params()
