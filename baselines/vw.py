@@ -19,7 +19,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import combinations
 from numbers import Integral
 from pathlib import Path
@@ -42,21 +42,20 @@ from baselines.external import (
 from fm.design import Design
 from fm.validation import PositiveInt, check_integer
 
-_FILES = (
-    "-d --data -f --final_regressor -i --initial_regressor -p --predictions -r --raw_predictions "
-    "-c --cache --cache_file -k --kill_cache -t --testonly --readable_model --invert_hash -P "
-    "--progress --quiet"
+FILES = (
+    "d data f final_regressor i initial_regressor p predictions r raw_predictions c cache "
+    "cache_file k kill_cache t testonly readable_model invert_hash P progress quiet"
 )
-_CROSSES = re.compile(r"(?:^| )(?:-q ?|--(?:quadratic|cubic|interactions|lrq)[ =])([^ \d-]+)")
-"""The namespaces that options of a command line cross."""
-_OWNERS = {
-    **dict.fromkeys(_FILES.split(), "the adapter passes it"),
-    **dict.fromkeys(("-b", "--bit_precision"), "set bits"),
-    "--passes": "set passes",
-    "--holdout_off": "set holdout",
-    "--random_seed": "set random_state",
+RESERVED = dict.fromkeys(FILES.split(), "the adapter passes it") | {
+    "bit_precision": "set bits",
+    "b": "set bits",
+    "passes": "set passes",
+    "holdout_off": "set holdout",
+    "random_seed": "set random_state",
 }
-
+"""Options that arguments must do without -> what to do instead."""
+CROSSING = ("q", "quadratic", "cubic", "interactions", "lrq")
+"""Options that name namespaces to be crossed."""
 MODEL_HEADER = 4000
 """Bytes of a model file among which VW keeps the options that it needs to predict, as text."""
 
@@ -71,9 +70,9 @@ class VowpalWabbit(Regressor):
 
     Parameters
     ----------
-    arguments : the rest of VW's command line, as in a shell or as a list (`"-q ui --rank 10"`), or
-        by name (`{"q": "ui", "rank": 10}`; True is an option without a value, None or False one
-        that is left out). They have VW's own meaning: its --l2 is a penalty per row, for instance.
+    arguments : the rest of VW's command line by name, `{"q": "ui", "rank": 10}`; True is an option
+        without a value, None or False one that is left out, a list one that is given several
+        times. They have VW's own meaning: its --l2 is a penalty per row, for instance.
     passes : times VW goes over the rows; it may stop earlier if `holdout`.
     holdout : withhold every tenth row and keep the best pass on them (VW's default), or learn from
         all.
@@ -88,7 +87,7 @@ class VowpalWabbit(Regressor):
     peak_memory_ : bytes resident in the VW process at most; None without /proc.
     """
 
-    arguments: str | Sequence[str] | Mapping[str, object] = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
     _: KW_ONLY
     passes: PositiveInt = 1
     holdout: bool = False
@@ -105,12 +104,10 @@ class VowpalWabbit(Regressor):
             raise TypeError(f"holdout must be True or False, got {self.holdout!r}")
         if isinstance(self.random_state, Integral):
             check_integer("random_state", self.random_state, low=0)
-        for argument in command_line(self.arguments):
-            option = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
-            if option in _OWNERS:
-                raise ValueError(
-                    f"arguments must do without {option}, got {argument!r}: {_OWNERS[option]}"
-                )
+        if not isinstance(self.arguments, Mapping):
+            raise TypeError(f"arguments must be names and values, got {self.arguments!r}")
+        for name in RESERVED.keys() & self.arguments.keys():
+            raise ValueError(f"arguments must do without {name}: {RESERVED[name]}")
 
     def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
         # Drawn, since VW's dropout takes seeds 0, 1 and 4 for the same one: it sets bits in what it
@@ -119,7 +116,7 @@ class VowpalWabbit(Regressor):
         # VW prints a line each time it has learned from this many rows: once a pass.
         n_rows = len(y)
         rows_per_pass = n_rows - (n_rows // 10 if self.holdout and self.passes > 1 else 0)
-        command = [*_crossing(command_line(self.arguments), namespaces(X)), *self._options]
+        command = [*command_line(self.arguments, namespaces(X)), *self._options]
         command += [f"--bit_precision={self.bits}", f"--passes={self.passes}"]
         command += [f"--random_seed={seed}", f"--progress={rows_per_pass}"]
         command += ["--data=rows.vw", "--final_regressor=model"]
@@ -185,31 +182,27 @@ class VowpalWabbitClassifier(BinaryClassifier, VowpalWabbit):
         return expit(super()._predict(X))
 
 
-def command_line(arguments: str | Sequence[str] | Mapping[str, object]) -> list[str]:
-    """Return the words of VW's command line that a model's `arguments` stand for."""
-    if isinstance(arguments, str):
-        return shlex.split(arguments)
-    if not isinstance(arguments, Mapping):
-        return list(arguments)
-    given = {n: v for n, v in arguments.items() if v is not None and v is not False}
-    options = [(f"-{n}" if len(n) == 1 else f"--{n}", value) for n, value in given.items()]
-    return [word for n, value in options for word in ([n] if value is True else [n, str(value)])]
+def command_line(arguments: Mapping[str, object], letters: Sequence[str]) -> list[str]:
+    """Return the words of VW's command line that a model's `arguments` stand for.
 
-
-def _crossing(words: Sequence[str], letters: Sequence[str]) -> list[str]:
-    """Return the words with `--lrq ::K` said for each pair; ValueError for namespaces not there."""
-    for crossed in _CROSSES.findall(" ".join(words)):
-        if missing := set(crossed) - {":", *letters}:
-            raise ValueError(
-                f"arguments cross the namespace {min(missing)}, but the rows have "
-                f"{', '.join(letters)}; all are crossed by -q :: or --lrq ::K"
-            )
-    rank = re.search(r"--lrq[ =]::(\d+)", " ".join(words))
-    if rank is None:
-        return list(words)
-    rest = re.sub(r"--lrq[ =]::\d+", "", shlex.join(words))
-    pairs = [f"--lrq={a}{b}{rank[1]}" for a, b in combinations(letters, 2)]
-    return shlex.split(rest) + pairs
+    `--lrq ::K` is said for each pair of namespaces; ValueError for a namespace that is not there.
+    """
+    words = []
+    for name, given in arguments.items():
+        for value in given if isinstance(given, list) else [given]:
+            crossed = set(re.sub(r"\d", "", str(value))) if name in CROSSING else set()
+            if missing := crossed - {":", *letters}:
+                raise ValueError(
+                    f"arguments cross the namespace {min(missing)}, but the rows have "
+                    f"{', '.join(letters)}; all are crossed by -q :: or --lrq ::K"
+                )
+            option = f"-{name}" if len(name) == 1 else f"--{name}"
+            if name == "lrq" and ":" in crossed:
+                rank = str(value).lstrip(":")
+                words += [f"--lrq={a}{b}{rank}" for a, b in combinations(letters, 2)]
+            elif value is not None and value is not False:
+                words += [option] if value is True else [option, str(value)]
+    return words
 
 
 def _run(arguments: list[str], folder: str) -> tuple[str, int | None]:

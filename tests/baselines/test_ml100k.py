@@ -38,22 +38,21 @@ def squared_errors(ml100k: Dataset) -> Callable[[BaseEstimator], np.ndarray]:
     return errors
 
 
+RANK = {"q": "ui", "rank": 10, "l2": 0.001, "learning_rate": 0.015, "decay_learning_rate": 0.97}
+RANK |= {"power_t": 0}
+LRQ = {"lrq": "ui6", "l2": 1e-6, "learning_rate": 0.15}
+
+
 @pytest.mark.parametrize(
     ("arguments", "first_rows", "all_rows", "tolerance"),
     [
-        ("-q ui", 0.965295, 0.956119, 2e-4),
-        (
-            "-q ui --rank 10 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 "
-            "--power_t 0",
-            0.914585,
-            0.905107,
-            2e-3,
-        ),
-        ("", 0.946948, 0.937058, 2e-4),
+        ({"q": "ui"}, 0.965295, 0.956119, 2e-4),
+        (RANK, 0.914585, 0.905107, 2e-3),
+        ({}, 0.946948, 0.937058, 2e-4),
     ],
 )
 def test_published_protocols_of_vw(
-    squared_errors: Callable, arguments: str, first_rows: float, all_rows: float, tolerance: float
+    squared_errors: Callable, arguments: dict, first_rows: float, all_rows: float, tolerance: float
 ) -> None:
     errors = squared_errors(VowpalWabbit(arguments, passes=20, holdout=True), clip=False)
     assert errors[:LAST_PROGRESS_LINE].mean() == pytest.approx(first_rows, abs=tolerance)
@@ -70,10 +69,10 @@ def test_vw_lrq_needs_hashed_names(squared_errors: Callable) -> None:
     """Whole numbers for names put users' factors on their neighbours' biases."""
     collide, apart = (
         squared_errors(
-            VowpalWabbit(f"{hashing} --lrq ui6 --l2 1e-6 --learning_rate 0.15", passes=15, bits=22),
+            VowpalWabbit(LRQ | hashing, passes=15, bits=22),
             clip=True,
         ).mean()
-        for hashing in ("", "--hash all")
+        for hashing in ({}, {"hash": "all"})
     )
     assert apart < 0.910 and collide > apart + 0.005
 

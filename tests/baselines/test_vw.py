@@ -14,7 +14,9 @@ from fm.design import UNKNOWN, Block, Design
 
 pytestmark = pytest.mark.slow
 
-RANK = "-q ui --rank 3 --l2 0.001 --learning_rate 0.015 --decay_learning_rate 0.97 --power_t 0"
+RANK = {"q": "ui", "rank": 3, "l2": 0.001, "learning_rate": 0.015, "decay_learning_rate": 0.97}
+RANK |= {"power_t": 0}
+LRQ = {"lrq": "ui2", "lrqdropout": True}
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +26,10 @@ def no_folder_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def fitted(X: Design, y: np.ndarray, arguments: str = "", **parameters: object) -> VowpalWabbit:
-    return VowpalWabbit(arguments, **{"random_state": 0, **parameters}).fit(X, y)
+def fitted(
+    X: Design, y: np.ndarray, arguments: dict | None = None, **parameters: object
+) -> VowpalWabbit:
+    return VowpalWabbit(arguments or {}, **{"random_state": 0, **parameters}).fit(X, y)
 
 
 def test_lines_are_those_of_the_published_runs() -> None:
@@ -111,9 +115,9 @@ def test_side_features_reach_vw(rng: np.random.Generator) -> None:
     assert np.mean((model.predict(X[150:]) - y[150:]) ** 2) < 0.2 * np.var(y)
 
 
-@pytest.mark.parametrize("arguments", ["", "-q ui", RANK, "--hash all --lrq ui3 --lrqdropout"])
+@pytest.mark.parametrize("arguments", [{}, {"q": "ui"}, RANK, LRQ | {"hash": "all"}])
 def test_same_seed_same_predictions_also_pickled(
-    design: Design, y: np.ndarray, arguments: str
+    design: Design, y: np.ndarray, arguments: dict
 ) -> None:
     model = fitted(design, y, arguments, passes=3)
     expected = model.predict(design)
@@ -128,7 +132,7 @@ def test_same_seed_same_predictions_also_pickled(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"arguments": "-q ui"},
+        {"arguments": {"q": "ui"}},
         {"passes": 2},
         {"passes": 5, "holdout": True},
         {"bits": 2},
@@ -136,7 +140,7 @@ def test_same_seed_same_predictions_also_pickled(
     ],
 )
 def test_every_knob_bites(design: Design, y: np.ndarray, changed: dict) -> None:
-    base = {"arguments": "--lrq ui2 --lrqdropout", "passes": 5, "random_state": 0}
+    base = {"arguments": LRQ, "passes": 5, "random_state": 0}
     expected = VowpalWabbit(**base).fit(design, y).predict(design)
     assert not np.array_equal(
         VowpalWabbit(**base | changed).fit(design, y).predict(design), expected
@@ -146,15 +150,15 @@ def test_every_knob_bites(design: Design, y: np.ndarray, changed: dict) -> None:
 def test_low_rank_pairs_of_all_fields_are_named_to_vw(rng: np.random.Generator) -> None:
     X = Design(Block(name, rng.integers(0, 4, 60), 4) for name in ("user", "item", "day"))
     y = rng.integers(1, 6, 60).astype(np.float64)
-    named = "--hash all --lrq ui2 --lrq ud2 --lrq id2"
+    named = {"hash": "all", "lrq": ["ui2", "ud2", "id2"]}
     expected = fitted(X, y, named, passes=3).predict(X)
     got = fitted(X, y, {"hash": "all", "lrq": "::2"}, passes=3).predict(X)
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("arguments", ["-q ux", "--lrq xi4", {"q": "::", "cubic": "uix"}, "-qix"])
+@pytest.mark.parametrize("arguments", [{"q": "ux"}, {"lrq": "xi4"}, {"q": "::", "cubic": "uix"}])
 def test_a_namespace_that_no_row_has_is_refused(
-    design: Design, y: np.ndarray, arguments: object
+    design: Design, y: np.ndarray, arguments: dict
 ) -> None:
     with pytest.raises(ValueError, match="cross the namespace x, but the rows have u, i"):
         fitted(design, y, arguments)
@@ -162,11 +166,7 @@ def test_a_namespace_that_no_row_has_is_refused(
 
 def test_random_state_none_and_generator(design: Design, y: np.ndarray) -> None:
     def predict(random_state: np.random.Generator | None) -> np.ndarray:
-        return (
-            VowpalWabbit("--lrq ui2 --lrqdropout", random_state=random_state)
-            .fit(design, y)
-            .predict(design)
-        )
+        return VowpalWabbit(LRQ, random_state=random_state).fit(design, y).predict(design)
 
     np.testing.assert_array_equal(
         predict(np.random.default_rng(5)), predict(np.random.default_rng(5))
@@ -174,11 +174,10 @@ def test_random_state_none_and_generator(design: Design, y: np.ndarray) -> None:
     assert not np.array_equal(predict(None), predict(None))
 
 
-def test_arguments_as_a_list_and_by_name(design: Design, y: np.ndarray) -> None:
-    expected = fitted(design, y, "-q ui --l2 1e-3 --sgd").predict(design)
-    named = {"q": "ui", "l2": 1e-3, "sgd": True, "rank": None, "bfgs": False}
-    for same in (["-q", "ui", "--l2", "1e-3", "--sgd"], named):
-        np.testing.assert_array_equal(fitted(design, y, same).predict(design), expected)
+def test_arguments_become_words() -> None:
+    named = {"q": ["ui", "uu"], "l2": 1e-3, "sgd": True, "rank": None, "bfgs": False}
+    words = "-q ui -q uu --l2 0.001 --sgd"
+    assert vw.command_line(named, ["u", "i"]) == words.split()
 
 
 def test_history_has_an_entry_a_pass(design: Design, y: np.ndarray) -> None:
@@ -192,11 +191,11 @@ def test_history_has_an_entry_a_pass(design: Design, y: np.ndarray) -> None:
 def test_parameters_and_memory(design: Design, y: np.ndarray) -> None:
     n_pairs = len(np.unique(design.blocks[0].levels * 20 + design.blocks[1].levels))
     assert fitted(design, y, bits=24).n_parameters_ == 29 + 19 + 1
-    assert fitted(design, y, "-q ui", bits=24).n_parameters_ == 29 + 19 + 1 + n_pairs
+    assert fitted(design, y, {"q": "ui"}, bits=24).n_parameters_ == 29 + 19 + 1 + n_pairs
     assert fitted(design, y, RANK).n_parameters_ == (29 + 19) * (1 + 3) + 1
     with_day = Design([*design, Block("day", np.arange(400) % 7, 7)])
     assert fitted(with_day, y, RANK).n_parameters_ == (29 + 19) * (1 + 3) + 7 + 1
-    small, large = (fitted(design, y, arguments).peak_memory_ for arguments in ("", RANK))
+    small, large = (fitted(design, y, arguments).peak_memory_ for arguments in ({}, RANK))
     if small is not None:
         assert 2**20 < small < small + 3 * 2**20 < large < 2**30
 
@@ -227,23 +226,23 @@ def test_failure_shows_what_vw_said(design: Design, y: np.ndarray) -> None:
     with pytest.raises(
         RuntimeError, match=r"(?s)failed with exit status.*unrecognised option '--no_such_option'"
     ):
-        VowpalWabbit("--no_such_option").fit(design, y)
+        VowpalWabbit({"no_such_option": True}).fit(design, y)
 
 
 def test_rows_that_vw_skips_are_noticed(design: Design, y: np.ndarray) -> None:
     with pytest.raises(RuntimeError, match="did not see the 400 rows"):
-        VowpalWabbit("--examples 100").fit(design, y)
+        VowpalWabbit({"examples": 100}).fit(design, y)
 
 
 def test_only_regression(design: Design, y: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"(?s)predict something other than a number.*MULTICLASS"):
-        VowpalWabbit("--oaa 5").fit(design, y)
+        VowpalWabbit({"oaa": 5}).fit(design, y)
 
 
 def test_divergence_is_an_error(design: Design, y: np.ndarray) -> None:
     """VW puts 0 for a prediction that is not a number, and ends as if all were well."""
     with pytest.raises(RuntimeError, match=r"diverged .*NAN prediction in example"):
-        fitted(design, y, "--sgd --learning_rate 1e30 --l2 1e30", passes=2)
+        fitted(design, y, {"sgd": True, "learning_rate": 1e30, "l2": 1e30}, passes=2)
 
 
 @pytest.mark.parametrize("answer", ["1.0\n" * 399, "1.0\n" * 399 + "nan\n"])
@@ -267,14 +266,10 @@ def test_every_row_needs_a_finite_prediction(
         ({"bits": 18.5}, TypeError, "bits must be a whole number"),
         ({"holdout": 1}, TypeError, "holdout must be True or False, got 1"),
         ({"random_state": -1}, ValueError, "random_state must be at least 0"),
-        (
-            {"arguments": "-q ui --passes 3"},
-            ValueError,
-            "without --passes, got '--passes': set passes",
-        ),
-        ({"arguments": "-b18"}, ValueError, "without -b, got '-b18': set bits"),
-        ({"arguments": ["--cache_file=x"]}, ValueError, "without --cache_file"),
-        ({"arguments": {"b": 18}}, ValueError, "without -b, got '-b': set bits"),
+        ({"arguments": {"q": "ui", "passes": 3}}, ValueError, "without passes: set passes"),
+        ({"arguments": {"cache_file": "x"}}, ValueError, "without cache_file"),
+        ({"arguments": {"b": 18}}, ValueError, "without b: set bits"),
+        ({"arguments": "-q ui"}, TypeError, "arguments must be names and values, got '-q ui'"),
     ],
 )
 def test_bad_hyperparameters(parameters: dict, error: type, message: str) -> None:
