@@ -60,7 +60,13 @@ def quick(name: str) -> BaseEstimator:
     if reason := getattr(model, "unavailable", lambda: None)():  # what others wrote
         pytest.skip(reason)
     short = {"n_iter": 30, "passes": 4, "bits": 16, "early_stopping": None}
-    return model.set_params(**{name: v for name, v in short.items() if name in model.get_params()})
+    return with_params(model, **short)
+
+
+def with_params(model: BaseEstimator, **values: object) -> BaseEstimator:
+    """The model with other values of those parameters that it, or a part of it, has."""
+    names = [(name, name.split("__")[-1]) for name in model.get_params()]
+    return model.set_params(**{name: values[own] for name, own in names if own in values})
 
 
 def target(model: BaseEstimator, y: np.ndarray) -> np.ndarray:
@@ -125,7 +131,7 @@ def test_knob_bites_and_nonsense_is_refused_by_name(
 ) -> None:
     other, nonsense = KNOBS[knob]
     X, y, X_test = data[0], target(fitted, data[1]), data[2]
-    changed = clone(fitted).set_params(**{knob: other}).fit(X, y)
+    changed = with_params(clone(fitted), **{knob: other}).fit(X, y)
     assert not np.array_equal(predicted(fitted, X_test), predicted(changed, X_test))
     with pytest.raises(ValueError, match=knob):
-        changed.set_params(**{knob: nonsense}).check_params()
+        with_params(changed, **{knob: nonsense}).check_params()
