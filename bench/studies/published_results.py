@@ -241,9 +241,10 @@ STUDY = Study(
     "test, tested once, nothing chosen by test rows; mean ± standard deviation (ddof = 1) over n "
     "runs. *Implicit* features are who rated what in training, so that they are ratings alone. "
     "*Fit s* are wall seconds of a fit on a machine shared with other work, *CPU s* what it took "
-    "of one core. *Chains*: the mean over independent chains, `model.n_chains=` in one fit. The "
-    "record (JSON) names the code of each run. What is missing was not measured; no value is "
-    "copied from elsewhere.",
+    "of one core. *Chains*: the mean over independent chains, `model.n_chains=` in one fit. "
+    "`fm_mean` is the mean of two FMs: of ratings as numbers, with a noise precision for each user "
+    "and item, and as ordered classes. The record (JSON) names the code of each run. What is "
+    "missing was not measured; no value is copied from elsewhere.",
     (
         *(Part(b.title, b.measures(), partial(sections, b)) for b in BENCHMARKS),
         Part("Records", CURVES, records),

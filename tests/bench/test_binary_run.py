@@ -100,6 +100,11 @@ def test_what_only_the_regressor_has_is_refused_where_it_is_given() -> None:
         model_for(FMRegressor(noise_by="user"), "binary")
 
 
+def test_a_model_gets_lists_of_the_configuration_as_lists() -> None:
+    cfg = composed(["model=fm_gibbs", "model.noise_by=[user,item]"])
+    assert type(model_of(cfg, "fm_gibbs", "rating").noise_by) is list
+
+
 def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
     cfg = composed(["model=linear", "data=planted_clicks", "data.n_rows=100", "data.n_fields=2"])
     with pytest.raises(
