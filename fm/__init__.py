@@ -9,8 +9,8 @@ DataFrame, or as a `Design` of `Block`s and `NumericBlock`s.
 
 from fm.classifier import FMClassifier, FMOrdinal
 from fm.design import UNKNOWN, Block, Design, NumericBlock
+from fm.diagnostics import r_hat
 from fm.io import load, save
-from fm.posterior import effective_sample_size, r_hat
 from fm.ranker import FMRanker
 from fm.recommendation import predict_pairs, recommend, similar
 from fm.regressor import FMRegressor
@@ -27,7 +27,6 @@ __all__ = [
     "FMRanker",
     "FMRegressor",
     "NumericBlock",
-    "effective_sample_size",
     "load",
     "predict_pairs",
     "r_hat",

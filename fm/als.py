@@ -30,8 +30,8 @@ the same plus a small multiple of |change|^2, under which the objective still ne
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -41,9 +41,9 @@ from scipy.special import expit, logit
 from fm.arrays import AnyArray, FloatArray, IndexArray, Map, RealArray, before_order, mapping
 from fm.block_kernel import FACTORS, LinearBlock, Residual, update_linear
 from fm.design import Design
+from fm.diagnostics import Callback, Trace, warn_while_falling
 from fm.features import FAR, centered, centers_of, uncentered
 from fm.model import Coefficients, predict
-from fm.monitor import Callback, Trace, warn_while_falling
 from fm.penalties import adjusted, scale_factors, split
 from fm.priors import Ridge, flat
 from fm.rows import digest, rows_of
@@ -63,36 +63,19 @@ FALLING = 0.01
 
 @dataclass(frozen=True)
 class ALSFit:
-    """Result of `als`, and what `als(..., start=)` goes on from, bit for bit.
+    """Result of `als`, which `als(..., start=)` goes on from, bit for bit.
 
     coefficients : those of the last sweep.
-    theta : (n_columns, k + 1) = [w V] of the columns of a matrix over their `units`, or of the
-        levels of a design's interacting blocks.
-    linear : (n_levels, 1) w of the levels of each linear block.
-    sides : coefficients (n_side, k + 1) of each block's features of levels, n_side being 0 where it
-        has none.
-    units, centers : (n_columns,) of a matrix; 1 and None unless penalties are learned.
-    w0 : that of the centered columns.
-    penalties : l2_w and l2 where they are learned, in units of y and of the columns.
-    sums : what is kept of each row.
-    rows : checksum of the rows that the sums are of.
     n_sweeps : sweeps done, those of `start` included.
     history : `objective`, `train_loss` (mean squared error or log loss) and `seconds` (cumulative),
         each (sweeps of this call,).
+    state : all else that the next sweep depends on, by name.
     """
 
     coefficients: Coefficients
-    theta: FloatArray
-    linear: tuple[FloatArray, ...]
-    sides: tuple[FloatArray, ...]
-    units: FloatArray
-    centers: FloatArray | None
-    w0: float
-    penalties: tuple[float, float]
-    sums: dict[str, AnyArray]
-    rows: int
     n_sweeps: int
-    history: dict[str, FloatArray]
+    history: dict[str, AnyArray]
+    state: dict[str, Any]
 
 
 class _Rows(NamedTuple):
@@ -139,9 +122,9 @@ def als(
     mean = np.average(y, weights=sample_weight)
     unit = 1.0 if classes else np.sqrt(np.average((y - mean) ** 2, weights=sample_weight)) or 1.0
     in_units = l2 is None and l2_w is None
-    centers = None if start is None else start.centers
-    if start is None and in_units:
-        centers = centers_of(X, sample_weight, FAR)
+    centers = centers_of(X, sample_weight, FAR) if start is None and in_units else None
+    if start is not None:
+        centers = start.state["centers"]
     rows = _Rows(X if centers is None else centered(X, centers), y, sample_weight)
     aside: _Rows | None = None
     if learns:
@@ -160,8 +143,8 @@ def als(
         first, learned = 0, FIRST_PENALTIES
         machine.initialize(init_std * (np.sqrt(unit) if in_units else 1.0), rng)
     else:
-        first, learned, w0 = start.n_sweeps, start.penalties, start.w0
-        f = machine.resume(start)
+        first, learned, w0 = start.n_sweeps, start.state["penalties"], start.state["w0"]
+        f = machine.resume(**start.state)
     target, alpha = y, 1.0
     if classes:
         f = predict(X, machine.coefficients(w0)) if f is None else f
@@ -196,7 +179,8 @@ def als(
             warn_while_falling(trace.values["watched"], n_sweeps, of="sweeps", falling=FALLING)
     history = trace.arrays()
     del history["watched"]
-    return replace(machine.fit(given, learned, f, n_sweeps, history), centers=centers, w0=w0)
+    own = {"w0": w0, "f": f, "penalties": learned, "centers": centers}
+    return ALSFit(given, n_sweeps, history, machine.state() | own)
 
 
 class _Machine:
@@ -236,18 +220,39 @@ class _Machine:
         for columns, counts in zip(self._kernel.columns, self._kernel.counts, strict=True):
             self._theta[columns[counts == 0]] = 0
 
-    def resume(self, start: ALSFit) -> FloatArray | None:
-        """Go on from `start`; return what it predicts of the rows if it has fitted these."""
-        order = self._order
-        self._theta = start.theta[order] * (self._units / start.units[order])[:, None]
-        self._sides = list(start.sides)
-        for block, w in zip(self._linear, start.linear, strict=True):
+    def state(self) -> dict[str, Any]:
+        """Return all that the next sweep depends on, columns in the order of X."""
+        return {
+            "theta": before_order(self._theta, self._order),
+            "units": before_order(self._units, self._order),
+            "linear": [block.theta for block in self._linear],
+            "sides": self._sides,
+            "sums": {name: getattr(self._kernel, name) for name in self._kernel.state},
+            "rows": digest(self._X),
+        }
+
+    def resume(
+        self,
+        *,
+        theta: FloatArray,
+        units: FloatArray,
+        linear: list[FloatArray],
+        sides: list[FloatArray],
+        sums: dict[str, AnyArray],
+        rows: int,
+        f: FloatArray | None,
+        **_: Any,
+    ) -> FloatArray | None:
+        """Go on from a state; return its predictions f if it has fitted the same rows."""
+        self._theta = theta[self._order] * (self._units / units[self._order])[:, None]
+        self._sides = list(sides)
+        for block, w in zip(self._linear, linear, strict=True):
             block.theta = w
-        if start.rows != digest(self._X):
+        if rows != digest(self._X):
             return None
-        for name in self._kernel.state:
-            setattr(self._kernel, name, start.sums[name].copy())
-        return start.sums.get("f")
+        for name, kept in sums.items():
+            setattr(self._kernel, name, kept.copy())
+        return f
 
     def sweep(
         self, target: FloatArray, w0: float, penalty: FloatArray, alpha: float, each: Map
@@ -292,31 +297,6 @@ class _Machine:
             theta, rest = np.concatenate(parts[:n]), parts[n:]
         w = np.concatenate([part[:, 0] for part in (theta, *rest)])
         return Coefficients(float(w0), w, theta[:, 1:].copy())
-
-    def fit(
-        self,
-        coefficients: Coefficients,
-        penalties: tuple[float, float],
-        f: FloatArray | None,
-        n_sweeps: int,
-        history: dict[str, AnyArray],
-    ) -> ALSFit:
-        """Return the result, with all that the next sweep depends on."""
-        sums = {name: getattr(self._kernel, name) for name in self._kernel.state}
-        return ALSFit(
-            coefficients,
-            before_order(self._theta, self._order),
-            tuple(block.theta for block in self._linear),
-            tuple(self._sides),
-            before_order(self._units, self._order),
-            None,
-            coefficients.w0,
-            penalties,
-            sums if f is None else sums | {"f": f},
-            digest(self._X),
-            n_sweeps,
-            history,
-        )
 
     def _thetas(self) -> list[FloatArray]:
         """Return (columns, k + 1) of each set of columns, and (levels, 1) of each linear block."""

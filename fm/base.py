@@ -16,11 +16,10 @@ from fm.als import als
 from fm.arrays import AnyArray, FloatArray, IndexArray, mapping
 from fm.chain import GibbsState
 from fm.design import Design
+from fm.diagnostics import Curve, Monitor, RunningMean, in_a_row, r_hats
 from fm.features import default_n_iter
 from fm.gibbs import GibbsFit, gibbs
-from fm.model import Coefficients, Draw, Machine, Matrix, noise_rows, predict
-from fm.monitor import Curve, Monitor, in_a_row
-from fm.posterior import Draws, RunningMean, r_hats
+from fm.model import Coefficients, Draw, Draws, Machine, Matrix, noise_rows, predict
 from fm.rows import design_or_csr
 from fm.sgd import sgd
 from fm.validation import (
@@ -39,7 +38,7 @@ from fm.validation import (
 )
 
 Levels = IndexArray | None  # as of `fm.model.noise_rows`
-Rows = tuple[Matrix, AnyArray]  # X and encoded y, checked
+XY = tuple[Matrix, AnyArray]  # X and encoded y, checked
 Fit = tuple[int, Coefficients | Draws, Any, dict[str, FloatArray]]  # n_iter_, machine_, state_, ...
 
 
@@ -186,20 +185,23 @@ class FactorizationMachine(BaseEstimator):
             raise ValueError(f"early_stopping={patience} needs fit(..., validation=(X, y))")
         if settings["n_iter"] is None:
             settings["n_iter"] = default_n_iter(X)
-        if self.solver != "sgd":
-            settings["groups"] = _groups(given)
+        if self.solver != "sgd" and isinstance(given, Design) and given.numeric:
+            settings["groups"] = given.block_numbers()
         weight = self._weight(X, y, sample_weight)
         check_noise_by(settings.get("noise_by", ()), X, weight, self._likelihood)
-        held_out = None if validation is None else self._rows(*validation)
+        held_out: XY | None = None
+        if validation is not None:
+            other = check_X(self, validation[0])
+            held_out = other, self._encode(self._target(validation[1], other))
         self._solve(rows, weight, held_out, settings, warm)
         self._resumes: dict[str, Any] = resumes
         return self
 
     def _solve(
         self,
-        rows: Rows,
+        rows: XY,
         weight: FloatArray | None,
-        validation: Rows | None,
+        validation: XY | None,
         settings: dict[str, Any],
         warm: bool,
     ) -> None:
@@ -230,11 +232,6 @@ class FactorizationMachine(BaseEstimator):
         self.history_ = history | {name: np.array(x) for name, x in monitor.history.items()}
         if patience is not None:
             _, self.n_iter_, self.machine_ = monitor.best
-
-    def _rows(self, X: Any, y: Any) -> Rows:
-        """Return rows as those of `fit`, checked."""
-        X = check_X(self, X)
-        return X, self._encode(self._target(y, X))
 
     def _target(self, y: Any, X: Matrix) -> AnyArray:
         return check_target(y, X)
@@ -285,7 +282,7 @@ class FactorizationMachine(BaseEstimator):
         return fits[0].state.n_sweeps, draws, [fit.state for fit in fits], curves
 
     def _curves(
-        self, training: Rows, validation: Rows | None, settings: dict[str, Any], warm: bool
+        self, training: XY, validation: XY | None, settings: dict[str, Any], warm: bool
     ) -> dict[str, Curve]:
         def current(X: Matrix, y: AnyArray) -> Curve:
             response = self._response(X)
@@ -342,8 +339,3 @@ class FactorizationMachine(BaseEstimator):
 
     def _loss(self, y: AnyArray, expectation: FloatArray) -> float:
         raise NotImplementedError
-
-
-def _groups(X: Any) -> IndexArray | None:
-    """Return what groups of columns have priors of their own: a design's blocks, else None."""
-    return X.block_numbers() if isinstance(X, Design) and X.numeric else None

@@ -15,9 +15,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from fm.arrays import AnyArray, FloatArray
-from fm.base import FactorizationMachine, Fit, Levels, Rows
-from fm.model import Coefficients, Draw, Machine, Matrix
-from fm.posterior import Draws
+from fm.base import XY, FactorizationMachine, Fit, Levels
+from fm.model import Coefficients, Draw, Draws, Machine, Matrix
 from fm.regressor import ManySolvers, for_gradient_descent
 from fm.validation import FieldNames, as_numbers, check_target, class_numbers
 
@@ -149,9 +148,9 @@ class FMClassifier(ClassifierMixin, ManySolvers):
 
     def _solve(
         self,
-        rows: Rows,
+        rows: XY,
         weight: FloatArray | None,
-        validation: Rows | None,
+        validation: XY | None,
         settings: dict[str, Any],
         warm: bool,
     ) -> None:

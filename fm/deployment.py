@@ -1,12 +1,9 @@
-"""Predictions from raw values: a fitted machine and the labels of its levels, in one folder.
+"""Predictions from raw values: a fitted machine and the labels of its levels, in one file.
 
-    model.npz     the estimator, by `fm.save`
-    blocks.npz    of each block: its sources, which are a table's columns with unit or bins; the
-                  labels, the side features;
-                  of columns of their own: a bag's labels, or a number's mean and deviation
-
-Nothing is pickled. Any program reads it with `load`; MLflow serves it, this module being the
-`loader_module` of its pyfunc flavor.
+Beside the estimator, as `fm.save` writes it, the file has of each block its sources, which are a
+table's columns with unit or bins, the labels and the side features; of columns of their own a bag's
+labels, or a number's mean and deviation. Any program reads it with `load`; MLflow serves it, this
+module being the `loader_module` of its pyfunc flavor.
 """
 
 from __future__ import annotations
@@ -25,15 +22,14 @@ from fm.arrays import AnyArray, FloatArray, IndexArray
 from fm.base import FactorizationMachine
 from fm.classifier import FMClassifier
 from fm.design import UNKNOWN, Block, Design
-from fm.io import Tree, read_arrays, write_arrays
-from fm.io import load as load_estimator
-from fm.io import save as save_estimator
+from fm.io import from_tree, read_arrays, to_tree, write_arrays
 from fm.model import Coefficients, Matrix
 from fm.regressor import FMRegressor
 from fm.tables import as_numbers_or_nan, bag_matrix, level_numbers
 from fm.validation import check_X
 
-MODEL, BLOCKS = "model.npz", "blocks.npz"
+FILE = "model.npz"
+"""In the folder that MLflow keeps."""
 
 
 @dataclass(frozen=True)
@@ -173,48 +169,28 @@ def _levels(
 
 def save(served: Served, folder: str | os.PathLike[str]) -> None:
     """Write `served` to `folder`, which exists."""
-    save_estimator(served.model, Path(folder, MODEL))
     bare = {"levels": np.array([UNKNOWN]), "side_feature_names": None}
     tree = {
+        "model": to_tree(served.model),
         "blocks": [vars(block) | bare for block in served.blocks],
         "sources": [list(map(vars, sources)) for sources in served.sources],
         "columns": list(map(vars, served.columns)),
     }
-    write_arrays(Path(folder, BLOCKS), tree)
+    write_arrays(Path(folder, FILE), tree)
 
 
 def load(folder: str | os.PathLike[str]) -> Served:
-    """Return what `save` wrote; ValueError if a file is damaged, or the two do not fit."""
-    path = Path(folder, BLOCKS)
-    model, tree = load_estimator(Path(folder, MODEL)), read_arrays(path)
+    """Return what `save` wrote; ValueError if the file is damaged, or something else."""
+    tree = read_arrays(Path(folder, FILE))
     try:
-        served = Served(
-            model,
-            [Block(**of) for of in _parts(tree.get("blocks", {}))],
-            [[Source(**of) for of in _parts(each)] for each in _parts(tree.get("sources", {}))],
-            [Columns(**of) for of in _parts(tree.get("columns", {}))],
+        return Served(
+            from_tree(tree["model"]),
+            [Block(**of) for of in tree.get("blocks", [])],
+            [[Source(**of) for of in sources] for sources in tree.get("sources", [])],
+            [Columns(**of) for of in tree.get("columns", [])],
         )
-        check_X(model, served.unknown_row())
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
-    return served
-
-
-def _parts(numbered: Tree) -> list[Tree]:
-    """Return the parts of a list, in the order of their numbers, with what was no array in them."""
-    parts = [numbered[str(number)] for number in range(len(numbered))]
-    return [{name: _as_given(value) for name, value in part.items()} for part in parts]
-
-
-def _as_given(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value if value.ndim else value.item()
-    if "indptr" not in value:
-        return value
-    *parts, shape = (value[name] for name in ("data", "indices", "indptr", "shape"))
-    matrix = sparse.csr_array(tuple(parts), shape=tuple(shape))
-    matrix.check_format()
-    return matrix
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} has no served model: {str(error)[:200]}") from error
 
 
 _load_pyfunc = load

@@ -46,10 +46,7 @@ def features(X: Matrix, dtype: DTypeLike) -> MatrixFeatures | OneHotFeatures:
         return MatrixFeatures.of(X.astype(dtype, copy=False))
     if all(block.side_features is None and UNKNOWN not in block.levels for block in X):
         starts = np.cumsum([0] + [block.n_levels for block in X])
-        columns = np.empty((len(X), len(X.blocks)), np.int32)
-        for b, block in enumerate(X):
-            np.add(block.levels, starts[b], out=columns[:, b], casting="unsafe")
-        return OneHotFeatures(columns, starts)
+        return OneHotFeatures(np.empty((0, 0), np.int32), starts).of_rows(X)
     levels = sparse.block_diag([block.level_columns(dtype) for block in X], format="csr")
     return MatrixFeatures.of(one_hot(X, dtype), levels)
 
@@ -83,6 +80,11 @@ class MatrixFeatures:
         return replace(
             self, rows=rows, rows2=rows if self.rows2 is self.rows else self.rows2[chosen]
         )
+
+    def of_rows(self, X: Design) -> Self:
+        """Return the same of other rows of a design."""
+        rows = one_hot(X, self.rows.dtype)
+        return replace(self, rows=rows, rows2=rows)
 
     def forward(self, w0: float, theta: RealArray) -> tuple[RealArray, RealArray]:
         """Return f (n_rows,) and z = (1, q) (n_rows, 1 + k), with q = x V."""
@@ -153,6 +155,13 @@ class OneHotFeatures:
         return replace(
             self, columns=given[chosen] if isinstance(chosen, slice) else given.take(chosen, axis=0)
         )
+
+    def of_rows(self, X: Design) -> Self:
+        """Return the same of other rows of the design."""
+        columns = np.empty((len(X), len(X.blocks)), np.int32)
+        for b, block in enumerate(X):
+            np.add(block.levels, self.starts[b], out=columns[:, b], casting="unsafe")
+        return replace(self, columns=columns)
 
     def forward(self, w0: float, theta: RealArray) -> tuple[RealArray, RealArray]:
         """Return f and z."""

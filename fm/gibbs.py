@@ -40,9 +40,9 @@ from scipy import sparse
 from fm.arrays import AnyArray, FloatArray, mapping
 from fm.chain import Chain, GibbsState
 from fm.design import Design
+from fm.diagnostics import Callback, Trace
 from fm.features import FAR, centered, centers_of, uncentered
-from fm.monitor import Callback, Trace
-from fm.posterior import Draws
+from fm.model import Draws
 from fm.priors import Prior
 
 
@@ -90,7 +90,7 @@ def gibbs(
     prior : None for `Prior.of(y)`, or `Prior()` where y is not a number.
     rng : None exactly when `start` is given, whose generator state it then goes on from.
     n_jobs : threads; draws are the same whatever their number.
-    callback : sees the current draw after every sweep, burn-in too; see `fm.monitor.Callback`.
+    callback : sees the current draw after every sweep, burn-in too; see `fm.diagnostics.Callback`.
     """
     centers = centers_of(X, sample_weight, FAR) if start is None else start.centers
     X = X if centers is None else centered(X, centers)

@@ -20,12 +20,15 @@ within the block included,
 
 A table of (q, a) of all levels is made once, and a row costs one look-up of so many numbers per
 block (Rendle, "Scaling Factorization Machines to Relational Data", VLDB 2013, section 3).
+
+Of S draws from a posterior, what is predicted is the mean over draws of f_s(x), or of what the
+likelihood makes of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -40,6 +43,10 @@ holds."""
 
 Matrix: TypeAlias = Design | RealArray | sparse.csr_array
 """What rows come in, once checked."""
+
+
+Response: TypeAlias = Callable[[FloatArray, Any], FloatArray]
+"""(f(x) (n_rows,), coefficients or draw) -> (n_rows, ...)."""
 
 
 class Coefficients(NamedTuple):
@@ -57,14 +64,14 @@ class Coefficients(NamedTuple):
     unknown: RealArray | None = None
 
     def each(self) -> Iterator[Coefficients]:
-        """Return itself, as `fm.posterior.Draws` do one draw after the other."""
+        """Return itself, as `Draws` do one draw after the other."""
         return iter((self,))
 
     def averaged(self) -> Coefficients:
         """Return itself."""
         return self
 
-    def mean(self, X: Matrix, response: Callable[[FloatArray, Any], FloatArray]) -> FloatArray:
+    def mean(self, X: Matrix, response: Response) -> FloatArray:
         """Return response(f(x), self), (n_rows, ...)."""
         return response(predict(X, self), self)
 
@@ -104,6 +111,55 @@ def noise_rows(fields: Sequence[tuple[IndexArray, int]]) -> IndexArray:
     sizes = np.array([n_levels + 1 for _, n_levels in fields])
     levels = np.stack([levels for levels, _ in fields], axis=1)
     return levels % sizes + (np.cumsum(sizes) - sizes)
+
+
+class Draws(NamedTuple):
+    """The fields of `Draw`, each with a first axis of length S."""
+
+    w0: RealArray
+    w: RealArray
+    V: RealArray
+    unknown: RealArray
+    alpha: RealArray
+    cut_points: RealArray
+    noise: RealArray
+
+    @classmethod
+    def of_one(cls, draw: Draw) -> Self:
+        """Return a single draw."""
+        return cls(*(np.array(part)[None] for part in draw))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the draws of all parts."""
+        return parts[0] if len(parts) == 1 else cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def each(self) -> Iterator[Draw]:
+        """Return one draw after the other."""
+        return map(Draw._make, zip(*self, strict=True))
+
+    def averaged(self) -> Coefficients:
+        """Return the machine with S k factors, those of the draws, that predicts their mean."""
+        unknown_w = self.unknown[..., 0].mean(axis=0)[:, None]
+        unknown = np.hstack([unknown_w, _end_to_end(self.unknown[..., 1:])])
+        return Coefficients(
+            float(self.w0.mean()), self.w.mean(axis=0), _end_to_end(self.V), unknown
+        )
+
+    def mean(self, X: Matrix, response: Response) -> FloatArray:
+        """Return the mean response, (n_rows, ...), in memory that does not grow with S."""
+        first, *others = self.each()
+        total = response(predict(X, first), first)
+        for draw in others:
+            total += response(predict(X, draw), draw)
+        total /= len(self.w0)
+        return total
+
+
+def _end_to_end(V: RealArray) -> RealArray:
+    """Return (S, n, k) as (n, S k), scaled so that inner products are means over S."""
+    n_draws, n, k = V.shape
+    return np.moveaxis(V, 0, 1).reshape(n, n_draws * k) / V.dtype.type(np.sqrt(n_draws))
 
 
 Machine: TypeAlias = Coefficients | Draw

@@ -19,13 +19,12 @@ from typing import Any, Self
 import numpy as np
 
 from fm.arrays import AnyArray, FloatArray, IndexArray
-from fm.base import Fit
-from fm.base import Rows as Target
+from fm.base import XY, Fit
 from fm.descent import Rows
 from fm.design import Block, Design
-from fm.features import MatrixFeatures, OneHotFeatures, one_hot
+from fm.diagnostics import Curve, warn_while_falling
+from fm.features import MatrixFeatures, OneHotFeatures
 from fm.model import Matrix
-from fm.monitor import Curve, warn_while_falling
 from fm.regressor import ManySolvers
 from fm.sgd import sgd
 from fm.validation import FieldName, check_choice
@@ -104,11 +103,11 @@ class FMRanker(ManySolvers):
         return float(np.mean(np.logaddexp(0, partner - positive)))
 
     def _curves(
-        self, training: Target, validation: Target | None, settings: dict[str, Any], warm: bool
+        self, training: XY, validation: XY | None, settings: dict[str, Any], warm: bool
     ) -> dict[str, Curve]:
         """Return the curves of pairs that stay the same."""
 
-        def paired(pairs: Pairs, after: int = 0) -> Target:
+        def paired(pairs: Pairs, after: int = 0) -> XY:
             rows = np.flatnonzero(pairs.kept >= after)
             if not len(rows):
                 raise ValueError(f"no validation row has a level of {self.item!r} and one to spare")
@@ -223,15 +222,9 @@ class PairRows:
         return len(self.pairs.kept)
 
     def __getitem__(self, chosen: IndexArray | slice) -> Rows:
-        X, x = self.pairs.drawn(chosen, self.rng), self.x
-        if isinstance(x, OneHotFeatures):
-            columns = np.stack([b.levels + s for b, s in zip(X, x.starts[:-1], strict=True)], 1)
-            x = replace(x, columns=columns.astype(x.columns.dtype))
-        else:
-            rows = one_hot(X, x.rows.dtype)
-            x = replace(x, rows=rows, rows2=rows)
+        X = self.pairs.drawn(chosen, self.rng)
         weight = None if self.weight is None else np.tile(self.weight[: len(self)][chosen], 2)
-        return Rows(x, np.empty(len(X)), weight, "ranking")
+        return Rows(self.x.of_rows(X), np.empty(len(X)), weight, "ranking")
 
 
 def _one_after_other(X: Matrix, more: Matrix) -> Design:

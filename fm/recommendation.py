@@ -101,9 +101,8 @@ def recommend(
 
     Parameters
     ----------
-    estimator : fitted FMRegressor, FMClassifier, FMOrdinal or FMRanker
-    design : Design or DataFrame
-        Has the blocks, which are the columns of a DataFrame; its rows play no part.
+    estimator, design
+        As of `predict_pairs`.
     n : int, default=10
         Items per user.
     users, items : str
@@ -153,7 +152,8 @@ def similar(
 
     Parameters
     ----------
-    estimator : fitted FMRegressor, FMClassifier, FMOrdinal or FMRanker
+    estimator
+        As of `predict_pairs`.
     feature : int or str
         A column; with a design the name of a level as in `design.feature_names()` (`"item=50"`).
     n : int, default=10

@@ -129,15 +129,15 @@ class FMRegressor(RegressorMixin, ManySolvers):
     coefficients_ : fm.model.Coefficients
         w0, w and V; from gibbs those of the machine with S k factors that predicts the mean of S
         draws.
-    machine_ : fm.model.Coefficients or fm.posterior.Draws
+    machine_ : fm.model.Coefficients or fm.model.Draws
         What predicts.
-    draws_ : fm.posterior.Draws
+    draws_ : fm.model.Draws
         The kept draws of the posterior (gibbs).
     history_, trace_ : dict of arrays
         Losses and seconds after each epoch of the last fit; noise precision and w0 after each sweep
         (gibbs).
     r_hat_ : dict of float
-        R-hat of the second half of what was traced (gibbs), see `fm.posterior.r_hat`: above 1.01
+        R-hat of the second half of what was traced (gibbs), see `fm.diagnostics.r_hat`: above 1.01
         the chains, or the halves of one, disagree.
     n_iter_, n_parameters_ : int
         Epochs or sweeps done; numbers in w0, w and V, in all draws together.
@@ -203,25 +203,6 @@ class FMRegressor(RegressorMixin, ManySolvers):
             rows, lambda f, draw: (f - mean) ** 2 + 1 / draw.precision(levels)
         )
         return mean, np.sqrt(variance)
-
-    def predict_quantiles(self, X: Any, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> FloatArray:
-        """Return quantiles of y given the data, noise included (`solver="gibbs"`).
-
-        Parameters
-        ----------
-        X : as in `fit`
-        quantiles : (n_quantiles,)
-            Between 0 and 1.
-
-        Returns
-        -------
-        (n_rows, n_quantiles)
-        """
-        levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        if not np.all((levels > 0) & (levels < 1)):
-            raise ValueError(f"quantiles must lie between 0 and 1, got {levels}")
-        rows = check_X(self, X)
-        return self.draws_.quantiles(rows, levels, self._noise_levels(rows))
 
     def _encode(self, y: AnyArray) -> FloatArray:
         return as_numbers(y)

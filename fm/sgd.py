@@ -53,6 +53,7 @@ from sklearn.exceptions import ConvergenceWarning
 from fm.arrays import AnyArray, BoolArray, FloatArray, RealArray, reuse_freed_memory
 from fm.descent import Batches, Penalties, Rows, descent_of
 from fm.design import Design
+from fm.diagnostics import Callback, Trace, warn_while_falling
 from fm.features import (
     MatrixFeatures,
     OneHotFeatures,
@@ -63,7 +64,6 @@ from fm.features import (
     uncentered,
 )
 from fm.model import Coefficients, Matrix
-from fm.monitor import Callback, Trace, warn_while_falling
 from fm.penalties import adjusted, scale_factors
 
 Features = MatrixFeatures | OneHotFeatures

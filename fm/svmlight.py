@@ -18,22 +18,22 @@ from scipy import sparse
 
 from fm.arrays import FloatArray
 from fm.design import Design
-from fm.io import written_aside
+from fm.io import FilePath, written_aside
 from fm.validation import check_finite, check_integer
 
-Rows = tuple[sparse.csr_array, FloatArray]
+XY = tuple[sparse.csr_array, FloatArray]
 """X (n_rows, n_features) and y (n_rows,)."""
 
 
 @overload
-def read_svmlight(path: str | os.PathLike[str], n_features: int | None = ...) -> Rows: ...
+def read_svmlight(path: FilePath, n_features: int | None = ...) -> XY: ...
 @overload
 def read_svmlight(
-    path: str | os.PathLike[str], n_features: int | None = ..., *, chunk_rows: int
-) -> Iterator[Rows]: ...
+    path: FilePath, n_features: int | None = ..., *, chunk_rows: int
+) -> Iterator[XY]: ...
 def read_svmlight(
-    path: str | os.PathLike[str], n_features: int | None = None, *, chunk_rows: int | None = None
-) -> Rows | Iterator[Rows]:
+    path: FilePath, n_features: int | None = None, *, chunk_rows: int | None = None
+) -> XY | Iterator[XY]:
     r"""Read a file, whole or in chunks.
 
     Parameters
@@ -79,9 +79,7 @@ def read_svmlight(
         return _parsed(path, file.read().splitlines(keepends=True), n_features, 1)
 
 
-def write_svmlight(
-    path: str | os.PathLike[str], X: Design | ArrayLike | sparse.sparray, y: ArrayLike
-) -> None:
+def write_svmlight(path: FilePath, X: Design | ArrayLike | sparse.sparray, y: ArrayLike) -> None:
     """Write rows, all of them or no file; values get 16 significant digits, zeros are left out."""
     from sklearn.datasets import dump_svmlight_file
 
@@ -93,7 +91,7 @@ def write_svmlight(
         )
 
 
-def _chunks(path: str | os.PathLike[str], n_features: int, chunk_rows: int) -> Iterator[Rows]:
+def _chunks(path: FilePath, n_features: int, chunk_rows: int) -> Iterator[XY]:
     with open(path, "rb") as file:
         for first in count(1, chunk_rows):
             lines = list(islice(file, chunk_rows))
@@ -104,30 +102,22 @@ def _chunks(path: str | os.PathLike[str], n_features: int, chunk_rows: int) -> I
                 yield chunk
 
 
-def _parsed(
-    path: str | os.PathLike[str], lines: list[bytes], n_features: int | None, first: int
-) -> Rows:
+def _parsed(path: FilePath, lines: list[bytes], n_features: int | None, first: int) -> XY:
     """Return the rows of `lines`, the first of which is line `first` of the file."""
-    try:
-        return _parse(lines, n_features)
-    except (ValueError, OverflowError) as error:
-        if half := len(lines) // 2:  # one of these raises
-            _parsed(path, lines[:half], n_features, first)
-            _parsed(path, lines[half:], n_features, first + half)
-        raise ValueError(f"{os.fspath(path)}, line {first}: {str(error)[:200]}") from error
-
-
-def _parse(lines: list[bytes], n_features: int | None) -> Rows:
     from sklearn.datasets import load_svmlight_file
 
     if not any(line.partition(b"#")[0].strip() for line in lines):
         return sparse.csr_array((0, n_features or 0)), np.empty(0)
     try:
         X, y = load_svmlight_file(BytesIO(b"".join(lines)), n_features=n_features, zero_based=True)
-    except OverflowError as error:
-        raise ValueError("columns must be below 2^31") from error
-    check_finite("a target", y)
-    check_finite("a value", X.data)
-    if X.indices.size and X.indices.min() < 0:
-        raise ValueError("columns must be from 0 to 2^31 - 1")
+        check_finite("a target", y)
+        check_finite("a value", X.data)
+        if X.indices.size and X.indices.min() < 0:
+            raise ValueError("columns must be from 0 to 2^31 - 1")
+    except (ValueError, OverflowError) as error:
+        if half := len(lines) // 2:  # one of these raises
+            _parsed(path, lines[:half], n_features, first)
+            _parsed(path, lines[half:], n_features, first + half)
+        reason = "columns must be below 2^31" if isinstance(error, OverflowError) else str(error)
+        raise ValueError(f"{os.fspath(path)}, line {first}: {reason[:200]}") from error
     return sparse.csr_array(X), y

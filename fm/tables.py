@@ -26,7 +26,6 @@ from fm.arrays import AnyArray, BoolArray, FloatArray, IndexArray
 from fm.design import UNKNOWN, Block, Design
 
 FIELD, NUMBER, BAG = "field", "number", "bag"
-KINDS = (FIELD, NUMBER, BAG)
 OBJECTS = {
     (list, tuple, set, frozenset, np.ndarray): BAG,
     (str,): FIELD,
@@ -37,7 +36,7 @@ OBJECTS = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, its kind (one of `KINDS`) and, unless it has numbers, its labels.
+    """A column: its name, its kind (`FIELD`, `NUMBER` or `BAG`) and the labels of a field or bag.
 
     labels : (n_labels,) distinct numbers or strings, ascending.
     """

@@ -45,9 +45,6 @@ BURN_IN = 2
 but the first 2 have an MSE 0.0004 +- 0.00004 below those from all but the first 10: early draws
 differ most."""
 
-NUMERIC = " (numeric)"
-"""Follows the name of a numeric block among the `blocks_` of an estimator."""
-
 LARGEST = 1e150
 """The largest magnitude of a number in X or y: its square is to be finite."""
 
@@ -218,7 +215,7 @@ def _check_design(estimator: Any, X: Design, reset: bool) -> Design | sparse.csr
         if block.side_features is not None:
             check_finite(f"block {block.name!r}: side_features", block.side_features.data)
     blocks = [(b.name + " (linear)" * b.linear, b.n_levels, b.n_side_features) for b in X]
-    blocks += [(b.name + NUMERIC, 0, b.n_features) for b in X.numeric]
+    blocks += [(f"{b.name} (numeric)", 0, b.n_features) for b in X.numeric]
     rows: Design | sparse.csr_array = X
     if X.numeric:
         rows = X.to_csr()

@@ -1,6 +1,7 @@
 """What every model of the registry `conf/model` keeps to, ours and others' alike."""
 
 import pickle
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,17 @@ def fitted(request: pytest.FixtureRequest, data: tuple) -> BaseEstimator:
     return model
 
 
-def quick(name: str) -> BaseEstimator:
-    """As configured, but with few iterations: the conventions don't depend on convergence."""
+@cache
+def configured(name: str) -> dict:
+    """Hyperparameters of a model of the registry."""
     with initialize_config_module("conf", version_base="1.3"):
         cfg = compose("config", overrides=[f"model={name}"])
-        model = instantiate(hyperparameters_for(as_dict(cfg.model), "rating"))
+        return hyperparameters_for(as_dict(cfg.model), "rating")
+
+
+def quick(name: str) -> BaseEstimator:
+    """As configured, but with few iterations: the conventions don't depend on convergence."""
+    model = instantiate(configured(name))
     if reason := getattr(model, "unavailable", lambda: None)():  # what others wrote
         pytest.skip(reason)
     short = {"n_iter": 30, "passes": 4, "bits": 16, "early_stopping": None}

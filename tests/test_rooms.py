@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,21 @@ ONLY_IN = {"hydra": "bench/sweep", "omegaconf": "bench/sweep", "mlflow": "bench/
 """Package -> the one room that knows it."""
 
 
-def imported(path: Path) -> set[str]:
-    """Top-level names of everything a file imports, also inside its functions."""
+@cache
+def modules(path: Path) -> frozenset[str]:
+    """Names of all modules that a file imports, also inside its functions; "." if by a dot."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names.add("." if node.level else node.module.partition(".")[0])
-    return names
+            names.add("." if node.level else node.module or "")
+    return frozenset(names)
+
+
+def imported(path: Path) -> set[str]:
+    """The packages of these."""
+    return {name.partition(".")[0] or "." for name in modules(path)}
 
 
 @pytest.mark.parametrize("room", ALLOWED)
@@ -48,23 +55,15 @@ def test_one_room_knows(package: str) -> None:
 
 
 def test_baselines_know_of_fm_only_its_design_checks_and_text_format() -> None:
-    known = set()
-    for path in (ROOT / "baselines").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "fm":
-                known.add(node.module)
+    every = {name for path in (ROOT / "baselines").rglob("*.py") for name in modules(path)}
+    known = {name for name in every if name.partition(".")[0] == "fm"}
     assert known <= {"fm.design", "fm.validation", "fm.svmlight"}
 
 
 def test_nothing_imports_a_study() -> None:
     for path in [p for room in ("fm", "baselines", "bench") for p in (ROOT / room).rglob("*.py")]:
         if (ROOT / "bench" / "studies") not in path.parents:
-            modules = {
-                node.module or ""
-                for node in ast.walk(ast.parse(path.read_text("utf-8")))
-                if isinstance(node, ast.ImportFrom)
-            }
-            assert not [m for m in modules if m.startswith("bench.studies")], path
+            assert not [name for name in modules(path) if name.startswith("bench.studies")], path
 
 
 def test_the_library_does_not_load_the_harness() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fm import FMClassifier, FMOrdinal, FMRegressor
+from fm.diagnostics import r_hats
 from fm.gibbs import gibbs
-from fm.posterior import r_hats
 from tests.fm.data import ratings
 
 GIVEN = {"k": 2, "n_iter": 6, "burn_in": 2, "random_state": 0}

@@ -17,10 +17,10 @@ from fm.design import Block, Design
 from fm.gibbs import gibbs
 from fm.likelihoods import NU
 from fm.model import Coefficients, noise_rows, predict
-from fm.posterior import effective_sample_size
 from fm.priors import Prior, flat
 from fm.row_kernel import RowKernel
 from fm.rows import rows_of
+from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,14 @@ from scipy import sparse, stats
 from threadpoolctl import threadpool_limits
 
 from fm.design import Block, Design
+from fm.diagnostics import r_hat
 from fm.gibbs import gibbs
 from fm.model import predict
-from fm.posterior import effective_sample_size, r_hat
 from fm.priors import Prior
 from fm.rows import rows_of
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
+from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +66,7 @@ def test_exact_posterior_without_factors(kind):
         scatter=CERTAIN / 2,
         side=(CERTAIN, CERTAIN / 3),
     )
-    fit = gibbs(X, y, k=0, n_iter=4000, burn_in=100, rng=rng, sample_weight=weight, prior=prior)
+    fit = gibbs(X, y, k=0, n_iter=2000, burn_in=50, rng=rng, sample_weight=weight, prior=prior)
     H = np.column_stack(
         [np.ones(30), X.to_csr().toarray() if isinstance(X, Design) else X.toarray()]
     )
@@ -97,7 +98,7 @@ def test_exact_posterior_of_probit():
         sparse.csr_array((16, 1)),
         y,
         k=0,
-        n_iter=20_000,
+        n_iter=7000,
         rng=np.random.default_rng(1),
         likelihood="probit",
         prior=Prior(location=0.3),

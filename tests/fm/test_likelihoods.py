@@ -7,7 +7,7 @@ from scipy.optimize import approx_fprime, minimize
 
 from fm.cut_points import Expansion, TruncatedNormal, between_cut_points, draw_cut_points
 from fm.gibbs import gibbs
-from fm.posterior import effective_sample_size
+from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ def test_draws_have_the_right_distribution(n):
         lambda c: 0.5 * c @ c - log_likelihood(c, y, eta), TRUTH, method="Nelder-Mead"
     ).x
     root = Expansion.at(mode, by_class(y, eta), None, 1.0).root
-    axes = np.linspace(-5, 5, 21)
+    axes = np.linspace(-5, 5, 15)
     offsets = np.stack(np.meshgrid(axes, axes, axes, indexing="ij"), -1).reshape(-1, 3)
     grid = mode + np.linalg.solve(root.T, offsets.T).T
     grid = grid[np.all(np.diff(grid) > 0, axis=1)]
@@ -67,7 +67,7 @@ def test_draws_have_the_right_distribution(n):
     sd = np.sqrt(p @ (grid - mean) ** 2 / p.sum())
 
     c, draws = mode, []
-    for _ in range(4000):
+    for _ in range(2000):
         c, _ = draw_cut_points(c, by_class(y, eta), None, 1.0, rng)
         draws.append(c)
     draws = np.array(draws)
@@ -164,7 +164,7 @@ def test_a_row_of_weight_two_is_that_row_twice(likelihood):
     y = np.minimum(ordered(rng, X @ [0.8, -0.5]), 1 if likelihood == "probit" else 3)
     weight = rng.integers(0, 4, 40)
     weight[[np.flatnonzero(y == c)[0] for c in np.unique(y)]] = 1
-    given = {"k": 0, "n_iter": 3000, "burn_in": 200, "likelihood": likelihood}
+    given = {"k": 0, "n_iter": 1500, "burn_in": 100, "likelihood": likelihood}
     weighted = gibbs(sparse.csr_array(X), y, rng=rng, sample_weight=weight.astype(float), **given)
     rows = np.repeat(np.arange(40), weight)
     repeated = gibbs(sparse.csr_array(X[rows]), y[rows], rng=rng, **given)

@@ -106,7 +106,7 @@ def test_gibbs_without_factors_has_one_posterior():
     )
     y = rng.normal(size=9)[X.block("session").levels] + 0.5 * rng.normal(size=len(X))
     one, other = (
-        FMRegressor(k=0, n_iter=3000, burn_in=200, random_state=0)
+        FMRegressor(k=0, n_iter=1000, burn_in=100, random_state=0)
         .fit(x, y)
         .predict(x, return_std=True)
         for x in (X, same)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
-from fm.model import Coefficients, predict
-from fm.posterior import Draws
+from fm.model import Coefficients, Draws, predict
 from tests.fm.data import random_coefficients, random_design
 from tests.oracles import fm_predict
 

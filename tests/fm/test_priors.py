@@ -133,7 +133,7 @@ def test_draws():
     """E[Lambda] = df W; var[Lambda_ij] = df (W_ij^2 + W_ii W_jj); E[mu mu'] by E[Lambda^-1] = W^-1
     / (df - d - 1).
     """
-    n = 40_000
+    n = 10_000
     rng = np.random.default_rng(1)
     mu, precision = map(np.array, zip(*(NORMAL_WISHART.draw(rng) for _ in range(n)), strict=True))
     W = np.linalg.inv(SCATTER)
@@ -141,12 +141,12 @@ def test_draws():
     np.testing.assert_allclose(
         (precision.mean(axis=0) - NORMAL_WISHART.df * W) / np.sqrt(variance), 0, atol=4 / np.sqrt(n)
     )
-    np.testing.assert_allclose(precision.var(axis=0), variance, rtol=0.05)
+    np.testing.assert_allclose(precision.var(axis=0), variance, rtol=0.1)
     covariance = SCATTER / (NORMAL_WISHART.df - 3) / NORMAL_WISHART.strength
     np.testing.assert_allclose(
         mu.mean(axis=0), NORMAL_WISHART.mean, atol=4 * np.sqrt(covariance.max() / n)
     )
-    np.testing.assert_allclose(np.cov(mu.T), covariance, atol=0.02)
+    np.testing.assert_allclose(np.cov(mu.T), covariance, atol=0.04)
 
 
 def test_many_observations_overrule_the_prior():
@@ -178,7 +178,7 @@ def test_solve(shape, strength):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_draw(shape):
     """Matrix normal: rows (S'S + strength)^-1, columns root root', about the ridge solution."""
-    S, rng, n = features(shape), np.random.default_rng(2), 20_000
+    S, rng, n = features(shape), np.random.default_rng(2), 6000
     root = np.array([[1.0, 0], [0.5, 0.3]])
     x = rng.normal(size=(shape[0], 2))
     ridge = Ridge(S)

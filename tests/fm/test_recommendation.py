@@ -17,8 +17,7 @@ from fm import (
     recommend,
     similar,
 )
-from fm.model import Coefficients
-from fm.posterior import Draws
+from fm.model import Coefficients, Draws
 from tests.fm.data import random_design, ratings
 
 ESTIMATORS = [

@@ -69,16 +69,16 @@ def test_draws_have_the_conditional_variance():
     theta = np.zeros((X.shape[1], 1))
     column = kernel.columns[0][0]
     drawn = []
-    for _ in range(2000):
+    for _ in range(1000):
         start = theta.copy()
         kernel.load(start)
         kernel.sweep(y, 0.0, start, prior, 2.0, rng)
         drawn.append(start[column, 0])
     total = 2 * X[:, column] @ X[:, column] + 1
     assert np.mean(drawn) == pytest.approx(
-        2 * X[:, column] @ y / total, abs=4.5 / np.sqrt(2000 * total)
+        2 * X[:, column] @ y / total, abs=4.5 / np.sqrt(1000 * total)
     )
-    assert np.var(drawn) * total == pytest.approx(1, abs=4.5 * np.sqrt(2 / 2000))
+    assert np.var(drawn) * total == pytest.approx(1, abs=4.5 * np.sqrt(2 / 1000))
 
 
 def test_pieces_and_threads_do_not_matter(monkeypatch):

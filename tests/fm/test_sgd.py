@@ -61,7 +61,7 @@ def test_minimum_is_a_stationary_point_of_the_stated_objective():
     """
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 4)), rng.normal(3, 10, size=40)
-    found = fit(X, y, n_iter=20_000, learning_rate=0.1, l2=4.0, l2_w=2.0, init_std=0.5)
+    found = fit(X, y, n_iter=3000, learning_rate=0.5, l2=4.0, l2_w=2.0, init_std=0.5)
     w0, w, V, _ = found.coefficients
 
     def objective(theta):
@@ -199,7 +199,7 @@ def test_many_rows_are_fitted_as_well_as_few(monkeypatch):
     X, y, weight = X[order], y[order], np.random.default_rng(1).random(len(y))
 
     def mse(seed):
-        found = fit(X, y, seed=seed, n_iter=40, batch_size=20, sample_weight=weight)
+        found = fit(X, y, seed=seed, n_iter=25, batch_size=20, sample_weight=weight)
         return np.average((predict(X, found.coefficients) - y) ** 2, weights=weight)
 
     whole = [mse(seed) for seed in range(10)]

@@ -1,4 +1,10 @@
-"""What happens between two epochs: traces, learning curve, early stopping, progress bar."""
+"""What is observed of a fit, epoch by epoch, and whether it has converged.
+
+Traces, learning curves, early stopping and the progress bar; R-hat of Vehtari, Gelman, Simpson,
+Carpenter & Buerkner, "Rank-normalization, folding, and localization: An improved R-hat" (Bayesian
+Analysis 2021). Every chain is split in half, so that a trend counts as disagreement between chains
+and one chain is enough to see it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +17,13 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 
-from fm.arrays import AnyArray
+from fm.arrays import AnyArray, FloatArray
+from fm.model import Draw, Draws, Matrix, Response, predict
 
 Callback = Callable[[int, Any], bool | None]
 """Called after each epoch or sweep with the number of them done, continuations counted, and the
@@ -123,3 +133,71 @@ class Monitor:
             sys.stderr.write(f"\r[{done:.<20}] {epoch:>4}  {values}\x1b[K{end}")
             sys.stderr.flush()
         return stop
+
+
+class RunningMean:
+    """The mean response over the kept draws so far; before the first, that of the last draw."""
+
+    def __init__(
+        self, X: Matrix, response: Response, burn_in: int, thin: int, earlier: Draws | None
+    ) -> None:
+        self._X, self._response, self._burn_in, self._thin = X, response, burn_in, thin
+        self._n = 0 if earlier is None else len(earlier.w0)
+        self._total = np.zeros(1) if earlier is None else self._n * earlier.mean(X, response)
+
+    def __call__(self, sweep: int, draw: Draw) -> FloatArray:
+        """Return the mean after this sweep's draw."""
+        current = self._response(predict(self._X, draw), draw)
+        if sweep > self._burn_in and (sweep - self._burn_in) % self._thin == 0:
+            self._total, self._n = self._total + current, self._n + 1
+        return self._total / self._n if self._n else current
+
+
+def r_hat(chains: ArrayLike) -> float:
+    """Return the rank-normalized split R-hat: near 1 at convergence, above 1.01 a warning.
+
+    The larger of that of the draws and that of their distance from the median (equations 3, 4 and
+    14, and section 4.1): chains must agree in location and in spread.
+
+    Parameters
+    ----------
+    chains : (n_chains, n_draws) or (n_draws,)
+        At least 4 draws.
+
+    Returns
+    -------
+    float
+        nan if all draws are equal.
+    """
+    chains = np.atleast_2d(np.asarray(chains, np.float64))
+    n = chains.shape[1] // 2
+    if n < 2 or not np.all(np.isfinite(chains)):
+        raise ValueError(f"need at least 4 finite draws per chain, got {chains.shape[1]}")
+    halves = np.concatenate([chains[:, :n], chains[:, -n:]])
+    return max(map(_r_hat, (halves, np.abs(halves - np.median(halves)))))
+
+
+def r_hats(traces: Sequence[Mapping[str, AnyArray]]) -> dict[str, float]:
+    """Return the R-hat of the second half of each number that chains trace, where it varies.
+
+    Of cut points it is that of the worst. Nothing where chains are too short, or of unequal length.
+    """
+    n = len(traces[0]["w0"])
+    if n < 8 or any(len(trace["w0"]) != n for trace in traces):
+        return {}
+    worst = {}
+    for name in ("w0", "alpha", "cut_points"):
+        values = np.array([trace[name][n // 2 :].reshape(n - n // 2, -1) for trace in traces])
+        varying = [x for x in np.moveaxis(values, 2, 0) if np.ptp(x) > 0]
+        if varying:
+            worst[name] = max(map(r_hat, varying))
+    return worst
+
+
+def _r_hat(halves: FloatArray) -> float:
+    """Return that of the normal scores of the halves' ranks."""
+    n = halves.shape[1]
+    x = ndtri((rankdata(halves).reshape(halves.shape) - 3 / 8) / (halves.size + 1 / 4))
+    within = x.var(axis=1, ddof=1).mean()
+    between = x.mean(axis=1).var(ddof=1)
+    return float(np.sqrt((n - 1) / n + between / within)) if within > 0 else float("nan")
