@@ -43,21 +43,21 @@ class Estimator(BaseEstimator):
 
 
 class Regressor(RegressorMixin, Estimator):
-    """Base of regressions on fields, by `_fit` and `_predict` of checked X and y.
+    """Base of regressions, by `_fit` and `_predict` of checked X and y.
 
-    `fit` and `predict` raise TypeError or ValueError where X is no Design or DataFrame, or has
-    other blocks than in `fit`, or y is not finite or of another length.
+    `fit` and `predict` raise TypeError or ValueError where X is no Design or DataFrame (unless a
+    matrix will do), or has other columns than in `fit`, or y is not finite or of another length.
     """
 
     title: str
+    _fields_only: ClassVar[bool] = True
     _takes_linear: ClassVar[bool] = True
 
     def fit(self, X: Any, y: ArrayLike) -> Self:
         """Fit to the rows of X, of which each has a y."""
         self.check_params()
         rows = self._checked(X, reset=True)
-        linear = [block.name for block in rows if block.linear]
-        if linear and not self._takes_linear:
+        if not self._takes_linear and (linear := [b.name for b in rows if b.linear]):
             raise ValueError(
                 f"{self.title} gives every feature factors; blocks {linear} are to have none"
             )
@@ -68,26 +68,26 @@ class Regressor(RegressorMixin, Estimator):
         """(n_rows,)."""
         return self._predict(self._checked(X))
 
-    def _checked(self, X: Any, *, reset: bool = False) -> Design:
-        """Return X as a Design with the blocks of `fit`, which this is if `reset`."""
+    def _checked(self, X: Any, *, reset: bool = False) -> Any:
+        """Return X with the blocks or columns of `fit`, which this is if `reset`."""
         if not reset:
             check_is_fitted(self, "blocks_")
         rows = check_X(self, X, reset=reset)
-        if not isinstance(rows, Design):
+        if self._fields_only and not isinstance(rows, Design):
             raise TypeError(
                 f"{type(self).__name__} takes fields alone: X must be a fm.design.Design without "
                 "numeric blocks, or a DataFrame of text and categories"
             )
         return rows
 
-    def _target(self, X: Design, y: ArrayLike) -> NDArray[np.float64]:
+    def _target(self, X: Any, y: ArrayLike) -> NDArray[np.float64]:
         """Return y as `_fit` takes it."""
         return numbers(y, X)
 
-    def _fit(self, X: Design, y: NDArray[np.float64]) -> None:
+    def _fit(self, X: Any, y: NDArray[np.float64]) -> None:
         raise NotImplementedError
 
-    def _predict(self, X: Design) -> NDArray[np.float64]:
+    def _predict(self, X: Any) -> NDArray[np.float64]:
         raise NotImplementedError
 
 
@@ -126,6 +126,11 @@ def flat(rows: Rows) -> sparse.csr_array:
 def numbers(y: ArrayLike, X: Rows) -> NDArray[np.float64]:
     """Return y as float64 (n_rows,); ValueError unless it is finite and as long as X."""
     return as_numbers(check_target(y, X))
+
+
+def n_interacting(X: Rows) -> int:
+    """Return how many features, the first ones, are in pairs: all but those of linear blocks."""
+    return X.n_interacting if isinstance(X, Design) else X.shape[1]
 
 
 def group_sizes(X: Design) -> list[int]:

@@ -47,11 +47,11 @@ class Package:
     @classmethod
     def unavailable(cls) -> str | None:
         """Return why the model cannot be fitted here; None if it can."""
-        if importlib.util.find_spec(cls.package) is None:
-            return f"{cls.title} is not installed, see the extra [peers]"
         try:
             importlib.import_module(cls.package)
         except ImportError as error:  # of what it needs: myFM's `pkg_resources`, of setuptools < 81
+            if importlib.util.find_spec(cls.package) is None:
+                return f"{cls.title} is not installed, see the extra [peers]"
             return f"{cls.title} is installed, but cannot be imported: {error}"
         return None
 
@@ -119,9 +119,10 @@ def run_program(
             raise
     printed = log.read_text("utf-8", errors="replace")
     if process.returncode:
-        shown = shown or " ".join(command)
-        failure = f"{name} failed with exit status {process.returncode}: {shown}"
-        raise RuntimeError(f"{failure}\n{printed[-LOG_SHOWN:]}")
+        raise RuntimeError(
+            f"{name} failed with exit status {process.returncode}: {shown or ' '.join(command)}\n"
+            f"{printed[-LOG_SHOWN:]}"
+        )
     return printed, peak
 
 

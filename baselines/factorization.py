@@ -20,13 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from baselines.estimator import (
-    Machine,
-    RandomState,
-    Regressor,
-    n_seen_features,
-    numbers,
-)
+from baselines.estimator import Machine, RandomState, Regressor, n_seen_features, numbers
 from fm.design import Design
 from fm.validation import NonNegativeFloat, PositiveFloat, PositiveInt
 
@@ -51,6 +45,12 @@ class Ratings(NamedTuple):
 
     counts: sparse.csr_array
     sums: sparse.csr_array
+
+    @classmethod
+    def of(cls, X: Design, y: NDArray[np.float64]) -> Self:
+        cells = [np.where(block.levels < 0, block.n_levels, block.levels) for block in X]
+        shape = tuple(block.n_levels + 1 for block in X)
+        return cls(*(sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y)))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -95,7 +95,7 @@ class Factorization(Regressor, ABC):
         history: dict[str, list[float]] = {name: [] for name in (*rows, "seconds")}
         seconds, start = 0.0, perf_counter()
         rng = np.random.default_rng(self.random_state)
-        sweeps = self._sweeps(_ratings(*rows["train_mse"]), rng)
+        sweeps = self._sweeps(Ratings.of(*rows["train_mse"]), rng)
         for n_sweeps, factors in enumerate(islice(sweeps, self.n_iter), start=1):
             seconds += perf_counter() - start
             history["seconds"].append(seconds)
@@ -122,18 +122,13 @@ class Factorization(Regressor, ABC):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class MatrixFactorization(Factorization):
-    """Biased matrix factorization.
-
-    Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE
-    Computer 2009, eq. 4, with w0 fitted too:
+    """Biased matrix factorization, an FM for two one-hot blocks that is written without one.
 
         y(u, i) = w0 + b_u + b_i + <p_u, q_i>
         minimize  sum (y - y(u, i))^2 + l2_w (|b_users|^2 + |b_items|^2) + l2 (|P|^2 + |Q|^2)
 
-    by alternating ridge regressions (Zhou et al., "Large-scale Parallel Collaborative Filtering for
-    the Netflix Prize", AAIM 2008, here with the biases in the regression and a penalty that doesn't
-    grow with a level's ratings): given the items, each user's theta_u = (b_u, p_u) is a ridge
-    regression of y - w0 - b_i on h_i = (1, q_i),
+    by alternating ridge regressions: given the items, each user's theta_u = (b_u, p_u) is that of
+    y - w0 - b_i on h_i = (1, q_i),
 
         (sum_i h_i h_i' + diag(l2_w, l2, ..., l2)) theta_u = sum_i (y_ui - w0 - b_i) h_i,
 
@@ -141,7 +136,6 @@ class MatrixFactorization(Factorization):
     users at once are one product of the sparse matrix of rating counts (users x items) with the
     items' outer products. A sweep costs O(n_ratings k^2 + (n_users + n_items) k^3).
 
-    This is a factorization machine for two one-hot blocks, written without one: the two must agree.
     A level without a training row has bias and factors 0. `factors_` holds b and p side by side:
     U_u = (b_u, 1, p_u), V_i = (1, b_i, q_i).
 
@@ -151,6 +145,12 @@ class MatrixFactorization(Factorization):
     l2 : penalty on the squared factors, in the sum objective above.
     l2_w : penalty on the squared biases; None: as `l2`.
     random_state : int, Generator or None; of the first Q ~ N(0, 0.1^2).
+
+    References
+    ----------
+    Koren, Bell and Volinsky, "Matrix Factorization Techniques for Recommender Systems", IEEE
+    Computer 2009, eq. 4. Zhou et al., "Large-scale Parallel Collaborative Filtering for the Netflix
+    Prize", AAIM 2008, where a penalty grows with a level's ratings.
     """
 
     k: PositiveInt = 10
@@ -267,13 +267,6 @@ def _completed(factors: NDArray[np.float64], n_rows: NDArray[np.float64]) -> NDA
     """Give levels without rows, and the unknown one after them, the average factors of all rows."""
     average = n_rows @ factors / n_rows.sum()
     return np.vstack([np.where(n_rows[:, np.newaxis] > 0, factors, average), average])
-
-
-def _ratings(X: Design, y: NDArray[np.float64]) -> Ratings:
-    cells = [np.where(block.levels < 0, block.n_levels, block.levels) for block in X]
-    shape = tuple(block.n_levels + 1 for block in X)
-    counts, sums = (sparse.csr_array((v, cells), shape=shape) for v in (np.ones(len(y)), y))
-    return Ratings(counts, sums)
 
 
 def check_two_blocks(X: Design) -> Design:

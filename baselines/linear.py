@@ -3,41 +3,35 @@
     y(x) = w0 + <w, x> (+ sum_{i<j} W_ij x_i x_j)
     minimize  sum_rows (y - y(x))^2 + l2 |w|^2 (+ l2_pairs |W|^2)
 
-With one-hot ids the first is a mean, a shrunk deviation of each user and one of each item:
-everything that can be said of a rating without an interaction, and so what a model of interactions
-has to beat (Hoerl and Kennard, "Ridge Regression", Technometrics 1970).
-
-The second is the model that an FM replaces. A pair that no training row has keeps W_ij = 0 (Rendle,
-"Factorization Machines", ICDM 2010, section III-B). So with one-hot ids, each pair rated once, W
-says nothing of the pairs to be predicted: minimizing over W_ij first turns a row's loss into
-(y - w0 - <w, x>)^2 l2_pairs / (1 + l2_pairs), and what is left is the linear model with penalty
-l2 (1 + 1 / l2_pairs). Only pairs that occur are kept, at most the sum over rows of (features in the
-row)^2 / 2. The columns of linear blocks are in no pair.
+With one-hot ids the first is all that can be said of a rating without an interaction, and so what a
+model of interactions has to beat (Hoerl and Kennard, "Ridge Regression", Technometrics 1970). The
+second is the model that an FM replaces: a pair that no training row has keeps W_ij = 0 (Rendle,
+"Factorization Machines", ICDM 2010, section III-B), so that of one-hot ids, each pair rated once, W
+says nothing of the pairs to be predicted. Only pairs that occur are kept. The columns of linear
+blocks are in no pair.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, cg
-from sklearn.base import RegressorMixin
 from sklearn.preprocessing import PolynomialFeatures
 
-from baselines.estimator import Estimator, Machine, flat, numbers
+from baselines.estimator import Machine, Regressor, Rows, flat, n_interacting
 from fm.design import Design
-from fm.validation import NonNegativeFloat, check_X
+from fm.validation import NonNegativeFloat
 
 MAX_PRODUCTS = 50_000_000
 """Products of two features, over all rows, up to which they are held in memory: some gigabytes."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class RidgeRegression(RegressorMixin, Estimator):
-    """Linear model with a ridge penalty and a free intercept.
+class RidgeRegression(Regressor):
+    """Linear model with a ridge penalty and a free intercept, of a Design or any matrix.
 
     Parameters
     ----------
@@ -46,27 +40,14 @@ class RidgeRegression(RegressorMixin, Estimator):
 
     l2: NonNegativeFloat = 4.0
 
-    def fit(self, X: Any, y: ArrayLike) -> Self:
-        """Fit to X, a Design or matrix (n_rows, n_features).
+    _fields_only = False
 
-        ValueError for NaN, lengths that differ, or too many products.
-        """
-        self.check_params()
-        rows = check_X(self, X, reset=True)
-        self.n_paired_ = rows.n_interacting if isinstance(rows, Design) else rows.shape[1]
-        self._fit(flat(rows), numbers(y, rows))
-        return self
-
-    def predict(self, X: Any) -> NDArray[np.float64]:
-        """(n_rows,). ValueError unless X has as many columns as in `fit`."""
-        return self._predict(flat(check_X(self, X)))
-
-    def _fit(self, X: sparse.csr_array, y: NDArray[np.float64]) -> None:
-        self.coef_, self.intercept_ = solve_ridge(X, y, np.full(X.shape[1], float(self.l2)))
+    def _fit(self, X: Rows, y: NDArray[np.float64]) -> None:
+        self.coef_, self.intercept_ = solve_ridge(flat(X), y, np.full(X.shape[1], float(self.l2)))
         self.n_parameters_ = np.count_nonzero(self.coef_) + 1
 
-    def _predict(self, X: sparse.csr_array) -> NDArray[np.float64]:
-        return X @ self.coef_ + self.intercept_
+    def _predict(self, X: Rows) -> NDArray[np.float64]:
+        return flat(X) @ self.coef_ + self.intercept_
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -88,20 +69,21 @@ class QuadraticRegression(RidgeRegression):
 
     l2_pairs: NonNegativeFloat | None = None
 
-    def _fit(self, X: sparse.csr_array, y: NDArray[np.float64]) -> None:
-        n_features = X.shape[1]
-        products = pair_products(X[:, : self.n_paired_])
+    def _fit(self, X: Rows, y: NDArray[np.float64]) -> None:
+        """Fit; ValueError for too many products."""
+        self.n_paired_, n_features = n_interacting(X), X.shape[1]
+        products = pair_products(flat(X)[:, : self.n_paired_])
         self.pairs_ = np.unique(products.indices)
         l2_pairs = self.l2 if self.l2_pairs is None else self.l2_pairs
         penalty = np.repeat([float(self.l2), float(l2_pairs)], [n_features, len(self.pairs_)])
-        every = sparse.hstack([X, products[:, self.pairs_]], format="csr")
+        every = sparse.hstack([flat(X), products[:, self.pairs_]], format="csr")
         w, self.intercept_ = solve_ridge(every, y, penalty)
         self.coef_, self.pair_coef_ = w[:n_features], w[n_features:]
         self.n_parameters_ = np.count_nonzero(w) + 1
 
-    def _predict(self, X: sparse.csr_array) -> NDArray[np.float64]:
-        pairs = pair_products(X[:, : self.n_paired_])[:, self.pairs_]
-        return X @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
+    def _predict(self, X: Rows) -> NDArray[np.float64]:
+        pairs = pair_products(flat(X)[:, : self.n_paired_])[:, self.pairs_]
+        return flat(X) @ self.coef_ + pairs @ self.pair_coef_ + self.intercept_
 
     def as_machine(self, X: Design) -> Machine:
         """Return it as a factorization machine: each pair of levels that occurs adds its weight.
@@ -126,11 +108,10 @@ class QuadraticRegression(RidgeRegression):
 def solve_ridge(
     X: sparse.csr_array, y: NDArray[np.float64], penalty: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Weights and intercept that minimize sum (y - w0 - X w)^2 + sum_j penalty_j w_j^2.
+    """Return weights and intercept that minimize sum (y - w0 - X w)^2 + sum_j penalty_j w_j^2.
 
-    Conjugate gradients on the normal equations, preconditioned by their diagonal: O(nnz) a step,
-    some twenty steps for one-hot ids, whose columns differ in length far more than in direction. A
-    column of zeros keeps weight 0. RuntimeError if they do not converge.
+    By conjugate gradients on the normal equations, preconditioned by their diagonal: O(nnz) a step,
+    some twenty for one-hot ids. A column of zeros keeps weight 0. RuntimeError without convergence.
     """
     X = sparse.hstack([np.ones((X.shape[0], 1)), X], format="csr")
     penalty = np.append(0.0, penalty)
@@ -157,7 +138,5 @@ def pair_products(X: sparse.csr_array) -> sparse.csr_array:
             f"the {len(in_row):,} rows have {n_products:,} products of two features, more than "
             f"{MAX_PRODUCTS:,}: leave out features of which a row has many"
         )
-    expanded = PolynomialFeatures(
-        degree=2, interaction_only=True, include_bias=False
-    ).fit_transform(X)
-    return sparse.csr_array(expanded)[:, X.shape[1] :]
+    expand = PolynomialFeatures(degree=2, interaction_only=True, include_bias=False)
+    return sparse.csr_array(expand.fit_transform(X))[:, X.shape[1] :]

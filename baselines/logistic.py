@@ -20,7 +20,7 @@ from scipy import sparse
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression as Solver
 
-from baselines.estimator import BinaryClassifier, Estimator, Machine, Regressor, flat
+from baselines.estimator import BinaryClassifier, Estimator, Machine, Regressor, flat, n_interacting
 from baselines.linear import pair_products
 from fm.design import Design
 from fm.validation import PositiveFloat, PositiveInt, check_number, check_X
@@ -129,7 +129,7 @@ class LogisticRegression(LogOdds):
         """
         self.check_params()
         rows = check_X(self, X, reset=True)
-        self.n_paired_ = rows.n_interacting if isinstance(rows, Design) else rows.shape[1]
+        self.n_paired_ = n_interacting(rows)
         matrix, codes = self._features(flat(rows)), self._target(rows, y)
         solver = Solver(C=1 / self.l2, max_iter=self.max_iter)
         solver.fit(matrix, codes, sample_weight=sample_weight)

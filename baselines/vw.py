@@ -218,8 +218,7 @@ def _check_log(log: str, n_rows: int) -> None:
         raise RuntimeError(
             f"Vowpal Wabbit did not see the {n_rows} rows it was given:\n{log[-LOG_SHOWN:]}"
         )
-    diverged = re.search(r"NAN prediction in example \d+", log)
-    if diverged:
+    if diverged := re.search(r"NAN prediction in example \d+", log):
         raise RuntimeError(
             f"Vowpal Wabbit diverged ({diverged[0]!r}): lower its learning rate or --l2"
         )

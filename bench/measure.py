@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,22 +37,17 @@ class Measured:
 
     def __enter__(self) -> Self:
         self._before = _reset_peak()
-        self._start_cpu = _cpu_seconds()
+        self._start_cpu = sum(os.times()[:4])
         self._start = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.perf_counter() - self._start
-        self.cpu_seconds = _cpu_seconds() - self._start_cpu
+        self.cpu_seconds = sum(os.times()[:4]) - self._start_cpu
         self._limits.restore_original_limits()
-        self.peak_memory = (
-            None if self._before is None else max(0, _resident("VmHWM") - self._before)
-        )
-
-
-def _cpu_seconds() -> float:
-    """Return the CPU seconds of this process and of those it has waited for."""
-    return sum(os.times()[:4])
+        self.peak_memory = None
+        if self._before is not None:
+            self.peak_memory = max(0, _resident("VmHWM") - self._before)
 
 
 def _reset_peak() -> int | None:
@@ -71,34 +67,26 @@ def _resident(field: str) -> int:
 @cache
 def environment() -> dict[str, str]:
     """Return machine and versions, for the tags of a run and the foot of a table."""
+    blas = {
+        f"{b['internal_api']} {b['version']} {b.get('architecture', '')}" for b in threadpool_info()
+    }
+    versions = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
     return {
         "host": platform.node(),
         "platform": platform.platform(terse=True),
         "cpu": _cpu(),
         "cores": str(os.cpu_count()),
-        "blas": ", ".join(
-            sorted(
-                {
-                    f"{b['internal_api']} {b['version']} {b.get('architecture', '')}"
-                    for b in threadpool_info()
-                }
-            )
-        ),
+        "blas": ", ".join(sorted(blas)),
         "python": platform.python_version(),
-        **{package: number for package in PACKAGES if (number := _version(package)) is not None},
+        **versions,
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _cpu() -> str:
-    try:
-        names = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+    with suppress(OSError):
+        if name := re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()):
+            return name[1]
+    return platform.processor() or platform.machine()

@@ -112,29 +112,21 @@ def evaluate(y: ArrayLike, prediction: ArrayLike, scale: Scale) -> dict[str, flo
     """
     y, prediction = _checked(y, prediction)
     result: dict[str, float] = {}
-    for kind, squares in (
-        ("clipped", squared_errors(y, prediction, scale)),
-        ("raw", squared_errors(y, prediction, None)),
-    ):
-        mse = float(squares.mean())
-        result |= {
-            f"mse_{kind}": mse,
-            f"rmse_{kind}": mse**0.5,
-            f"mae_{kind}": float(np.sqrt(squares).mean()),
-        }
+    for kind, limits in (("clipped", scale), ("raw", None)):
+        squares = squared_errors(y, prediction, limits)
+        mse, mae = float(squares.mean()), float(np.sqrt(squares).mean())
+        result |= {f"mse_{kind}": mse, f"rmse_{kind}": mse**0.5, f"mae_{kind}": mae}
     return result
 
 
 def evaluate_binary(y: ArrayLike, probability: ArrayLike, scale: Scale = None) -> dict[str, float]:
     """Return the metrics of predicted probabilities of class 1.
 
-    `log_loss` (nats), `auc`, `brier`, `accuracy` (at 0.5), `calibration_error` (expected
-    calibration error over 15 bins of equally many rows) and `normalized_entropy` (log loss over the
-    entropy of the rows' own base rate: 1 is no better than knowing the rate). With one class alone
-    there is no `auc` and no `normalized_entropy`.
+    Log loss is in nats, accuracy at 0.5, the calibration error the expected one over 15 bins of
+    equally many rows; normalized entropy is log loss over the entropy of the rows' own base rate (1
+    is no better than knowing the rate). With one class alone there is neither that nor an AUC.
 
-    ValueError if a class is neither 0 nor 1, a prediction is no probability, or there is no row;
-    `scale` is ignored.
+    ValueError if a class is neither 0 nor 1, a prediction is no probability, or there is no row.
 
     References
     ----------

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import entr
@@ -32,7 +33,6 @@ from bench.features import build_design
 from bench.identity import code_version, job_digest
 from bench.measure import Measured
 from bench.metrics import TASKS, Task
-from bench.row_statistics import row_statistics
 from fm.design import Design
 
 Matrix: TypeAlias = Design | sparse.csr_array
@@ -77,8 +77,8 @@ class Result:
 
     `metrics` are named `group/name`; `curves` hold one array a name, a value per epoch or sweep;
     `rows` and `prediction` are the test rows, in order, and what the model said of them;
-    `row_statistics` what else is kept of each (`bench.row_statistics`). `fitted`: the model, and
-    the design of every row.
+    `row_statistics` what else is kept of each (see that function). `fitted`: the model, and the
+    design of every row.
     """
 
     metrics: dict[str, float]
@@ -214,6 +214,35 @@ def _hold_to(limits: Mapping[int, float], curve: str, epoch: int, model: BaseEst
     errors = model.history_.get(curve, ())
     if epoch in limits and len(errors) and min(errors) > limits[epoch]:
         raise Pruned(list(errors))
+
+
+def row_statistics(
+    model: BaseEstimator, X_test: Matrix, dataset: Dataset, split: Split
+) -> dict[str, NDArray]:
+    """Return columns (n_test,) to be kept beside the predictions.
+
+    `user_ratings` or `device_rows`, for each field: how many training rows the row's level has;
+    `std`: the standard deviation of the rating given the data, where the model has one.
+    """
+    what = "ratings" if dataset.task == "rating" else "rows"
+    columns = {f"{name}_{what}": _times(dataset, split, name) for name in dataset.fields}
+    std = None if dataset.task == "binary" else _std(model, X_test)
+    return columns if std is None else columns | {"std": std}
+
+
+def _times(dataset: Dataset, split: Split, name: str) -> NDArray[np.int64]:
+    levels = pd.factorize(dataset.rows[name])[0]
+    counts = np.bincount(levels[split.development], minlength=levels.max() + 1)
+    return counts[levels[split.test]]
+
+
+def _std(model: BaseEstimator, X: Matrix) -> NDArray[np.float64] | None:
+    if hasattr(model, "predict_proba") and hasattr(model, "classes_"):
+        p = model.predict_proba(X)
+        return np.sqrt(np.maximum(p @ model.classes_**2 - (p @ model.classes_) ** 2, 0))
+    if "return_std" in inspect.signature(model.predict).parameters and hasattr(model, "draws_"):
+        return model.predict(X, return_std=True)[1]
+    return None
 
 
 def _grouped(group: str, metrics: dict[str, float]) -> dict[str, float]:

@@ -51,14 +51,14 @@ def escaped(value: object, limit: int | None = QUOTED) -> str:
     return SPECIAL.sub(r"\\\g<0>", quoted(value, limit))
 
 
-def code(value: object) -> str:
+def code(value: object, limit: int | None = QUOTED) -> str:
     r"""Return a value from outside in Markdown's code type, or escaped where that would break it.
 
     >>> print(code("fm_sgd"), code("a|b"))
     `fm_sgd` a\|b
     """
-    text = quoted(value)
-    return escaped(value) if not text or re.search(r"[`|<>\\]", text) else f"`{text}`"
+    text = quoted(value, limit)
+    return escaped(value, limit) if not text or re.search(r"[`|<>\\]", text) else f"`{text}`"
 
 
 def number(value: float | None, places: int = 4) -> str:

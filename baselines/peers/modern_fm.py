@@ -20,13 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from baselines.estimator import BinaryClassifier, Regressor, group_sizes, numbers
 from baselines.external import Package
 from fm.design import Design
-from fm.validation import (
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    check_choice,
-)
+from fm.validation import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, check_choice
 
 NAMES = {"fm": "FM", "ffm": "FFM", "fwfm": "FwFM"}
 """What modern-fm calls each kind."""

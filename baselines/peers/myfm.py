@@ -15,12 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from baselines.estimator import (
-    BinaryClassifier,
-    Regressor,
-    group_sizes,
-    numbers,
-)
+from baselines.estimator import BinaryClassifier, Regressor, group_sizes, numbers
 from baselines.external import Package
 from fm.design import Design
 from fm.validation import NonNegativeInt, PositiveInt

@@ -9,6 +9,7 @@ import codecs
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -35,26 +36,13 @@ UNIT_SEPARATOR = "\x1f"
 END = "\x04end of file\x04"
 """Follows the text on a line of its own, with a cell too many; quotes left open swallow it."""
 
+POOL = (
+    pa.jemalloc_memory_pool()
+    if "jemalloc" in pa.supported_memory_backends()
+    else pa.system_memory_pool()
+)
+"""One that gives the memory of columns back as soon as they are converted."""
 Columns = dict[str, pa.ChunkedArray]
-
-
-def open_columns(
-    path: str | Path,
-    *,
-    separator: str | None = None,
-    header: bool | None = None,
-    encoding: str = "utf-8",
-) -> DelimitedFile | ParquetFile:
-    """Open a file of columns: Parquet where its name ends so, otherwise delimited text."""
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
-    try:
-        if path.suffix == ".parquet":
-            return ParquetFile(path)
-        return DelimitedFile(path, separator, header, encoding)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read: {quoted(str(error), 300)}") from error
 
 
 def locate(columns: Mapping[str, str | int], names: Sequence[str], place: str) -> dict[str, int]:
@@ -85,7 +73,9 @@ class Files:
 
     def __init__(self, paths: Mapping[str, str | Path | None], form: Mapping[str, Any]) -> None:
         self._files = {
-            part: open_columns(path, **form) for part, path in paths.items() if path is not None
+            part: self._opened(Path(path).expanduser(), **form)
+            for part, path in paths.items()
+            if path is not None
         }
         if "validation" in self._files and "test" not in self._files:
             raise UserError("validation_path needs test_path: rows that the chosen is judged on")
@@ -99,6 +89,23 @@ class Files:
                     f"training file {quoted(', '.join(self.names))}"
                 )
         self._ends: dict[str, int] = {}
+
+    @staticmethod
+    def _opened(
+        path: Path,
+        separator: str | None = None,
+        header: bool | None = None,
+        encoding: str = "utf-8",
+    ) -> DelimitedFile | ParquetFile:
+        """Open Parquet where the name ends so, otherwise delimited text."""
+        if not path.is_file():
+            raise UserError(f"there is no file {path}")
+        try:
+            if path.suffix == ".parquet":
+                return ParquetFile(path)
+            return DelimitedFile(path, separator, header, encoding)
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"{path} cannot be read: {quoted(str(error), 300)}") from error
 
     def read(self, columns: Mapping[str, int], types: Mapping[str, pa.DataType]) -> Columns:
         """Return the columns at these positions, of all files one after another.
@@ -209,8 +216,10 @@ class DelimitedFile:
             except pa.ArrowInvalid:
                 table = self._parse(columns, {})
         except (ValueError, OSError, pa.ArrowException) as error:
-            fault = self._first_fault() or f"{self.path} cannot be read: {quoted(str(error), 300)}"
-            raise UserError(fault) from error
+            with suppress(OSError):  # a damaged archive has no lines
+                if fault := self._first_fault():
+                    raise UserError(fault) from error
+            raise UserError(f"{self.path} cannot be read: {quoted(str(error), 300)}") from error
         return table.rename_columns(list(columns))
 
     def place(self, row: int) -> str:
@@ -270,28 +279,24 @@ class DelimitedFile:
                 invalid_row_handler=skip_end,
             ),
             options,
-            _memory_pool(),
+            POOL,
         )
 
     def _first_fault(self) -> str | None:
         """Return what is wrong with the first line that is."""
-        try:
-            for line, cells in self._lines():
-                text = "".join(cells)
-                fault = None
-                if len(self.separator) > 1 and UNIT_SEPARATOR in text:
-                    fault = (
-                        f"the control character {UNIT_SEPARATOR!r} cannot be read between "
-                        f"{self.separator!r}"
-                    )
-                elif len(cells) != self.width:
-                    fault = f"{len(cells)} fields where the first line has {self.width}"
-                elif "\N{REPLACEMENT CHARACTER}" in text:
-                    fault = f"not {self.encoding}; give the file's encoding, such as latin-1"
-                if fault is not None:
-                    return f"{self.path}, line {line}: {fault}"
-        except OSError:
-            pass
+        for line, cells in self._lines():
+            text, fault = "".join(cells), None
+            if len(self.separator) > 1 and UNIT_SEPARATOR in text:
+                fault = (
+                    f"the control character {UNIT_SEPARATOR!r} cannot be read between "
+                    f"{self.separator!r}"
+                )
+            elif len(cells) != self.width:
+                fault = f"{len(cells)} fields where the first line has {self.width}"
+            elif "\N{REPLACEMENT CHARACTER}" in text:
+                fault = f"not {self.encoding}; give the file's encoding, such as latin-1"
+            if fault is not None:
+                return f"{self.path}, line {line}: {fault}"
         return None
 
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
@@ -311,12 +316,6 @@ class DelimitedFile:
         encoding = "utf-8-sig" if self.encoding == "utf-8" else self.encoding
         source = pa.input_stream(str(self.path))
         return io.TextIOWrapper(source, encoding, errors="replace", newline="")
-
-
-def _memory_pool() -> pa.MemoryPool:
-    """Return one that gives the memory of columns back as soon as they are converted."""
-    backends = pa.supported_memory_backends()
-    return pa.jemalloc_memory_pool() if "jemalloc" in backends else pa.system_memory_pool()
 
 
 class _Blocks:

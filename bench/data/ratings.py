@@ -71,7 +71,11 @@ def ratings_file(
     positions = _positions(files, chosen)
     roles = {name: ROLES[name]._replace(position=positions[name]) for name in positions}
     tables = {name: file for name, file in (("user", users), ("item", items)) if file is not None}
-    roles |= _others(files, set(positions.values()))
+    if files.has_header:  # what else it names is there to predict from
+        for position, (name, written) in enumerate(zip(files.names, files.types, strict=True)):
+            kind, once = inferred_kind(written), name.strip() and files.names.count(name) == 1
+            if once and name not in NAMES and position not in positions.values() and kind != "bag":
+                roles[name] = Role(kind, position, name)
     data = read_table(files, roles, "rating", scale=scale, tables=tables)
     rows = drop_duplicates(data.rows, duplicates, files.place)
     source = f"{len(rows):,} ratings of {path}"
@@ -124,17 +128,3 @@ def _positions(files: Files, chosen: Mapping[str, Column]) -> dict[str, int]:
             )
         positions |= locate({name: position}, files.names, files.where)
     return {name: positions[name] for name in NAMES if name in positions}
-
-
-def _others(files: Files, taken: set[int]) -> dict[str, Role]:
-    """Return a role for each other column that a header names once, unlike any of `NAMES`."""
-    return {
-        name: Role(inferred_kind(written), position, name)
-        for position, (name, written) in enumerate(zip(files.names, files.types, strict=True))
-        if files.has_header
-        and position not in taken
-        and name.strip()
-        and files.names.count(name) == 1
-        and name not in NAMES
-        and inferred_kind(written) != "bag"
-    }

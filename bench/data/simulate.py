@@ -166,11 +166,10 @@ def draw_stars(
 
 def _user_table(rng: np.random.Generator, n: int) -> pd.DataFrame:
     age = np.exp(3.43 + 0.36 * rng.standard_normal(n)).clip(7, 73).astype(np.int64)
-    gender = np.where(rng.random(n) < 0.71, "M", "F")
-    occupation = np.array(OCCUPATIONS)[rng.integers(len(OCCUPATIONS), size=n)]
-    index = pd.RangeIndex(1, n + 1, name="user")
+    gender = pd.Categorical(np.where(rng.random(n) < 0.71, "M", "F"))
+    occupation = pd.Categorical(np.array(OCCUPATIONS)[rng.integers(len(OCCUPATIONS), size=n)])
     columns = {"age": age, "gender": gender, "occupation": occupation}
-    return pd.DataFrame(columns, index).astype({"gender": "category", "occupation": "category"})
+    return pd.DataFrame(columns, pd.RangeIndex(1, n + 1, name="user"))
 
 
 def _item_table(rng: np.random.Generator, n: int) -> pd.DataFrame:

@@ -200,6 +200,7 @@ def _of_mask(name: str, is_test: NDArray[np.bool_], validation: float, seed: int
 def _with_validation(
     name: str, development: Rows, test: Rows, validation: float, seed: int
 ) -> Split:
+    """Return the split with a fraction of the development rows for validation."""
     rng = derive_rng(seed, "validation", name)
     return Split(name, development, _drawn(len(development), "validation", validation, rng), test)
 

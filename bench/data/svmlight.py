@@ -45,10 +45,9 @@ def svmlight_file(
     paths = [Path(p).expanduser() for p in (path, validation_path, test_path) if p is not None]
     parts = [_read(p) for p in paths]
     width = max(X.shape[1] for X, _ in parts)
-    resized = [
-        sparse.csr_array((X.data, X.indices, X.indptr), (X.shape[0], width)) for X, _ in parts
-    ]
-    X = sparse.csr_array(sparse.vstack(resized, format="csr"))
+    for X, _ in parts:
+        X.resize(X.shape[0], width)
+    X = sparse.csr_array(sparse.vstack([X for X, _ in parts], format="csr"))
     y, task, classes = _target(np.concatenate([y for _, y in parts]), task)
     levels = _fields(X)
     if field_names is not None and len(levels) != len(field_names):

@@ -143,9 +143,14 @@ def _feature(dataset: Dataset, name: str) -> Feature:
         return partial(_without_factors, feature=_feature(dataset, of), name=name)
     if name in FEATURES:
         return FEATURES[name]
-    feature = _of_column(dataset, name)
-    if feature is not None:
-        return feature
+    if name in dataset.fields:
+        return partial(field, name=name)
+    if name in dataset.numeric:
+        return partial(number, name=name, standardized=False)
+    if of in dataset.numeric and how == "standardized":
+        return partial(number, name=of, standardized=True)
+    if name in dataset.bags:
+        return partial(bag, name=name)
     fields = name.split("*")
     if len(fields) > 1 and set(fields) <= set(dataset.fields):
         return partial(crossed, names=tuple(fields))
@@ -167,15 +172,6 @@ def _without_factors(context: Context, feature: Feature, name: str) -> Iterator[
         if not isinstance(part, Block):
             raise UserError(f"{name}: only levels can have weights alone")
         yield replace(part, linear=True)
-
-
-def _of_column(dataset: Dataset, name: str) -> Feature | None:
-    own, _, how = name.partition(":")
-    if name in dataset.fields:
-        return partial(field, name=name)
-    if name in dataset.numeric or (own in dataset.numeric and how == "standardized"):
-        return partial(number, name=own, standardized=bool(how))
-    return partial(bag, name=name) if name in dataset.bags else None
 
 
 def _without_rare(block: Block, train_rows: Rows, min_count: int) -> Block:

@@ -11,10 +11,18 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bench.intervals import holm
 from bench.report.model_selection import Choice, Comparison, model_defaults
-from bench.report.paired_gaps import Predictions
-from bench.tables import MISSING, code, escaped, markdown_table, number, seconds, signed
+from bench.report.paired_gaps import Predictions, holm
+from bench.tables import (
+    MISSING,
+    code,
+    columns_table,
+    escaped,
+    markdown_table,
+    number,
+    seconds,
+    signed,
+)
 from bench.tracking import Record
 
 READING: Mapping[str, Any] = yaml.safe_load(
@@ -46,34 +54,33 @@ def comparison_table(comparison: Comparison, reference: str, predictions: Predic
     columns["chosen configuration"] = [settings(row) for row in rows]
     left = len(columns)
     columns["of"] = [str(len(row.of)) for row in rows]
-    columns |= {
-        f"validation {m.label}": [spread(row, f"validation/{m.name}") for row in rows]
-        for m in task.metrics[:2]
-    }
-    columns |= {
-        f"test {m.label}": [spread(row, f"test/{m.name}") for row in rows] for m in task.metrics
-    }
+    for part, metrics in (("validation", task.metrics[:2]), ("test", task.metrics)):
+        for metric in metrics:
+            cells = [spread(row, f"{part}/{metric.name}") for row in rows]
+            columns[f"{part} {metric.label}"] = cells
     columns["over"] = [escaped(row.chosen.over()) for row in rows]
     columns |= _against_the_best_possible(rows)
     if adjusted:
         label = f"{task.headline.label} − {code(reference)} [95 %]"
         columns[label] = [_signed(gap) for gap in gaps]
     if len(adjusted) > 1:
-        p = iter(adjusted)
-        columns["p, Holm"] = [MISSING if gap is None else _p(next(p)) for gap in gaps]
+        p = (f"{p:.4f}" if p >= 1e-4 else "< 0.0001" for p in adjusted)
+        columns["p, Holm"] = [MISSING if gap is None else next(p) for gap in gaps]
     if any(metric.name == "auc" for metric in task.metrics):
         columns[f"AUC − {code(reference)} [95 %]"] = [
             MISSING if other is None else _signed(predictions.auc_gap(row.chosen, other.chosen))
             for row, other in zip(rows, others, strict=True)
         ]
-    columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
-    columns["predict s"] = [seconds(row.chosen.mean("time/predict_seconds")) for row in rows]
-    columns["memory MiB"] = [number(row.chosen.mean("size/peak_memory_mib"), 0) for row in rows]
-    columns["parameters"] = [number(row.chosen.mean("size/parameters"), 0) for row in rows]
+    for column in ("fit", "predict"):
+        columns[f"{column} s"] = [
+            seconds(row.chosen.mean(f"time/{column}_seconds")) for row in rows
+        ]
+    for column, size in (("memory MiB", "peak_memory_mib"), ("parameters", "parameters")):
+        columns[column] = [number(row.chosen.mean(f"size/{size}"), 0) for row in rows]
     columns["tuning"] = [
         f"{row.n_runs} run{'s' if row.n_runs > 1 else ''}, {seconds(row.seconds)} s" for row in rows
     ]
-    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left)
+    return columns_table(columns, left)
 
 
 def settings(row: Choice) -> str:
@@ -122,26 +129,23 @@ def slices(comparison: Comparison, field: str, predictions: Predictions, n_model
             f"There is no column {code(field)} beside the predictions; "
             f"there are: {', '.join(map(code, columns)) or 'none'}."
         )
-    column = frames[0][field]
+    column, by = frames[0][field], [frame[field] for frame in frames]
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > SHOWN:
         bins = pd.qcut(column, BINS, duplicates="drop").cat.categories
-        by = [pd.cut(frame[field], bins) for frame in frames]
-    else:
-        by = [frame[field] for frame in frames]
+        by = [pd.cut(of, bins) for of in by]
     statistics = [
         f["loss"].groupby(of, observed=True).agg(["mean", "sem", "size"])
         for f, of in zip(frames, by, strict=True)
     ]
     sizes = statistics[0]["size"]
-    levels = sizes.sort_values(ascending=False, kind="stable").index[:SHOWN]
-    if isinstance(sizes.index, pd.CategoricalIndex):
-        levels = sizes.index
+    levels = sizes.index
+    if not isinstance(levels, pd.CategoricalIndex):
+        levels = sizes.sort_values(ascending=False, kind="stable").index[:SHOWN]
     body = [
         [escaped(level), f"{sizes[level]:,}", *(_level(s, level) for s in statistics)]
         for level in levels
     ]
-    more = len(sizes) - len(levels)
-    if more:
+    if more := len(sizes) - len(levels):
         body.append([f"and {more} more", *[MISSING] * (1 + len(rows))])
     loss = comparison.task.headline.label
     header = [escaped(field), "rows", *(f"{loss}, {code(row.model)} [95 %]" for row in rows)]
@@ -167,19 +171,18 @@ def unfinished(
 def _against_the_best_possible(rows: Sequence[Choice]) -> dict[str, list[str]]:
     """Return what a test error is held against: the truth of simulated data, the base rate."""
     task = rows[0].chosen.task
-    columns = {}
-    oracle = f"test/oracle_{task.loss}"
-    if any(row.chosen.values(oracle) for row in rows):
-        pairs = [(row.chosen.test_error, row.chosen.mean(oracle)) for row in rows]
-        columns[f"{task.headline.label} − best possible"] = [
+    oracles = [row.chosen.mean(f"test/oracle_{task.loss}") for row in rows]
+    entropies = [row.chosen.mean("test/normalized_entropy") for row in rows]
+    errors = [row.chosen.test_error for row in rows]
+    columns = {
+        f"{task.headline.label} − best possible": [
             MISSING if error is None or best is None else f"{error - best:+.4f}"
-            for error, best in pairs
-        ]
-    entropy = "test/normalized_entropy"
-    if any(row.chosen.values(entropy) for row in rows):
-        means = [row.chosen.mean(entropy) for row in rows]
-        columns["gain over base rate"] = [MISSING if m is None else f"{1 - m:.1%}" for m in means]
-    return columns
+            for error, best in zip(errors, oracles, strict=True)
+        ],
+        "gain over base rate": [MISSING if m is None else f"{1 - m:.1%}" for m in entropies],
+    }
+    known = (any(v is not None for v in of) for of in (oracles, entropies))
+    return {name: of for (name, of), shown in zip(columns.items(), known, strict=True) if shown}
 
 
 def _level(statistics: pd.DataFrame, level: object) -> str:
@@ -192,7 +195,3 @@ def _level(statistics: pd.DataFrame, level: object) -> str:
 
 def _signed(gap: Sequence[float] | None) -> str:
     return MISSING if gap is None else signed(*gap[:3])
-
-
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"

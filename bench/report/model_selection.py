@@ -155,14 +155,18 @@ def comparisons(records: Sequence[Record]) -> list[Comparison]:
     for record in records:
         grouped[record.data, record.task.name, _protocol(record), record.modified].append(record)
     labels = _split_labels(grouped)
-    compared = []
-    for key, of in grouped.items():
-        rows = choices(of)
-        if rows:
-            source = of[0].tags.get("data.source", of[0].tags.get("data", ""))
-            compared.append(
-                Comparison(key[0], source, labels[key], of[0].task, of[0].modified, tuple(rows))
-            )
+    compared = [
+        Comparison(
+            data=of[0].data,
+            source=of[0].tags.get("data.source", of[0].tags.get("data", "")),
+            split=labels[key],
+            task=of[0].task,
+            modified=of[0].modified,
+            rows=tuple(rows),
+        )
+        for key, of in grouped.items()
+        if (rows := choices(of))
+    ]
     return sorted(compared, key=lambda c: (c.modified, -len(c.rows), c.title, c.data))
 
 
@@ -175,7 +179,15 @@ def choices(records: Sequence[Record]) -> list[Choice]:
     for c in configurations(records):
         grouped[c.model, c.features].append(c)
     chosen = [choice for of in grouped.values() for choice in _chosen(of)]
-    return sorted(chosen, key=lambda c: (*_rank(c.chosen), c.model, c.chosen.features))
+
+    def rank(choice: Choice) -> tuple:
+        """By validation error; by test error, and last, where nothing was held out."""
+        c = choice.chosen
+        by_test = c.validation_error is None
+        error = c.test_error if by_test else c.validation_error
+        return by_test, ranked(error), c.model, c.features
+
+    return sorted(chosen, key=rank)
 
 
 def configurations(records: Sequence[Record]) -> list[Configuration]:
@@ -237,31 +249,20 @@ def ranked(error: float | None) -> float:
     return np.inf if error is None or np.isnan(error) else error
 
 
-def _rank(configuration: Configuration) -> tuple[bool, float]:
-    """Return a sort key: validation error; test error, and last, where nothing was held out."""
-    by_test = configuration.validation_error is None
-    error = configuration.test_error if by_test else configuration.validation_error
-    return by_test, ranked(error)
-
-
 def _chosen(of: list[Configuration]) -> list[Choice]:
     """Return one choice; each, where nothing was held out to choose by; none where all failed."""
     keys = sorted(set().union(*(c.params for c in of)))
     varied = tuple(key for key in keys if len({c.params.get(key) for c in of}) > 1)
     runs = [r for c in of for r in c.records]
-    spent = sum(
-        r.metrics.get("time/selection_fit_seconds", 0) + r.metrics.get("time/fit_seconds", 0)
-        for r in runs
-    )
+    times = ("time/selection_fit_seconds", "time/fit_seconds")
+    spent = sum(r.metrics.get(time, 0) for r in runs for time in times)
     n_validated = [len(c.values(c.task.selection_metric)) for c in of]
     most = max(n_validated)
+    complete = [c for c, n in zip(of, n_validated, strict=True) if n == most]
     picked, left_out = [c for c in of if c.tested], 0
     if most:
-        complete = [c for c, n in zip(of, n_validated, strict=True) if n == most]
-        picked = [
-            min(complete, key=lambda c: (ranked(c.validation_error), sorted(c.params.items())))
-        ]
-        left_out = len(of) - len(complete)
+        best = min(complete, key=lambda c: (ranked(c.validation_error), sorted(c.params.items())))
+        picked, left_out = [best], len(of) - len(complete)
     return [Choice(c, tuple(of), varied, most, left_out, len(runs), spent) for c in picked]
 
 

@@ -14,36 +14,26 @@ from bench.studies import STUDIES
 from bench.studies.study import Record, Study
 from fm.validation import check_choice, check_integer
 
+PROGRAM = "python -m bench.studies"
 RESULTS = ROOT / "results"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser("python -m bench.studies", description=__doc__)
-    parser.add_argument("study", help=f"list, or one of {', '.join(STUDIES)}")
-    _add_options(parser)
-    options = parser.parse_args(arguments)
-    if options.study == "list":
-        for name in STUDIES:
-            print(f"{name:<18} {_study(name).summary}")
-        return 0
-    return exit_status(lambda: _carry_out(_chosen(options.study), options))
-
-
-def run_study(study: Study) -> int:
-    """Run the command line of a study that has a command of its own; return the exit status."""
-    parser = argparse.ArgumentParser(study.command, description=study.summary)
-    _add_options(parser)
-    options = parser.parse_args()
-    return exit_status(lambda: _carry_out(study, options))
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every study."""
+def main(arguments: Sequence[str] | None = None, study: Study | None = None) -> int:
+    """Run the command line, of all studies or of the one given; return the exit status."""
+    about = __doc__ if study is None else study.summary
+    parser = argparse.ArgumentParser(study.command if study else PROGRAM, description=about)
     add = parser.add_argument
+    if study is None:
+        add("study", help=f"list, or one of {', '.join(STUDIES)}")
     add("--draw", action="store_true", help="measure nothing: write the page of what was measured")
     add("--repeats", type=int, help="measurements of each quantity")
     add("--results", type=Path, default=RESULTS, help="folder of records and pages (%(default)s)")
+    options = parser.parse_args(arguments)
+    if study is None and options.study == "list":
+        for name in STUDIES:
+            print(f"{name:<18} {_study(name).summary}")
+        return 0
+    return exit_status(lambda: _carry_out(study or _chosen(options.study), options))
 
 
 def _carry_out(study: Study, options: argparse.Namespace) -> int:

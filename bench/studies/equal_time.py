@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations, product
 from pathlib import Path
@@ -21,8 +21,9 @@ from baselines.external import read_predictions, run_program, write_rows
 from baselines.peers.libfm import LibFM
 from baselines.peers.modern_fm import ModernFM
 from bench.measure import Measured
-from bench.studies.shapes import SHAPES, Problem, estimator, log_loss, rmse
-from bench.studies.study import Bar, Context, Part, Section, Values, mean_std
+from bench.studies.races import cpu_seconds
+from bench.studies.shapes import SHAPES, Problem
+from bench.studies.study import TEXTS, Bar, Context, Part, Section, Values, mean_std
 from bench.tables import MISSING, markdown_table
 from fm.svmlight import write_svmlight
 
@@ -32,8 +33,6 @@ LONG = 10.0
 """Seconds of one epoch and the start, from which on the start counts for little."""
 PARTS = (1, 4, 16)
 """Of the time that are tried: who overfits may stop early."""
-HELD_OUT = 0.2
-"""Share of the training rows on which settings are chosen."""
 TOO_LONG = 5.0
 """Times that of `sgd`: whose epoch takes longer is not tried."""
 ALS = ", sweep of libFM's ALS"
@@ -53,9 +52,7 @@ def libfm(
 ) -> NDArray[np.float64]:
     """Fit in a folder for so many epochs, by a step and a penalty; predict the test rows."""
     (program,) = LibFM().located()
-    for part, (X, y) in (("train", problem.train), ("test", problem.test)):
-        if not Path(folder, part).exists():
-            write_svmlight(Path(folder, part), X, _signs(problem, y))
+    _write(problem, folder, write_svmlight)
     options = f"-task {'c' if problem.of_classes else 'r'} -train train -test test -out predicted"
     options += f" -dim 1,1,{problem.k} -iter {n_iter} -method {method}"
     options += f" -learn_rate {step} -regular {l2} -seed {1 + seed}"
@@ -71,9 +68,14 @@ def vowpal_wabbit(
     See `libfm` for parameters.
     """
     letters = ascii_letters[: len(problem.groups)]
-    for part, (X, y) in (("train", problem.train), ("test", problem.test)):
-        if not Path(folder, part).exists():
-            write_rows(Path(folder, part), _vw_lines(problem, letters, X, y))
+
+    def write(path: Path, X: sparse.csr_array, y: NDArray[np.float64]) -> None:
+        of_column = np.repeat(list(letters), problem.groups)[X.indices]
+        cells = [f"|{a} {j}:{x:.6g} " for a, j, x in zip(of_column, X.indices, X.data, strict=True)]
+        rows = zip(y, X.indptr[:-1], X.indptr[1:], strict=True)
+        write_rows(path, (f"{target:g} {''.join(cells[i:j])}\n" for target, i, j in rows))
+
+    _write(problem, folder, write)
     pairs = list(combinations(letters, 2)) or [("a", "a")]
     loss = "logistic" if problem.of_classes else "squared"
     learn = f"-d train -f model --cache_file cache -k --passes {n_iter} --holdout_off -b 22"
@@ -86,16 +88,11 @@ def vowpal_wabbit(
     return expit(score) if problem.of_classes else score
 
 
-def _signs(problem: Problem, y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return classes as -1 and 1, as the programs have them, and other targets as they are."""
-    return 2 * y - 1 if problem.of_classes else y
-
-
-def _vw_lines(problem: Problem, letters: str, X: Any, y: NDArray[np.float64]) -> Iterator[str]:
-    of_column = np.repeat(list(letters), problem.groups)[X.indices]
-    cells = [f"|{a} {j}:{x:.6g} " for a, j, x in zip(of_column, X.indices, X.data, strict=True)]
-    for sign, first, last in zip(_signs(problem, y), X.indptr[:-1], X.indptr[1:], strict=True):
-        yield f"{sign:g} {''.join(cells[first:last])}\n"
+def _write(problem: Problem, folder: str, write: Callable[[Path, Any, Any], None]) -> None:
+    """Write the files `train` and `test` where they are not there yet, classes as -1 and 1."""
+    for part, (X, y) in (("train", problem.train), ("test", problem.test)):
+        if not Path(folder, part).exists():
+            write(Path(folder, part), X, 2 * y - 1 if problem.of_classes else y)
 
 
 def modern_fm(
@@ -129,22 +126,18 @@ def measure_sgd(shape: str, peer: str, context: Context) -> Mapping[str, Any]:
     problem = SHAPES[shape][0]()
     fit, steps, penalties = PEERS[peer]
     budget = float(np.median(context.values[shape]["sgd"]["seconds"]))
-    X, y = problem.train
-    inner = problem._replace(X=X, y=y, n_train=round((1 - HELD_OUT) * len(y)))
+    inner = problem.inner()
 
     def loss(rows: Problem, *given: Any) -> float:
-        error = log_loss if rows.of_classes else rmse
         try:
-            return error(rows.test[1], fit(rows, *given))
+            return rows.error(fit(rows, *given))
         except RuntimeError:  # it diverged
             return np.inf
 
     with TemporaryDirectory() as folder, TemporaryDirectory() as inner_folder:
 
         def seconds(n_iter: int) -> float:
-            with Measured(threads=1) as cost:
-                fit(problem, folder, n_iter, steps[0], penalties[0], 0)
-            return cost.cpu_seconds
+            return cpu_seconds(fit, problem, folder, n_iter, steps[0], penalties[0], 0)
 
         seconds(1)  # writes the files
         epoch = once = seconds(1)
@@ -170,14 +163,12 @@ def measure_als(shape: str, context: Context) -> Mapping[str, list[float]]:
     with TemporaryDirectory() as folder:
 
         def seconds(n_iter: int) -> float:
-            with Measured(threads=1) as cost:
-                libfm(problem, folder, n_iter, 0, 10, 0, method="als")
-            return cost.cpu_seconds
+            return cpu_seconds(libfm, problem, folder, n_iter, 0, 10, 0, "als")
 
         seconds(1)
         for seed in range(context.repeats):
             ends: list[float] = []
-            model = estimator(problem, solver="als", n_iter=FEW_EPOCHS + 1, random_state=seed)
+            model = problem.model(solver="als", n_iter=FEW_EPOCHS + 1, random_state=seed)
             model.set_params(callback=lambda *_, ends=ends: ends.append(time.process_time()))
             with Measured(threads=1):
                 model.fit(*problem.train)
@@ -211,22 +202,17 @@ def section(values: Values) -> list[Section]:
             ratio = f"{np.median(of_peer):.2f}"
         rows.append([shape, *cells, ratio])
     header = ["rows", *(f"{peer} (epochs, step, penalty)" for peer in PEERS), "ALS sweep / libFM's"]
-    text = (
-        "Each program has at most the CPU seconds of `sgd` above. Its epochs (for all, a quarter "
-        "and a sixteenth of that time), step and penalty are the best on the last fifth of the "
-        "training rows; it is then fitted to all of these, once a seed. Its start, and writing and "
-        "reading files, count for nothing. Bars compare with the mean over its seeds.\n\n"
-    )
-    return [Section("Other programs in equal time", text + markdown_table(header, rows), bars)]
+    text = TEXTS["general"]["equal time"].format(table=markdown_table(header, rows))
+    return [Section("Other programs in equal time", text, bars)]
 
 
-def _measures() -> dict[str, Any]:
-    sgd = {
+PEERS_PART = Part(
+    "Other programs in equal time",
+    {
         f"{shape}{SGD_OF}{peer}": partial(measure_sgd, shape, peer)
         for shape in SHAPES
         for peer in PEERS
     }
-    return sgd | {shape + ALS: partial(measure_als, shape) for shape in SHAPES}
-
-
-PEERS_PART = Part("Other programs in equal time", _measures(), section)
+    | {shape + ALS: partial(measure_als, shape) for shape in SHAPES},
+    section,
+)

@@ -15,23 +15,29 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from baselines.peers.myfm import MyFM
+from bench.errors import DataUnavailable
 from bench.measure import Measured
+from bench.processes import in_new_process, memory_available
 from bench.studies.equal_time import PEERS_PART
-from bench.studies.growth import GROWTH_PART
-from bench.studies.shapes import (
-    SHAPES,
-    TEST,
-    Problem,
-    bags,
-    estimator,
-    loss_of,
-    one_hot,
-    read_frappe,
+from bench.studies.races import cpu_seconds
+from bench.studies.shapes import SHAPES, Problem, bags, one_hot, read_frappe
+from bench.studies.study import (
+    TEXTS,
+    Bar,
+    Context,
+    Part,
+    Section,
+    Study,
+    Values,
+    mean_std,
+    slopes,
+    spread,
 )
-from bench.studies.study import Bar, Context, Part, Section, Study, Values, mean_std, spread
-from bench.tables import markdown_table
+from bench.tables import MISSING, markdown_table
 from fm import FMRegressor
 
+PAGE = TEXTS["general"]
 SWEEPS = 30
 """Of Gibbs sampling beside myFM."""
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -39,8 +45,17 @@ STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 SOLVERS = ("gibbs", "als", "sgd")
 DEFAULTS = ", gibbs"
 """Follows the name of the shape in that of a measurement of Gibbs sampling's defaults."""
-
-
+FEW_SWEEPS = {"gibbs": 3, "als": 3, "sgd": 2}
+"""Solver -> sweeps or epochs of a fit."""
+ROWS = (50_000, 100_000, 200_000, 400_000, 800_000)
+"""Of 20 fields."""
+FIELDS = (5, 10, 20, 40)
+"""Of 100,000 rows."""
+MANY_ROWS = 10_000_000
+LIMIT_GIB = 20.0
+NEEDED_GIB = 16.0
+"""Memory without which very many rows are not tried."""
+GROWTH, MANY = ", growth", ", very many rows"
 STARTS: Mapping[str, tuple[Callable[[], Problem], Mapping[int, float]]] = {
     "first sweeps, 20 fields": (partial(one_hot, 20), {20: 0.551}),
     "first sweeps, text": (partial(bags, 50_000, 100, True), {30: 0.588}),
@@ -55,98 +70,83 @@ def measure_shape(name: str, context: Context) -> Mapping[str, Any]:
 
     Gibbs sampling and myFM take `SWEEPS` sweeps.
     """
-    problem = SHAPES[name][0]()
-    loss = partial(loss_of, *problem.test)
+    problem, peer = SHAPES[name][0](), _peer()
     found: dict[str, Any] = {
         "shape": list(problem.X.shape),
         "classes": problem.of_classes,
-        "linear": loss(_linear(problem)),
+        "linear": problem.loss(_linear(problem)),
     }
-    for model in (*SOLVERS, "myfm"):
-        found[model] = {"loss": [], "seconds": []}
-    found["sweep"], found["peer_sweep"] = [], []
-    peer = _peer()
+    found |= {model: {"loss": [], "seconds": []} for model in (*SOLVERS, "myfm")}
+    found |= {"sweep": [], "peer_sweep": []}
+
+    def add(name: str, model: Any, seconds: float) -> None:
+        found[name]["loss"].append(problem.loss(model))
+        found[name]["seconds"].append(seconds)
+
     for seed in range(context.repeats):
         at: list[float] = []
         gibbs = {"n_iter": SWEEPS, "callback": lambda *_, at=at: at.append(time.process_time())}
         for solver in SOLVERS:
             given = gibbs if solver == "gibbs" else {}
-            model = estimator(problem, solver=solver, random_state=seed, **given)
-            with Measured(threads=1) as cost, warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(*problem.train)
-            found[solver]["loss"].append(loss(model))
-            found[solver]["seconds"].append(cost.cpu_seconds)
+            model = problem.model(solver=solver, random_state=seed, **given)
+            add(solver, model, _seconds(model, *problem.train))
         found["sweep"].append(np.diff(at).mean())
         if peer is not None:
             one, _ = _time_peer(peer, problem, 1, seed)
             seconds, model = _time_peer(peer, problem, SWEEPS, seed)
-            found["myfm"]["loss"].append(loss(model))
-            found["myfm"]["seconds"].append(seconds)
+            add("myfm", model, seconds)
             found["peer_sweep"].append((seconds - one) / (SWEEPS - 1))
     return found
 
 
+def _seconds(model: Any, *rows: Any) -> float:
+    """Fit; return the CPU seconds of one thread."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return cpu_seconds(model.fit, *rows)
+
+
 def _peer() -> Any:
     """Return the module myfm, or None where it is not installed."""
-    try:
-        import myfm
-    except ImportError:
-        return None
-    return myfm
+    return None if MyFM.unavailable() else MyFM.module()
 
 
-def _time_peer(peer: Any, problem: Problem, n_iter: int, seed: int) -> tuple:
+def _time_peer(peer: Any, problem: Problem, n_iter: int, seed: int) -> tuple[float, Any]:
     kind = peer.MyFMClassifier if problem.of_classes else peer.MyFMRegressor
     model = kind(rank=problem.k, random_seed=seed)
     X, y = problem.train
-    X = sparse.csr_matrix(X)
-    with Measured(threads=1) as cost, redirect_stderr(io.StringIO()):  # its progress bar
-        model.fit(X, y, n_iter=n_iter, group_shapes=problem.groups)
-    return cost.cpu_seconds, model
+    fit = partial(model.fit, n_iter=n_iter, group_shapes=problem.groups)
+    with redirect_stderr(io.StringIO()):  # its progress bar
+        return cpu_seconds(fit, sparse.csr_matrix(X), y), model
 
 
 def _linear(problem: Problem) -> LogisticRegression | Ridge:
     """Fit the linear model to the training rows, its penalty chosen on the last fifth of them."""
 
-    def fitted(strength: float, n: int) -> LogisticRegression | Ridge:
-        model = (
-            LogisticRegression(C=1 / strength, max_iter=200)
-            if problem.of_classes
-            else Ridge(strength, solver="lsqr")
-        )
-        return model.fit(X[:n], y[:n])
+    def fitted(strength: float, rows: Problem) -> LogisticRegression | Ridge:
+        logistic = LogisticRegression(C=1 / strength, max_iter=200)
+        model = logistic if problem.of_classes else Ridge(strength, solver="lsqr")
+        return model.fit(*rows.train)
 
-    X, y = problem.train
-    part = round(0.8 * len(y))
-    losses = [loss_of(X[part:], y[part:], fitted(strength, part)) for strength in STRENGTHS]
-    return fitted(STRENGTHS[int(np.argmin(losses))], len(y))
+    inner = problem.inner()
+    return fitted(min(STRENGTHS, key=lambda s: inner.loss(fitted(s, inner))), problem)
 
 
 def measure_default(name: str, context: Context) -> Mapping[str, Any]:
     """Return losses and CPU seconds of Gibbs sampling with its defaults, and the linear loss."""
     problem = SHAPES[name][0]()
-    losses, seconds = [], []
-    for seed in range(context.repeats):
-        model = estimator(problem, random_state=seed)
-        with Measured(threads=1) as cost:
-            model.fit(*problem.train)
-        losses.append(loss_of(*problem.test, model))
-        seconds.append(cost.cpu_seconds)
+    models = [problem.model(random_state=seed) for seed in range(context.repeats)]
+    seconds = [_seconds(model, *problem.train) for model in models]
     known = {key: context.values[name][key] for key in ("classes", "linear")}
-    return known | {"gibbs": {"loss": losses, "seconds": seconds}}
+    return known | {"gibbs": {"loss": [problem.loss(m) for m in models], "seconds": seconds}}
 
 
 def measure_start(name: str, context: Context) -> Mapping[int, list[float]]:
     """Return sweeps -> log losses after so many of them."""
     draw, bars = STARTS[name]
-    problem = draw()
-
-    def loss(n_iter: int, seed: int) -> float:
-        model = estimator(problem, n_iter=n_iter, random_state=seed)
-        return loss_of(*problem.test, model.fit(*problem.train))
-
-    return {n_iter: [loss(n_iter, seed) for seed in range(context.repeats)] for n_iter in bars}
+    problem, seeds = draw(), range(context.repeats)
+    models = {n: [problem.model(n_iter=n, random_state=seed) for seed in seeds] for n in bars}
+    return {n: [problem.loss(m.fit(*problem.train)) for m in of] for n, of in models.items()}
 
 
 def measure_units(context: Context) -> Mapping[str, list[float]]:
@@ -184,30 +184,24 @@ def shapes_section(values: Values) -> list[Section]:
     """Write the table of losses and that of sweeps."""
     losses, sweeps, bars = [], [], []
     for name, found in values.items():
-        models = {s: found[s]["loss"] for s in (*SOLVERS, "myfm")}
-        cells = [mean_std(of) if len(of) else "–" for of in models.values()]
+        models = [found[model]["loss"] for model in (*SOLVERS, "myfm")]
+        cells = [mean_std(of) if len(of) else MISSING for of in models]
         losses.append([name, f"{found['linear']:.4f}", *cells])
         bars += [_behind_linear(name, solver, found) for solver in SOLVERS if solver != "gibbs"]
-        seconds = [spread(found[s]["seconds"]) for s in SOLVERS]
-        ratio: Any = "–"
+        ratio = MISSING
         if found["peer_sweep"]:
             of_peer = np.array(found["sweep"]) / found["peer_sweep"]
             bars.append(Bar(f"{name}: Gibbs sweep over myFM's", of_peer, high=SHAPES[name][1]))
             ratio = spread(of_peer)
+        seconds = [spread(found[solver]["seconds"]) for solver in SOLVERS]
         sweeps.append([name, spread(1e3 * np.array(found["sweep"])), ratio, *seconds])
     header = ["rows", "linear, tuned", *(f"`{s}`" for s in SOLVERS), "myFM"]
-    text = markdown_table(header, losses)
-    times = markdown_table(
-        ["rows", "Gibbs sweep, ms", "over myFM's", *(f"`{s}`, s" for s in SOLVERS)], sweeps
-    )
+    times = ["rows", "Gibbs sweep, ms", "over myFM's", *(f"`{s}`, s" for s in SOLVERS)]
     n_rows = " or ".join(f"{n:,}" for n in sorted({found["shape"][0] for found in values.values()}))
-    about = (
-        f"{n_rows} rows of each shape. Log loss; RMSE of the real target. "
-        f"`gibbs` and myFM have taken {SWEEPS} sweeps."
-    )
+    text = {"n_rows": n_rows, "sweeps": SWEEPS, "table": markdown_table(header, losses)}
     return [
-        Section("Loss on test rows", f"{about}\n\n{text}", bars),
-        Section("CPU time", f"Of a sweep, and of whole fits.\n\n{times}"),
+        Section("Loss on test rows", PAGE["losses"].format(**text), bars),
+        Section("CPU time", PAGE["times"].format(table=markdown_table(times, sweeps))),
     ]
 
 
@@ -232,37 +226,76 @@ def starts_section(values: Values) -> list[Section]:
         for sweeps, most in STARTS[name][1].items()
     ]
     skipped = "".join(f" {n}: {why}." for n, why in values.items() if isinstance(why, str))
-    text = "Log loss of short chains of `gibbs` on test rows is in the table of bars."
-    return [Section("Gibbs sampling forgets its start", text + skipped, bars)]
+    return [Section("Gibbs sampling forgets its start", PAGE["starts"] + skipped, bars)]
 
 
 def units_section(values: Values) -> list[Section]:
     """Write how far R^2 follows the units of columns and of y."""
-    (changes,) = values.values()
     bars = [
-        Bar(f"{s}: change of R² with the units", np.array(of), high=0.01)
-        for s, of in changes.items()
+        Bar(f"{solver}: change of R² with the units", np.array(of), high=0.01)
+        for solver, of in values["units"].items()
     ]
-    text = (
-        "Columns are multiplied by 10⁻³, by 10³, or each by a number between, y by 10⁻³ and 10³: "
-        "the largest change of R² on 1,000 test rows is in the table of bars."
-    )
-    return [Section("Units", text, bars)]
+    return [Section("Units", PAGE["units"], bars)]
+
+
+def fit(solver: str, n_rows: int, n_fields: int, seed: int) -> tuple[float, float]:
+    """Return the CPU seconds of a fit, and its peak memory with the rows, in GiB."""
+    problem = one_hot(n_fields, n_rows=n_rows)
+    X, y = sparse.csr_array(problem.X), problem.y
+    model = problem.model(solver=solver, n_iter=FEW_SWEEPS[solver], random_state=seed)
+    with Measured(threads=1) as cost:
+        model.fit(X, y)
+    rows = sum(part.nbytes for part in (X.data, X.indices, X.indptr, y))
+    return cost.cpu_seconds, ((cost.peak_memory or 0) + rows) / 2**30
+
+
+def measure_growth(solver: str, context: Context) -> Mapping[str, Mapping[int, list[float]]]:
+    """Return CPU seconds by rows and by fields, a fit of each size by turns."""
+    rows: dict[int, list[float]] = {n: [] for n in ROWS}
+    fields: dict[int, list[float]] = {n: [] for n in FIELDS}
+    for seed in range(context.repeats):
+        for n in rows:
+            rows[n].append(fit(solver, n, 20, seed)[0])
+        for n in fields:
+            fields[n].append(fit(solver, 100_000, n, seed)[0])
+    return {"rows": rows, "fields": fields}
+
+
+def measure_many(solver: str, context: Context) -> Mapping[str, float]:
+    """Return seconds and GiB of one fit to very many rows, in a process of its own."""
+    free = (memory_available() or 0) / 2**30
+    if free < NEEDED_GIB:
+        raise DataUnavailable(f"{free:.0f} GiB of memory are free, and {NEEDED_GIB:.0f} needed")
+    found = in_new_process(fit, solver, MANY_ROWS, 20, 0)
+    if isinstance(found, str):
+        raise DataUnavailable(found)
+    return dict(zip(("seconds", "GiB"), found, strict=True))
+
+
+def growth_section(values: Values) -> list[Section]:
+    """Write the bars, and why something was not measured."""
+    bars, text = [], PAGE["growth"]
+    for name, found in values.items():
+        solver, _, what = name.partition(", ")
+        if isinstance(found, str):
+            text += f" {name}: {found}."
+        elif f", {what}" == MANY:
+            what = f"{solver}: GiB of a fit to {MANY_ROWS:,} rows of 20 fields"
+            bars.append(Bar(what, np.array([found["GiB"]]), high=LIMIT_GIB))
+            text += f" {solver} took {found['seconds']:.0f} s for {MANY_ROWS:,} rows of 20 fields."
+        else:
+            rows, fields = (
+                slopes({int(n): times for n, times in found[by].items()})
+                for by in ("rows", "fields")
+            )
+            bars.append(Bar(f"{solver}: log-log slope of seconds over rows", rows, 0.95, 1.05))
+            bars.append(Bar(f"{solver}: log-log slope of seconds over fields", fields, high=1.05))
+    return [Section("Growth", text, bars)]
 
 
 STUDY = Study(
-    "general",
-    "FMs on sparse features of many shapes",
-    "every solver's defaults beside a tuned linear model and myFM, on eleven shapes of rows",
-    "Rows are drawn from known factorization machines (data seed 0), "
-    f"the last {TEST:.0%} for test. Solvers have their defaults, but beside myFM `gibbs` takes "
-    f"{SWEEPS} sweeps as myFM does; its default number of sweeps is measured apart. "
-    "k is the planted one, 4 unless it is said, and 8 on Frappe. The linear model is logistic or "
-    "ridge regression with the best of five penalties on a fifth of the training rows. Losses are "
-    "mean ± standard deviation over model seeds (ddof = 1). Times are CPU seconds of one thread, "
-    "measured by turns in one process; a sweep of `gibbs` is the mean of all but the first, of "
-    "which the first 20 move scales.",
-    (
+    name="general",
+    parts=(
         Part(
             "Shapes of rows",
             {name: partial(measure_shape, name) for name in SHAPES},
@@ -280,7 +313,13 @@ STUDY = Study(
         ),
         PEERS_PART,
         Part("Units", {"units": measure_units}, units_section),
-        GROWTH_PART,
+        Part(
+            "Growth",
+            {solver + GROWTH: partial(measure_growth, solver) for solver in FEW_SWEEPS}
+            | {solver + MANY: partial(measure_many, solver) for solver in ("gibbs", "sgd")},
+            growth_section,
+        ),
     ),
     repeats=3,
+    **PAGE["study"],
 )

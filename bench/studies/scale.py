@@ -12,11 +12,11 @@ import pandas as pd
 import yaml
 
 from bench.processes import in_new_process
-from bench.studies.fits import Fit, configured, rows_of, warm_up, watched
-from bench.studies.races import races_of
-from bench.studies.study import Bar, Context, Part, Section, Study, Values, line_plot, slopes
+from bench.studies.races import Fit, configured, races_of, rows_of, warm_up, watched
+from bench.studies.study import TEXTS, Bar, Context, Part, Section, Study, Values, line_plot, slopes
 from bench.tables import MISSING, markdown_table, seconds
 
+PAGE = TEXTS["scale"]
 K = 16
 EVALUATED_ROWS = 100_000
 """Test rows, at most, on which errors are measured."""
@@ -58,10 +58,8 @@ def n_epochs(name: str, n_rows: int) -> int:
 def one_fit(name: str, n_rows: int) -> Fit:
     """Fit a model of the study on so many rows."""
     simulated = ("data=planted", f"data.n_ratings={n_rows}", "split=random", "split.validation=0")
-    model, rows = (
-        configured(name, **settings(name, n_rows)),
-        rows_of(*simulated, most=EVALUATED_ROWS),
-    )
+    model = configured(name, **settings(name, n_rows))
+    rows = rows_of(*simulated, most=EVALUATED_ROWS)
     warm_up(model, rows)
     return watched(model, rows)
 
@@ -90,8 +88,7 @@ def beside_each_other(values: Values) -> list[Section]:
     per_epoch = curves(fits, lambda key, fit: fit.fit / n_epochs(*key))
     memory = curves(fits, lambda _, fit: fit.memory and fit.memory / 2**20)
     counted = ", ".join(f"{n} {of['n_iter']}" for n, of in MODELS.items() if "n_iter" in of)
-    text = Path(__file__).with_name("scale.md").read_text("utf-8")
-    text = text.format(
+    text = PAGE["costs"].format(
         epoch=_table(epoch, growing=epoch),
         fit=_table(curves(fits, lambda _, fit: fit.fit), growing=per_epoch),
         memory=_table(memory, growing=memory.where(memory >= 1), show="{:,.0f}".format),
@@ -152,15 +149,7 @@ SINGLE = {
     for n in (*SIZES, *([MOST_ROWS] if name in OURS else []))
 }
 STUDY = Study(
-    "scale",
-    "From a hundred thousand ratings to 25 million",
-    "every model from 100,000 to 25 million simulated ratings (1 h 45 min)",
-    "Simulated ratings (`data=planted`) of the shapes of MovieLens 100K, 1M, 10M and 25M, each "
-    f"model and size once, in a process of its own, on one thread unless stated; k = {K}. Numbers "
-    "are of double precision, but for `fm_sgd`, which is compared with VW and has numbers of "
-    "single precision, as VW has.",
-    (
-        races_of("scale"),
-        Part("Beside each other", SINGLE, beside_each_other),
-    ),
+    name="scale",
+    parts=(races_of("scale"), Part("Beside each other", SINGLE, beside_each_other)),
+    **PAGE["study"],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,13 @@ N_ROWS = 100_000
 TEST = 0.2
 PAIRS = 0.4
 """Variance of what pairs of features add to the score."""
+Matrix: TypeAlias = Design | sparse.csr_array
 
 
 class Problem(NamedTuple):
     """Rows, of which the first `n_train` are for training; sizes of groups of columns for myFM."""
 
-    X: Design | sparse.csr_array
+    X: Matrix
     y: NDArray[np.float64]
     groups: list[int]
     k: int
@@ -37,12 +38,36 @@ class Problem(NamedTuple):
         return len(np.unique(self.y)) == 2
 
     @property
-    def train(self) -> tuple[Design | sparse.csr_array, NDArray[np.float64]]:
+    def train(self) -> tuple[Matrix, NDArray[np.float64]]:
         return self.X[: self.n_train], self.y[: self.n_train]
 
     @property
-    def test(self) -> tuple[Design | sparse.csr_array, NDArray[np.float64]]:
+    def test(self) -> tuple[Matrix, NDArray[np.float64]]:
         return self.X[self.n_train :], self.y[self.n_train :]
+
+    def inner(self) -> Problem:
+        """Return the training rows, the last of which are for choosing."""
+        X, y = self.train
+        return self._replace(X=X, y=y, n_train=round((1 - TEST) * len(y)))
+
+    def model(self, **given: Any) -> FMClassifier | FMRegressor:
+        """Return the FM of this task, with the planted number of factors."""
+        return (FMClassifier if self.of_classes else FMRegressor)(k=self.k, **given)
+
+    def error(self, predicted: NDArray[np.float64]) -> float:
+        """Return the log loss of probabilities of 1, else the RMSE, of the test rows."""
+        y = self.test[1]
+        if self.of_classes:
+            return float(log_losses(y, predicted).mean())
+        return float(np.sqrt(np.mean((y - predicted) ** 2)))
+
+    def loss(self, model: Any) -> float:
+        """Return the error of a fitted estimator."""
+        X = self.test[0] if isinstance(self.X, Design) else sparse.csr_matrix(self.test[0])
+        if not self.of_classes:
+            return self.error(model.predict(X))
+        p = model.predict_proba(X)
+        return self.error(p[:, 1] if np.ndim(p) == 2 else p)
 
 
 def _zipf(n_levels: int, n: int, rng: np.random.Generator, exponent: float) -> NDArray[np.intp]:
@@ -128,33 +153,7 @@ def read_frappe(flat: bool = False) -> Problem:
     X = build_design(data, ["ids"], train)
     rows = np.concatenate([train, test])
     groups = [block.n_features for block in X]
-    X = X[rows].to_csr() if flat else X[rows]
-    return Problem(X, data.y[rows], groups, 8, len(train))
-
-
-def estimator(problem: Problem, **given: Any) -> FMClassifier | FMRegressor:
-    """Return the FM of the problem's task, with its number of factors."""
-    model = FMClassifier if problem.of_classes else FMRegressor
-    return model(k=problem.k, **given)
-
-
-def loss_of(X: Design | sparse.csr_array, y: NDArray[np.float64], model: Any) -> float:
-    """Return log loss, or of an estimator without probabilities the root mean squared error."""
-    X = X if isinstance(X, Design) else sparse.csr_matrix(X)
-    if not hasattr(model, "predict_proba"):
-        return rmse(y, model.predict(X))
-    p = model.predict_proba(X)
-    return log_loss(y, p[:, 1] if np.ndim(p) == 2 else p)
-
-
-def rmse(y: NDArray[np.float64], predicted: NDArray[np.float64]) -> float:
-    """Return the root mean squared error."""
-    return float(np.sqrt(np.mean((y - predicted) ** 2)))
-
-
-def log_loss(y: NDArray[np.float64], p: NDArray[np.float64]) -> float:
-    """Return the log loss of probabilities of 1, in nats."""
-    return float(log_losses(y, p).mean())
+    return Problem(X[rows].to_csr() if flat else X[rows], data.y[rows], groups, 8, len(train))
 
 
 SHAPES: Mapping[str, tuple[Callable[[], Problem], float]] = {

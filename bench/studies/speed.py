@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from bench.seeds import derive_rng
-from bench.studies.fits import configured, rows_of
-from bench.studies.races import races_of
-from bench.studies.study import Bar, Context, Part, Section, Study, Values, slopes, spread
+from bench.studies.races import configured, races_of, rows_of
+from bench.studies.study import (
+    TEXTS,
+    Bar,
+    Context,
+    Measure,
+    Part,
+    Section,
+    Study,
+    Values,
+    slopes,
+    spread,
+)
 from bench.tables import markdown_table
 from fm.design import Block, Design
 from fm.model import Coefficients, predict
 
+PAGE = TEXTS["speed"]
 PREDICTED_ROWS = 4_000_000
 N_FEATURES = 1000
 ACTIVE = (10, 30, 100, 300, 1000)
@@ -28,11 +38,11 @@ WORK = 2_000_000
 """Nonzeros of a matrix that is predicted."""
 
 
-def cpu_seconds(call: Callable[[], object]) -> float:
-    """Return the CPU seconds of a call on one thread, which other work does not lengthen."""
+def process_seconds(call: Callable[..., object], *given: object) -> float:
+    """Return the CPU seconds of a call on one thread, by a clock finer than that of `Measured`."""
     with threadpool_limits(1):
         began = time.process_time()
-        call()
+        call(*given)
         return time.process_time() - began
 
 
@@ -43,10 +53,8 @@ def measure_predictions(context: Context) -> Sequence[float]:
     rng = np.random.default_rng(0)
     ids = [Block(b.name, rng.integers(b.n_levels, size=PREDICTED_ROWS), b.n_levels) for b in rows.X]
     X = Design(tuple(ids))
-    took = []
-    for _ in range(1 + context.repeats):  # the first is to warm up
-        took.append(cpu_seconds(partial(model.predict, X)))
-    return [PREDICTED_ROWS / 1e6 / seconds for seconds in took[1:]]
+    took = [process_seconds(model.predict, X) for _ in range(1 + context.repeats)]
+    return [PREDICTED_ROWS / 1e6 / seconds for seconds in took[1:]]  # the first is to warm up
 
 
 def measure_growth(context: Context, work: int = WORK) -> Mapping[str, Mapping[int, list[float]]]:
@@ -57,11 +65,11 @@ def measure_growth(context: Context, work: int = WORK) -> Mapping[str, Mapping[i
     for kind, size, m, k in sizes:
         X = sparse_rows(rng, work // m, m)
         w, V = rng.standard_normal(N_FEATURES), rng.standard_normal((N_FEATURES, k))
-        calls[kind, size] = X.shape[0], partial(predict, X, Coefficients(0.0, w, V))
+        calls[kind, size] = X.shape[0], X, Coefficients(0.0, w, V)
     times: dict[str, dict[int, list[float]]] = {"features": {}, "factors": {}}
     for repeat in range(-1, context.repeats):  # the first is to warm up
-        for (kind, size), (n_rows, call) in calls.items():
-            took = cpu_seconds(call) / n_rows
+        for (kind, size), (n_rows, *given) in calls.items():
+            took = process_seconds(predict, *given) / n_rows
             times[kind].setdefault(size, []).extend([took] * (repeat >= 0))
     return times
 
@@ -80,17 +88,9 @@ def predictions(values: Values) -> list[Section]:
     if "predict" in values:
         speed = np.array(values["predict"])
         bars.append(Bar("predict, two ids, k = 10: million rows/s", speed, low=10))
-        parts.append(
-            f"{PREDICTED_ROWS:,} rows of two random ids, k = 10, the levels of MovieLens-100K: "
-            f"{spread(speed)} million\nrows a second."
-        )
+        parts.append(PAGE["predict"].format(rows=PREDICTED_ROWS, speed=spread(speed)))
     if "lemma" in values:
-        parts.append(
-            f"Rows of a general sparse matrix (CSR, {N_FEATURES:,} columns, real values), "
-            "microseconds a row (Rendle 2010, Lemma 3.1);\nslopes are below 1 where a row or a "
-            "nonzero costs something besides its factors. How fits grow with the rows\nis part of "
-            "the study `scale`."
-        )
+        parts.append(PAGE["lemma"].format(columns=N_FEATURES))
         kinds = {"features": f"features of a row, k = {K}", "factors": f"k, {M} features of a row"}
         for kind, header in kinds.items():
             times = {int(size): np.array(of) for size, of in values["lemma"][kind].items()}
@@ -101,17 +101,10 @@ def predictions(values: Values) -> list[Section]:
     return [Section("Predictions", "\n\n".join(parts), bars)]
 
 
+MEASURES: Mapping[str, Measure] = {"predict": measure_predictions, "lemma": measure_growth}
 STUDY = Study(
-    "speed",
-    "How fast",
-    "fm against VW, myFM and libFM; predictions; growth with k and features (Lemma 3.1)",
-    "Everything on one thread, warm, and what is compared interleaved in one process, on all rows "
-    "of ua.base and ua.test with user and item ids. Predictions are in CPU seconds, races by the "
-    "clock: at a load (below) of more than the cores, their seconds are longer than on an idle "
-    "machine, and the ratios are what counts.",
-    (
-        races_of("speed"),
-        Part("Predictions", {"predict": measure_predictions, "lemma": measure_growth}, predictions),
-    ),
+    name="speed",
+    parts=(races_of("speed"), Part("Predictions", MEASURES, predictions)),
     repeats=3,
+    **PAGE["study"],
 )

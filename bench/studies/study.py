@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from bench.errors import DataUnavailable, UserError
@@ -30,6 +31,8 @@ from bench.tables import MISSING, markdown_table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TEXTS: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("texts.yaml").read_text("utf-8"))
+"""What the pages of studies say."""
 Values = Mapping[str, Any]
 """Name of a measurement -> what it gave, as JSON; a text says why nothing was measured."""
 Numbers = float | Sequence[float] | NDArray[Any]

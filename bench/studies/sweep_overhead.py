@@ -19,10 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.identity import ROOT
-from bench.studies.study import Bar, Context, Part, Section, Study, Values, spread
+from bench.studies.study import TEXTS, Bar, Context, Part, Section, Study, Values, spread
 from bench.tables import markdown_table
 from bench.tracking import MLflowTracker
 
+PAGE = TEXTS["sweep_overhead"]
 N_RESUMES = 5
 SWEEP = "-m data=planted split=random model=fm_als model.n_iter=10 model.early_stopping=null jobs=2"
 TEN = ",".join(map(str, range(6, 16)))
@@ -100,25 +101,14 @@ def section(values: Values) -> list[Section]:
     table = [(what, high, of) for name, (what, high) in ROWS.items() if (of := times.get(name))]
     bars = [Bar(what, of, high=high) for what, high, of in table if high is not None]
     rows = [[what, spread(of), str(len(of))] for what, _, of in table]
-    text = f"""\
-{markdown_table(["seconds", "median (min–max)", "n"], rows)}
-
-Sweeps of 100 configurations on simulated data of the shape of MovieLens-100K,
-`{SWEEP}`
-with ten values each of `model.l2` and `model.l2_w`; then 200 runs of ridge regression on 1,000
-ratings, and the same command {N_RESUMES} times again.
-
-Overhead is wall time between the ends of two runs in one worker, less fits and predictions:
-Hydra's composition of the configuration, encoding, evaluation, and writing to disk; MLflow's part
-is the parent's, at the same time. A worker's first run is counted from the start of its process."""
+    table_text = markdown_table(["seconds", "median (min–max)", "n"], rows)
+    text = PAGE["seconds"].format(table=table_text, sweep=SWEEP, resumes=N_RESUMES)
     return [Section(TITLE, text, bars)]
 
 
 STUDY = Study(
-    "sweep_overhead",
-    "What does a sweep cost beside the fits?",
-    "Hydra, MLflow and resume, in seconds a run",
-    "Linux; bars are for an idle machine: other work lengthens everything here.",
-    (Part(TITLE, {"sweeps": measure_sweeps, "resumed": measure_resumed}, section),),
+    name="sweep_overhead",
+    parts=(Part(TITLE, {"sweeps": measure_sweeps, "resumed": measure_resumed}, section),),
     repeats=3,
+    **PAGE["study"],
 )

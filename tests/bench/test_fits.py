@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bench.studies.fits import (
+from bench.studies.races import (
     Fit,
     Rows,
     configured,

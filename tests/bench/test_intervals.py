@@ -2,14 +2,8 @@ import numpy as np
 from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
-from bench.intervals import (
-    auc_placements,
-    delong_gap,
-    holm,
-    paired_gap,
-    paired_p,
-)
 from bench.metrics import auc
+from bench.report.paired_gaps import auc_placements, delong_gap, holm, paired_gap, paired_p
 
 
 def test_interval_is_that_of_the_central_limit_theorem() -> None:

@@ -12,8 +12,7 @@ import pytest
 from bench.processes import in_new_process
 from bench.report.figures.style import look
 from bench.studies import scale
-from bench.studies.fits import Fit
-from bench.studies.races import by_turns
+from bench.studies.races import Fit, by_turns
 from bench.studies.scale import MODELS, n_epochs, one_fit, settings
 from bench.studies.study import Context, Record
 

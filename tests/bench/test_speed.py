@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from bench.studies import races, speed
-from bench.studies.fits import Fit
+from bench.studies.races import Fit
 from bench.studies.study import Context, Record
 
 pytestmark = pytest.mark.slow

@@ -2,8 +2,8 @@
 
 import sys
 
-from bench.studies.__main__ import run_study
+from bench.studies.__main__ import main
 from tests.reliability.study import STUDY
 
 if __name__ == "__main__":
-    sys.exit(run_study(STUDY))
+    sys.exit(main(study=STUDY))

@@ -66,12 +66,11 @@ def error_by_parameters(shown: Shown) -> Iterator[Drawing]:
 
     There is a line for each model with several values: of the best configuration with each.
     """
-    for parameter in PARAMETERS:
+    for parameter, (title, label) in PARAMETERS.items():
         lines = {n: best_by(row, f"model.{parameter}") for n, row in shown.rows.items()}
         lines = {name: line for name, line in lines.items() if len(line) > 1}
         if lines:
-            title, _ = PARAMETERS[parameter]
-            paint = partial(_error_by_parameter, parameter, lines, shown)
+            paint = partial(_error_by_parameter, label, lines, shown)
             yield Drawing(title, f"error_by_{parameter}", (7, 4.2), paint)
 
 
@@ -93,11 +92,11 @@ def best_by(row: Choice, key: str) -> pd.DataFrame:
 
 
 def _error_by_parameter(
-    parameter: str, lines: Mapping[str, pd.DataFrame], shown: Shown, figure: Figure
+    label: str, lines: Mapping[str, pd.DataFrame], shown: Shown, figure: Figure
 ) -> None:
     values = sorted({value for line in lines.values() for value in line.index})
     ylabel = f"{shown.task.headline.label} of the best with each"
-    axes = figure.add_subplot(xlabel=PARAMETERS[parameter][1], ylabel=ylabel)
+    axes = figure.add_subplot(xlabel=label, ylabel=ylabel)
     for name, line in lines.items():
         joined = len(line) <= FEW
         style = dict(shown.looks[name]) | ({} if joined else {"linestyle": "none"})
@@ -105,11 +104,11 @@ def _error_by_parameter(
             style["label"] = f"{name}, test"
             axes.errorbar(line.index, line["test"], line["spread"], capsize=3, **style)
         style |= {"fillstyle": "none", "label": f"{name}, validation"}
-        if joined:
-            style["linestyle"] = ":"
+        style |= {"linestyle": ":"} if joined else {}
         axes.plot(line["validation"], **style)
     least = min((value for value in values if value > 0), default=1)
-    axes.set_xscale("symlog", base=2 if parameter == "k" else 10, linthresh=least)
+    base = 2 if label == PARAMETERS["k"][1] else 10
+    axes.set_xscale("symlog", base=base, linthresh=least)
     if len(values) <= FEW:
         axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()
@@ -119,24 +118,26 @@ def _error_by_parameter(
 def learning_curves(shown: Shown, reader: RunReader) -> Iterator[Drawing]:
     """Give a panel a model: loss on train, on held-out rows, and where the latter is lowest."""
     loss, label = shown.task.loss, shown.task.headline.label
-    curves = {n: reader.curves(row.chosen.records[0].run_id) for n, row in shown.rows.items()}
-    curves = {n: of for n, of in curves.items() if held_out(of, loss)}
+    curves: dict[str, tuple[str, Curve, Curve | None]] = {}
+    for name, row in shown.rows.items():
+        of = reader.curves(row.chosen.records[0].run_id)
+        kind = next((kind for kind in HELD_OUT if f"{kind}_{loss}" in of), None)
+        if kind is not None:
+            curves[name] = kind, of[f"{kind}_{loss}"], of.get(f"train_{loss}")
     rows, columns = -(-len(curves) // COLUMNS), min(COLUMNS, len(curves))
 
     def paint(figure: Figure) -> None:
         panels = figure.subplots(rows, columns, squeeze=False)
+        handles: dict[str, Any] = {}
         for axes in panels.ravel()[len(curves) :]:
             axes.set_axis_off()
         for axes, (model, of_model) in zip(panels.ravel(), curves.items(), strict=False):
-            axes.set_title(model, fontsize=10)
-            _learning_panel(axes, of_model, loss)
+            axes.set(title=model, xlabel="epoch or sweep")
+            axes.title.set_fontsize(10)
+            _learning_panel(axes, *of_model)
+            handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
         for axes in panels[:, 0]:
             axes.set_ylabel(label)
-        handles = {
-            name: handle
-            for axes in panels.ravel()
-            for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
-        }
         figure.legend(handles.values(), handles.keys(), **BELOW)
 
     title = "Does it still learn, does it overfit?"
@@ -144,26 +145,16 @@ def learning_curves(shown: Shown, reader: RunReader) -> Iterator[Drawing]:
         yield Drawing(title, "learning_curves", (1 + 3 * columns, 0.8 + 2.4 * rows), paint)
 
 
-def held_out(curves: Mapping[str, Curve], loss: str) -> str | None:
-    """Return the kind of held-out rows that there is a curve of, if there is one."""
-    return next((kind for kind in HELD_OUT if f"{kind}_{loss}" in curves), None)
-
-
-def _learning_panel(axes: Axes, curves: Mapping[str, Curve], loss: str) -> None:
-    axes.set_xlabel("epoch or sweep")
-    train, kind = curves.get(f"train_{loss}"), held_out(curves, loss)
-    shown = [] if train is None else [train[1]]
+def _learning_panel(axes: Axes, kind: str, held_out: Curve, train: Curve | None) -> None:
     if train is not None:
         axes.plot(*train, "--", color=GREY, label="train")
-    if kind is not None:
-        epochs, values = curves[f"{kind}_{loss}"]
-        name, line = HELD_OUT[kind]
-        axes.plot(epochs, values, line, color=BLUE, label=name)
-        if np.isfinite(values).any():
-            best = int(np.nanargmin(values))
-            axes.plot(epochs[best], values[best], "o", color=ORANGE, label="lowest")
-        shown.append(values)
+    (epochs, values), (name, line) = held_out, HELD_OUT[kind]
+    axes.plot(epochs, values, line, color=BLUE, label=name)
+    if np.isfinite(values).any():
+        best = int(np.nanargmin(values))
+        axes.plot(epochs[best], values[best], "o", color=ORANGE, label="lowest")
     # The first epochs, whose error may be many times the last's, would flatten the rest.
+    shown = [values] if train is None else [train[1], values]
     later = np.concatenate([v[np.isfinite(v)][np.isfinite(v).sum() // 10 :] for v in shown])
     if later.size:
         margin = 0.08 * (np.ptp(later) or 0.1)

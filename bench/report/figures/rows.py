@@ -41,14 +41,12 @@ def figures_of_rows(shown: Shown, reference: str, predictions: Predictions) -> I
     if not names:
         return
     frames = {name: predictions.once(shown.rows[name].chosen) for name in names}
-    columns = set.intersection(*map(set, frames.values()))
-    counts = {m[1]: m[0] for column in frames[names[0]] if (m := COUNTS.fullmatch(column))}
-    counts = {field: column for field, column in counts.items() if column in columns}
-    rarest = sorted(counts, key=lambda field: frames[names[0]][counts[field]].median())[:N_FIELDS]
-    label = shown.task.headline.label
+    first, columns = frames[names[0]], set.intersection(*map(set, frames.values()))
+    counted = [m for column in first if column in columns and (m := COUNTS.fullmatch(column))]
+    rarest = sorted(counted, key=lambda m: first[m[0]].median())[:N_FIELDS]
     if rarest:
-        fields = {field: counts[field] for field in rarest}
-        yield error_by_count(frames, fields, shown.looks, label)
+        fields = {m[1]: m[0] for m in rarest}
+        yield error_by_count(frames, fields, shown.looks, shown.task.headline.label)
     yield reliability(frames, shown.looks)
     rates = [frame["target"].mean() for frame in frames.values()]
     if shown.task.name == "binary" and all(0 < rate < 1 for rate in rates):
