@@ -124,21 +124,16 @@ def statistics(
         ]
     )
     by_fold[:, -1] = 0
-    sums, counts = map(_without_each, by_fold)
+    total = by_fold.sum(axis=2, keepdims=True)
+    sums, counts = np.concatenate([total - by_fold, total], axis=2)
     columns = [_shrunk(sums, counts, smoothing), np.log1p(counts)]
     if block.side_features is not None:
         side = abs(block.side_features)
         of_side = _shrunk(side.T @ sums[:-1], side.T @ counts[:-1], smoothing)
-        total = side.sum(axis=1)
-        shares = sparse.diags_array(1 / np.where(total > 0, total, 1)) @ side
+        weight = side.sum(axis=1)
+        shares = sparse.diags_array(1 / np.where(weight > 0, weight, 1)) @ side
         columns.append(np.vstack([shares @ of_side, np.zeros(n_folds + 1)]))
     return np.stack(columns, axis=-1)
-
-
-def _without_each(parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Totals without the part of each fold, and of all."""
-    total = parts.sum(axis=1, keepdims=True)
-    return np.hstack([total - parts, total])
 
 
 def _shrunk(

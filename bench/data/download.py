@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import http.client
+import re
 import shutil
 import sys
 import tempfile
@@ -28,11 +29,12 @@ MAX_BYTES = 4 * 2**30
 """Of an archive when extracted; the largest MovieLens has 1.2 GB."""
 
 
-def install(url: str, md5: str, sha256: Mapping[str, str | None], folder: Path) -> None:
+def install(url: str, md5: str | None, sha256: Mapping[str, str | None], folder: Path) -> None:
     """Download a zip archive and put its directory `folder.name` at `folder`.
 
     A process that asks for a folder another one is installing waits for it. `md5` is that of the
-    archive, `sha256` has those of files in the directory (None: any content).
+    archive (None: what the file `url`.md5 says), `sha256` has those of files in the directory
+    (None: any content).
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +44,7 @@ def install(url: str, md5: str, sha256: Mapping[str, str | None], folder: Path) 
                 return
             with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
                 archive = Path(aside, "archive.zip")
-                _download(url, md5, archive)
+                _download(url, md5 or _published_md5(url), archive)
                 extract(archive, Path(aside))
                 verify(Path(aside, folder.name), sha256)
                 Path(aside, folder.name).rename(folder)
@@ -74,6 +76,16 @@ def extract(archive: Path, folder: Path) -> None:
         if size > MAX_BYTES:
             raise UserError(f"extracted it has {size:,} bytes, more than the {MAX_BYTES:,} allowed")
         members.extractall(folder)
+
+
+def _published_md5(url: str) -> str:
+    """Read `MD5 (ml-latest-small.zip) = 0123...`, beside the archive."""
+    with urlopen(f"{url}.md5", timeout=TIMEOUT) as response:
+        text = response.read(2**16).decode("latin-1")
+    checksum = re.search(r"\b[0-9a-fA-F]{32}\b", text)
+    if checksum is None:
+        raise UserError(f"{url}.md5 names no checksum: {text[:80]!r}")
+    return checksum[0].lower()
 
 
 def _download(url: str, md5: str, archive: Path) -> None:

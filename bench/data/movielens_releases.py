@@ -44,7 +44,7 @@ class Release:
     licence: str
     scale: tuple[float, float]
     ratings: tuple[str, str, bool]
-    md5: str
+    md5: str | None = None
     n_ratings: int | None = None
     films: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str | None] = field(default_factory=dict)

@@ -76,6 +76,22 @@ def test_wrong_archive_checksum(server: Server, folder: Path) -> None:
     assert_nothing_else(folder)
 
 
+def test_checksum_that_is_not_known_is_read_beside_the_archive(
+    server: Server, folder: Path
+) -> None:
+    server.content = zip_of(FILES)
+    install(server, folder, md5=None, sha256=dict.fromkeys(FILES))
+    assert_installed(folder)
+
+
+def test_nothing_is_installed_without_a_checksum(server: Server, folder: Path) -> None:
+    server.content, server.checksum = zip_of(FILES), False
+    with pytest.raises(DataUnavailable, match=r"zip.md5 names no checksum: 'no'"):
+        install(server, folder, md5=None)
+    assert server.n_requests == 1
+    assert_nothing_else(folder)
+
+
 def test_wrong_file_checksum(server: Server, folder: Path) -> None:
     server.content = zip_of(FILES | {"u.user": b"1|25|M|technician|85711\n"})
     with pytest.raises(DataUnavailable, match=r"u.user differs from the published file"):

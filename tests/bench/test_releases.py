@@ -19,10 +19,12 @@ from bench.data.movielens_releases import RELEASES, load
 from bench.data.splits import published
 from bench.errors import UserError
 from bench.identity import ROOT
+from tests.bench.conftest import Server
+from tests.bench.tiny_ml100k import zip_of
 
 pytestmark = pytest.mark.slow
 
-CSV = ("ml20m", "ml25m", "ml32m")
+CSV = ("ml20m", "ml25m", "ml32m", "ml_latest_small")
 RATINGS = [
     (3, 50, 5, 978300760),
     (3, 9, 4, 978302109),
@@ -135,7 +137,7 @@ def test_splits_of_10m_are_those_of_its_script(tiny: Callable) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name for name in RELEASES if name != "ml100k"])
+@pytest.mark.parametrize("name", [name for name in RELEASES if RELEASES[name].n_ratings])
 def test_another_number_of_ratings_is_refused(name: str, tiny: Callable) -> None:
     published = RELEASES[name].n_ratings
     with pytest.raises(
@@ -149,6 +151,12 @@ def test_digest_is_that_of_what_was_read(tiny: Callable) -> None:
     other = files | {"movies.csv": files["movies.csv"] + b"70000,Late (2020),Drama\n"}
     digests = [tiny("ml25m", content).digest for content in (files, files, other)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_download_of_a_release_whose_checksum_changes(server: Server, tmp_path: Path) -> None:
+    server.content = zip_of(files_of("ml_latest_small"), "ml-latest-small/")
+    data = load(RELEASES["ml_latest_small"], cache=tmp_path, url=server.folder)
+    assert len(data.rows) == 4 and (tmp_path / "ml-latest-small" / "ratings.csv").exists()
 
 
 def test_every_release_has_a_choice_of_its_name() -> None:
