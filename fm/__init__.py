@@ -9,7 +9,7 @@ DataFrame, or as a `Design` of `Block`s and `NumericBlock`s.
 
 from fm.classifier import FMClassifier, FMOrdinal
 from fm.design import UNKNOWN, Block, Design, NumericBlock
-from fm.diagnostics import r_hat
+from fm.diagnostics import effective_sample_size, r_hat
 from fm.io import load, save
 from fm.ranker import FMRanker
 from fm.recommendation import predict_pairs, recommend, similar
@@ -27,6 +27,7 @@ __all__ = [
     "FMRanker",
     "FMRegressor",
     "NumericBlock",
+    "effective_sample_size",
     "load",
     "predict_pairs",
     "r_hat",

@@ -1,9 +1,9 @@
 """What is observed of a fit, epoch by epoch, and whether it has converged.
 
-Traces, learning curves, early stopping and the progress bar; R-hat of Vehtari, Gelman, Simpson,
-Carpenter & Buerkner, "Rank-normalization, folding, and localization: An improved R-hat" (Bayesian
-Analysis 2021). Every chain is split in half, so that a trend counts as disagreement between chains
-and one chain is enough to see it.
+Traces, learning curves, early stopping and the progress bar; R-hat and effective sample size of
+Vehtari, Gelman, Simpson, Carpenter & Buerkner, "Rank-normalization, folding, and localization: An
+improved R-hat" (Bayesian Analysis 2021). Every chain is split in half, so that a trend counts as
+disagreement between chains and one chain is enough to see it.
 """
 
 from __future__ import annotations
@@ -169,11 +169,7 @@ def r_hat(chains: ArrayLike) -> float:
     float
         nan if all draws are equal.
     """
-    chains = np.atleast_2d(np.asarray(chains, np.float64))
-    n = chains.shape[1] // 2
-    if n < 2 or not np.all(np.isfinite(chains)):
-        raise ValueError(f"need at least 4 finite draws per chain, got {chains.shape[1]}")
-    halves = np.concatenate([chains[:, :n], chains[:, -n:]])
+    halves = _halves(chains)
     return max(map(_r_hat, (halves, np.abs(halves - np.median(halves)))))
 
 
@@ -192,6 +188,46 @@ def r_hats(traces: Sequence[Mapping[str, AnyArray]]) -> dict[str, float]:
         if varying:
             worst[name] = max(map(r_hat, varying))
     return worst
+
+
+def effective_sample_size(chains: ArrayLike) -> float:
+    """Return how many independent draws would estimate the mean as well.
+
+    Equations 10 to 13, with autocorrelations summed until Geyer's initial monotone sequence of
+    pairs ends (Statistical Science 1992).
+
+    Parameters
+    ----------
+    chains : (n_chains, n_draws) or (n_draws,)
+        At least 4 draws.
+
+    Returns
+    -------
+    float
+        nan if all draws are equal.
+    """
+    halves = _halves(chains)
+    n_chains, n = halves.shape
+    spectrum = np.fft.rfft(halves - halves.mean(axis=1, keepdims=True), 2 * n)
+    covariance = np.fft.irfft(spectrum * spectrum.conj(), 2 * n)[:, :n].mean(axis=0) / n
+    within = covariance[0] * n / (n - 1)
+    total = covariance[0] + halves.mean(axis=1).var(ddof=1)
+    if total == 0:
+        return float("nan")
+    correlation = 1 - (within - covariance * n / (n - 1)) / total
+    correlation[0] = 1
+    pairs = correlation[: n - n % 2].reshape(-1, 2).sum(axis=1)
+    pairs = pairs[: np.argmax(pairs < 0) if np.any(pairs < 0) else None]
+    time = 2 * np.minimum.accumulate(pairs).sum() - 1
+    return float(n_chains * n / max(time, 1 / np.log10(n_chains * n)))
+
+
+def _halves(chains: ArrayLike) -> FloatArray:
+    chains = np.atleast_2d(np.asarray(chains, np.float64))
+    n = chains.shape[1] // 2
+    if n < 2 or not np.all(np.isfinite(chains)):
+        raise ValueError(f"need at least 4 finite draws per chain, got {chains.shape[1]}")
+    return np.concatenate([chains[:, :n], chains[:, -n:]])
 
 
 def _r_hat(halves: FloatArray) -> float:

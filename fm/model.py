@@ -33,6 +33,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 from scipy import sparse
+from scipy.special import ndtr, ndtri
 
 from fm.arrays import FloatArray, IndexArray, IntArray, RealArray
 from fm.design import Block, Design
@@ -154,6 +155,26 @@ class Draws(NamedTuple):
             total += response(predict(X, draw), draw)
         total /= len(self.w0)
         return total
+
+    def quantiles(self, X: Matrix, levels: FloatArray, noise: IndexArray | None) -> FloatArray:
+        """Return quantiles of y, (n_rows, n_levels), to 1e-6 of the spread of its components.
+
+        y is a mixture of S normal variables, with precisions as of `Draw.precision(noise)`.
+        """
+        parts = []
+        for rows in pieces(X.shape[0], len(self.w0), CHUNK):
+            own = None if noise is None else noise[rows]
+            f = np.array([predict(X[rows], draw) for draw in self.each()])[:, :, None]
+            precision = [np.atleast_1d(draw.precision(own)) for draw in self.each()]
+            deviation = 1 / np.sqrt(precision)[:, :, None]
+            components = f + ndtri(levels) * deviation
+            low, high = components.min(axis=0), components.max(axis=0)
+            for _ in range(20):
+                middle = (low + high) / 2
+                below = ndtr((middle - f) / deviation).mean(axis=0) < levels
+                low, high = np.where(below, middle, low), np.where(below, high, middle)
+            parts.append((low + high) / 2)
+        return np.vstack(parts)
 
 
 def _end_to_end(V: RealArray) -> RealArray:

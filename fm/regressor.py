@@ -204,6 +204,25 @@ class FMRegressor(RegressorMixin, ManySolvers):
         )
         return mean, np.sqrt(variance)
 
+    def predict_quantiles(self, X: Any, quantiles: ArrayLike = (0.05, 0.5, 0.95)) -> FloatArray:
+        """Return quantiles of y given the data, noise included (`solver="gibbs"`).
+
+        Parameters
+        ----------
+        X : as in `fit`
+        quantiles : (n_quantiles,)
+            Between 0 and 1.
+
+        Returns
+        -------
+        (n_rows, n_quantiles)
+        """
+        levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
+        if not np.all((levels > 0) & (levels < 1)):
+            raise ValueError(f"quantiles must lie between 0 and 1, got {levels}")
+        rows = check_X(self, X)
+        return self.draws_.quantiles(rows, levels, self._noise_levels(rows))
+
     def _encode(self, y: AnyArray) -> FloatArray:
         return as_numbers(y)
 

@@ -6,8 +6,8 @@ from scipy import sparse, stats
 from scipy.optimize import approx_fprime, minimize
 
 from fm.cut_points import Expansion, TruncatedNormal, between_cut_points, draw_cut_points
+from fm.diagnostics import effective_sample_size
 from fm.gibbs import gibbs
-from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 

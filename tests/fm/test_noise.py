@@ -51,9 +51,12 @@ def test_predicts_the_spread_of_each_level(rows, model):
     some = Design((Block("user", user, N_USERS), Block("item", [0, 0, 0], N_ITEMS)))
     _, sd = model.predict(some, return_std=True)
     np.testing.assert_allclose(sd[:2], SD[:2], rtol=0.25)
-    assert sd[0] < sd[2]  # an unknown user may be of either kind
-    mean, sd = model.predict(X, return_std=True)
-    inside = np.abs(y - mean) < 1.2816 * sd
+    low, high = model.predict_quantiles(some, [0.1, 0.9]).T
+    width = high - low
+    np.testing.assert_allclose(width[:2] / sd[:2], 2.563, rtol=0.05)
+    assert width[0] < width[2] < width[1]  # an unknown user may be of either kind
+    low, high = model.predict_quantiles(X, [0.1, 0.9]).T
+    inside = (y > low) & (y < high)
     for kind in (0, 1):
         chosen = X.blocks[0].levels % 2 == kind
         assert np.mean(inside[chosen]) == pytest.approx(0.8, abs=0.04)

@@ -5,10 +5,9 @@ import pytest
 from scipy.stats import norm
 
 from fm import FMOrdinal, FMRegressor
-from fm.diagnostics import RunningMean, r_hat
+from fm.diagnostics import RunningMean, effective_sample_size, r_hat
 from fm.model import Draws, predict
 from tests.fm.data import random_coefficients, random_design, ratings
-from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +34,17 @@ def test_mean_and_averaged_agree(X, draws):
     mean = draws.mean(X, lambda f, draw: f)
     np.testing.assert_allclose(mean, np.mean([predict(X, draw) for draw in draws.each()], axis=0))
     np.testing.assert_allclose(predict(X, draws.averaged()), mean)
+
+
+def test_quantiles_invert_the_distribution_of_the_mixture(X, draws, monkeypatch):
+    levels = np.array([0.01, 0.3, 0.5, 0.95])
+    f = np.array([predict(X, draw) for draw in draws.each()])
+    for chunk in (10**6, 17):
+        monkeypatch.setattr("fm.model.CHUNK", chunk)
+        quantiles = draws.quantiles(X, levels, None)
+        for s, level in zip(quantiles.T, levels, strict=True):
+            below = norm.cdf(s, f, 1 / np.sqrt(draws.alpha)[:, None]).mean(axis=0)
+            np.testing.assert_allclose(below, level, atol=1e-5)
 
 
 def test_class_probabilities(X, draws):
@@ -76,9 +86,8 @@ def test_intervals_cover_what_they_say():
     """Simulated from a machine with known noise: 90 % intervals of new rows hold 90 %."""
     X, y = ratings(np.random.default_rng(0), n_rows=4000, noise=0.5)
     model = FMRegressor(k=2, n_iter=150, random_state=0).fit(X[:3000], y[:3000])
-    mean, std = model.predict(X[3000:], return_std=True)
-    inside = np.abs(y[3000:] - mean) < norm.ppf(0.95) * std
-    assert np.mean(inside) == pytest.approx(0.9, abs=0.03)
+    low, high = model.predict_quantiles(X[3000:], [0.05, 0.95]).T
+    assert np.mean((low < y[3000:]) & (y[3000:] < high)) == pytest.approx(0.9, abs=0.03)
     np.testing.assert_allclose(model.draws_.alpha.mean(), 1 / 0.5**2, rtol=0.1)
 
 
@@ -100,6 +109,15 @@ def test_draws_are_asked_of_gibbs_only():
         AttributeError, match="no draws from the posterior: fit with solver='gibbs'"
     ):
         model.predict(X, return_std=True)
+    with pytest.raises(AttributeError, match="solver='gibbs'"):
+        model.predict_quantiles(X)
+
+
+@pytest.mark.parametrize("levels", [0.0, 1.0, [0.5, 2.0]])
+def test_quantiles_outside_the_unit_interval(levels):
+    X, y = ratings(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="quantiles must lie between 0 and 1"):
+        FMRegressor(n_iter=4).fit(X, y).predict_quantiles(X, levels)
 
 
 def test_no_draw_left_by_burn_in():
@@ -175,9 +193,11 @@ def test_r_hat_does_not_depend_on_the_scale_of_the_trace():
 def test_one_chain_is_a_row():
     x = np.random.default_rng(6).standard_normal(100)
     assert r_hat(x) == r_hat(x[None])
+    assert effective_sample_size(x) == effective_sample_size(x[None])
 
 
-def test_too_few_or_constant_draws():
+@pytest.mark.parametrize("measure", [r_hat, effective_sample_size])
+def test_too_few_or_constant_draws(measure):
     with pytest.raises(ValueError, match="at least 4"):
-        r_hat([1.0, 2.0, 3.0])
-    assert np.isnan(r_hat(np.ones((2, 10))))
+        measure([1.0, 2.0, 3.0])
+    assert np.isnan(measure(np.ones((2, 10))))
