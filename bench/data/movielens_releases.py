@@ -151,7 +151,7 @@ def titles(
 
 def items_100k(folder: Path) -> pd.DataFrame:
     """Read the films of MovieLens-100K."""
-    genres = _text(folder / "u.genre", ("genre", "number"), "|").index
+    genres = [line.partition("|")[0] for line in (folder / "u.genre").read_text("utf-8").split()]
     columns = ("item", "title", "release_date", "video_release_date", "imdb_url", *genres)
     items = _text(folder / "u.item", columns, "|", encoding="latin-1")
     for date in ("release_date", "video_release_date"):
@@ -190,7 +190,7 @@ def _text(
     header: bool = False,
     encoding: str = "utf-8",
 ) -> pd.DataFrame:
-    """Read columns of text, indexed by the first one, whole numbers where it has them.
+    """Read columns of text, indexed by the whole numbers of the first one.
 
     Cells have quotes where the file has a header.
     """
@@ -208,9 +208,9 @@ def _text(
             quoting=csv.QUOTE_MINIMAL if header else csv.QUOTE_NONE,
             engine="python" if len(separator) > 1 else "c",
         )
+        return table.set_index(table.index.astype("int64"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {quoted(str(error), 300)}") from error
-    return table
 
 
 def _decade(year: pd.Series) -> pd.Series:

@@ -108,15 +108,15 @@ def planted(
     del order
 
     rng = derive_rng(seed, "ratings")
-    rating, expected, variance = np.empty(n_ratings), np.empty(n_ratings), np.empty(n_ratings)
+    stars = np.empty((3, n_ratings))
     for first in range(0, n_ratings, CHUNK):
         rows = slice(first, first + CHUNK)
         u, i = user[rows], item[rows]
         mean = MEAN + USER_BIAS * b[u] + ITEM_BIAS * c[i]
         for weight, p, q in zip(weights, P, Q, strict=True):
             mean += weight * p[u] * q[i]
-        drawn = draw_stars(rng, mean, noise, STEPS[values])
-        rating[rows], expected[rows], variance[rows] = drawn
+        stars[:, rows] = draw_stars(rng, mean, noise, STEPS[values])
+    rating, expected, variance = stars
 
     user += 1
     item += 1

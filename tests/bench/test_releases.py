@@ -169,6 +169,12 @@ def test_every_release_has_a_choice_of_its_name() -> None:
         )
 
 
+@pytest.mark.parametrize("films", [b"x::Jumanji (1995)::Drama\n", b"1::A::B::C::D\n2::A::B\n"])
+def test_a_damaged_table_is_named(tiny: Callable, films: bytes) -> None:
+    with pytest.raises(UserError, match=r"movies.dat cannot be read: .*; data.path or ML1M_DIR"):
+        tiny("ml1m", files_of("ml1m") | {"movies.dat": films})
+
+
 def test_unknown_release_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"name must be one of .*got 'ml2m' \(did you mean 'ml"):
         movielens("ml2m")
