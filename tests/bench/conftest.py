@@ -24,6 +24,17 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def copied_stores(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have this process begin each store as a copy of the empty one."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            "bench.tracking.run_writer.create_database",
+            lambda path: shutil.copy(request.getfixturevalue("empty_store"), path),
+        )
+        yield
+
+
 @pytest.fixture(autouse=True)
 def committed_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on whether the code has changed since its commit."""

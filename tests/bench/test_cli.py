@@ -1,6 +1,5 @@
 """The command line: what is refused before any work, and what a sweep does from end to end."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -153,12 +152,10 @@ def test_wrong_command_ends_with_status_2_and_writes_nothing(
     assert not store.exists()
 
 
-def test_two_processes_measure_what_one_does(tmp_path: Path, empty_store: Path) -> None:
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     command = ["-m", *TINY, "model=linear", "model.l2=1,4"]
     command += ["split=random,leave_last_out"]
     for folder, jobs in (("one", "1"), ("two", "2")):
-        (tmp_path / folder).mkdir()
-        shutil.copy(empty_store, tmp_path / folder)
         assert main([*command, f"jobs={jobs}", f"results={tmp_path / folder}"]) == 0
     errors = [
         {r.name: r.metrics["test/mse_raw"] for r in all_records(tmp_path / folder)}
@@ -169,9 +166,8 @@ def test_two_processes_measure_what_one_does(tmp_path: Path, empty_store: Path) 
 
 
 def test_one_bad_run_ends_neither_sweep_nor_report(
-    tmp_path: Path, empty_store: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    shutil.copy(empty_store, tmp_path)
     words = ["-m", *TINY, "model=fm_sgd", "model.learning_rate=1e6,0.02", f"results={tmp_path}"]
     assert main(words) == 1
     said = capsys.readouterr().out

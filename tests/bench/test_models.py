@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from bench.cli import main
 from bench.identity import ROOT
 from bench.models import served_model
 from bench.run import Job, Result, run
@@ -159,19 +160,8 @@ def assert_answers(served: Served, folder: Path, table: pd.DataFrame, expected: 
 def best(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunReader, str, str]:
     """The store, the best run of a sweep and the address of its model."""
     folder = tmp_path_factory.mktemp("results")
-    tiny = ["data=planted", "data.n_users=40", "data.n_items=50", "data.n_ratings=1000"]
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "-m",
-        *tiny,
-        "model=fm_als,fm_gibbs",
-        "model.n_iter=5",
-    ]
-    subprocess.run(
-        [*command, f"results={folder}"], check=True, cwd=ROOT, capture_output=True, timeout=200
-    )
+    models = ["model=fm_als,fm_gibbs", "model.n_iter=5"]
+    assert main(["-m", *PLANTED, *models, f"results={folder}"]) == 0
     evidence = RunReader(directory=str(folder))
     found = [
         r for r in evidence.records(Experiment("sweeps_simulated", "")) if "model.logged" in r.tags

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 import subprocess
 import sys
 import time
@@ -182,47 +181,26 @@ def test_fail_fast_leaves_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture
     )
 
 
-def test_a_worker_that_is_killed_costs_its_job_alone(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "-m",
-        *TINY,
-        "model=linear",
-        "model.l2=1,4,9",
-        "jobs=2",
-    ]
-    command += [
-        "model._target_=tests.bench.killer.Killer",
-        "keep_model=false",
-        f"results={tmp_path}",
-    ]
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=200
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "FAILED linear l2=4 (simulated): its process was killed" in done.stdout
+def test_a_worker_that_is_killed_costs_its_job_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["-m", *TINY, "model=linear", "model.l2=1,4,9", "jobs=2", f"results={tmp_path}"]
+    assert main([*command, "model._target_=tests.bench.killer.Killer", "keep_model=false"]) == 1
+    said = capsys.readouterr().out
+    assert "FAILED linear l2=4 (simulated): its process was killed" in said
     assert [status for _, status in statuses(tmp_path)] == ["FINISHED", "FAILED", "FINISHED"]
 
 
-def test_a_worker_that_dies_between_jobs_costs_none(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", "-m", *TINY, "model=linear", "model.l2=1,4,9"]
-    command += ["jobs=2", "model._target_=tests.bench.killer.DiesBetweenJobs"]
-    command += ["keep_model=false", f"results={tmp_path / 'results'}"]
-    flag = tmp_path / "flag"
-    done = subprocess.run(
-        command,
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=200,
-        env=os.environ | {"FLAG": str(flag)},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert flag.exists()
-    assert [status for _, status in statuses(tmp_path / "results")] == ["FINISHED"] * 3
+def test_a_worker_that_dies_between_jobs_costs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAG", str(tmp_path / "flag"))
+    results = tmp_path / "results"
+    command = ["-m", *TINY, "model=linear", "model.l2=1,4,9", "jobs=2", f"results={results}"]
+    target = "model._target_=tests.bench.killer.DiesBetweenJobs"
+    assert main([*command, target, "keep_model=false"]) == 0
+    assert (tmp_path / "flag").exists()
+    assert [status for _, status in statuses(results)] == ["FINISHED"] * 3
 
 
 def test_no_more_workers_than_cores_and_memory_bear(monkeypatch: pytest.MonkeyPatch) -> None:

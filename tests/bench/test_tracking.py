@@ -17,6 +17,7 @@ from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, run_writer
 from bench.tracking.job_entry import entry_of, write_files
 from bench.tracking.lease import Leases
+from bench.tracking.local_store import create_database
 from bench.tracking.run_record import Entry
 
 pytestmark = pytest.mark.slow
@@ -263,7 +264,10 @@ def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTra
     assert status == {"ended": "KILLED", "alive": "RUNNING", "elsewhere": "RUNNING"}
 
 
-def test_a_store_whose_creation_was_cut_off_is_created_again(tmp_path: Path) -> None:
+def test_a_store_whose_creation_was_cut_off_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.tracking.run_writer.create_database", create_database)
     (tmp_path / ".mlflow.db").write_bytes(b"half")
     tracker = MLflowTracker(directory=str(tmp_path))
     assert track(tracker, job(), sweep("s")).finished
