@@ -27,6 +27,8 @@ from bench.tracking import Record, RunReader, attempt_that_counts
 
 DIGITS = 8
 """Of a digest, as it is shown."""
+DISPENSABLE = ("fit s", "experiment", "date", "status", "digest")
+"""Columns of a list that go, in this order, where a terminal is too narrow."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -126,7 +128,7 @@ def _table(records: Sequence[Record]) -> str:
         f"test {label}": [number(r.test_error) for r in records],
         "fit s": [seconds(r.metrics.get("time/fit_seconds")) for r in records],
     }
-    return columns_table(columns, left=5)
+    return columns_table(columns, 5, DISPENSABLE)
 
 
 def _comparable(record: Record) -> tuple[str, str, str, str]:

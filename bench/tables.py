@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 
 MISSING = "–"
@@ -26,9 +29,21 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: i
     return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], rule, *cells[1:]))
 
 
-def columns_table(columns: Mapping[str, Sequence[str]], left: int = 1) -> str:
-    """Return a Markdown table of named columns."""
-    return markdown_table(list(columns), list(zip(*columns.values(), strict=True)), left)
+def columns_table(
+    columns: Mapping[str, Sequence[str]], left: int = 1, dispensable: Sequence[str] = ()
+) -> str:
+    """Return a Markdown table of named columns, the first ones `left`-aligned.
+
+    On a terminal, dispensable columns are left out, in their order, until it is wide enough.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+    for n in range(len(dispensable) + 1):
+        shown = {name: of for name, of in columns.items() if name not in dispensable[:n]}
+        n_left = sum(name in shown for name in list(columns)[:left])
+        table = markdown_table(list(shown), list(zip(*shown.values(), strict=True)), n_left)
+        if table.index("\n") <= width:
+            break
+    return table
 
 
 def quoted(value: object, limit: int | None = QUOTED) -> str:

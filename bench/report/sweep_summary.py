@@ -13,6 +13,8 @@ from bench.tracking import Experiment, Record
 
 SHOWN = 10
 """Rows of a table, at most."""
+DISPENSABLE = ("fit s", "over", "of", "chosen configuration")
+"""Columns that go, in this order, where a terminal is too narrow."""
 
 
 def summary(experiment: Experiment, records: Sequence[Record]) -> list[str]:
@@ -41,7 +43,7 @@ def best(comparison: Comparison) -> str:
 
 
 def top(comparison: Comparison) -> str:
-    """Return the first rows of the table."""
+    """Return the first rows of the table, as wide as the terminal is."""
     rows, task = comparison.rows[:SHOWN], comparison.task
     label = task.headline.label
     columns = {"model": [quoted(row.model) for row in rows]}
@@ -55,7 +57,7 @@ def top(comparison: Comparison) -> str:
     columns["over"] = [row.chosen.over() for row in rows]
     columns["fit s"] = [seconds(row.chosen.mean("time/fit_seconds")) for row in rows]
     more = len(comparison.rows) - SHOWN
-    return columns_table(columns, left) + (f"\nand {more} more" if more > 0 else "")
+    return columns_table(columns, left, DISPENSABLE) + (f"\nand {more} more" if more > 0 else "")
 
 
 def outcome(record: Record) -> str:

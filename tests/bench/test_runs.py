@@ -94,10 +94,15 @@ def test_runs_of_other_data_or_splits_are_tables_of_their_own() -> None:
     assert said.endswith("and 1 more (--limit)") and said.count("validation MSE") == 2
 
 
-def test_a_list_shows_dates() -> None:
+def test_a_list_fits_the_terminal_and_shows_dates(monkeypatch: pytest.MonkeyPatch) -> None:
     tags = {"digest": "0123456789", "experiment": "e", "data.source": "a.csv", "split": "ua"}
     run = Record("", 30 * "n", "fm", "FINISHED", None, {}, {}, tags, began=86_400_000)
     assert "| 1970-01-0" in listing([run], 1) and " fit s " in listing([run], 1)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = listing([run], 1)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "01234567" in narrow and "validation MSE" in narrow and "1970" not in narrow
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@SUM(A1)", "\tx", "\rx"])
