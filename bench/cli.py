@@ -13,8 +13,6 @@ fm-bench completion bash|zsh                        tab completion, for eval "$(
 fm-bench --version; fm-bench --help                 every group and key
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -46,15 +44,7 @@ LISTED = {
     "searches": "search",
 }
 """What `list` lists -> its group of configuration files."""
-COMPLETION = """\
-_fm_bench() {
-    local line="${COMP_LINE:0:COMP_POINT}" IFS=$'\\n'
-    COMPREPLY=($(fm-bench complete "$line" 2>/dev/null))
-    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace
-}
-complete -o default -F _fm_bench fm-bench
-"""
-"""For bash; the shell splits words at `=`, and replaces what comes after the last one."""
+COMPLETION = ROOT / "bench" / "completion.bash"
 
 
 def script() -> None:
@@ -101,7 +91,7 @@ def completion(arguments: Sequence[str]) -> int:
         raise UserError("completion is for bash or zsh: fm-bench completion bash")
     if arguments[0] == "zsh":
         print("autoload -U +X bashcompinit && bashcompinit")
-    print(COMPLETION, end="")
+    print(COMPLETION.read_text("utf-8"), end="")
     return 0
 
 

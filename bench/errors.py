@@ -1,7 +1,5 @@
 """Errors for a person: one sentence that says what was wrong, where, and what to do."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

@@ -4,8 +4,6 @@ What is written goes aside first, reaches the disk (fsync), and is then renamed;
 the disk with its folder.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -6,8 +6,6 @@ The code of a run is what it imports: `closure` follows the imports of the run i
 it lies, and the version of each package that is.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import importlib.metadata

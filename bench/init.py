@@ -1,7 +1,5 @@
 """`fm-bench init FOLDER`: write a small benchmark of one's own, which runs as it is."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

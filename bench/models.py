@@ -5,8 +5,6 @@ takes to fit its model again, from the configuration files that are here, and it
 predictions say whether it is the same. A sweep does this for its best run.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -29,8 +27,8 @@ from bench.features import (
 from bench.features.columns import identity
 from bench.run import Job, run
 from bench.runs import run_named
-from bench.sweep.compose import composed, recomposed
-from bench.sweep.trials import job_of, load_data
+from bench.sweep.compose import composed
+from bench.sweep.trials import job_of, load_data, trusted
 from bench.tracking import RunReader
 from bench.tracking.models import log_model
 from fm.arrays import IndexArray
@@ -81,7 +79,7 @@ def keep(reader: RunReader, run_id: str, dataset: Dataset) -> str:
         raise UserError(
             f"run {run_id} is of other ratings than {dataset.source}: say which, data=..."
         )
-    job = job_of(recomposed(tags, reader.config(run_id)), tags, dataset)
+    job = job_of(trusted(reader.config(run_id), tags, dataset.task), tags, dataset)
     if job.digest != tags["digest"]:
         raise UserError(
             f"run {run_id} is of other code or settings than those here: "

@@ -1,7 +1,5 @@
 """Processes that end when they should: with their parent, or when their time is up."""
 
-from __future__ import annotations
-
 import os
 import platform
 import resource

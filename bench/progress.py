@@ -1,7 +1,5 @@
 """The progress of a sweep: a live line on a terminal, a plain line a job in a pipe."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any, TextIO
 

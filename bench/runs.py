@@ -8,8 +8,6 @@ A RUN is the beginning of a job's digest, or of MLflow's run id. Runs are compar
 the dashboard (`python -m bench.ui`).
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

@@ -1,7 +1,5 @@
 """`python -m bench.ui`: the MLflow dashboard over the tracked runs, on loopback only."""
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import os

@@ -1,7 +1,5 @@
 """`python -m bench.check`: fail, with status 1, when a result is worse than chance explains."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -5,8 +5,6 @@ the good and the bad one, with so many seeds that each commit is decided wrongly
 hundred times.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

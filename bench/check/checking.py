@@ -1,7 +1,5 @@
 """Run experiments and compare them with the reference, or record them as the new one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,9 +71,16 @@ def check(
     n, speed = n or n_results(experiments), calibrate()
     for position, experiment in enumerate(experiments, 1):
         say(f"[{position}/{len(experiments)}] {experiment.name}")
-        measured = _Seeds(experiment, first_seed, threads)
-        for metric in experiment.metrics:
-            outcome = _checked(metric, entries[experiment.name], measured, n, speed)
+        entry, measured = entries[experiment.name], _Seeds(experiment, first_seed, threads)
+        for metric, better in experiment.metrics.items():
+            recorded = reference.recorded_of(entry, metric)
+            outcome = Outcome(experiment.name, metric, better, DIRECTIONS[better] * recorded.mean)
+            try:
+                judged = judge(recorded, partial(measured.losses, metric), n, first_seed)
+                slowdown = measured.seconds / speed / entry["time"] if entry["time"] else None
+                outcome = with_verdict(outcome, judged, slowdown)
+            except Exception as error:
+                outcome = replace(outcome, failure=first_line(error))
             say()
             yield outcome
 
@@ -93,20 +98,9 @@ class _Seeds:
         sign = DIRECTIONS[self.experiment.metrics[metric]]
         return [sign * metrics[metric] for metrics, _ in self.measured[start:stop]]
 
-
-def _checked(
-    metric: str, entry: reference.Entry, seeds: _Seeds, n_results: int, speed: float
-) -> Outcome:
-    recorded = reference.recorded_of(entry, metric)
-    better = seeds.experiment.metrics[metric]
-    outcome = Outcome(seeds.experiment.name, metric, better, DIRECTIONS[better] * recorded.mean)
-    try:
-        judged = judge(recorded, partial(seeds.losses, metric), n_results, seeds.first)
-    except Exception as error:
-        return replace(outcome, failure=first_line(error))
-    seconds = float(np.median([seconds for _, seconds in seeds.measured]))
-    slowdown = seconds / speed / entry["time"] if entry["time"] else None
-    return with_verdict(outcome, judged, slowdown)
+    @property
+    def seconds(self) -> float:
+        return float(np.median([seconds for _, seconds in self.measured]))
 
 
 def with_verdict(outcome: Outcome, judged: Judged, slowdown: float | None) -> Outcome:

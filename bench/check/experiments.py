@@ -13,18 +13,15 @@ A file of checks maps names to experiments, each with `run` or `_target_`:
 Options: `metrics`, what is compared, with its better direction (of a command line by default the
 headline metric of its task); `slices` of a command line, names of parts of the test rows with what
 selects them (`new users: user_ratings < 5`), whose headline losses are compared too; `seeds`, of a
-second look (24; twice as many are recorded); `negligible`, a loss that does not matter (1e-4 of
-values up to 1, in proportion beyond).
+second look (24; twice as many are recorded).
 """
-
-from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import yaml
 from sklearn.base import clone
@@ -36,12 +33,12 @@ from bench.identity import ROOT, closure, digest
 from bench.measure import Measured
 from bench.metrics import TASKS
 from bench.run import Job, Result, run
-from bench.sweep import composed, job_of, load_data
-from fm.validation import check_choice, check_integer, check_number
+from bench.sweep import composed, composed_job
+from fm.validation import check_choice, check_integer
 
 OWN = ROOT / "conf" / "check"
 """The project's own experiments, a file each."""
-KEYS = ("run", "_target_", "metrics", "slices", "seeds", "negligible")
+KEYS = ("run", "_target_", "metrics", "slices", "seeds")
 FUNCTION = "function"
 """In place of a data set's name, of an experiment that is a function."""
 Metrics = Mapping[str, float]
@@ -53,24 +50,20 @@ class Experiment:
 
     `run` is what a reference is of: a command line of the harness, or the name of the `function`
     (seed -> metrics). `given` says of metrics whether "lower" or "higher" is better; empty: the
-    task's headline metric. `seeds` are those of the second look. `negligible` is a loss that does
-    not matter; None: 1e-4 of values up to 1, in proportion beyond. `slices` are test rows in words
-    of their columns (`device == "phone"`).
+    task's headline metric. `seeds` are those of the second look. `slices` are test rows in words of
+    their columns (`device == "phone"`).
     """
 
     name: str
     run: str
     given: Mapping[str, str] = field(default_factory=dict)
     seeds: int = SEEDS
-    negligible: float | None = None
     function: Callable[[int], Metrics] | None = None
     slices: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         with checked():
             check_integer(f"{self.name}: seeds", self.seeds, low=2)
-            if self.negligible is not None:
-                check_number(f"{self.name}: negligible", self.negligible, low=0)
             for metric, better in self.given.items():
                 check_choice(f"{self.name}: metrics: {metric}", better, DIRECTIONS)
 
@@ -94,8 +87,7 @@ class Experiment:
         overrides, folder = split_config_dir(shlex.split(self.run))
         if folder is not None:
             overrides.append(f"hydra.searchpath=[file://{folder.absolute()}]")
-        cfg = composed(overrides)
-        return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+        return composed_job(composed(overrides))
 
     @property
     def dataset(self) -> str:
@@ -185,7 +177,7 @@ def _experiment(name: str, of: object, where: str) -> Experiment:
     with checked():
         for key in of:
             check_choice(f"{where}: key of {name}", key, KEYS)
-    options = {key: of[key] for key in ("seeds", "negligible") if key in of}
+    seeds = of.get("seeds", SEEDS)
     metrics, slices = of.get("metrics", {}), of.get("slices", {})
     if isinstance(metrics, list):
         metrics = dict.fromkeys(metrics, "lower")
@@ -193,17 +185,16 @@ def _experiment(name: str, of: object, where: str) -> Experiment:
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: {key} of {name} must map names to what they are")
     if "run" in of:
-        return Experiment(name, str(of["run"]), metrics, slices=slices, **options)
+        return Experiment(name, str(of["run"]), metrics, seeds, slices=slices)
     target = str(of["_target_"])
     if not metrics or slices:
         raise UserError(
             f"{where}: {name} is a function: say its metrics, each lower or higher, and no slices"
         )
-    module, _, attribute = target.rpartition(".")
     try:
-        function = getattr(import_module(module), attribute)
+        function = resolve_name(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"{name}: cannot import {target}: {sentence(error)}") from error
     if not callable(function):
         raise UserError(f"{name}: {target} is not a function of a seed")
-    return Experiment(name, target, metrics, function=function, **options)
+    return Experiment(name, target, metrics, seeds, function)

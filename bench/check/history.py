@@ -1,7 +1,5 @@
 """Checks as tracked runs of the experiment `checks`, and each result over commits."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

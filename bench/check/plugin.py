@@ -48,7 +48,6 @@ class Accuracy:
         *,
         metrics: Mapping[str, str],
         seeds: int = 24,
-        negligible: float | None = None,
     ) -> None:
         """Fail the test when a result is worse than chance explains.
 
@@ -62,15 +61,13 @@ class Accuracy:
             Those that are compared -> "lower" or "higher", whichever is better.
         seeds : int
             Of the second look; twice as many are recorded.
-        negligible : float, optional
-            A loss that does not matter; by default 1e-4 of values up to 1, in proportion beyond.
         """
         # Hydra and pandas are imported by tests that check accuracy only.
         from bench.check import reference
         from bench.check.checking import check, record, summary
         from bench.check.experiments import FUNCTION, Experiment
 
-        experiment = Experiment(name, name, metrics, seeds, negligible, evaluate)
+        experiment = Experiment(name, name, metrics, seeds, evaluate)
         recorded = reference.load(self.reference).get(FUNCTION, {}).get("experiments", {})
         others = sum(len(entry["metrics"]) for other, entry in recorded.items() if other != name)
         n = others + experiment.n_results

@@ -11,8 +11,6 @@ DATA:                     name of the data set, or "function"
         METRIC: {better, mean, std, n, seeds, allowed, false_alarms, catches, values}
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -72,7 +70,7 @@ def entry_of(experiment: Experiment, path: Path) -> Entry:
 def recorded_of(entry: Entry, metric: str) -> Recorded:
     """Return the rule's view of one metric, whose values are losses there."""
     of = entry["metrics"][metric]
-    options = {key: of[key] for key in ("seeds", "negligible", "widened") if key in of}
+    options = {key: of[key] for key in ("seeds", "widened") if key in of}
     return Recorded(tuple(DIRECTIONS[of["better"]] * value for value in of["values"]), **options)
 
 
@@ -119,7 +117,7 @@ def _metric(
     sign = DIRECTIONS[better]
     values = [round(value, 7) for value in values]
     losses = tuple(sign * value for value in values)
-    recorded = Recorded(losses, experiment.seeds, experiment.negligible)
+    recorded = Recorded(losses, experiment.seeds)
     false, caught = 0.0, recorded.room
     if recorded.std > 0:
         recorded = rule.widened(recorded, n_results)
@@ -131,7 +129,6 @@ def _metric(
         "std": round(recorded.std, 7),
         "n": recorded.n,
         "seeds": recorded.seeds,
-        **({} if recorded.negligible is None else {"negligible": recorded.negligible}),
         **({} if recorded.widened == 1 else {"widened": recorded.widened}),
         "allowed": {n: round(recorded.allowed(n, n_results), 5) for n in recorded.looks},
         "false_alarms": round(false, 6),

@@ -23,8 +23,6 @@ that its tails need more. Where the seed made a difference and makes none any mo
 which fails the check whatever the result.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -86,13 +84,11 @@ def quantile(n_recorded: int, n_results: float) -> float:
 class Recorded:
     """The `losses` of one experiment, one a seed, when the reference was made.
 
-    `seeds` are those of the second look; `negligible` is a loss that does not matter; what is
-    allowed for chance is `widened` times.
+    `seeds` are those of the second look; what is allowed for chance is `widened` times.
     """
 
     losses: tuple[float, ...]
     seeds: int = SEEDS
-    negligible: float | None = None
     widened: float = 1.0
 
     @property
@@ -116,7 +112,7 @@ class Recorded:
     @property
     def room(self) -> float:
         """The loss that does not matter."""
-        return NEGLIGIBLE * max(1.0, abs(self.mean)) if self.negligible is None else self.negligible
+        return NEGLIGIBLE * max(1.0, abs(self.mean))
 
     def standard_error(self, n: int) -> float:
         """Return that of the difference to the mean of `n` seeds."""

@@ -23,6 +23,7 @@ from typing import Any
 
 from bench.files import make_folder, write_text
 from bench.identity import digest
+from bench.locks import locked
 from bench.report import published
 from bench.report.comparison import READING, comparison_table, incomplete, slices, unfinished
 from bench.report.figures import models, rows
@@ -31,7 +32,6 @@ from bench.report.model_selection import Comparison, comparisons
 from bench.report.paired_gaps import Predictions
 from bench.tables import MISSING, code, escaped
 from bench.tracking import Experiment, Record, RunReader
-from bench.tracking.lease import locked
 from bench.tracking.run_record import overrides_of
 
 HTML = "report.html"

@@ -181,7 +181,7 @@ def measure_curve(words: Sequence[str], _: Context) -> dict[str, Any]:
     """
     trial, cfg = _trial(words)
     dataset = load_data(cfg)
-    job = job_of(cfg, trial.names, dataset)
+    job = job_of(trial.config, trial.names, dataset)
     split = job.split(dataset)
     X = build_design(dataset, job.features, split.development, min_count=job.min_count)
     model = clone(job.model)

@@ -1,6 +1,4 @@
-"""What is checked of a composed configuration before any work."""
-
-from __future__ import annotations
+"""The words of a command line, and what is checked of what they compose to before any work."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +6,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -16,32 +16,88 @@ from sklearn.base import BaseEstimator
 from bench.data.dataset import TASKS
 from bench.errors import UserError, checked, quoted, sentence
 from bench.sweep import search
-from bench.sweep.overrides import CHOSEN
 from bench.task_models import hyperparameters_for
+from bench.tracking import Experiment
 from fm.validation import check_integer, check_number
 
+CHOSEN = ("data", "split", "features", "model")
+"""The groups that say what a run computes."""
+GROUPS = (*CHOSEN, "space", "search", "tracking", "experiment")
+NEEDED = (*CHOSEN, "tracking")
+"""Groups of which every run has a choice."""
 NOT_USED = ("hydra.run.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir")
 """Folders of Hydra's own that this program does not make."""
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """Return a command line with `split=by:FIELD` as the choice and the key that it stands for.
+
+    >>> spelled_out(["split=by:device", "seed=1"])
+    ['split=by', 'split.field=device', 'seed=1']
+    """
+    spelled: list[str] = []
+    for word in words:
+        by = re.fullmatch(r"split=by:([^,]+)", word)
+        spelled += ["split=by", f"split.field={by[1]}"] if by else [word]
+    return spelled
+
+
+def key_of(override: str) -> str:
+    """Return the key or group of an override as it is written."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def parsed_words(parser: OverridesParser, overrides: list[str]) -> dict[str, Override]:
+    """Return each override by its key or group; the last of several for one."""
+    try:
+        return {o.key_or_group: o for o in parser.parse_overrides(overrides)}
+    except HydraException as error:
+        raise UserError(f"cannot read the command line: {sentence(error)}") from error
+
+
+def check_choices(words: Sequence[str]) -> None:
+    """Refuse choices of groups that are no names, and a run without what every run needs."""
+    of_groups = [word for word in words if key_of(word) in GROUPS]
+    for group, override in parsed_words(OverridesParser.create(), of_groups).items():
+        if override.is_delete() and group in NEEDED:
+            raise UserError(f"~{group}: every run has a {group}; choose one, {group}=NAME")
+        value = override.value()
+        for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+            no_name = choice in (None, "") or isinstance(choice, (bool, int, float, list, dict))
+            if no_name and not override.is_delete():
+                raise UserError(f"{override.input_line}: {group} is chosen by a name; leave it out")
+
+
+def repeat_words(cfg: DictConfig) -> tuple[list[str], str]:
+    """Return the overrides that `seeds=` and `folds=` stand for, and how they were given."""
+    overrides, given = [], []
+    with checked():
+        if cfg.seeds is not None:
+            check_integer("seeds", cfg.seeds, low=1)
+            overrides.append(f"seed=range({cfg.seed},{cfg.seed + cfg.seeds})")
+            given.append(f"seeds={cfg.seeds}")
+        if cfg.folds is not None:
+            check_integer("folds", cfg.folds, low=2)
+            overrides += ["split=kfold", f"split.n_folds={cfg.folds}"]
+            overrides.append(f"split.fold=range(0,{cfg.folds})")
+            given.append(f"folds={cfg.folds}")
+    return overrides, " and ".join(given)
+
+
+# -- configurations --------------------------------------------------------------------------------
 
 
 def not_installed(configurations: Iterable[DictConfig]) -> dict[str, str]:
     """Return why models cannot be fitted here; nothing if none can: each then says so itself."""
     models = {cfg.hydra.runtime.choices.model: cfg.model for cfg in configurations}
     why = {
-        name: getattr(instantiate(_configurations(model)[0]), "unavailable", lambda: None)()
+        name: getattr(instantiate(_by_task(model)[0]), "unavailable", lambda: None)()
         for name, model in models.items()
     }
     reasons = {name: str(reason) for name, reason in why.items() if reason is not None}
     return {} if len(reasons) == len(models) else reasons
-
-
-def check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:
-    """Check as many configurations as the longest axis has values, so that each value occurs."""
-    cfg = deepcopy(cfg)
-    for i in range(max(map(len, axes.values()), default=1)):
-        for key, values in axes.items():
-            OmegaConf.update(cfg, key, values[i % len(values)])
-        _check(cfg)
 
 
 def check_hydra(cfg: DictConfig, keys: Iterable[str]) -> None:
@@ -56,24 +112,41 @@ def check_hydra(cfg: DictConfig, keys: Iterable[str]) -> None:
             raise UserError(f"hydra.searchpath: there is no folder {quoted(path)}")
 
 
-def _check(cfg: DictConfig) -> None:
-    """Raise a UserError for a value that is refused, out of range, or missing."""
+def check_values(cfg: DictConfig, axes: Mapping[str, Sequence[object]]) -> None:
+    """Check as many configurations as the longest axis has values, so that each value occurs.
+
+    A value that is refused, out of range or missing is a UserError.
+    """
+    cfg = deepcopy(cfg)
+    for i in range(max(map(len, axes.values()), default=1)):
+        for key, values in axes.items():
+            OmegaConf.update(cfg, key, values[i % len(values)])
+        _check_groups(cfg)
+        with checked():
+            _check_settings(cfg)
+
+
+def _check_groups(cfg: DictConfig) -> None:
     for group in CHOSEN:
         for key in OmegaConf.missing_keys(cfg[group]):
             raise UserError(f"{key} must be given: {key}=...")
-    _check_folders(cfg)
+    Experiment(cfg.experiment.name, "")  # which refuses what cannot name a folder
     try:
-        for of_task in _configurations(cfg.model):
-            _check_model(of_task)
+        for config in _by_task(cfg.model):
+            model = instantiate(config)
+            if not isinstance(model, BaseEstimator):
+                name = type(model).__name__
+                raise TypeError(f"{name} is not derived from sklearn.base.BaseEstimator")
+            getattr(model, "check_params", lambda: None)()
     except (ValueError, TypeError, HydraException) as error:
         raise UserError(
             f"model={cfg.hydra.runtime.choices.model}: {sentence(error.__cause__ or error)}"
         ) from error
-    with checked():
-        _check_settings(cfg)
 
 
 def _check_settings(cfg: DictConfig) -> None:
+    if cfg.results in (None, ""):
+        raise ValueError("results= names no folder; leave it out for ./results")
     for key in ("test", "refit"):
         if not isinstance(cfg[key], bool):
             raise TypeError(f"{key} must be true or false, got {cfg[key]!r}")
@@ -88,28 +161,8 @@ def _check_settings(cfg: DictConfig) -> None:
         search.check_settings(cfg.search, cfg.budget)
 
 
-def _configurations(model: DictConfig) -> list[dict[str, Any]]:
+def _by_task(model: DictConfig) -> list[dict[str, Any]]:
     """Return a model's configuration for each task, once where tasks have the same."""
     config = cast(dict[str, Any], OmegaConf.to_container(model, resolve=True))
     by_task = [hyperparameters_for(config, task) for task in TASKS]
     return [of for i, of in enumerate(by_task) if of not in by_task[:i]]
-
-
-def _check_model(config: Mapping[str, Any]) -> None:
-    """Raise an error where the model is no estimator or refuses its hyperparameters."""
-    model = instantiate(config)
-    if not isinstance(model, BaseEstimator):
-        raise TypeError(f"{type(model).__name__} is not derived from sklearn.base.BaseEstimator")
-    getattr(model, "check_params", lambda: None)()
-
-
-def _check_folders(cfg: DictConfig) -> None:
-    """Raise a UserError where the experiment or the results cannot be a folder."""
-    name = cfg.experiment.name
-    if not (isinstance(name, str) and re.fullmatch(r"\w[\w .-]{0,79}", name)):
-        raise UserError(
-            "experiment.name must be letters, digits, spaces and .-_ only, since it names a "
-            f"folder, and begin with a letter or digit, got {quoted(name)}"
-        )
-    if cfg.results in (None, ""):
-        raise UserError("results= names no folder; leave it out for ./results")

@@ -1,7 +1,5 @@
 """Compose what a command line asks for, find its axes, and check it before any work."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re
@@ -19,23 +17,21 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.errors import UserError, quoted, sentence
-from bench.identity import ROOT, targets
+from bench.errors import UserError, checked, quoted, sentence
+from bench.identity import ROOT
 from bench.sweep import search
-from bench.sweep.checks import check_hydra, check_values, not_installed
-from bench.sweep.overrides import (
-    CHOSEN,
+from bench.sweep.checks import (
     GROUPS,
-    axis_values,
     check_choices,
-    interval_range,
+    check_hydra,
+    check_values,
     key_of,
+    not_installed,
     parsed_words,
     repeat_words,
     spelled_out,
 )
 from bench.sweep.search import Range
-from bench.task_models import hyperparameters_for
 from bench.tracking import flatten
 from fm.validation import nearest
 
@@ -168,9 +164,11 @@ def _planned(
     for key, override in parsed.items():
         value = override.value()
         if isinstance(value, IntervalSweep):
-            intervals[key] = interval_range(value)
+            with checked():
+                intervals[key] = Range(value.start, value.end, log="log" in value.tags)
         elif override.is_sweep_override():
-            axes[key] = axis_values(parser, override)
+            written = list(override.sweep_string_iterator())
+            axes[key] = {text: parser.parse_override(f"{key}={text}").value() for text in written}
     if (axes or intervals) and not multirun:
         raise UserError(f"{next(iter(axes | intervals))} has several values: a sweep needs -m")
     if intervals and not base.search:
@@ -240,40 +238,3 @@ def missing(error: MissingConfigException) -> str:
     options = sorted(error.options or [])
     there_are = ", ".join(options)
     return f"there is no {group} {quoted(choice)}{nearest(choice, options)}; there are {there_are}"
-
-
-def recomposed(choices: Mapping[str, str], config: Mapping[str, object]) -> DictConfig:
-    """Compose a tracked run again, from the configuration files of this machine alone.
-
-    A store may be shared, so that nothing it says is instantiated: `choices` select files that are
-    here, and of `config` numbers and words replace those that the files have. A run of what is not
-    registered here, or with settings that this does not have, is a UserError.
-    """
-    groups = {group: choices[group] for group in CHOSEN[1:]}
-    if "bench.data.splits.default" in targets(config.get("split")):
-        groups["split"] = "default"  # which is tracked by the name that the data set gives it
-    for group, choice in groups.items():
-        if not re.fullmatch(r"\w[\w-]*(/\w[\w-]*)*", choice):
-            raise UserError(f"there is no {group} {quoted(choice)}")
-    cfg = composed([f"{group}={choice}" for group, choice in groups.items()])
-    OmegaConf.set_struct(cfg, False)
-    cfg.model = hyperparameters_for(as_dict(cfg.model), task="")
-    given = flatten({key: config[key] for key in COMPUTED[1:] if key in config})
-    own = flatten({key: as_dict(cfg)[key] for key in COMPUTED[1:]})
-    for key, value in given.items():
-        if key in own and own[key] == value and type(own[key]) is type(value):
-            continue  # 4 and 4.0 have different digests
-        if key not in own or key.rpartition(".")[2].startswith("_") or not _is_plain(value):
-            here = ", ".join(f"{group}={groups[group]}" for group in ("model", "split", "features"))
-            raise UserError(f"the run has {key}={quoted(value)}, which {here} here do not allow")
-        OmegaConf.update(cfg, key, value)
-    return cfg
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a value is a number, a word, or a list of these."""
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, str):
-        return re.fullmatch(r"[\w. -]{1,80}", value) is not None
-    return value is None or isinstance(value, (bool, int, float))

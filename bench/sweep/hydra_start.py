@@ -1,7 +1,5 @@
 """How Hydra is started: every command line goes through `hydra.main`."""
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings
@@ -16,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, quoted, sentence
 from bench.identity import ROOT
+from bench.sweep.checks import check_choices, spelled_out
 from bench.sweep.compose import missing, plan
-from bench.sweep.overrides import check_choices, spelled_out
 
 FLAGS = {"-m", "--multirun"}
 MODES = {"hydra.mode=RUN", "hydra.mode=MULTIRUN"}

@@ -6,20 +6,20 @@ about the same time (Polychronopoulos & Kuck, "Guided Self-Scheduling", IEEE Tra
 Computers 1987).
 """
 
-from __future__ import annotations
-
 import itertools
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
+from bench.data.dataset import Dataset
 from bench.errors import RunFailed, UserError
 from bench.processes import TimeUp, time_limit
 from bench.progress import Epochs
@@ -30,8 +30,6 @@ from bench.tracking.job_entry import entry_of, write_files
 
 Batch: TypeAlias = tuple[Trial, ...]
 """Trials of one combination of groups, without its configuration."""
-STOP = "stop"
-"""File in a sweep's folder: no further job is to begin."""
 PER_PROCESS = 4
 """Batches that the trials left make for each process, at least."""
 
@@ -40,17 +38,17 @@ PER_PROCESS = 4
 class JobContext:
     """What every job of a sweep is given: it travels with the task to where that runs.
 
-    `uri` and `directory` are the store and the folder of results. `home` is the sweep's own folder:
-    a job that does not see it runs on another disk than the sweep's process, and sends its result
-    itself. `deadline` is when the sweep's time is up, in seconds since 1970, and `job_seconds` a
-    job's budget.
+    `uri` and `directory` are the store and the folder of results. `lease` is the file of the
+    sweep's process: a job that does not see it runs on another disk, and sends its result itself.
+    `deadline` is when the sweep's time is up, in seconds since 1970, and `job_seconds` a job's
+    budget.
     """
 
     experiment: Experiment
     sweep: Sweep
     uri: str
     directory: Path
-    home: Path
+    lease: Path
     deadline: float | None = None
     job_seconds: float | None = None
     rerun: bool = False
@@ -59,28 +57,33 @@ class JobContext:
     @property
     def collected(self) -> bool:
         """Whether the sweep's process sees what a job leaves on this disk."""
-        return self.home.exists()
+        return self.lease.exists()
 
     @property
     def over(self) -> bool:
         """Whether no job is to begin any more."""
-        return self.seconds_left == 0 or (self.home / STOP).exists()
+        return self.seconds_left == 0 or self._stopped.exists()
 
     @property
     def seconds_left(self) -> float | None:
         """Until the deadline; None without one."""
         return None if self.deadline is None else max(0.0, self.deadline - time.time())
 
+    @property
+    def _stopped(self) -> Path:
+        """A file that is there when no further job is to begin."""
+        return self.lease.with_suffix(".stop")
+
     def stop(self) -> None:
-        """Let no further job begin, in any process that sees the sweep's folder."""
+        """Let no further job begin, in any process that sees the sweep's disk."""
         if self.collected:
-            (self.home / STOP).touch()
+            self._stopped.touch()
 
 
 def batches(trials: Sequence[Trial], processes: int | None) -> Iterator[Batch]:
     """Divide trials, in order, among `processes`; None, each trial is a batch of its own."""
     for _, group in itertools.groupby(trials, key=lambda trial: trial.overrides):
-        left = [replace(trial, cfg=None) for trial in group]
+        left = [replace(trial, dataset=None) for trial in group]
         while left:
             n = 1 if processes is None else max(1, len(left) // (PER_PROCESS * processes))
             yield tuple(left[:n])
@@ -105,41 +108,37 @@ class SweepTask:
             raise UserError(
                 f"the data here ({dataset.source}) are not those that the sweep was started with"
             )
-        tracker = MLflowTracker(self.context.uri, str(self.context.directory))
-        for _ in run_batch(self.context, tracker, cfg, batch):
+        tracker = _tracker(self.context.uri, str(self.context.directory))
+        for trial in batch:
+            run_trial(self.context, tracker, dataset, trial)
             if not self.context.collected:
                 try:
-                    list(tracker.send_waiting({}, owner=self.context.sweep.owner))
+                    list(tracker.send_waiting(self.context.sweep.owner))
                 except UnsentError as error:
                     said = f"a result waits in {tracker.queue.outbox}: {error}"
                     raise RunFailed(said) from error
 
 
-def run_batch(
-    context: JobContext, tracker: MLflowTracker, cfg: DictConfig, batch: Batch
-) -> Iterator[Record | None]:
-    """Run trials one after another; yield the record of each, None once the sweep is over.
+@lru_cache(maxsize=1)
+def _tracker(uri: str, directory: str) -> MLflowTracker:
+    """Return the tracker of all batches of this process."""
+    return MLflowTracker(uri, directory)
 
-    What came of a trial, a failure too, is on disk when it is yielded.
+
+def run_trial(
+    context: JobContext, tracker: MLflowTracker, dataset: Dataset, trial: Trial
+) -> Record | None:
+    """Return what came of a trial, which is on disk by then; None where the sweep is over.
+
+    It is not run where another process has done so meanwhile.
     """
-    OmegaConf.set_struct(cfg, False)
-    for trial in batch:
-        if context.over:
-            yield None
-            continue
-        for key, value in trial.values.items():
-            OmegaConf.update(cfg, key, value)
-        job = job_of(cfg, trial.names, load_data(cfg), trial.code, trial.limits)
-        with tracker.queue.claimed(context.experiment, trial.digest):
-            record = _known(context, tracker, trial) or _compute(context, tracker, trial, job)
-        yield record
-
-
-def _known(context: JobContext, tracker: MLflowTracker, trial: Trial) -> Record | None:
-    """Return what another process made of the trial meanwhile."""
-    digests = () if context.rerun else trial.digests
-    records = (tracker.queue.settled(context.experiment, digest) for digest in digests)
-    return next(filter(None, records), None)
+    if context.over:
+        return None
+    job = job_of(trial.config, trial.names, dataset, trial.code, trial.limits)
+    with tracker.queue.claimed(trial.digest):
+        digests = () if context.rerun else trial.digests
+        known = (tracker.settled(context.experiment, digest) for digest in digests)
+        return next(filter(None, known), None) or _compute(context, tracker, trial, job)
 
 
 def _compute(context: JobContext, tracker: MLflowTracker, trial: Trial, job: Job) -> Record | None:

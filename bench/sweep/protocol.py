@@ -10,8 +10,6 @@ A protocol is a generator: it yields a batch of trials and is sent the records o
 by digest.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace

@@ -1,8 +1,7 @@
 """The trials of a plan, with their identities: a composed configuration and its own values."""
 
-from __future__ import annotations
-
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from sklearn.base import BaseEstimator
 
 from bench.data.dataset import Dataset
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.features import build_design, features_of
-from bench.identity import code_targets, code_version, digest, job_digest
+from bench.identity import code_targets, code_version, digest, job_digest, targets
 from bench.run import Job
-from bench.sweep.compose import COMPUTED, REPEATS, Combination, as_dict
-from bench.sweep.overrides import CHOSEN
-from bench.tables import short
+from bench.sweep.checks import CHOSEN
+from bench.sweep.compose import COMPUTED, REPEATS, Combination, as_dict, composed
+from bench.tables import MISSING, short
 from bench.task_models import hyperparameters_for, model_for
 from bench.tracking import Experiment, Record, flatten
 
@@ -32,15 +31,16 @@ from bench.tracking import Experiment, Record, flatten
 class Trial:
     """One job of a sweep.
 
-    `overrides` choose the groups, which other trials may share, and compose to `cfg`; `values` are
-    the trial's own, by key. `names` are the choices of the groups, `data` the digest of the data
-    set, `code` the version of the code. `system` is what is compared (model, features, and data by
-    name and digest), `configuration` the digest of everything that does not vary between repeats.
-    `limits` are validation errors by epoch above which the job is given up.
+    `overrides` choose the groups, as other trials may; `config` is what it computes, resolved, and
+    `names` are the choices that it has. `data` is the digest of the data set, `code` the version of
+    the code. `system` is what is compared (model, features, and data by name and digest),
+    `configuration` the digest of everything that does not vary between repeats. `limits` are
+    validation errors by epoch above which the job is given up. The `dataset` stays in the process
+    that planned the trial.
     """
 
     overrides: tuple[str, ...]
-    values: Mapping[str, object]
+    config: Mapping[str, Any]
     names: Mapping[str, str]
     data: str
     code: Mapping[str, str]
@@ -49,12 +49,7 @@ class Trial:
     system: str
     configuration: str
     limits: Mapping[int, float] = field(default_factory=dict)
-    cfg: DictConfig | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def model(self) -> str:
-        """The choice of the model."""
-        return self.names["model"]
+    dataset: Dataset | None = field(default=None, compare=False, repr=False)
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -86,7 +81,7 @@ class Trials:
             self.overrides = (*self.overrides, f"data={self.dataset.name}")
         parts = [f"{group}={self.names[group]}" for group in ("model", "features", "data")]
         self.system = ", ".join([*parts, self.dataset.digest])  # one name may read several files
-        model_of(cfg, self.names["model"], self.dataset.task)
+        model_of(as_dict(cfg.model), self.names["model"], self.dataset.task)
         instantiate(cfg.split)(self.dataset)
         none, min_count = np.array([], np.int64), cfg.features.min_count
         build_design(self.dataset, cfg.features.names, train_rows=none, min_count=min_count)
@@ -117,7 +112,7 @@ class Trials:
         kept["model"] = {k: v for k, v in config["model"].items() if k != "random_state"}
         return Trial(
             overrides=self.overrides,
-            values=values,
+            config=config,
             names=self.names,
             data=self.dataset.digest,
             code=self.code,
@@ -125,7 +120,7 @@ class Trials:
             name=self._name(config),
             system=self.system,
             configuration=digest({"kept": kept, "system": self.system}),
-            cfg=self.combination.cfg,
+            dataset=self.dataset,
         )
 
     def _name(self, config: Mapping[str, object]) -> str:
@@ -144,11 +139,10 @@ def computed(cfg: DictConfig, task: str) -> dict[str, Any]:
     return config | {"model": hyperparameters_for(config["model"], task)}
 
 
-def model_of(cfg: DictConfig, name: str, task: str) -> BaseEstimator:
+def model_of(config: Mapping[str, Any], name: str, task: str) -> BaseEstimator:
     """Return the model of a configuration; raise a UserError where it is not for `task`."""
-    fitted = model_for(
-        instantiate(hyperparameters_for(as_dict(cfg.model), task), _convert_="all"), task
-    )
+    model = instantiate(hyperparameters_for(config, task), _convert_="all")
+    fitted = model_for(model, task)
     if fitted is None:
         fitting = ", ".join(_registered_for(task))
         raise UserError(f"model={name} is not for a {task} target; these are: {fitting}")
@@ -177,19 +171,18 @@ def choices_of(choices: Mapping[str, str], dataset: Dataset) -> dict[str, str]:
 
 
 def job_of(
-    cfg: DictConfig,
+    config: Mapping[str, Any],
     names: Mapping[str, str],
     dataset: Dataset,
     code: Mapping[str, str] | None = None,
     limits: Mapping[int, float] | None = None,
 ) -> Job:
-    """Return the job that a composed configuration describes.
+    """Return the job of what is `computed`, on its data.
 
     `code` is the sweep's version of the code, which may have the commit where a worker has not.
     """
-    features_of(dataset, cfg.features.names)
-    config = computed(cfg, dataset.task)
-    model = model_of(cfg, names["model"], dataset.task)
+    features_of(dataset, config["features"]["names"])
+    model = model_of(config["model"], names["model"], dataset.task)
     here = code_version(code_targets(config))  # once its packages have been imported
     if code and code["source"] != here["source"]:
         raise UserError(
@@ -197,19 +190,51 @@ def job_of(
         )
     return Job(
         names=choices_of(names, dataset),
-        config=config,
+        config=dict(config),
         dataset=dataset,
-        split=instantiate(cfg.split),
-        features=tuple(cfg.features.names),
-        min_count=cfg.features.min_count,
+        split=instantiate(config["split"]),
+        features=tuple(config["features"]["names"]),
+        min_count=config["features"]["min_count"],
         model=model,
-        test=cfg.test,
-        refit=cfg.refit,
-        threads=cfg.threads,
-        first_rows=cfg.first_rows,
+        test=config["test"],
+        refit=config["refit"],
+        threads=config["threads"],
+        first_rows=config["first_rows"],
         code=code or here,
         limits=limits or {},
     )
+
+
+def composed_job(cfg: DictConfig) -> Job:
+    """Return the job that a composed configuration describes."""
+    dataset = load_data(cfg)
+    return job_of(computed(cfg, dataset.task), cfg.hydra.runtime.choices, dataset)
+
+
+def trusted(config: Mapping[str, Any], choices: Mapping[str, str], task: str) -> Mapping[str, Any]:
+    """Return the configuration of a tracked run, if it is one of the files of this machine.
+
+    A store may be shared, so that nothing it says is instantiated unseen: `choices` must name files
+    that are here, and only numbers and words may differ from what these say. Else: UserError.
+    """
+    groups = {group: choices[group] for group in CHOSEN[1:]}
+    if "bench.data.splits.default" in targets(config.get("split")):
+        groups["split"] = "default"  # which is tracked by the name that the data set gives it
+    for group, choice in groups.items():
+        if not re.fullmatch(r"\w[\w-]*(/\w[\w-]*)*", choice):
+            raise UserError(f"there is no {group} {quoted(choice)}")
+    here = [f"{group}={choice}" for group, choice in groups.items()]
+    own, given = flatten(computed(composed(here), task)), flatten(config)
+    for key in own.keys() | given.keys():
+        value, mine = given.get(key, MISSING), own.get(key, MISSING)
+        if key.startswith("data.") or (mine == value and type(mine) is type(value)):
+            continue  # 4 and 4.0 have different digests
+        plain = re.fullmatch(r"[\w. ,'\[\]-]{1,400}", str(value))  # a number, words, or a list
+        if key not in own or key.rpartition(".")[2].startswith("_") or not plain:
+            raise UserError(
+                f"the run has {key}={quoted(value)}, which {', '.join(here)} here do not allow"
+            )
+    return config
 
 
 def experiment_of(

@@ -10,8 +10,11 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from getpass import getuser
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+import yaml
 
 from bench.metrics import Task, task_of
 from bench.tables import MISSING, code, escaped
@@ -116,24 +119,14 @@ def experiment_tags(experiment: Experiment) -> dict[str, str]:
 
 
 def saved_view(task: Task) -> str:
-    """Return all runs, lowest error first, in the form in which MLflow's pages keep a view.
+    """Return the view of all runs, lowest error first, as MLflow's pages keep one.
 
     MLflow shows no metric by default; shown are the task's own.
     """
     names = (task.selection_metric, task.headline_metric, "time/fit_seconds")
     columns = [*(f"metrics.`{name}`" for name in names), "attributes.`Dataset`"]
-    state = {
-        "searchFilter": "",
-        "orderByKey": columns[0],
-        "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "datasetsFilter": [],
-        "modelVersionFilter": "All Runs",
-        "columnOrder": [],
-        "columnWidths": {},
-        "selectedColumns": columns,
-    }
+    state = yaml.safe_load(Path(__file__).with_name("view.yaml").read_text("utf-8"))
+    state |= {"orderByKey": columns[0], "selectedColumns": columns}
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     now = int(1000 * time.time())
     about = {"name": VIEW, "createdAt": now, "updatedAt": now}

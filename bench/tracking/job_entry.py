@@ -1,7 +1,5 @@
 """What a job leaves behind: the entry of the result queue, and the files of its run."""
 
-from __future__ import annotations
-
 import json
 import time
 import traceback

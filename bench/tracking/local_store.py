@@ -5,8 +5,6 @@ Here alone is MLflow's database seen without MLflow, by its tables `experiments`
 writes down, for which it has no call. A test holds what is read here against MLflow's own search.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections import defaultdict
@@ -79,18 +77,25 @@ def read_experiments(path: Path) -> dict[str, StoredExperiment]:
 
 
 def read_runs(
-    path: Path, *, experiment: str | None = None, run_id: str | None = None
+    path: Path,
+    *,
+    experiment: str | None = None,
+    run_id: str = "",
+    tag: str = "",
+    value: str = "",
 ) -> list[Record]:
-    """Return every run that is not deleted, of an experiment or of this id, newest first.
+    """Return the runs that are not deleted and are of all that is given, newest first.
 
-    It takes a tenth of the time of a search by MLflow.
+    That is an experiment, an id, a tag and its value. It takes a tenth of the time of a search by
+    MLflow.
     """
     chosen = (
         "FROM runs JOIN experiments USING (experiment_id) WHERE runs.lifecycle_stage = 'active'"
         " AND experiments.lifecycle_stage = 'active' AND ?1 IN (experiments.name, '')"
-        " AND ?2 IN (run_uuid, '')"
+        " AND ?2 IN (run_uuid, '') AND (?3 = '' OR run_uuid IN"
+        " (SELECT run_uuid FROM tags WHERE key = ?3 AND value != '' AND ?4 IN (value, '')))"
     )
-    given = (experiment or "", run_id or "")
+    given = (experiment or "", run_id, tag, value)
     with _reading(path) as db:
 
         def pairs(columns: str, table: str, run: str = "run_uuid") -> dict[str, dict[str, Any]]:

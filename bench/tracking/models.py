@@ -1,7 +1,5 @@
 """Fitted models in MLflow: loaded with `mlflow.pyfunc.load_model` and served, without a pickle."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ import pandas as pd
 
 from bench.errors import UserError, first_line
 from bench.identity import ROOT
-from bench.tracking.store import Store
+from bench.tracking.run_reader import RunReader
 from bench.tracking.store_address import redacted
 from fm import deployment
 from fm.deployment import Served
@@ -23,7 +21,7 @@ BEST = "best"
 REQUIRED = ("numpy", "scipy", "scikit-learn", "threadpoolctl", "pandas")
 
 
-def log_model(store: Store, run_id: str, model: Served, example: pd.DataFrame) -> str:
+def log_model(store: RunReader, run_id: str, model: Served, example: pd.DataFrame) -> str:
     """Log a model that predicts for tables of raw ids, with its code (`fm`); return its address.
 
     The columns of the `example` are the model's signature.
@@ -58,7 +56,7 @@ def log_model(store: Store, run_id: str, model: Served, example: pd.DataFrame) -
 
 
 @contextmanager
-def _current(store: Store, run_id: str) -> Iterator[None]:
+def _current(store: RunReader, run_id: str) -> Iterator[None]:
     """Have MLflow use the store and a run's experiment for the body.
 
     It notes both in the environment, where other stores of this process would read them.
@@ -81,7 +79,7 @@ def _current(store: Store, run_id: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def register(store: Store, run_id: str, address: str, name: str) -> str:
+def register(store: RunReader, run_id: str, address: str, name: str) -> str:
     """Register a run's logged model as a version of `name`, once; return the address it then has.
 
     The version has the alias `best`, which an earlier one loses.

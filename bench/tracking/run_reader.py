@@ -1,24 +1,34 @@
-"""Tracked runs, sweeps and experiments, read back."""
+"""A store, and the runs, sweeps and experiments in it: reading never makes or changes anything."""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from bench.errors import UserError
-from bench.tracking.local_store import read_history, read_runs
+from bench.errors import UserError, first_line
+from bench.tracking import local_store
+from bench.tracking.local_store import StoredExperiment
+from bench.tracking.result_queue import ResultQueue
 from bench.tracking.run_record import Experiment, Record, Sweep, attempt_that_counts
-from bench.tracking.store import Store
+from bench.tracking.store_address import SQLITE, redacted, sqlite_path, sqlite_uri, store_name
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 T = TypeVar("T")
@@ -30,15 +40,187 @@ CURVE = "curve/"
 """Prefix of the metrics that are learning curves."""
 CODE_FILE = "code.json"
 """What of the code a run's digest covers."""
+ARTIFACTS = "mlartifacts"
+"""Folder beside the database, for the files of its runs."""
+MAX_EXPERIMENTS = 50_000
+"""In one answer of MLflow's."""
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # What a server that is away does not take waits in the outbox: no use in insisting.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
-class RunReader(Store):
-    """Reads what `MLflowTracker` writes. Large files are read only when asked for."""
+class RunReader:
+    """Reads what `MLflowTracker` writes. Large files are read only when asked for.
+
+    Parameters
+    ----------
+    uri : str, optional
+        Address of the MLflow store. By default MLFLOW_TRACKING_URI, else SQLite and files in
+        `directory`.
+    directory : str, default "results"
+        Folder of results that wait to be sent, and of the default store.
+    """
 
     def __init__(self, uri: str | None = None, directory: str = "results") -> None:
-        super().__init__(uri, directory)
+        self.directory = Path(directory).resolve()
+        default = sqlite_uri(self.directory / "mlflow.db")
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+        self.shown = redacted(self.uri)
+        self.queue = ResultQueue(self.directory, store_name(self.uri, self.directory))
         self._ended: dict[str, Record] = {}
         """Runs that were read and change no more, by id."""
+        self._checked = False
+
+    # -- the store --------------------------------------------------------------------------------
+
+    @property
+    def local(self) -> bool:
+        """Whether the store is a database on this disk, which is read without MLflow."""
+        return self.uri.startswith("sqlite:")
+
+    @property
+    def database(self) -> Path:
+        """The file of a local store."""
+        return sqlite_path(self.uri)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is certainly nothing in the store."""
+        return self.local and not self.database.exists()
+
+    @cached_property
+    def client(self) -> MlflowClient:
+        """MLflow's own client, whose import takes seconds.
+
+        UserError if there is no store, it is damaged, or its server does not answer.
+        """
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        warnings.filterwarnings("ignore", module="mlflow")
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        for library in ("mlflow", "alembic"):
+            logging.getLogger(library).setLevel(logging.WARNING)
+        self.check()
+        self._make_ready()
+        try:
+            client = MlflowClient(self.uri)
+            client.search_experiments(max_results=1)
+        except (MlflowException, OSError) as error:
+            raise UserError(
+                f"MLflow store {self.shown} does not answer: {redacted(first_line(error))}"
+            ) from None
+        shadow = Path(self.uri.removeprefix(SQLITE)).parent
+        if self.local and "%" in str(shadow) and shadow.resolve() != self.database.parent:
+            with suppress(OSError):
+                os.removedirs(shadow)  # MLflow makes it by reading an escaped path literally
+        return client
+
+    def answers(self) -> bool:
+        """Whether the store can be reached."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except Exception:
+            return False
+        return True
+
+    def check(self) -> None:
+        """Raise `UserError` if a local database is damaged; all of it is read, once."""
+        if self._checked or not self.local or self.empty:
+            return
+        damage = local_store.damage_of(self.database)
+        if damage is not None:
+            raise UserError(
+                f"{self.database} is no usable MLflow database ({damage[:80]}): restore a copy of "
+                "it, or move it away to begin with an empty one"
+            )
+        self._checked = True
+
+    def refuse_empty(self) -> None:
+        """Raise `UserError` if there is no store."""
+        if self.empty:
+            raise UserError(f"there is no store {self.shown}: nothing was tracked into it yet")
+
+    def _make_ready(self) -> None:
+        self.refuse_empty()
+
+    def _readable(self) -> Path:
+        """Return the file of a local store that is there and undamaged."""
+        self.refuse_empty()
+        self.check()
+        return self.database
+
+    def search(self, experiment_ids: Sequence[str], query: str) -> list[Run]:
+        """Return every run of these experiments that matches, newest first."""
+        runs: list[Run] = []
+        token = None
+        while experiment_ids:
+            page = self.client.search_runs(
+                list(experiment_ids),
+                query,
+                max_results=1000,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            runs += page
+            token = page.token
+            if not token:
+                break
+        return runs
+
+    # -- experiments and sweeps -------------------------------------------------------------------
+
+    def experiments(self) -> dict[str, StoredExperiment]:
+        """Return every experiment by name, deleted ones too."""
+        if self.local:
+            return local_store.read_experiments(self._readable())
+        client = self.client
+        from mlflow.entities import ViewType
+
+        stored = client.search_experiments(ViewType.ALL, max_results=MAX_EXPERIMENTS)
+        return {
+            e.name: StoredExperiment(e.experiment_id, e.lifecycle_stage, e.tags) for e in stored
+        }
+
+    def experiment_id(self, name: str) -> str | None:
+        """Return the id of an experiment, None if there is none; UserError if it was deleted."""
+        stored = self.experiments().get(name)
+        if stored is not None and stored.stage == "deleted":
+            raise UserError(
+                f"experiment {name!r} was deleted in MLflow: restore it (mlflow experiments "
+                "restore), remove it for good (mlflow gc), or use another (experiment.name=...)"
+            )
+        return None if stored is None else stored.id
+
+    def experiment(self, name: str) -> Experiment:
+        """Return the experiment of that name; UserError, with those there are, if there is none."""
+        from fm.validation import nearest
+
+        stored = self.experiments()
+        if self.experiment_id(name) is None:
+            active = (name for name, e in stored.items() if e.stage == "active")
+            names = sorted(set(active) - {"Default"})
+            raise UserError(
+                f"there is no experiment {name!r}{nearest(name, names)}; tracked are: "
+                f"{', '.join(names) or 'none'}"
+            )
+        tags = stored[name].tags
+        description = tags.get("mlflow.note.content", "")
+        return Experiment(name, description, json.loads(tags.get(QUESTION, "{}")))
+
+    def parent(self, run_id: str) -> tuple[Experiment, Sweep] | None:
+        """Return the sweep whose parent run this is, with its experiment; None of other runs."""
+        run = self._run(run_id)
+        if run is None or run.tags.get("role") != "sweep":
+            return None
+        sweep = Sweep(run.tags["sweep"], run.name, run.tags[COMMAND], owner="")
+        return self.experiment(run.tags["experiment"]), sweep
 
     # -- jobs -------------------------------------------------------------------------------------
 
@@ -58,21 +240,27 @@ class RunReader(Store):
 
     def all_records(self, experiment: str | None = None) -> list[Record]:
         """Return every attempt at every job, of an experiment or of all, newest first."""
-        if experiment is not None:
-            self._existing(experiment)
-        return self._attempts(experiment)
+        return self._attempts(experiment and self.experiment(experiment).name)
 
-    def _attempts(self, experiment: str | None) -> list[Record]:
-        """Return every attempt at every job, of an experiment or of all, newest first."""
+    def sweeps(self, experiment: str) -> list[Record]:
+        """Return the parent runs of the sweeps of an experiment, newest first."""
+        return self._tagged("role", "sweep", experiment)
+
+    def _attempts(self, experiment: str | None, digest: str = "") -> list[Record]:
+        """Return the attempts at every job, or at one, newest first."""
+        return self._tagged("digest", digest, experiment)
+
+    def _tagged(self, tag: str, value: str, experiment: str | None) -> list[Record]:
+        """Return the runs that have a tag, of this value if not empty, newest first."""
         if experiment is not None and self.experiment_id(experiment) is None:
             return []
         if self.local:
-            runs = read_runs(self.readable(), experiment=experiment)
-            return [run for run in runs if run.tags.get("digest")]
+            given = {"experiment": experiment, "tag": tag, "value": value}
+            return local_store.read_runs(self._readable(), **given)
         names = {e.id: name for name, e in self.experiments().items() if e.stage == "active"}
         ids = [i for i, name in names.items() if experiment in (None, name)]
-        matching = self.search(ids, "tags.digest != ''")
-        return [record_of(run, names[run.info.experiment_id]) for run in matching]
+        matching = self.search(ids, f"tags.{tag} {'=' if value else '!='} '{value}'")
+        return [Record.of_mlflow(run, names[run.info.experiment_id]) for run in matching]
 
     def run(self, run_id: str) -> Record:
         """Return a run of a job or of a sweep; UserError if there is none, or it was deleted."""
@@ -83,16 +271,16 @@ class RunReader(Store):
 
     def _run(self, run_id: str) -> Record | None:
         if self.local:
-            return next(iter(read_runs(self.readable(), run_id=run_id)), None)
+            return next(iter(local_store.read_runs(self._readable(), run_id=run_id)), None)
         from mlflow.exceptions import MlflowException
 
         try:
             run = self.client.get_run(run_id)
         except MlflowException:
             return None
-        return record_of(run, self.client.get_experiment(run.info.experiment_id).name)
+        return Record.of_mlflow(run, self.client.get_experiment(run.info.experiment_id).name)
 
-    # -- what a run has ---------------------------------------------------------------------------
+    # -- what a job has ---------------------------------------------------------------------------
 
     def scale(self, run_id: str) -> tuple[float, float]:
         """Return the lowest and the highest target of the data that a run was computed on."""
@@ -104,11 +292,11 @@ class RunReader(Store):
 
     def config(self, run_id: str) -> dict[str, object]:
         """Return the resolved configuration of a run."""
-        return self._artifact(run_id, "config.yaml", lambda path: yaml.safe_load(path.read_text()))
+        return self._file(run_id, "config.yaml", lambda path: yaml.safe_load(path.read_text()))
 
     def code(self, run_id: str) -> dict[str, dict[str, str]]:
         """Return what of the code a run's digest covers: `modules` and `packages` (`Closure`)."""
-        return self._artifact(run_id, CODE_FILE, lambda path: json.loads(path.read_text("utf-8")))
+        return self._file(run_id, CODE_FILE, lambda path: json.loads(path.read_text("utf-8")))
 
     def predictions(self, run_id: str) -> pd.DataFrame:
         """Return a row for each test row (the index).
@@ -118,9 +306,7 @@ class RunReader(Store):
         """
         import pandas as pd
 
-        return self._artifact(
-            run_id, "predictions.csv", lambda path: pd.read_csv(path, index_col="row")
-        )
+        return self._file(run_id, "predictions.csv", partial(pd.read_csv, index_col="row"))
 
     def curves(self, run_id: str) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Return the learning curves of a run by name: epochs and values."""
@@ -132,11 +318,11 @@ class RunReader(Store):
 
     def _history(self, run_id: str, metric: str) -> dict[int, float]:
         if self.local:
-            return read_history(self.database, run_id, metric)
+            return local_store.read_history(self.database, run_id, metric)
         history = self.client.get_metric_history(run_id, metric)
         return {m.step: m.value for m in sorted(history, key=lambda m: m.step)}
 
-    def _artifact(self, run_id: str, name: str, read: Callable[[Path], T]) -> T:
+    def _file(self, run_id: str, name: str, read: Callable[[Path], T]) -> T:
         kept = self.artifact_folder(self.run(run_id).artifacts)
         if kept is not None:
             if not (kept / name).is_file():
@@ -145,49 +331,16 @@ class RunReader(Store):
         with tempfile.TemporaryDirectory() as folder:
             return read(Path(self.client.download_artifacts(run_id, name, folder)))
 
-    # -- experiments and sweeps -------------------------------------------------------------------
+    def artifact_folder(self, uri: str) -> Path | None:
+        """Return the folder of the files at `uri`; None of a store that keeps them elsewhere.
 
-    def experiment(self, name: str) -> Experiment:
-        """Return the experiment of that name; UserError, with those there are, if there is none."""
-        tags = self._existing(name)
-        description = tags.get("mlflow.note.content", "")
-        return Experiment(name, description, json.loads(tags.get(QUESTION, "{}")))
-
-    def _existing(self, name: str) -> dict[str, str]:
-        """Return the tags of an experiment."""
-        from fm.validation import nearest
-
-        if self.experiment_id(name) is not None:
-            return self.experiments()[name].tags
-        active = (name for name, e in self.experiments().items() if e.stage == "active")
-        names = sorted(set(active) - {"Default"})
-        raise UserError(
-            f"there is no experiment {name!r}{nearest(name, names)}; tracked are: "
-            f"{', '.join(names) or 'none'}"
-        )
-
-    def parent(self, run_id: str) -> tuple[Experiment, Sweep] | None:
-        """Return the sweep whose parent run this is, with its experiment; None of other runs."""
-        run = self._run(run_id)
-        if run is None or run.tags.get("role") != "sweep":
+        MLflow writes down absolute paths. Those of a store that was moved are read where it is now.
+        """
+        address = urlsplit(uri)
+        if not self.local or address.scheme not in ("", "file"):
             return None
-        tags = run.tags
-        sweep = Sweep(tags["sweep"], run.name, tags[COMMAND], tags["owner"])
-        return self.experiment(tags["experiment"]), sweep
-
-
-def record_of(run: Run, experiment: str) -> Record:
-    """Return a run of MLflow's as one that is read directly."""
-    inputs = run.inputs.dataset_inputs if run.inputs else ()
-    return Record.stored(
-        run.info.run_id,
-        run.info.run_name,
-        run.info.status,
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        tags=dict(run.data.tags) | {"experiment": experiment},
-        began=run.info.start_time or 0,
-        ended=run.info.end_time or 0,
-        artifacts=run.info.artifact_uri,
-        profile=next((i.dataset.profile for i in inputs), None),
-    )
+        path = Path(url2pathname(address.path))
+        _, separator, below = str(path).rpartition(f"/{ARTIFACTS}/")
+        if separator and self.database.parent == self.directory:
+            return self.directory / ARTIFACTS / below
+        return path

@@ -7,19 +7,19 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.metrics import Task, task_of
 from bench.tracking.store_address import redacted
 
-CUT_OFF = "cut_off"
-"""Tag of a run that was not written to its end."""
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 HOW = {"jobs", "rerun", "fail_fast", "keep_model", "results", "job_seconds", "sweep_seconds"}
 HOW |= {"tracking.uri", "report.by"}
 """Keys that say how to compute and to report, not what."""
-_FILE_NAME = re.compile(r"[^./\\\0][^/\\\0]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Experiment:
     question: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and _FILE_NAME.fullmatch(self.name)):
+        if not (isinstance(self.name, str) and re.fullmatch(r"\w[\w .-]{0,99}", self.name)):
             raise UserError(
-                f"experiment.name={str(self.name)[:80]!r} cannot name a folder: at most 200 "
-                "characters, no slash, and no dot at the beginning"
+                "experiment.name must be letters, digits, spaces and .-_ only, since it names a "
+                f"folder, and begin with a letter or digit, got {quoted(self.name)}"
             )
 
 
@@ -53,7 +53,7 @@ class Sweep:
     """One sweep of an experiment: its digest, its name and the words of its command.
 
     A single run has no name, and no run above it. `owner` is the process that started the sweep
-    (`Leases.owner`). Passwords in the description are left out.
+    (`ResultQueue.owner`). Passwords in the description are left out.
     """
 
     id: str
@@ -114,6 +114,23 @@ class Record:
         return cls(run_id, name, tags.get("model", ""), status, reason, tags=tags, **more)
 
     @classmethod
+    def of_mlflow(cls, run: Run, experiment: str) -> Self:
+        """Return a run of MLflow's, as one that is read directly."""
+        inputs = run.inputs.dataset_inputs if run.inputs else ()
+        return cls.stored(
+            run.info.run_id,
+            run.info.run_name,
+            run.info.status,
+            params=dict(run.data.params),
+            metrics=dict(run.data.metrics),
+            tags=dict(run.data.tags) | {"experiment": experiment},
+            began=run.info.start_time or 0,
+            ended=run.info.end_time or 0,
+            artifacts=run.info.artifact_uri,
+            profile=next((i.dataset.profile for i in inputs), None),
+        )
+
+    @classmethod
     def from_json(cls, parts: Mapping[str, Any]) -> Self:
         """Return the record that `asdict` has made into JSON."""
         curves = {n: {int(s): v for s, v in c.items()} for n, c in parts["curves"].items()}
@@ -134,7 +151,7 @@ class Record:
     @property
     def settled(self) -> bool:
         """Whether there is nothing to gain by running it again."""
-        return self.status in ("FINISHED", "PRUNED") and CUT_OFF not in self.tags
+        return self.status in ("FINISHED", "PRUNED")
 
     @property
     def task(self) -> Task:
@@ -188,16 +205,13 @@ class Entry:
 def attempt_that_counts(attempts: Iterable[Record]) -> Record:
     """Return the attempt that stands for a job, whatever the order of its `attempts`.
 
-    A finished one before one that was given up, before one that failed, before one that was cut off
-    (which has part of the data of a copy that was sent again); then the latest.
+    A finished one before one that was given up, before one that failed, before one that was killed;
+    then the latest.
     """
-    return max(attempts, key=_standing)
-
-
-def _standing(record: Record) -> tuple[object, ...]:
-    complete = CUT_OFF not in record.tags
-    finished, failed = complete and record.finished, complete and record.status == "FAILED"
-    return finished, record.settled, failed, complete, record.began, record.ended, record.run_id
+    return max(
+        attempts,
+        key=lambda r: (r.finished, r.settled, r.status == "FAILED", r.began, r.ended, r.run_id),
+    )
 
 
 def _interned(texts: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bench.errors import first_line
 from bench.files import make_folder, remove_folder, sync, sync_tree
 from bench.identity import code_changes, code_version
+from bench.locks import locked
 from bench.tracking.entities import (
     data_input,
     experiment_tags,
@@ -20,11 +21,9 @@ from bench.tracking.entities import (
     sweep_description,
     sweep_params,
 )
-from bench.tracking.lease import locked
 from bench.tracking.local_store import create_database, move_artifacts
-from bench.tracking.run_reader import COMMAND, CURVE, RunReader
-from bench.tracking.run_record import CUT_OFF, Entry, Experiment, Record, Sweep
-from bench.tracking.store import ARTIFACTS
+from bench.tracking.run_reader import ARTIFACTS, COMMAND, CURVE, RunReader
+from bench.tracking.run_record import Entry, Experiment, Record, Sweep
 from bench.tracking.store_address import redacted
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ class MLflowTracker(RunReader):
     def __init__(self, uri: str | None = None, directory: str = "results") -> None:
         super().__init__(uri, directory)
         self._experiment_ids: dict[str, str] = {}
+        self.parents: dict[str, str] = {}
+        """Run ids of sweeps, by sweep id, as far as they have been looked up."""
 
     def _make_ready(self) -> None:
         make_folder(self.directory)
@@ -58,89 +59,81 @@ class MLflowTracker(RunReader):
                 else:
                     move_artifacts(self.database, self.directory / ARTIFACTS)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> AbstractContextManager[None]:
         """Keep other processes on this disk from writing in this way for the body."""
-        with locked(self.directory / ".mlflow.lock"):
-            yield
+        return locked(self.directory / ".mlflow.lock")
 
     # -- before a sweep ---------------------------------------------------------------------------
 
     def prepare(self, experiment: Experiment) -> Callable[[str], Record | None]:
-        """Check the store before a sweep, and forget the jobs whose runs were deleted in it.
+        """Check the store before a sweep.
 
         Return what finds, by its digest, a job in the store that need not be run again. UserError
-        if the local database is damaged, or the experiment was deleted.
+        if the local database is damaged, the server is away, or the experiment was deleted.
         """
-        self.queue.clean()
         self.check()
-        remembered = self.queue.remembered(experiment)
-        if remembered and not (self.local or self.answers()):
-            return lambda digest: None  # away: what is remembered counts
         records = [] if self.empty else self.records(experiment)
         stored = {record.digest: record for record in records if record.settled}
-        for digest, run_id in remembered.items():
-            if digest not in stored or stored[digest].run_id != run_id:
-                self.queue.forget(experiment, digest)
+        return lambda digest: self.with_curve(stored[digest]) if digest in stored else None
 
-        def find(digest: str) -> Record | None:
-            record = stored.get(digest)
-            if record is not None:
-                record = replace(record, curves=self._validation_curve(record))
-                self.queue.remember(experiment, record)
-            return record
+    def settled(self, experiment: Experiment, digest: str) -> Record | None:
+        """Return a job that need not be run again, as it waits or as the store has it by now."""
+        waits = self.queue.settled(experiment, digest)
+        if waits is not None or self.empty:
+            return waits
+        try:
+            stored = self._attempts(experiment.name, digest)
+        except Exception:  # a server that is away, about which its own caller will say more
+            return None
+        return next((self.with_curve(record) for record in stored if record.settled), None)
 
-        return find
-
-    def _validation_curve(self, record: Record) -> dict[str, dict[int, float]]:
-        """Return the curve that searches go by."""
+    def with_curve(self, record: Record) -> Record:
+        """Return a record of the store with the curve that searches go by, if it has one."""
         name = record.task.validation_curve
         if CURVE + name not in record.metrics:
-            return {}
-        return {name: self._history(record.run_id, CURVE + name)}
+            return record
+        return replace(record, curves={name: self._history(record.run_id, CURVE + name)})
 
-    def reconcile(self) -> None:
-        """Close the runs whose writers were killed on this disk; of others' nothing is known."""
-        ids = [e.experiment_id for e in self.client.search_experiments()]
-        for run in self.search(ids, "attributes.status = 'RUNNING'"):
-            if self.queue.leases.ended(run.data.tags.get("owner", "")):
-                self.client.set_tag(run.info.run_id, CUT_OFF, "true")
-                self.client.set_tag(run.info.run_id, "reason", "its process was killed")
+    def close_abandoned(self) -> None:
+        """End the sweeps whose process was killed on this disk, and remove what it left."""
+        ended = self.queue.ended()
+        ids = [e.id for e in self.experiments().values() if e.stage == "active"] if ended else []
+        for run in self.search(ids, "tags.role = 'sweep' and attributes.status = 'RUNNING'"):
+            if run.data.tags.get("owner") in ended:
                 self.end(run.info.run_id, "KILLED")
+        self.queue.clear(ended)
+
+    def closed(self, experiment: Experiment, sweep: Sweep) -> bool:
+        """Whether a sweep has ended and been reported: what is KILLED has not."""
+        if self.empty:
+            return False
+        parents = self.sweeps(experiment.name)
+        return any(
+            p.finished or p.status == "FAILED" for p in parents if p.tags["sweep"] == sweep.id
+        )
 
     # -- experiments and sweeps -------------------------------------------------------------------
 
-    def _described(self, experiment: Experiment) -> str:
-        """Renew an experiment's description, the report's question and the saved view."""
-        experiment_id = self._id_of(experiment)
-        with self._writing():
-            for key, value in experiment_tags(experiment).items():
-                self.client.set_experiment_tag(experiment_id, key, value)
-        return experiment_id
-
     def _id_of(self, experiment: Experiment) -> str:
-        """Return the id of an experiment, which is made if there is none of its name."""
+        """Return the id of an experiment, which is made, or described anew, at the first call."""
         from mlflow.exceptions import MlflowException
 
-        name, client = experiment.name, self.client
+        name, client = experiment.name, self.client  # which makes a new store ready
         if name not in self._experiment_ids:
-            experiment_id = self.experiment_id(name)
-            if experiment_id is None:
+            if self.experiment_id(name) is None:
                 location = (self.directory / ARTIFACTS / name).as_uri() if self.local else None
-                tags = experiment_tags(experiment)
-                try:
-                    experiment_id = client.create_experiment(name, location, tags=tags)
-                except MlflowException:
-                    # Two sweeps may start at once: the other one has made it in between.
-                    experiment_id = self.experiment_id(name)
-                    if experiment_id is None:
-                        raise
+                with suppress(MlflowException):  # another sweep may make it in between
+                    client.create_experiment(name, location)
+            experiment_id = client.get_experiment_by_name(name).experiment_id
+            with self._writing():
+                for key, value in experiment_tags(experiment).items():
+                    client.set_experiment_tag(experiment_id, key, value)
             self._experiment_ids[name] = experiment_id
         return self._experiment_ids[name]
 
     def begin_sweep(self, experiment: Experiment, sweep: Sweep) -> str:
         """Return the run id of the sweep's parent run: the one there is, or a new one."""
-        experiment_id = self._described(experiment)
+        experiment_id, words = self._id_of(experiment), sweep.description
         with self._writing():
             query = f"tags.role = 'sweep' and tags.sweep = '{sweep.id}'"
             existing = self.search([experiment_id], query)
@@ -149,7 +142,6 @@ class MLflowTracker(RunReader):
                 self.client.update_run(run.info.run_id, status="RUNNING")
                 self.client.set_tag(run.info.run_id, "owner", sweep.owner)
             else:
-                words = sweep.description
                 tags = {
                     "role": "sweep",
                     "sweep": sweep.id,
@@ -160,10 +152,11 @@ class MLflowTracker(RunReader):
                 }
                 run = self.client.create_run(experiment_id, tags=tags, run_name=sweep.name)
             run_id: str = run.info.run_id
-            log(self.client, run_id, params=sweep_params(sweep.description))
+            log(self.client, run_id, params=sweep_params(words))
             changes = code_changes()
             if changes:  # written again: the process that made the run may have been killed here
                 self.client.log_text(run_id, redacted(changes), "code.diff")
+            self.parents[sweep.id] = run_id
             return run_id
 
     def log_sweep(
@@ -192,17 +185,12 @@ class MLflowTracker(RunReader):
             note = sweep_description(info.experiment_id, tags["sweep"], tags[COMMAND], best, report)
             self.client.set_tag(run_id, "mlflow.note.content", note)
 
-    def join(self, experiment: Experiment, record: Record, sweep: Sweep) -> None:
-        """Make a settled job a part of a further sweep; forget it where its run was deleted."""
-        if sweep.tag in record.tags:
-            return
+    def join(self, record: Record, sweep: Sweep) -> Record:
+        """Make a settled job a part of a further sweep, unless its run was deleted since."""
         with self._writing():
-            if self.client.get_run(record.run_id).info.lifecycle_stage == "deleted":
-                self.queue.forget(experiment, record.digest)
-                return
-            self.client.set_tag(record.run_id, sweep.tag, "true")
-            joined = replace(record, tags=record.tags | {sweep.tag: "true"})
-            self.queue.remember(experiment, joined)
+            if self.client.get_run(record.run_id).info.lifecycle_stage == "active":
+                self.client.set_tag(record.run_id, sweep.tag, "true")
+        return replace(record, tags=record.tags | {sweep.tag: "true"})
 
     def end(self, run_id: str, status: str) -> None:
         """Close a run as FINISHED, FAILED or KILLED."""
@@ -218,58 +206,54 @@ class MLflowTracker(RunReader):
         metrics: Mapping[str, float],
     ) -> None:
         """Log a run that belongs to no sweep, complete."""
-        experiment_id = self._described(experiment)
+        experiment_id = self._id_of(experiment)
         run = self.client.create_run(experiment_id, tags=dict(tags), run_name=name)
         log(self.client, run.info.run_id, metrics=metrics, time=run.info.start_time)
         self.end(run.info.run_id, status)
 
     # -- results that wait ------------------------------------------------------------------------
 
-    def send_waiting(self, parents: dict[str, str], owner: str | None = None) -> Iterator[Record]:
+    def send_waiting(self, owner: str | None = None) -> Iterator[Record]:
         """Send what waits in the outbox, of one owner or of those that ended; yield each record.
 
-        Run ids of sweeps that are looked up are added to `parents`, by sweep id. What could not be
-        sent waits on, holds up no other, and is an `UnsentError` in the end.
+        What could not be sent waits on, holds up no other, and is an `UnsentError` in the end.
         """
         refused = []
         for path, entry in self.queue.waiting():
-            if owner is None and self.queue.leases.held(entry.sweep.owner):
+            of = entry.sweep.owner
+            if of != owner if owner is not None else self.queue.lives(of):
                 continue
-            if owner in (None, entry.sweep.owner):
-                try:
-                    record = self.send(path, entry, parents)
-                except Exception as error:
-                    refused.append(redacted(f"{path.name}: {first_line(error)}"))
-                    if not self.answers():
-                        break
-                else:
-                    if record is not None:
-                        yield record
+            try:
+                record = self.send(path, entry)
+            except Exception as error:
+                refused.append(redacted(f"{path.name}: {first_line(error)}"))
+                if not self.answers():
+                    break
+            else:
+                if record is not None:
+                    yield record
         if refused:
             raise UnsentError("; ".join(refused[:3]))
 
-    def send(self, path: Path, entry: Entry, parents: dict[str, str]) -> Record | None:
+    def send(self, path: Path, entry: Entry) -> Record | None:
         """Make a run of an entry, once; None where another process sends it or has sent it."""
         with self.queue.sending(path) as before:
             if before is None:
                 return None
             run_id = self._sent_before(entry) if before else None
             if run_id is None:
-                run_id = self._create(path, entry, parents)
-            tags = entry.record.tags | {entry.sweep.tag: "true"}
-            record = replace(entry.record, run_id=run_id, tags=tags)
-            if record.settled:
-                self.queue.remember(entry.experiment, record)
+                run_id = self._create(path, entry)
             remove_folder(path)
-        return record
+        tags = entry.record.tags | {entry.sweep.tag: "true"}
+        return replace(entry.record, run_id=run_id, tags=tags)
 
-    def _create(self, path: Path, entry: Entry, parents: dict[str, str]) -> str:
+    def _create(self, path: Path, entry: Entry) -> str:
         record = entry.record
         experiment_id = self._id_of(entry.experiment)
         run = self.client.create_run(
             experiment_id,
             start_time=record.began,
-            tags=self._tags(entry, experiment_id, parents),
+            tags=self._tags(entry, experiment_id),
             run_name=record.name,
         )
         run_id: str = run.info.run_id
@@ -296,31 +280,25 @@ class MLflowTracker(RunReader):
                 if parent == self.directory:
                     break
 
-    def _tags(self, entry: Entry, experiment_id: str, parents: dict[str, str]) -> dict[str, str]:
+    def _tags(self, entry: Entry, experiment_id: str) -> dict[str, str]:
         """Return the tags of a job, and those of its attempt, sweep and owner."""
         record, sweep = entry.record, entry.sweep
-        tags = {
-            **source_tags(record.tags.get("code.commit")),
-            **record.tags,
-            "attempt": entry.attempt,
-            sweep.tag: "true",
-            "owner": sweep.owner,
-        }
+        tags = source_tags(record.tags.get("code.commit")) | record.tags
+        tags |= {"attempt": entry.attempt, sweep.tag: "true", "owner": sweep.owner}
         if record.status == "PRUNED":
             tags["pruned"] = "true"
         if sweep.name:
-            if sweep.id not in parents:
-                parents[sweep.id] = self.begin_sweep(entry.experiment, sweep)
-            tags["mlflow.parentRunId"] = parents[sweep.id]
-        note = run_description(record, experiment_id, parents.get(sweep.id))
+            parent = self.parents.get(sweep.id) or self.begin_sweep(entry.experiment, sweep)
+            tags["mlflow.parentRunId"] = parent
+        note = run_description(record, experiment_id, tags.get("mlflow.parentRunId"))
         return tags | {"mlflow.note.content": note}
 
     def _sent_before(self, entry: Entry) -> str | None:
         """Return the run id of an entry that was sent complete; delete incomplete copies of it."""
-        query = f"tags.attempt = '{entry.attempt}'"
         complete: str | None = None
-        for run in self.search([self._id_of(entry.experiment)], query):
-            if run.info.status == "RUNNING" or CUT_OFF in run.data.tags:
+        ids = [self._id_of(entry.experiment)]
+        for run in self.search(ids, f"tags.attempt = '{entry.attempt}'"):
+            if run.info.status == "RUNNING":
                 self._discard(run.info.run_id)
             else:
                 complete = run.info.run_id

@@ -1,7 +1,5 @@
 """The address of a store: how it is built, taken apart, compared and shown."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from urllib.parse import quote, unquote

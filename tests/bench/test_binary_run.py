@@ -18,7 +18,8 @@ from bench.errors import UserError
 from bench.metrics import TASKS
 from bench.run import Job, run
 from bench.sweep import composed, load_data
-from bench.sweep.trials import job_of, model_of
+from bench.sweep.compose import as_dict
+from bench.sweep.trials import composed_job, model_of
 from bench.task_models import model_for
 from bench.tracking.entities import saved_view
 from fm import FMClassifier, FMRegressor
@@ -110,7 +111,7 @@ def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
     with pytest.raises(
         UserError, match=r"model=linear is not for a binary target; these are: .*fm_gibbs"
     ):
-        model_of(cfg, "linear", load_data(cfg).task)
+        model_of(as_dict(cfg.model), "linear", load_data(cfg).task)
 
 
 @pytest.mark.parametrize("model", ["fm_sgd", "fm_als"])
@@ -121,7 +122,7 @@ def test_penalties_follow_the_task_unless_they_are_given(model: str) -> None:
 
     def penalties(*words: str) -> tuple[object, ...]:
         cfg = composed([f"model={model}", "split=random", *words])
-        job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+        job = composed_job(cfg)
         assert job.config["model"]["l2"] == job.model.l2
         return job.model.l2, job.model.l2_w, job.model.early_stopping
 

@@ -19,7 +19,7 @@ from bench.cli import main
 from bench.identity import ROOT
 from bench.models import served_model
 from bench.run import Job, Result, run
-from bench.sweep import composed, job_of, load_data
+from bench.sweep import composed, composed_job
 from bench.tracking import Experiment, RunReader
 from bench.ui import free_port
 from fm import Block, FMClassifier, FMOrdinal, FMRegressor
@@ -146,7 +146,7 @@ def test_what_cannot_be_served_says_why(words: list[str], reason: str) -> None:
 def ran(words: list[str]) -> tuple[Job, Result, Served | str]:
     """What a command line computes, and its model as it is served."""
     cfg = composed(words)
-    job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+    job = composed_job(cfg)
     result = run(job)
     return job, result, served_model(job, result.fitted[0])
 

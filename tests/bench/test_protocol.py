@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from bench.errors import UserError
 from bench.sweep import plan
 from bench.sweep.protocol import jobs_at_most, protocol
-from bench.sweep.trials import Trial, Trials, job_of, load_data
-from bench.tracking import Record
+from bench.sweep.trials import Trial, Trials, composed_job
+from bench.tracking import Record, flatten
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def record(
     return Record(
         "",
         trial.name,
-        trial.model,
+        trial.names["model"],
         status,
         None,
         {},
@@ -53,16 +53,16 @@ def test_trials_are_what_hydra_composes() -> None:
     overrides = ["model=fm_sgd", "model.l2=1,1e-05", "seed=0,3"]
     planned = plan([*TINY, *overrides], multirun=True)
     for trial in Trials(planned.combinations[0], ()).product(planned.axes, {}, test=True):
-        values = [f"{key}={value}" for key, value in trial.values.items()]
+        values = [f"model.l2={trial.config['model']['l2']}", f"seed={trial.config['seed']}"]
         (cfg,) = plan([*trial.overrides, *values], multirun=False).jobs
-        job = job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+        job = composed_job(cfg)
         assert job.digest == trial.digest
         assert job.model.random_state == job.config["seed"]
 
 
 def test_a_grid_is_one_batch_and_tested() -> None:
     (batch,) = gone_through(["model=linear,quadratic", "model.l2=1,2"], lambda t: record(t, 1.0))
-    assert len({t.digest for t in batch}) == 4 and all(t.values["test"] for t in batch)
+    assert len({t.digest for t in batch}) == 4 and all(t.config["test"] for t in batch)
 
 
 def test_the_best_mean_is_tested_once_a_repeat_and_nothing_else_is() -> None:
@@ -71,12 +71,12 @@ def test_the_best_mean_is_tested_once_a_repeat_and_nothing_else_is() -> None:
         ["model=linear", "model.l2=1,2", "seeds=2"],
         lambda t: record(t, errors.get(t.name[7:-12], 0.0)),
     )
-    assert all(not t.values["test"] for t in chosen) and len(chosen) == 4
+    assert all(not t.config["test"] for t in chosen) and len(chosen) == 4
     assert [t.name for t in tested] == [
         "linear seed=0 l2=2 (simulated)",
         "linear seed=1 l2=2 (simulated)",
     ]
-    assert all(t.values["test"] for t in tested)
+    assert all(t.config["test"] for t in tested)
 
 
 def test_folds_repeat_and_a_configuration_that_failed_in_one_is_not_chosen() -> None:
@@ -93,7 +93,7 @@ def test_each_model_and_feature_set_is_chosen_for_itself() -> None:
     batches = gone_through(
         ["model=linear,fm_als", "model.l2=1,2", "select=true"], lambda t: record(t, 1.0)
     )
-    assert [[t.model for t in batch] for batch in batches] == [
+    assert [[t.names["model"] for t in batch] for batch in batches] == [
         ["linear"] * 2,
         ["linear"],
         ["fm_als"] * 2,
@@ -111,12 +111,12 @@ def test_each_data_set_is_chosen_on_by_itself(tmp_path: Path) -> None:
         ["model=linear", "model.l2=1,2", "select=true"], lambda t: record(t, 1.0), data
     )
     assert [len({t.data for t in batch}) for batch in batches] == [1, 1, 1, 1]
-    assert len({batch[0].data for batch in batches if batch[0].values["test"]}) == 2
+    assert len({batch[0].data for batch in batches if batch[0].config["test"]}) == 2
 
 
 def test_a_search_spends_its_budget_then_tests_the_best() -> None:
     def error(trial: Trial) -> Record:
-        l2 = trial.values["model.l2"]
+        l2 = trial.config["model"]["l2"]
         return record(trial, np.log10(l2 / 5) ** 2)
 
     command = ["model=linear", "search=default", "budget=18", "seeds=2"]
@@ -135,37 +135,38 @@ def test_a_search_begins_with_the_default_configuration() -> None:
     planned = plan([*TINY, *command], multirun=True)
     batch = next(protocol(planned))
     (cfg,) = planned.jobs
-    assert batch[0].values["model.l2"] == cfg.model.l2["rating"] == 10
+    assert batch[0].config["model"]["l2"] == cfg.model.l2["rating"] == 10
     assert all(
-        OmegaConf.select(cfg, key)["rating"] == batch[0].values[key] for key in planned.varied_all
+        OmegaConf.select(cfg, key)["rating"] == flatten(batch[0].config)[key]
+        for key in planned.varied_all
     )
     narrow = plan([*TINY, *command, "model.l2=interval(90,100)"], multirun=True)
-    assert all(t.values["model.l2"] >= 90 for t in next(protocol(narrow)))
+    assert all(t.config["model"]["l2"] >= 90 for t in next(protocol(narrow)))
 
 
 def test_a_search_begins_with_penalties_that_the_model_learns() -> None:
     clicks = ["data=planted_clicks", "data.n_rows=200", "data.n_fields=2", "split=random"]
     command = [*clicks, "model=fm_als", "search=default", "budget=4"]
     first, *others = next(protocol(plan(command, multirun=True)))
-    assert first.values["model.l2"] is None and first.values["model.l2_w"] is None
-    assert len(others) == 3 and all(1 <= t.values["model.l2"] <= 100 for t in others)
+    assert first.config["model"]["l2"] is None and first.config["model"]["l2_w"] is None
+    assert len(others) == 3 and all(1 <= t.config["model"]["l2"] <= 100 for t in others)
     narrow = next(protocol(plan([*command, "model.l2=interval(90,100)"], multirun=True)))
-    assert len(narrow) == 4 and all(t.values["model.l2"] >= 90 for t in narrow)
+    assert len(narrow) == 4 and all(t.config["model"]["l2"] >= 90 for t in narrow)
 
 
 def test_a_search_may_judge_by_fewer_seeds_than_it_tests_with() -> None:
     command = ["model=linear,nmf", "search=random", "budget=9", "seeds=5", "search.seeds=2"]
     batches = gone_through(command, lambda t: record(t, float(t.digest[:6] < "8")))
     assert [len(batch) for batch in batches] == [16, 2, 5] * 2
-    assert {t.values["seed"] for t in batches[0]} == {0, 1} and {
-        t.values["seed"] for t in batches[2]
+    assert {t.config["seed"] for t in batches[0]} == {0, 1} and {
+        t.config["seed"] for t in batches[2]
     } == set(range(5))
     assert jobs_at_most(plan([*TINY, *command], multirun=True)) == sum(map(len, batches))
 
 
 def test_a_search_gives_up_what_is_above_the_others_and_goes_through_the_same_way_again() -> None:
     def curve_of(trial: Trial) -> dict[int, float]:
-        l2 = trial.values["model.l2"]
+        l2 = trial.config["model"]["l2"]
         return {epoch: 1 + l2 / epoch for epoch in range(1, 20)}
 
     def with_pruning(trial: Trial) -> Record:

@@ -10,9 +10,8 @@ import pytest
 
 from bench.errors import UserError
 from bench.run import Pruned
-from bench.tracking import MLflowTracker, RunReader
+from bench.tracking import MLflowTracker, Record, RunReader
 from bench.tracking.local_store import damage_of, read_runs
-from bench.tracking.run_reader import record_of
 from tests.bench.test_tracking import EXPERIMENT, job, sweep, track
 
 pytestmark = pytest.mark.slow
@@ -40,7 +39,7 @@ def test_runs_are_read_without_mlflow_as_with_it(store: MLflowTracker) -> None:
     assert "client" not in vars(reader)
     experiment_id = store.experiment_id(EXPERIMENT.name)
     searched = [
-        record_of(run, EXPERIMENT.name)
+        Record.of_mlflow(run, EXPERIMENT.name)
         for run in store.search([experiment_id], "tags.digest != ''")
     ]
     assert [r.run_id for r in read] == [r.run_id for r in searched] and len(read) == 4
@@ -62,9 +61,9 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
 def test_opening_a_store_forgets_nothing_of_another(store: MLflowTracker) -> None:
     track(store, job(), sweep("s"))
     other = MLflowTracker(f"sqlite:///{store.directory}/other.db", str(store.directory))
-    other.prepare(EXPERIMENT)
-    assert other.queue.settled(EXPERIMENT, job().digest) is None
-    assert store.queue.settled(EXPERIMENT, job().digest) is not None
+    assert other.prepare(EXPERIMENT)(job().digest) is None
+    assert other.settled(EXPERIMENT, job().digest) is None
+    assert store.settled(EXPERIMENT, job().digest) is not None
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "other", "overwritten"])

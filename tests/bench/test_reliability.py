@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bench.errors import UserError
 from bench.tracking import MLflowTracker, Record, attempt_that_counts
 from bench.tracking.models import log_model
-from bench.tracking.run_record import CUT_OFF, Experiment
+from bench.tracking.run_record import Experiment
 from bench.tracking.run_writer import UnsentError
 from tests.bench.test_tracking import EXPERIMENT, RESULT, ended_owner, job, put, sweep, track
 
@@ -29,16 +29,14 @@ def again(tracker: MLflowTracker) -> MLflowTracker:
 # -- which attempt counts --------------------------------------------------------------------------
 
 
-def attempt(status: str, began: int, cut_off: bool = False, run_id: str = "") -> Record:
-    tags = {"digest": "d"} | ({CUT_OFF: "true"} if cut_off else {})
-    return Record(run_id, "n", "m", status, None, {}, {}, tags, began=began)
+def attempt(status: str, began: int, run_id: str = "") -> Record:
+    return Record(run_id, "n", "m", status, None, {}, {}, {"digest": "d"}, began=began)
 
 
 attempts = st.builds(
     attempt,
     st.sampled_from(["FINISHED", "FAILED", "KILLED", "PRUNED"]),
     st.integers(0, 2),
-    st.booleans(),
     st.sampled_from("abcdef"),
 )
 
@@ -51,10 +49,9 @@ def test_the_attempt_that_counts_depends_on_no_order(tried: list[Record], random
     counts = attempt_that_counts(tried)
     random.shuffle(tried)
     assert attempt_that_counts(tried) == counts
-    finished = [a for a in tried if a.finished and CUT_OFF not in a.tags]
+    finished = [a for a in tried if a.finished]
     if finished:
         assert counts in finished and counts.began == max(a.began for a in finished)
-    assert CUT_OFF not in counts.tags or all(CUT_OFF in a.tags for a in tried)
 
 
 def test_a_cut_off_copy_never_outranks_the_one_sent_again(
@@ -64,9 +61,9 @@ def test_a_cut_off_copy_never_outranks_the_one_sent_again(
     with monkeypatch.context() as patched:
         patched.setattr(store.client, "log_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            list(store.send_waiting({}))
-    store.reconcile()
-    list(store.send_waiting({}))
+            list(store.send_waiting())
+    assert not store.records(EXPERIMENT), "what is being written is no result"
+    list(store.send_waiting())
     (record,) = store.records(EXPERIMENT, "s")
     assert record.finished and RESULT.metrics.items() <= record.metrics.items()
     assert len(store.all_records()) == 1
@@ -83,13 +80,13 @@ def test_results_of_an_ended_owner_are_sent_after_the_host_was_renamed(
     store: MLflowTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(store, job(1.0), sweep("s", ended_owner(store)))
-    put(store, job(2.0), sweep("s", again(store).queue.leases.owner))  # which has ended, too
+    put(store, job(2.0), sweep("s", again(store).queue.owner))  # which has ended, too
     living = again(store)
-    put(store, job(3.0), sweep("t", living.queue.leases.owner))
+    put(store, job(3.0), sweep("t", living.queue.owner))
     monkeypatch.setattr(platform, "node", lambda: "another-name")
-    assert len(list(again(store).send_waiting({}))) == 2
+    assert len(list(again(store).send_waiting())) == 2
     assert len(list(store.queue.waiting())) == 1
-    assert not living.queue.abandoned()
+    assert living.queue.lives(living.queue.owner)
 
 
 def test_an_entry_is_sent_by_one_process_at_a_time(store: MLflowTracker) -> None:
@@ -97,9 +94,9 @@ def test_an_entry_is_sent_by_one_process_at_a_time(store: MLflowTracker) -> None
     ((path, entry),) = store.queue.waiting()
     with store.queue.sending(path) as before:
         assert before is False
-        assert again(store).send(path, entry, {}) is None
-    assert store.send(path, entry, {}).finished
-    assert store.send(path, entry, {}) is None
+        assert again(store).send(path, entry) is None
+    assert store.send(path, entry).finished
+    assert store.send(path, entry) is None
 
 
 def test_records_of_a_sweep_share_the_texts_that_are_the_same(store: MLflowTracker) -> None:
@@ -112,20 +109,16 @@ def test_records_of_a_sweep_share_the_texts_that_are_the_same(store: MLflowTrack
 
 
 def test_what_killed_processes_left_half_written_is_removed(store: MLflowTracker) -> None:
-    ended, mine = ended_owner(store), store.queue.leases.owner
+    ended, mine = ended_owner(store), store.queue.owner
     left = []
     for owner in (ended, mine):
-        left += [store.queue.outbox / f".attempt.{owner}", store.directory / f".sweeps/id.{owner}"]
+        left.append(store.queue.outbox / f".attempt.{owner}")
     for path in left:
         path.mkdir(parents=True)
         (path / "file").touch()
-    old = store.queue.jobs / "question" / ".d.json.0"
-    old.parent.mkdir(parents=True)
-    old.touch()
-    os.utime(old, (0, 0))
-    store.queue.clean()
-    assert [path.exists() for path in (*left, old)] == [False, False, True, True, False]
-    assert not (store.queue.leases.folder / ended).exists()
+    store.close_abandoned()
+    assert [path.exists() for path in left] == [False, True]
+    assert not store.queue.ended() and store.queue.lives(mine)
 
 
 # -- what was deleted ------------------------------------------------------------------------------
@@ -133,18 +126,17 @@ def test_what_killed_processes_left_half_written_is_removed(store: MLflowTracker
 
 def test_the_job_of_a_deleted_run_is_computed_anew(store: MLflowTracker) -> None:
     kept, gone = (track(store, job(l2), sweep("s")).run_id for l2 in (1.0, 2.0))
-    known = store.queue.settled(EXPERIMENT, job(2.0).digest)
+    known = store.settled(EXPERIMENT, job(2.0).digest)
     store.client.delete_run(gone)
-    store.join(EXPERIMENT, known, sweep("t"))  # deleted while the sweep runs
-    assert store.queue.settled(EXPERIMENT, job(2.0).digest) is None
-    store.queue.remember(EXPERIMENT, known)
+    store.join(known, sweep("t"))  # deleted while the sweep runs
+    assert store.settled(EXPERIMENT, job(2.0).digest) is None
     next_one = again(store)
     find = next_one.prepare(EXPERIMENT)
-    assert "client" not in vars(next_one)  # without MLflow, whose import takes seconds
-    assert next_one.queue.settled(EXPERIMENT, job(1.0).digest).run_id == kept
+    assert next_one.settled(EXPERIMENT, job(1.0).digest).run_id == kept
     assert find(job(1.0).digest).run_id == kept
-    assert next_one.queue.settled(EXPERIMENT, job(2.0).digest) is None
+    assert next_one.settled(EXPERIMENT, job(2.0).digest) is None
     assert find(job(2.0).digest) is None
+    assert "client" not in vars(next_one)  # without MLflow, whose import takes seconds
 
 
 def test_a_deleted_experiment_is_refused_in_a_sentence(store: MLflowTracker) -> None:
@@ -179,8 +171,8 @@ def test_a_store_works_and_moves_whatever_its_folder_is_called(
     moved = MLflowTracker(directory=str(new))
     np.testing.assert_array_equal(moved.predictions(run_id)["prediction"], RESULT.prediction)
     moved.prepare(EXPERIMENT)
-    assert moved.queue.settled(EXPERIMENT, job(1.0).digest).run_id == run_id
-    assert len(list(moved.send_waiting({}))) == 1
+    assert moved.settled(EXPERIMENT, job(1.0).digest).run_id == run_id
+    assert len(list(moved.send_waiting())) == 1
     assert len(moved.records(EXPERIMENT, "s")) == 2
     files = moved.client.list_artifacts(run_id)
     assert {file.path for file in files} >= {"config.yaml", "predictions.csv"}
@@ -188,9 +180,9 @@ def test_a_store_works_and_moves_whatever_its_folder_is_called(
     assert {path.name for path in tmp_path.iterdir()} == {old.parent.name, new.name}
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", ".hidden", "x" * 201, None])
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", ".hidden", "x" * 101, None])
 def test_an_experiment_is_named_as_a_folder_can_be(name: str) -> None:
-    with pytest.raises(UserError, match="cannot name a folder"):
+    with pytest.raises(UserError, match="since it names a folder"):
         Experiment(name, "")
 
 
@@ -201,29 +193,23 @@ def test_an_experiment_is_named_as_a_folder_can_be(name: str) -> None:
 def test_a_damaged_file_is_set_aside_and_named(
     store: MLflowTracker, capsys: pytest.CaptureFixture, content: str | bytes | None
 ) -> None:
-    track(store, job(1.0), sweep("s"))
-    store.queue.note(EXPERIMENT, sweep("s"), "FINISHED")
     put(store, job(2.0), sweep("s"))
     stray = store.queue.outbox / "stray"
     stray.touch()
     (waiting,) = store.queue.outbox.glob("*/entry.json")
-    files = [*(store.queue.jobs / EXPERIMENT.name).glob("[!.]*"), waiting]
-    for path in files:
-        if content is None:
-            path.unlink()
-            path.mkdir()
-        else:
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if content is None:
+        waiting.unlink()
+        waiting.mkdir()
+    else:
+        waiting.write_bytes(content if isinstance(content, bytes) else content.encode())
     next_one = again(store)
     next_one.prepare(EXPERIMENT)
     assert list(next_one.queue.waiting()) == []
-    assert next_one.queue.settled(EXPERIMENT, job(1.0).digest) is None
-    assert next_one.queue.settled(EXPERIMENT, job(2.0).digest) is None
-    assert not next_one.queue.closed(EXPERIMENT, sweep("s"))
+    assert next_one.settled(EXPERIMENT, job(2.0).digest) is None
     said = capsys.readouterr().err
-    for path in (files[0], files[1], waiting.parent, stray):
+    for path in (waiting.parent, stray):
         assert f"bench: {path} is damaged" in said
-    assert len(list((store.directory / "damaged").iterdir())) == 4
+    assert len(list((store.directory / "damaged").iterdir())) == 2
 
 
 def test_an_entry_that_is_refused_holds_up_no_other(
@@ -241,10 +227,10 @@ def test_an_entry_that_is_refused_holds_up_no_other(
     monkeypatch.setattr(store.client, "log_batch", refuse)
     sent = []
     with pytest.raises(UnsentError, match="does not take") as raised:
-        sent.extend(store.send_waiting({}, owner="mine"))
+        sent.extend(store.send_waiting(owner="mine"))
     assert "secret" not in str(raised.value)
     assert len(list(store.queue.waiting())) == 1 and len(store.all_records()) == 2
-    sent.extend(store.send_waiting({}, owner="mine"))
+    sent.extend(store.send_waiting(owner="mine"))
     assert [record.finished for record in store.all_records()] == [True] * 3
 
 

@@ -123,17 +123,16 @@ def test_results_wait_for_a_server_that_is_away_and_are_sent_once(
     tracker = MLflowTracker(uri, str(tmp_path / "here"))
     mine = sweep("s")
     put(tracker, job(1.0), mine)
-    parents: dict[str, str] = {}
-    assert len(list(tracker.send_waiting(parents, owner="mine"))) == 1
+    assert len(list(tracker.send_waiting(owner="mine"))) == 1
     server.terminate()
     server.wait(30)
     put(tracker, job(2.0), mine)
     for _ in range(2):
         with pytest.raises(Exception, match=r"Max retries|refused|API request"):
-            list(tracker.send_waiting(parents, owner="mine"))
-    assert tracker.queue.settled(EXPERIMENT, job(2.0).digest) is not None
+            list(tracker.send_waiting(owner="mine"))
+    assert tracker.settled(EXPERIMENT, job(2.0).digest) is not None
     serve()
-    assert len(list(tracker.send_waiting(parents, owner="mine"))) == 1
+    assert len(list(tracker.send_waiting(owner="mine"))) == 1
     records = tracker.records(EXPERIMENT, "s")
     assert [r.finished for r in records] == [True, True] and len(tracker.all_records()) == 2
     assert list(tracker.predictions(records[0].run_id)["prediction"]) == list(RESULT.prediction)

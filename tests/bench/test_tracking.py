@@ -16,8 +16,8 @@ from bench.data.dataset import Dataset
 from bench.run import Job, Pruned, Result
 from bench.tracking import Experiment, MLflowTracker, Record, Sweep, flatten, run_writer
 from bench.tracking.job_entry import entry_of, write_files
-from bench.tracking.lease import Leases
 from bench.tracking.local_store import create_database
+from bench.tracking.result_queue import ResultQueue
 from bench.tracking.run_record import Entry
 
 pytestmark = pytest.mark.slow
@@ -75,13 +75,13 @@ def put(
 def track(tracker: MLflowTracker, *arguments: object, **named: object) -> Record:
     """The same, and sent."""
     put(tracker, *arguments, **named)
-    (record,) = tracker.send_waiting({}, owner="mine")
+    (record,) = tracker.send_waiting(owner="mine")
     return record
 
 
 def ended_owner(tracker: MLflowTracker) -> str:
     """The name of a process that has ended."""
-    return Leases(tracker.queue.leases.folder).owner
+    return ResultQueue(tracker.directory, "").owner
 
 
 def sweep(name: str, owner: str = "mine") -> Sweep:
@@ -131,24 +131,21 @@ def test_failed_run_says_why_and_is_run_again(tracker: MLflowTracker) -> None:
     track(tracker, job(3.0), sweep("s3"), ZeroDivisionError("by nothing"))
     (record,) = tracker.records(EXPERIMENT, "s3")
     assert (record.status, record.reason) == ("FAILED", "ZeroDivisionError: by nothing")
-    assert tracker.queue.settled(EXPERIMENT, job(3.0).digest) is None
+    assert tracker.settled(EXPERIMENT, job(3.0).digest) is None
     assert tracker.prepare(EXPERIMENT)(job(3.0).digest) is None
 
 
 def test_a_run_that_was_given_up_is_settled(tracker: MLflowTracker) -> None:
     track(tracker, job(3.5), sweep("s35"), Pruned([2.0, 1.5]))
-    for found in (
-        tracker.queue.settled(EXPERIMENT, job(3.5).digest),
-        tracker.prepare(EXPERIMENT)(job(3.5).digest),
-    ):
-        assert found.status == "PRUNED" and found.curves == {"validation_mse": {1: 2.0, 2: 1.5}}
+    assert tracker.settled(EXPERIMENT, job(3.5).digest).status == "PRUNED"
+    found = tracker.prepare(EXPERIMENT)(job(3.5).digest)
+    assert found.status == "PRUNED" and found.curves == {"validation_mse": {1: 2.0, 2: 1.5}}
 
 
 def test_a_run_given_up_keeps_the_curve_of_its_task(tracker: MLflowTracker) -> None:
     clicks = replace(DATASET, rows=DATASET.rows.assign(rating=[0.0, 1.0, 1.0]), task="binary")
     asked = replace(job(3.7), dataset=clicks)
     track(tracker, asked, sweep("s37"), Pruned([0.7, 0.6]))
-    tracker.queue.forget(EXPERIMENT, asked.digest)
     found = tracker.prepare(EXPERIMENT)(asked.digest)
     assert found.curves == {"validation_log_loss": {1: 0.7, 2: 0.6}}
 
@@ -157,11 +154,11 @@ def test_finished_job_is_found_here_and_elsewhere_and_joins_a_second_sweep(
     tracker: MLflowTracker,
 ) -> None:
     run_id = track(tracker, job(5.0), sweep("s5")).run_id
-    here = tracker.queue.settled(EXPERIMENT, job(5.0).digest)
+    here = tracker.settled(EXPERIMENT, job(5.0).digest)
     there = tracker.prepare(EXPERIMENT)(job(5.0).digest)
     assert here.run_id == there.run_id == run_id
     assert here.metrics.items() <= there.metrics.items()
-    tracker.join(EXPERIMENT, here, sweep("s6"))
+    tracker.join(here, sweep("s6"))
     for name in ("s5", "s6"):
         assert [r.run_id for r in tracker.records(EXPERIMENT, name)] == [run_id]
 
@@ -237,11 +234,10 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
     with monkeypatch.context() as patched:
         patched.setattr(tracker.client, reached, cut)
         with pytest.raises(KeyboardInterrupt):
-            list(tracker.send_waiting({}))
-    assert tracker.queue.settled(EXPERIMENT, asked.digest).finished  # not to be computed again
-    tracker.reconcile()
-    list(tracker.send_waiting({}))
-    tracker.reconcile()
+            list(tracker.send_waiting())
+    assert tracker.settled(EXPERIMENT, asked.digest).finished  # not to be computed again
+    list(tracker.send_waiting())
+    tracker.close_abandoned()
     found = tracker.search(
         [tracker.experiment_id(EXPERIMENT.name)], f"tags.digest = '{asked.digest}'"
     )
@@ -251,15 +247,12 @@ def test_what_was_cut_off_while_being_sent_is_sent_once(
 
 
 def test_runs_of_dead_processes_are_closed_and_others_are_not(tracker: MLflowTracker) -> None:
-    owners = {
-        "ended": ended_owner(tracker),
-        "alive": tracker.queue.leases.owner,
-        "elsewhere": "disk-1",
-    }
+    owners = {"ended": ended_owner(tracker), "alive": tracker.queue.owner, "elsewhere": "x"}
     ids = {
         name: tracker.begin_sweep(EXPERIMENT, sweep(name, owner)) for name, owner in owners.items()
     }
-    tracker.reconcile()
+    tracker.close_abandoned()
+    assert not tracker.closed(EXPERIMENT, sweep("ended")), "its report was not made"
     status = {name: tracker.client.get_run(run_id).info.status for name, run_id in ids.items()}
     assert status == {"ended": "KILLED", "alive": "RUNNING", "elsewhere": "RUNNING"}
 
@@ -280,8 +273,8 @@ def test_a_lost_store_is_not_taken_for_known(store: MLflowTracker, tmp_path: Pat
     for path in tmp_path.glob("mlflow.db*"):
         path.unlink()
     again = MLflowTracker(directory=str(tmp_path))
-    again.prepare(EXPERIMENT)
-    assert again.queue.settled(EXPERIMENT, job().digest) is None
+    assert again.prepare(EXPERIMENT)(job().digest) is None
+    assert again.settled(EXPERIMENT, job().digest) is None
 
 
 def test_what_a_run_is_does_not_depend_on_where_it_runs() -> None:
