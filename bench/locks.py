@@ -6,44 +6,28 @@ They hold between machines that share a file system, NFS among them, whatever th
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, *, remove: bool = False) -> Iterator[None]:
-    """Hold the lock on a file for the body, as soon as nobody else does; then `remove` it."""
-    while True:
-        file = path.open("w")
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                break
-        file.close()  # whoever held it has removed it since
-    with file:
-        yield
-        if remove:
-            path.unlink(missing_ok=True)
+def locked(path: Path, *, wait: bool = True, remove: bool = False) -> Iterator[bool]:
+    """Hold the lock on a file for the body, and `remove` the file after a body that ends well.
 
-
-@contextmanager
-def locked_if_free(path: Path) -> Iterator[bool]:
-    """Hold the lock on a file for the body, unless somebody else does; says whether it is held.
-
-    It is not where the file's folder is gone.
+    Says whether it is held: somebody else may hold it, unless this is to `wait`.
     """
-    try:
-        file = path.open("a")
-    except FileNotFoundError:
-        yield False
-        return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            if os.fstat(file.fileno()).st_nlink:  # else whoever held it has removed it since
+                yield True
+                if remove:
+                    path.unlink(missing_ok=True)
+                return
 
 
 def is_locked(path: Path) -> bool | None:

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,14 +65,14 @@ class Bisection:
         if not commits:
             raise UserError(f"there is no commit between {good} and {bad}")
         seeds, worse = self._decision(good, commits[-1])
-        low, high = 0, len(commits) - 1
-        while low < high:
-            middle = (low + high) // 2
-            say(f"{commits[middle][:12]}: {high - low + 1} commits left")
-            is_bad = worse(self.measured(commits[middle], seeds))
-            low, high = (low, middle) if is_bad else (middle + 1, high)
+
+        def is_bad(commit: str) -> bool:
+            say(commit[:12])
+            return worse(self.measured(commit, seeds))
+
+        first = bisect_left(commits, True, hi=len(commits) - 1, key=is_bad)
         say()
-        return commits[low]
+        return commits[first]
 
     def _decision(self, good: str, bad: str) -> tuple[int, Callable[[Sequence[float]], bool]]:
         """Return how many seeds decide each commit, and how."""

@@ -40,14 +40,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--results", default="results", help="folder of the store")
     results = parser.parse_args(arguments).results
     reader = RunReader(directory=results)
-    experiment = reader.experiment_id(CHECKS.name)
-    runs = [] if experiment is None else reader.search([experiment], "tags.role = 'check'")
+    runs = reader.tagged("role", "check", CHECKS.name)
     if not runs:
         raise UserError(f"no check has been tracked in {results}")
     rows: dict[tuple[str, str], list[list[str]]] = {}
     last: dict[tuple[str, str], float] = {}
-    for run in sorted(runs, key=lambda run: run.info.start_time):
-        date, tags = datetime.fromtimestamp(run.info.start_time / 1000, UTC), run.data.tags
+    for run in reversed(runs):
+        date, tags = datetime.fromtimestamp(run.began / 1000, UTC), run.tags
         commit = tags.get("code.commit", tags["code.source"])[:12]
         for name in sorted(name for name in tags if name.startswith(OUTCOME)):
             of = Outcome(**json.loads(tags[name]))

@@ -49,7 +49,7 @@ class Scheduler:
     _next_question: float = 0.0
 
     def __post_init__(self) -> None:
-        self.uploader = Uploader(self.context, self.tracker, self.records)
+        self.uploader = Uploader(self.context, self.tracker, self.records, self._add)
 
     def run(self, protocol: Protocol) -> None:
         """Run the protocol to its end."""
@@ -84,7 +84,7 @@ class Scheduler:
         return self._missing(trials)
 
     def _add(self, record: Record) -> None:
-        """Take the record of a job that has ended."""
+        """Take the record of a job that has ended, or has got its run id since."""
         self.records[record.digest] = record
         self.progress.add(record)
         if record.status == "FAILED" and self.context.fail_fast:
@@ -93,7 +93,8 @@ class Scheduler:
     def collect(self) -> None:
         """Take what has ended on this disk and waits to be sent, whichever sweep computed it."""
         for _, entry in self.tracker.queue.waiting():
-            self._take(entry.record, entry.sweep.owner)
+            if entry.experiment.name == self.context.experiment.name:
+                self._take(entry.record, entry.sweep.owner)
         self._show()
 
     def _show(self) -> None:

@@ -2,6 +2,7 @@
 
     results/outbox/DIGEST.ATTEMPT/  a job that ended, complete: entry.json and files/
     results/locks/DIGEST            locked by the process that runs the job, and gone with it
+    results/locks/DIGEST.ATTEMPT    the same of the process that sends what came of it
     results/leases/OWNER            locked while that owner of sweeps lives; OWNER.stop: no new job
     results/damaged/                what could not be read of the outbox
 
@@ -22,11 +23,8 @@ from uuid import uuid4
 
 from bench.errors import UserError, first_line
 from bench.files import PRIVATE, REMOVED, make_folder, publish, sync, write_text
-from bench.locks import is_locked, locked, locked_if_free
+from bench.locks import is_locked, locked
 from bench.tracking.run_record import Entry, Experiment, Record
-
-SENDING = "sending"
-"""File in a folder of the outbox, locked while it is sent: MLflow may have some of it, or all."""
 
 
 class ResultQueue:
@@ -75,12 +73,12 @@ class ResultQueue:
         Yields None if somebody else sends it or has sent it, else whether it was sent before, in
         whole or in part.
         """
-        before = (path / SENDING).exists()
-        with locked_if_free(path / SENDING) as free:
-            mine = free and path.exists()
-            if mine:
-                sync(path)
-            yield before if mine else None
+        make_folder(self.locks)
+        lock = self.locks / path.name
+        before = lock.exists()  # left by a process that was killed: MLflow may have all of it
+        with locked(lock, wait=False, remove=True) as mine:
+            sync(self.locks)
+            yield before if mine and path.exists() else None
 
     # -- processes --------------------------------------------------------------------------------
 
@@ -113,7 +111,7 @@ class ResultQueue:
         for path in (path for owner in ended for path in self.leases.glob(f"{owner}*")):
             path.unlink(missing_ok=True)
 
-    def claimed(self, digest: str) -> AbstractContextManager[None]:
+    def claimed(self, digest: str) -> AbstractContextManager[bool]:
         """Wait until no other process runs this job, and keep others from it for the body."""
         make_folder(self.locks)
         return locked(self.locks / digest, remove=True)

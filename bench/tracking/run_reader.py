@@ -231,7 +231,7 @@ class RunReader:
         that is being written is left out.
         """
         attempts: dict[str, list[Record]] = {}
-        for run in self._attempts(experiment.name):
+        for run in self.tagged("digest", experiment=experiment.name):
             if run.status != "RUNNING" and (sweep is None or f"sweep.{sweep}" in run.tags):
                 self._ended[run.run_id] = run
                 attempts.setdefault(run.digest, []).append(run)
@@ -240,17 +240,9 @@ class RunReader:
 
     def all_records(self, experiment: str | None = None) -> list[Record]:
         """Return every attempt at every job, of an experiment or of all, newest first."""
-        return self._attempts(experiment and self.experiment(experiment).name)
+        return self.tagged("digest", experiment=experiment and self.experiment(experiment).name)
 
-    def sweeps(self, experiment: str) -> list[Record]:
-        """Return the parent runs of the sweeps of an experiment, newest first."""
-        return self._tagged("role", "sweep", experiment)
-
-    def _attempts(self, experiment: str | None, digest: str = "") -> list[Record]:
-        """Return the attempts at every job, or at one, newest first."""
-        return self._tagged("digest", digest, experiment)
-
-    def _tagged(self, tag: str, value: str, experiment: str | None) -> list[Record]:
+    def tagged(self, tag: str, value: str = "", experiment: str | None = None) -> list[Record]:
         """Return the runs that have a tag, of this value if not empty, newest first."""
         if experiment is not None and self.experiment_id(experiment) is None:
             return []

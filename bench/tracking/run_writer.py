@@ -59,7 +59,7 @@ class MLflowTracker(RunReader):
                 else:
                     move_artifacts(self.database, self.directory / ARTIFACTS)
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _writing(self) -> AbstractContextManager[bool]:
         """Keep other processes on this disk from writing in this way for the body."""
         return locked(self.directory / ".mlflow.lock")
 
@@ -82,7 +82,7 @@ class MLflowTracker(RunReader):
         if waits is not None or self.empty:
             return waits
         try:
-            stored = self._attempts(experiment.name, digest)
+            stored = self.tagged("digest", digest, experiment.name)
         except Exception:  # a server that is away, about which its own caller will say more
             return None
         return next((self.with_curve(record) for record in stored if record.settled), None)
@@ -107,10 +107,8 @@ class MLflowTracker(RunReader):
         """Whether a sweep has ended and been reported: what is KILLED has not."""
         if self.empty:
             return False
-        parents = self.sweeps(experiment.name)
-        return any(
-            p.finished or p.status == "FAILED" for p in parents if p.tags["sweep"] == sweep.id
-        )
+        parents = self.tagged("sweep", sweep.id, experiment.name)
+        return any(parent.status in ("FINISHED", "FAILED") for parent in parents)
 
     # -- experiments and sweeps -------------------------------------------------------------------
 
