@@ -155,17 +155,21 @@ class Experiment:
 def own_experiments() -> list[Experiment]:
     """Return the project's own, in the order of the reference."""
     return [
-        _experiment(path.stem, yaml.safe_load(path.read_text("utf-8")), str(path))
-        for path in sorted(OWN.glob("*.yaml"))
+        _experiment(path.stem, read_yaml(path), str(path)) for path in sorted(OWN.glob("*.yaml"))
     ]
+
+
+def read_yaml(path: Path) -> object:
+    """Return what a file of YAML holds; raise UserError where it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
 
 
 def read_experiments(path: Path) -> list[Experiment]:
     """Return those of a file of checks; raise UserError where it makes no sense."""
-    try:
-        checks = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
+    checks = read_yaml(path)
     if not isinstance(checks, Mapping) or not checks:
         raise UserError(f"{path} must map names of experiments to what they run")
     return [_experiment(str(name), of, str(path)) for name, of in checks.items()]

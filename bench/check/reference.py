@@ -19,9 +19,9 @@ from typing import Any
 import yaml
 
 from bench.check import rule
-from bench.check.experiments import Experiment
+from bench.check.experiments import Experiment, read_yaml
 from bench.check.rule import DIRECTIONS, Recorded
-from bench.errors import UserError, sentence
+from bench.errors import UserError
 from bench.files import write_text
 from bench.identity import code_version
 from bench.measure import environment
@@ -41,10 +41,7 @@ Entry = Mapping[str, Any]
 
 def load(path: Path) -> dict[str, dict]:
     """Return data set -> {data, experiments: name -> entry}; empty if there is no reference."""
-    try:
-        sections = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read {path}: {sentence(error)[:200]}") from error
+    sections = read_yaml(path) if path.exists() else {}
     if not isinstance(sections, dict):
         raise UserError(f"{path} is no reference of a check")
     return sections

@@ -14,6 +14,7 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 
@@ -42,14 +43,13 @@ def _selected(plan: Plan, sources: Sequence[Trials]) -> Protocol:
     for source in sources:
         systems.setdefault(source.system, []).append(source)
     for folds in systems.values():
-        errors, tests = yield from (_searched if plan.jobs[0].search else _tried)(plan, folds)
-        if errors:
-            yield tests[min(errors, key=errors.__getitem__)]
+        tried = yield from (_searched if plan.jobs[0].search else _tried)(plan, folds)
+        if tried:
+            yield min(tried, key=itemgetter(0))[1]
 
 
-Tried = tuple[dict[str, float], dict[str, list[Trial]]]
-"""The mean validation error of each configuration that has one in every repeat, and the trials that
-would test each."""
+Tried = list[tuple[float, list[Trial]]]
+"""Of each configuration with an error in every repeat: the mean, and what would test it."""
 
 
 def _tried(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Records, Tried]:
@@ -57,13 +57,14 @@ def _tried(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Record
     trials = [t for source in folds for t in source.product(plan.axes, {}, test=False)]
     tests = [t for source in folds for t in source.product(plan.axes, {}, test=True)]
     records = yield trials
-    ended: dict[str, list[Record | None]] = {}
-    tested: dict[str, list[Trial]] = {}
+    repeats: dict[str, list[tuple[Trial, Trial]]] = {}
     for trial, test in zip(trials, tests, strict=True):
-        tested.setdefault(trial.configuration, []).append(test)
-        ended.setdefault(trial.configuration, []).append(trial.record_in(records))
-    means = {configuration: _mean_error(of) for configuration, of in ended.items()}
-    return {c: mean for c, mean in means.items() if mean is not None}, tested
+        repeats.setdefault(trial.configuration, []).append((trial, test))
+    tried = []
+    for of in repeats.values():
+        mean = _mean_error([trial.record_in(records) for trial, _ in of])
+        tried += [] if mean is None else [(mean, [test for _, test in of])]
+    return tried
 
 
 def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Records, Tried]:
@@ -80,24 +81,22 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
         prune=settings.prune,
         first=None if no_default else {key: default.get(key, np.nan) for key in space},
     )
-    judged = _judged(plan)
-    errors: dict[str, float] = {}
-    tested: dict[str, list[Trial]] = {}
+    judged, tried = _judged(plan), []
     for begin in range(0, cfg.budget, settings.batch):
+        proposals = study.ask(min(settings.batch, cfg.budget - begin))
         groups = []
-        for proposal in study.ask(min(settings.batch, cfg.budget - begin)):
+        for proposal in proposals:
             group = [t for source in folds for t in source.product(judged, proposal, test=False)]
             limits = study.limits(len(group))
             groups.append([replace(t, limits=of) for t, of in zip(group, limits, strict=True)])
-            tests = [t for source in folds for t in source.product(plan.axes, proposal, test=True)]
-            tested[tests[0].configuration] = tests
         records = yield [t for group in groups for t in group]
         worths = [_worth(group, records) for group in groups]
         study.tell(worths)
-        for group, worth in zip(groups, worths, strict=True):
+        for proposal, worth in zip(proposals, worths, strict=True):
             if worth.value is not None:
-                errors[group[0].configuration] = worth.value
-    return errors, tested
+                tests = (source.product(plan.axes, proposal, test=True) for source in folds)
+                tried.append((worth.value, [t for of in tests for t in of]))
+    return tried
 
 
 def _judged(plan: Plan) -> Mapping[str, Mapping[str, object]]:
