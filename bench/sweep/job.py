@@ -29,7 +29,7 @@ from bench.tracking import Experiment, MLflowTracker, Record, Sweep, UnsentError
 from bench.tracking.job_entry import entry_of, write_files
 
 Batch: TypeAlias = tuple[Trial, ...]
-"""Trials of one combination of groups, without its configuration."""
+"""Trials of one combination of groups, without their data."""
 PER_PROCESS = 4
 """Batches that the trials left make for each process, at least."""
 

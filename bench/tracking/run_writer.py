@@ -97,10 +97,11 @@ class MLflowTracker(RunReader):
     def close_abandoned(self) -> None:
         """End the sweeps whose process was killed on this disk, and remove what it left."""
         ended = self.queue.ended()
-        ids = [e.id for e in self.experiments().values() if e.stage == "active"] if ended else []
-        for run in self.search(ids, "tags.role = 'sweep' and attributes.status = 'RUNNING'"):
-            if run.data.tags.get("owner") in ended:
-                self.end(run.info.run_id, "KILLED")
+        if ended and not self.empty:
+            ids = [e.id for e in self.experiments().values() if e.stage == "active"]
+            for run in self.search(ids, "tags.role = 'sweep' and attributes.status = 'RUNNING'"):
+                if run.data.tags.get("owner") in ended:
+                    self.end(run.info.run_id, "KILLED")
         self.queue.clear(ended)
 
     def closed(self, experiment: Experiment, sweep: Sweep) -> bool:
