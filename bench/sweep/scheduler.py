@@ -49,7 +49,7 @@ class Scheduler:
     _next_question: float = 0.0
 
     def __post_init__(self) -> None:
-        self.uploader = Uploader(self.context, self.tracker, self.records, self._add)
+        self.uploader = Uploader(self.context, self.tracker, self.records, self.progress)
 
     def run(self, protocol: Protocol) -> None:
         """Run the protocol to its end."""
@@ -84,7 +84,7 @@ class Scheduler:
         return self._missing(trials)
 
     def _add(self, record: Record) -> None:
-        """Take the record of a job that has ended, or has got its run id since."""
+        """Take the record of a job that has ended."""
         self.records[record.digest] = record
         self.progress.add(record)
         if record.status == "FAILED" and self.context.fail_fast:

@@ -1,10 +1,10 @@
 """What sends a sweep's results to MLflow, and again what it did not take."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.errors import first_line
+from bench.progress import Progress
 from bench.sweep.job import JobContext
 from bench.tracking import MLflowTracker, Record, redacted
 
@@ -19,15 +19,14 @@ PATIENCE_SECONDS = 90.0
 class Uploader:
     """Sends results to MLflow; the only part of a sweep that waits for it.
 
-    `add` takes the record of each of the sweep's jobs that was sent, with its run id; `records` are
-    those of all its trials, by digest. `error` says why the last attempt failed; what was not sent
-    waits on disk.
+    The `records` of the sweep's trials, by digest, get their run ids here. `error` says why the last
+    attempt failed; what was not sent waits on disk.
     """
 
     context: JobContext
     tracker: MLflowTracker
     records: dict[str, Record]
-    add: Callable[[Record], None]
+    progress: Progress
     error: str | None = None
     _begun: bool = False
     _next_attempt: float = 0.0
@@ -62,7 +61,8 @@ class Uploader:
             self.begin()
             self.error = None
             for record in self.tracker.send_waiting(self.context.sweep.owner):
-                self.add(record)
+                self.records[record.digest] = record
+                self.progress.add(record)
             self._join_others()
         except Exception as error:  # what is not sent waits
             self.error = redacted(first_line(error))
