@@ -19,8 +19,8 @@ PATIENCE_SECONDS = 90.0
 class Uploader:
     """Sends results to MLflow; the only part of a sweep that waits for it.
 
-    The `records` of the sweep's trials, by digest, get their run ids here. `error` says why the last
-    attempt failed; what was not sent waits on disk.
+    The `records` of the sweep's trials, by digest, get their run ids here. `error` says why the
+    last attempt failed; what was not sent waits on disk.
     """
 
     context: JobContext
