@@ -20,7 +20,7 @@ from bench.processes import in_new_process
 from bench.run import Job
 from bench.seeds import derive_rng
 from bench.studies.study import TEXTS, Bar, Context, Part, Section, Values, line_plot, spread
-from bench.sweep import job_of, load_data, plan
+from bench.sweep import composed_job, plan
 from bench.tables import MISSING, markdown_table
 from fm.design import Design
 from fm.validation import BURN_IN
@@ -104,7 +104,7 @@ class Fit:
 def job(*overrides: str) -> Job:
     """Return what `python -m bench OVERRIDES` would run."""
     cfg = plan(list(overrides), multirun=False).jobs[0]
-    return job_of(cfg, cfg.hydra.runtime.choices, load_data(cfg))
+    return composed_job(cfg)
 
 
 def rows_of(*overrides: str, most: int | None = None) -> Rows:

@@ -16,7 +16,7 @@ from tests.reliability.faulty_sweeps import MODES, NOT_REACHED, SURVIVED, Faulty
 
 pytestmark = pytest.mark.slow
 
-CALLS = {"here": (31, 57, 83), "workers": (41,), "server": ()}
+CALLS = {"here": (31, 57, 75), "workers": (41,), "server": ()}
 """Calls that meet a fault; each fault at a few others of its own."""
 
 
