@@ -164,6 +164,7 @@ def _planned(
     for key, override in parsed.items():
         value = override.value()
         if isinstance(value, IntervalSweep):
+            assert value.start is not None and value.end is not None  # the grammar has both
             with checked():
                 intervals[key] = Range(value.start, value.end, log="log" in value.tags)
         elif override.is_sweep_override():

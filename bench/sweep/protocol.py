@@ -60,7 +60,7 @@ def _tried(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Record
     repeats: dict[str, list[tuple[Trial, Trial]]] = {}
     for trial, test in zip(trials, tests, strict=True):
         repeats.setdefault(trial.configuration, []).append((trial, test))
-    tried = []
+    tried: Tried = []
     for of in repeats.values():
         mean = _mean_error([trial.record_in(records) for trial, _ in of])
         tried += [] if mean is None else [(mean, [test for _, test in of])]
@@ -81,7 +81,8 @@ def _searched(plan: Plan, folds: Sequence[Trials]) -> Generator[list[Trial], Rec
         prune=settings.prune,
         first=None if no_default else {key: default.get(key, np.nan) for key in space},
     )
-    judged, tried = _judged(plan), []
+    judged = _judged(plan)
+    tried: Tried = []
     for begin in range(0, cfg.budget, settings.batch):
         proposals = study.ask(min(settings.batch, cfg.budget - begin))
         groups = []

@@ -100,8 +100,10 @@ class Scheduler:
     def _show(self) -> None:
         """Draw the live line anew, with the number of trials that are being computed now."""
         left = self.pending - self.records.keys()
-        running = [1] if self.processes == 1 else map(self.tracker.queue.running, left)
-        self.progress.running = min(sum(map(bool, running)), len(left))
+        running = 1
+        if self.processes != 1:
+            running = sum(map(bool, map(self.tracker.queue.running, left)))
+        self.progress.running = min(running, len(left))
         self.progress.show()
 
     def _take(self, record: Record, owner: str) -> None:

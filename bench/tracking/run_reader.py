@@ -247,8 +247,8 @@ class RunReader:
         if experiment is not None and self.experiment_id(experiment) is None:
             return []
         if self.local:
-            given = {"experiment": experiment, "tag": tag, "value": value}
-            return local_store.read_runs(self._readable(), **given)
+            path = self._readable()
+            return local_store.read_runs(path, experiment=experiment, tag=tag, value=value)
         names = {e.id: name for name, e in self.experiments().items() if e.stage == "active"}
         ids = [i for i, name in names.items() if experiment in (None, name)]
         matching = self.search(ids, f"tags.{tag} {'=' if value else '!='} '{value}'")
