@@ -35,6 +35,10 @@ def test_everything_in_the_template_runs(
     (page,) = Path("results").glob("sweeps/*/README.md")
     assert "# Is my model any good?" in page.read_text()
 
+    assert main(["list", "models", "--config-dir", "conf"]) == 0
+    listed = capsys.readouterr().out
+    assert "my_model " in listed and "fm_gibbs " in listed
+
     steps = yaml.safe_load(Path(".github/workflows/accuracy.yml").read_text())["jobs"]["accuracy"]
     runs = [step["run"] for step in steps["steps"] if "run" in step]
     assert runs[1:] == ["python -m pytest", "fm-bench check checks.yaml"]
