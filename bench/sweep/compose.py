@@ -160,7 +160,8 @@ def _planned(
     implied = [f"{key}={value}" for key, value in flatten(params).items()]
     parsed = parsed_words(parser, [*implied, *repeats]) | by_key
     fixed = [str(o.input_line) for o in parsed.values() if not o.is_sweep_override()]
-    axes, intervals = {}, {}
+    axes: dict[str, dict[str, object]] = {}
+    intervals: dict[str, Range] = {}
     for key, override in parsed.items():
         value = override.value()
         if isinstance(value, IntervalSweep):

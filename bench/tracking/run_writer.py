@@ -119,11 +119,15 @@ class MLflowTracker(RunReader):
 
         name, client = experiment.name, self.client  # which makes a new store ready
         if name not in self._experiment_ids:
-            if self.experiment_id(name) is None:
+            experiment_id = self.experiment_id(name)
+            if experiment_id is None:
                 location = (self.directory / ARTIFACTS / name).as_uri() if self.local else None
-                with suppress(MlflowException):  # another sweep may make it in between
-                    client.create_experiment(name, location)
-            experiment_id = client.get_experiment_by_name(name).experiment_id
+                try:
+                    experiment_id = client.create_experiment(name, location)
+                except MlflowException:  # another sweep may have made it in between
+                    experiment_id = self.experiment_id(name)
+                    if experiment_id is None:
+                        raise
             with self._writing():
                 for key, value in experiment_tags(experiment).items():
                     client.set_experiment_tag(experiment_id, key, value)
