@@ -14,13 +14,13 @@ from scipy import sparse, stats
 from fm import chain as chain_module
 from fm.chain import GibbsState
 from fm.design import Block, Design
+from fm.diagnostics import effective_sample_size
 from fm.gibbs import gibbs
 from fm.likelihoods import NU
 from fm.model import Coefficients, noise_rows, predict
 from fm.priors import Prior, flat
 from fm.row_kernel import RowKernel
 from fm.rows import rows_of
-from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 

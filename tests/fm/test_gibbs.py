@@ -6,14 +6,13 @@ from scipy import sparse, stats
 from threadpoolctl import threadpool_limits
 
 from fm.design import Block, Design
-from fm.diagnostics import r_hat
+from fm.diagnostics import effective_sample_size, r_hat
 from fm.gibbs import gibbs
 from fm.model import predict
 from fm.priors import Prior
 from fm.rows import rows_of
 from tests.fm.data import random_design, ratings
 from tests.fm.planted import planted
-from tests.oracles import effective_sample_size
 
 pytestmark = pytest.mark.slow
 
