@@ -103,7 +103,7 @@ def test_what_only_the_regressor_has_is_refused_where_it_is_given() -> None:
 
 def test_a_model_gets_lists_of_the_configuration_as_lists() -> None:
     cfg = composed(["model=fm_gibbs", "model.noise_by=[user,item]"])
-    assert type(model_of(cfg, "fm_gibbs", "rating").noise_by) is list
+    assert type(model_of(as_dict(cfg.model), "fm_gibbs", "rating").noise_by) is list
 
 
 def test_a_model_of_another_task_is_refused_with_those_that_fit() -> None:
