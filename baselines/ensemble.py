@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import VotingRegressor
 
 
@@ -49,5 +49,5 @@ def mean_of(
     >>> model.fit([[0.0], [1.0], [2.0]] * 5, [1, 2, 3] * 5).predict([[0.0]]).shape
     (1,)
     """
-    each = [(name, regressor.set_params(**shared)) for name, regressor in regressors.items()]
+    each = [(name, clone(of).set_params(**shared)) for name, of in regressors.items()]
     return MeanRegressor(each, n_jobs=n_jobs)

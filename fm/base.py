@@ -327,8 +327,7 @@ class FactorizationMachine(BaseEstimator):
         names = names_of_fields(getattr(self, "noise_by", None)) if self.solver == "gibbs" else ()
         if not names or not isinstance(rows, Design):
             return None
-        fields = [rows.block(name) for name in names]
-        return noise_rows([(field.levels, field.n_levels) for field in fields])
+        return noise_rows([rows.block(name) for name in names])
 
     def _encode(self, y: AnyArray) -> AnyArray:
         return y

@@ -78,8 +78,7 @@ class Chain:
         self._prior = prior = prior or (Prior.of(y, weight) if gaussian else Prior())
         self._noise: LevelNoise | None = None
         if noise_by:
-            fields = [X.block(name) for name in noise_by]
-            self._noise = LevelNoise([(field.levels, field.n_levels) for field in fields], weight)
+            self._noise = LevelNoise([X.block(name) for name in noise_by], weight)
             weight = self._noise.weight()
         observed = y, self._noise.row_weight if self._noise else weight, prior
         self._likelihood = (

@@ -23,9 +23,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import gammaln, ndtri
 
-from fm.arrays import FloatArray, IndexArray
+from fm.arrays import FloatArray
 from fm.block_kernel import Residual
 from fm.cut_points import TruncatedNormal, between_cut_points, draw_cut_points
+from fm.design import Block
 from fm.model import noise_rows
 from fm.moves import slice_step
 from fm.priors import Prior
@@ -44,7 +45,7 @@ class LevelNoise:
     Steel, J. Business & Economic Statistics 2010.) Rows of unknown level have one level more; a
     level without rows has a draw from the prior, so that what is predicted of it is right as well.
 
-    fields : (levels (n_rows,) -1 to n_levels - 1, n_levels) of each field.
+    fields : the blocks of a design that noise differs by.
     row_weight : (n_rows,) or None for 1; a row of weight 2 counts as two.
     precision : (sum of n_levels + 1,) lambda, field after field, the unknown level of each last.
     nu : (n_fields,)
@@ -52,12 +53,10 @@ class LevelNoise:
 
     state = ("precision", "nu")
 
-    def __init__(
-        self, fields: Sequence[tuple[IndexArray, int]], row_weight: FloatArray | None
-    ) -> None:
+    def __init__(self, fields: Sequence[Block], row_weight: FloatArray | None) -> None:
         self.row_weight = row_weight
         self._rows = list(noise_rows(fields).T)
-        stops = np.cumsum([n_levels + 1 for _, n_levels in fields])
+        stops = np.cumsum([field.n_levels + 1 for field in fields])
         starts = np.append(0, stops[:-1])
         self._fields = [slice(*ends) for ends in zip(starts, stops, strict=True)]
         self.precision: FloatArray = np.ones(stops[-1])

@@ -104,13 +104,10 @@ class Draw(NamedTuple):
         return self.alpha if rows is None else self.alpha * self.noise[rows].prod(axis=1)
 
 
-def noise_rows(fields: Sequence[tuple[IndexArray, int]]) -> IndexArray:
-    """Return where `Draw.noise` has the levels of each row, (n_rows, n_fields).
-
-    fields : (levels (n_rows,), -1 for unknown, n_levels) of each field.
-    """
-    sizes = np.array([n_levels + 1 for _, n_levels in fields])
-    levels = np.stack([levels for levels, _ in fields], axis=1)
+def noise_rows(fields: Sequence[Block]) -> IndexArray:
+    """Return where `Draw.noise` has the levels of each row, (n_rows, n_fields)."""
+    sizes = np.array([field.n_levels + 1 for field in fields])
+    levels = np.stack([field.levels for field in fields], axis=1)
     return levels % sizes + (np.cumsum(sizes) - sizes)
 
 

@@ -12,6 +12,7 @@ are first made part of the item.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def predict_pairs(
             of_field = {rows: chosen[pairs[0]], columns: pairs[1]}
             unknown = np.full(pairs.shape[1], UNKNOWN)
             noise_levels = noise_rows(
-                [(of_field.get(name, unknown), design.block(name).n_levels) for name in noise_by]
+                [replace(design.block(n), levels=of_field.get(n, unknown)) for n in noise_by]
             )
         for m in machines:
             f = _pairs(design, m, rows, columns, chosen)

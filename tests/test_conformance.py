@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import yaml
 from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 from sklearn.base import BaseEstimator, clone, is_classifier
 
 import bench.data
 from bench.data.splits import random
 from bench.features import build_design
+from bench.sweep.checks import model_from
 from bench.sweep.compose import as_dict
 from bench.task_models import hyperparameters_for
 from fm.design import UNKNOWN, Block, Design
@@ -63,7 +63,7 @@ def configured(name: str) -> dict:
 
 def quick(name: str) -> BaseEstimator:
     """As configured, but with few iterations: the conventions don't depend on convergence."""
-    model = instantiate(configured(name))
+    model = model_from(configured(name))
     if reason := getattr(model, "unavailable", lambda: None)():  # what others wrote
         pytest.skip(reason)
     short = {"n_iter": 30, "passes": 4, "bits": 16, "early_stopping": None}

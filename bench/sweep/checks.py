@@ -93,11 +93,16 @@ def not_installed(configurations: Iterable[DictConfig]) -> dict[str, str]:
     """Return why models cannot be fitted here; nothing if none can: each then says so itself."""
     models = {cfg.hydra.runtime.choices.model: cfg.model for cfg in configurations}
     why = {
-        name: getattr(instantiate(_by_task(model)[0]), "unavailable", lambda: None)()
+        name: getattr(model_from(_by_task(model)[0]), "unavailable", lambda: None)()
         for name, model in models.items()
     }
     reasons = {name: str(reason) for name, reason in why.items() if reason is not None}
     return {} if len(reasons) == len(models) else reasons
+
+
+def model_from(config: Mapping[str, Any]) -> BaseEstimator:
+    """Return the model that a configuration names, its lists and mappings being plain ones."""
+    return instantiate(config, _convert_="all")
 
 
 def check_hydra(cfg: DictConfig, keys: Iterable[str]) -> None:
@@ -133,7 +138,7 @@ def _check_groups(cfg: DictConfig) -> None:
     Experiment(cfg.experiment.name, "")  # which refuses what cannot name a folder
     try:
         for config in _by_task(cfg.model):
-            model = instantiate(config)
+            model = model_from(config)
             if not isinstance(model, BaseEstimator):
                 name = type(model).__name__
                 raise TypeError(f"{name} is not derived from sklearn.base.BaseEstimator")

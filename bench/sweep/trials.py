@@ -20,7 +20,7 @@ from bench.errors import UserError, quoted
 from bench.features import build_design, features_of
 from bench.identity import code_targets, code_version, digest, job_digest, targets
 from bench.run import Job
-from bench.sweep.checks import CHOSEN
+from bench.sweep.checks import CHOSEN, model_from
 from bench.sweep.compose import COMPUTED, REPEATS, Combination, as_dict, composed
 from bench.tables import MISSING, short
 from bench.task_models import hyperparameters_for, model_for
@@ -141,8 +141,7 @@ def computed(cfg: DictConfig, task: str) -> dict[str, Any]:
 
 def model_of(config: Mapping[str, Any], name: str, task: str) -> BaseEstimator:
     """Return the model of a configuration; raise a UserError where it is not for `task`."""
-    model = instantiate(hyperparameters_for(config, task), _convert_="all")
-    fitted = model_for(model, task)
+    fitted = model_for(model_from(hyperparameters_for(config, task)), task)
     if fitted is None:
         fitting = ", ".join(_registered_for(task))
         raise UserError(f"model={name} is not for a {task} target; these are: {fitting}")
@@ -156,7 +155,7 @@ def _registered_for(task: str) -> Iterator[str]:
         config = hyperparameters_for(yaml.safe_load(file.read_text()), task)
         if "random_state" in config:
             config["random_state"] = 0
-        if model_for(instantiate(config), task) is not None:
+        if model_for(model_from(config), task) is not None:
             yield name
 
 

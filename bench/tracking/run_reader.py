@@ -244,14 +244,18 @@ class RunReader:
 
     def tagged(self, tag: str, value: str = "", experiment: str | None = None) -> list[Record]:
         """Return the runs that have a tag, of this value if not empty, newest first."""
-        if experiment is not None and self.experiment_id(experiment) is None:
-            return []
+        names: dict[str, str] = {}
+        if experiment is not None:
+            own = self.experiment_id(experiment)
+            if own is None:
+                return []
+            names = {own: experiment}
         if self.local:
             path = self._readable()
             return local_store.read_runs(path, experiment=experiment, tag=tag, value=value)
-        names = {e.id: name for name, e in self.experiments().items() if e.stage == "active"}
-        ids = [i for i, name in names.items() if experiment in (None, name)]
-        matching = self.search(ids, f"tags.{tag} {'=' if value else '!='} '{value}'")
+        if experiment is None:
+            names = {e.id: name for name, e in self.experiments().items() if e.stage == "active"}
+        matching = self.search(list(names), f"tags.{tag} {'=' if value else '!='} '{value}'")
         return [Record.of_mlflow(run, names[run.info.experiment_id]) for run in matching]
 
     def run(self, run_id: str) -> Record:

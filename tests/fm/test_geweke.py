@@ -95,7 +95,7 @@ def observe(rng, X, arrays, likelihood, noise_by):
     eta = predict(X, Coefficients(float(arrays.get("w0", 0.0)), w, theta[:, 1:]))
     noise = rng.standard_normal(len(eta))
     if noise_by:
-        rows = noise_rows([(X.block(name).levels, X.block(name).n_levels) for name in noise_by])
+        rows = noise_rows([X.block(name) for name in noise_by])
         noise /= np.sqrt(arrays["noise_precision"][rows].prod(axis=1))
     if likelihood == "gaussian":
         return eta + noise / np.sqrt(arrays["alpha"])
